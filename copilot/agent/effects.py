@@ -1,0 +1,101 @@
+"""What an agent does beside talking: instructions that its logic returns and its service carries out.
+
+Each comes back to the logic as `Finished(effect, result)`, but for `Remember` and `Forget`, which are done on
+the spot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from copilot.job import Cause, Outcome, Output
+from copilot.protocol.commands import Job, JobInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """A job as an agent holds it. `manager` is the bare JID it came from; `claim` goes back with every word about it."""
+
+    job: Job
+    manager: str
+    claim: str | None
+
+    @property
+    def id(self) -> str:
+        """The job's id, under which the agent keeps it."""
+        return self.job.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What the journal keeps of an assignment: enough to report it truthfully after a crash.
+
+    `outcome` is None until the payload has ended. `stored` is when the report was first sent.
+    """
+
+    assignment: Assignment
+    outcome: Outcome | None = None
+
+    def to_data(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Self:
+        """The inverse; raises KeyError, TypeError or ValueError for anything else."""
+        assignment = data["assignment"]
+        job = {item.name: assignment["job"][item.name] for item in fields(Job)}
+        job["inputs"] = tuple(JobInput(**item) for item in job["inputs"])
+        job["input_files"], job["packages"] = tuple(job["input_files"]), tuple(job["packages"])
+        outcome = data["outcome"]
+        if outcome is not None:
+            output = outcome["output"]
+            outcome = Outcome(
+                **{
+                    **outcome,
+                    "cause": Cause(outcome["cause"]),
+                    "output": None if output is None else Output(**output),
+                }
+            )
+        return cls(
+            assignment=Assignment(job=Job(**job), manager=assignment["manager"], claim=assignment["claim"]),
+            outcome=outcome,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remember:
+    """Write the note to the journal, at once."""
+
+    note: Note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """Remove the job's directory and its note."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execute:
+    """Fetch, run, validate and pack; the result is an `Outcome`, with `output` if there is a package."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """Pack what an interrupted attempt has left; the result is an `Output`, or None if nothing could be packed."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """Put the package at `url`; the result is None."""
+
+    assignment: Assignment
+    url: str
+    output: Output

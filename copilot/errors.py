@@ -1,0 +1,116 @@
+"""Every error that Co-Pilot raises on purpose. The text of an error is what a person reads.
+
+    CopilotError
+    ├── ConfigError             a setting is missing or wrong (exit code 2)
+    ├── BadName                 a job id or file name that must not reach a path, a key or a shell
+    ├── ProtocolError           a message that breaks the protocol; always the peer's fault
+    ├── TransportError          the XMPP server cannot be used
+    │   ├── LoginRefused        wrong password, certificate or account; trying again does not help
+    │   └── SessionReplaced     another program logged in with our full JID (`conflict`)
+    ├── StoreError              the queue refused
+    │   ├── StoreUnavailable    Redis is away or busy; trying again helps
+    │   ├── JobExists           that id is taken by another job
+    │   └── UnknownJob          no such job
+    ├── TransferError           a file did not arrive
+    │   ├── TransferUnavailable the other side is away; trying again helps
+    │   ├── TransferRefused     wrong URL, expired signature, no such file; trying again does not help
+    │   ├── TransferCorrupt     size or SHA-256 differ from what was announced; once more may help
+    │   └── NoSpace             the disk is full, here or there
+    └── ServerMissing           a program that the embedded system needs is not installed
+
+`retryable` says whether the same call may work later without anybody changing anything.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CopilotError(Exception):
+    """Base of all errors of ours. `str(error)` says what was wrong, where, and what to do next."""
+
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(CopilotError):
+    """A setting is missing or has a value of the wrong type; names file, line, key and expectation."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class BadName(CopilotError):
+    """A job id or a relative file name that is not allowed."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class ProtocolError(CopilotError):
+    """A message that breaks the protocol. `code` is what the peer gets in `error`.
+
+    codes: `malformed`, `unknown-command`, `missing-attribute`, `bad-value`, `too-large`
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class TransportError(CopilotError):
+    """The XMPP server cannot be used."""
+
+
+class LoginRefused(TransportError):
+    """The server refused our password or account, or we its certificate. Somebody has to mend that."""
+
+
+class SessionReplaced(TransportError):
+    """The server ended our stream with `conflict`: another program uses the same full JID (RFC 6120, 4.9.3.3)."""
+
+
+class StoreError(CopilotError):
+    """The queue refused a request."""
+
+
+class StoreUnavailable(StoreError):
+    """Redis is away, loading, read-only or out of memory."""
+
+    retryable: ClassVar[bool] = True
+
+
+class JobExists(StoreError):
+    """A different job with this id was submitted before."""
+
+
+class UnknownJob(StoreError):
+    """There is no job with this id."""
+
+
+class TransferError(CopilotError):
+    """A file did not arrive."""
+
+
+class TransferUnavailable(TransferError):
+    """The other side is away or broke off."""
+
+    retryable: ClassVar[bool] = True
+
+
+class TransferRefused(TransferError):
+    """The other side will not give or take this file: wrong URL, expired signature, no such file, too large."""
+
+
+class TransferCorrupt(TransferError):
+    """Size or SHA-256 of what arrived differ from what was announced."""
+
+    retryable: ClassVar[bool] = True
+
+
+class NoSpace(TransferError):
+    """The disk is full, on this side or on the other."""
+
+    retryable: ClassVar[bool] = True
+
+
+class ServerMissing(CopilotError):
+    """A program that the embedded system needs cannot be had; the text names the one command that installs it."""

@@ -1,0 +1,1 @@
+"""How input and output files travel: one port, one module per scheme, and the embedded file server."""

@@ -1,0 +1,243 @@
+"""What a job is: its description, its states, how an attempt ended, and what happened to it when.
+
+States (an arrow is one atomic step of the store):
+
+    waiting ──claim──▶ running ──finish──▶ done | failed
+       ▲                  │
+       └── handed back, ──┘   (agent never got it, attempt lost, retryable failure with attempts left)
+           requeued
+
+`attempt` is a fencing token: it grows with every claim, and a report about an older one changes nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from copilot.errors import BadName
+
+# A whole `runJob` must stay under 60 kB on the wire (protocol page, section 1); together these limits see to it.
+MAX_INPUT_FILES = 64
+MAX_INPUT_NAME_BYTES = 4096  # all names of a job together
+MAX_TEXT_BYTES = 16 * 1024  # arguments, environment and packages together
+MAX_NAME_BYTES = 255  # one part of a path
+DEFAULT_MAX_ATTEMPTS = 3
+ANY_GROUP = "any"  # the queue of jobs that every host may take
+
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_ALIAS = re.compile(r"\.a[0-9]+\Z")
+
+
+class State(enum.StrEnum):
+    """Where a job stands."""
+
+    WAITING = "waiting"  # in a queue
+    RUNNING = "running"  # claimed for one agent, under one attempt number
+    DONE = "done"  # ended with exit code 0 and an accepted output
+    FAILED = "failed"  # ended otherwise; the cause says whose fault it was
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen to the job by itself."""
+        return self in (State.DONE, State.FAILED)
+
+
+class Cause(enum.StrEnum):
+    """Why an attempt ended as it did. The prefix says whose affair it is."""
+
+    OK = "ok"
+    USER_EXIT = "user-exit"  # the payload exited non-zero
+    USER_SIGNAL = "user-signal"  # the payload died by a signal that the agent did not send
+    USER_NO_COMMAND = "user-no-command"  # the command is missing or cannot be executed
+    USER_VALIDATION = "user-validation"  # the validation script exited non-zero
+    USER_PREREQUISITE = "user-prerequisite"  # a package or required file is not on the host
+    INFRA_FETCH = "infra-fetch"  # input files could not be fetched
+    INFRA_STORE = "infra-store"  # output could not be packed or stored
+    INFRA_DISK_FULL = "infra-disk-full"  # the host's disk is full
+    INFRA_KILLED = "infra-killed"  # SIGKILL from outside: out of memory, most often
+    INFRA_LOST = "infra-lost"  # the agent came back without the job
+    INFRA_UNDELIVERED = "infra-undelivered"  # the agent never confirmed that it has the job
+    POLICY_RUN_TIME = "policy-run-time"  # longer than the maximum run time
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another attempt on another host may end better."""
+        return self.value.startswith("infra-")
+
+
+class EventKind(enum.StrEnum):
+    """What the event stream tells of."""
+
+    SUBMITTED = "submitted"
+    CLAIMED = "claimed"  # handed to an agent
+    RUNNING = "running"  # the agent confirmed that it has the job
+    DONE = "done"
+    FAILED = "failed"
+    REQUEUED = "requeued"  # the attempt ended without a result; counted
+    HANDED_BACK = "handed-back"  # the attempt never began; not counted
+    PUBLISHED = "published"  # the output lies in its final place
+
+
+def check_job_id(text: str, *, submitted: bool = False) -> str:
+    """Return `text` if it may be a job id, else raise `BadName`.
+
+    `submitted`: the id is new; then it may not look like the alias `<id>.a<attempt>` that old agents get
+    for later attempts (protocol page, sections 1 and 2).
+    """
+    if not _JOB_ID.match(text):
+        raise BadName(
+            f"job id {text[:140]!r}: expected 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit"
+        )
+    if submitted and _ALIAS.search(text):
+        raise BadName(
+            f"job id {text!r}: ids ending in '.a<digits>' are kept for second attempts; choose another"
+        )
+    return text
+
+
+def check_relative_name(text: str) -> str:
+    """Return `text` if it names a file below a directory (no `..`, not absolute, no control characters)."""
+    parts = text.split("/")
+    if (
+        not text
+        or any(part in ("", ".", "..") for part in parts)
+        or any(len(part.encode()) > MAX_NAME_BYTES for part in parts)
+        or any(ord(character) < 32 or ord(character) == 127 for character in text)
+        or "\\" in text
+        or len(parts) > 32
+    ):
+        raise BadName(
+            f"file name {text[:140]!r}: expected a relative name without '..', empty parts, back-slashes "
+            "or control characters"
+        )
+    return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """A file that the job needs. `name` is relative to its directory, `size` in bytes, `sha256` in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        check_relative_name(self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """What was submitted; never changes.
+
+    `command` and `validation` name files below the job's directory. `arguments` is a shell word list and
+    `environment` shell text: a shell reads them inside the job's sandbox and nowhere else (protocol page,
+    section 2). `max_run_time` in seconds, None for the manager's own. Higher `priority` goes first.
+    """
+
+    id: str
+    command: str
+    arguments: str = ""
+    environment: str = ""
+    packages: tuple[str, ...] = ()
+    inputs: tuple[InputFile, ...] = ()
+    validation: str | None = None
+    priority: int = 0
+    owner: str = ""
+    group: str = ANY_GROUP
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    max_run_time: float | None = None
+    chirp_server: str | None = None
+
+    def __post_init__(self) -> None:
+        check_job_id(self.id)
+        check_relative_name(self.command)
+        if self.validation is not None:
+            check_relative_name(self.validation)
+        names = sum(len(item.name.encode()) for item in self.inputs)
+        if len(self.inputs) > MAX_INPUT_FILES or names > MAX_INPUT_NAME_BYTES:
+            raise BadName(
+                f"job {self.id}: {len(self.inputs)} input files with {names} bytes of names; at most {MAX_INPUT_FILES} "
+                f"files and {MAX_INPUT_NAME_BYTES} bytes are allowed: pack them into one archive"
+            )
+        text = sum(len(part.encode()) for part in (self.arguments, self.environment, *self.packages))
+        if text > MAX_TEXT_BYTES:
+            raise BadName(
+                f"job {self.id}: {text} bytes of arguments, environment and packages; at most {MAX_TEXT_BYTES} are "
+                "allowed: put them into an input file"
+            )
+
+    def to_json(self) -> str:
+        """One line of JSON with the fields that differ from their defaults."""
+        defaults = {field.name: field.default for field in fields(self)}
+        return json.dumps(
+            {name: value for name, value in asdict(self).items() if value != defaults[name]},
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The inverse of `to_json`; fields of a newer version are ignored."""
+        data: dict[str, Any] = json.loads(text)
+        known = {field.name for field in fields(cls)}
+        data = {name: value for name, value in data.items() if name in known}
+        data["inputs"] = tuple(InputFile(**item) for item in data.get("inputs", ()))
+        data["packages"] = tuple(data.get("packages", ()))
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """The packed output of one attempt: `<id>.tgz`, `size` in bytes, `sha256` in hex."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an attempt ended.
+
+    `exit_code` is what a shell would say (signal n as 128 + n). `reason` is one line for people.
+    `output` is None where nothing could be stored.
+    """
+
+    cause: Cause
+    exit_code: int
+    reason: str = ""
+    host: str = ""
+    validate_exit_code: int | None = None
+    output: Output | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """All that the store knows about a job. Times are seconds since the epoch, by the store's clock."""
+
+    spec: JobSpec
+    state: State
+    attempt: int  # of the last claim; 0 before the first
+    attempts_used: int  # claims that count; one that was handed back does not
+    agent: str | None  # bare JID of the agent that holds, or last held, the job
+    submitted: float
+    claimed: float | None = None
+    finished: float | None = None
+    outcome: Outcome | None = None
+    published: bool = False  # the output is in its final place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One entry of the event stream. `id` orders them; `time` is seconds since the epoch."""
+
+    id: str
+    time: float
+    job: str
+    kind: EventKind
+    attempt: int = 0
+    agent: str = ""
+    cause: str = ""
+    text: str = ""

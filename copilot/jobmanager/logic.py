@@ -1,0 +1,199 @@
+"""The generic job manager: gives waiting jobs to agents that ask (report, section 2.2.1).
+
+Stateless: what it knows is in the store, what it said last is in the endpoint's outbox, and both may die with
+it. Every instance of the account does all of this at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from copilot.job import Cause, JobSpec, Outcome
+from copilot.protocol.claim import Claim, Claims
+from copilot.protocol.commands import Error, GetJob, HaveGetJob, Job, JobInput, RunJob, Sleep, WantGetJob
+from copilot.protocol.envelope import bare
+from copilot.protocol.events import Acked, Expired, Received, Refused
+from copilot.protocol.rules import FEATURE_STORAGE
+from copilot.runtime.component import Action, Actions, Event, Leave, Online, Refuse, Send, Stopping, Tick
+from copilot.store.base import Claimed, Store
+
+log = logging.getLogger("copilot.jobmanager")
+
+REAP_EVERY = 5.0  # s
+
+
+class InputUrls(Protocol):
+    """Makes the URLs from which agents fetch input files."""
+
+    def input_url(self, job: str, name: str) -> str:
+        """Where the input file `name` of `job` can be fetched, and for long enough."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobManagerSettings:
+    """What the job manager's logic needs of the configuration; times in seconds."""
+
+    require_file: str | None = None
+    request_cooldown: float = 0.0
+    retry_after: float = 10.0
+    dispatch_limit: float = 60.0
+    max_run_time: float = 24 * 3600.0
+
+
+class JobManager:
+    """Answers `want_getJob` and `getJob`, and takes back what was lost."""
+
+    def __init__(
+        self,
+        store: Store,
+        claims: Claims,
+        settings: JobManagerSettings,
+        *,
+        urls: InputUrls | None,
+        random: Callable[[], float],
+    ) -> None:
+        """`urls` is None where files travel by Chirp alone."""
+        self._store = store
+        self._claims = claims
+        self._settings = settings
+        self._urls = urls
+        self._random = random
+        self._next_reap: float | None = None
+
+    def wakeup(self) -> float | None:
+        """When expired attempts are to be looked for."""
+        return self._next_reap
+
+    def handle(self, event: Event, now: float) -> Actions | Awaitable[Actions]:
+        """As `Component.handle`."""
+        match event:
+            case Received(command=WantGetJob()):
+                return self._offer(event)
+            case Received(command=GetJob()):
+                return self._give(event, now)
+            case Acked(command=RunJob() as command):
+                return self._confirm(command)
+            case Refused(command=RunJob() as command, error=error):
+                return self._refused(command, error)
+            case Expired(command=RunJob() as command):
+                return self._undelivered(command)
+            case Online() if self._next_reap is None:
+                self._next_reap = now
+            case Tick() if self._next_reap is not None and self._next_reap <= now:
+                self._next_reap = now + REAP_EVERY * (0.5 + self._random())
+                return self._reap()
+            case Stopping():
+                return [Leave()]
+        return []
+
+    async def _offer(self, want: Received) -> Actions:
+        """`have_getJob` if there is anything to have (2.2.1.2)."""
+        if not self._can_serve(want):
+            return []
+        if await self._store.waiting():
+            return [Send(to=want.sender, command=HaveGetJob(require_file=self._settings.require_file))]
+        return self._nothing(want)
+
+    async def _give(self, request: Received, now: float) -> Actions:
+        """`runJob`, with a claim (2.2.1.4); the same request again gets the same job again."""
+        if not self._can_serve(request):
+            text = (
+                "this service hands files out by HTTP only, which needs an agent with the feature 'storage'"
+            )
+            return [Refuse(received=request, code="storage-needed", text=text)]
+        claimed = await self._store.claim(
+            agent=bare(request.sender), request=request.id or "", dispatch_limit=self._settings.dispatch_limit
+        )
+        void_at = now + self._settings.dispatch_limit
+        actions: list[Action] = [
+            Send(to=request.sender, command=self._run_job(item, bare(request.sender)), void_at=void_at)
+            for item in claimed
+        ]
+        for item in claimed:
+            log.info("job %s, attempt %d: handed to %s", item.spec.id, item.attempt, request.sender)
+        return actions or self._nothing(request)
+
+    def _nothing(self, request: Received) -> Actions:
+        """No job. A 2011 agent would reboot on `sleep`: it gets it only where the operator wants that."""
+        if request.features is not None:
+            wait = max(self._settings.retry_after, self._settings.request_cooldown)
+            return [Send(to=request.sender, command=Sleep(retry_after=wait))]
+        if self._settings.request_cooldown > 0:
+            return [Send(to=request.sender, command=Sleep(retry_after=self._settings.request_cooldown))]
+        return []
+
+    def _can_serve(self, request: Received) -> bool:
+        return self._urls is None or (request.features is not None and FEATURE_STORAGE in request.features)
+
+    def _run_job(self, item: Claimed, agent: str) -> RunJob:
+        spec = item.spec
+        claim = Claim(job=spec.id, attempt=item.attempt, agent=agent, started=item.claimed)
+        return RunJob(job=self._describe(spec, item.attempt), jm_job_data=self._claims.sign(claim))
+
+    def _describe(self, spec: JobSpec, attempt: int) -> Job:
+        return Job(
+            id=spec.id,
+            command=spec.command,
+            arguments=spec.arguments,
+            environment=spec.environment,
+            packages=spec.packages,
+            validation=spec.validation,
+            chirp_url=spec.chirp_server or "",
+            input_dir=f"/{spec.id}",
+            input_files=tuple(item.name for item in spec.inputs),
+            output_dir=spec.id,
+            attempt=attempt,
+            max_run_time=self._run_time(spec),
+            inputs=self._inputs(spec),
+        )
+
+    def _inputs(self, spec: JobSpec) -> tuple[JobInput, ...]:
+        urls = self._urls
+        if urls is None:
+            return ()
+        return tuple(
+            JobInput(
+                name=item.name, url=urls.input_url(spec.id, item.name), size=item.size, sha256=item.sha256
+            )
+            for item in spec.inputs
+        )
+
+    def _run_time(self, spec: JobSpec) -> float:
+        limit = self._settings.max_run_time
+        return limit if spec.max_run_time is None else min(limit, spec.max_run_time)
+
+    def _attempt(self, command: RunJob) -> int:
+        assert command.job.attempt is not None
+        return command.job.attempt
+
+    async def _confirm(self, command: RunJob) -> Actions:
+        """The agent has it; from now on it may run."""
+        job, attempt = command.job.id, self._attempt(command)
+        if not await self._store.confirm(job, attempt, max_run_time=command.job.max_run_time or 0.0):
+            log.info("job %s, attempt %d: confirmed too late", job, attempt)
+        return []
+
+    async def _refused(self, command: RunJob, error: Error) -> Actions:
+        """The agent cannot read or take the job: that attempt is over."""
+        job, attempt = command.job.id, self._attempt(command)
+        reason = f"the agent refused the job: {error.code}: {error.error_string}"[:500]
+        log.warning("job %s, attempt %d: %s", job, attempt, reason)
+        outcome = Outcome(cause=Cause.INFRA_UNDELIVERED, exit_code=1, reason=reason)
+        await self._store.finish(job, attempt, outcome)
+        return []
+
+    async def _undelivered(self, command: RunJob) -> Actions:
+        """No acknowledgement within the dispatch limit: somebody else may have it."""
+        job, attempt = command.job.id, self._attempt(command)
+        if await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED):
+            log.warning("job %s, attempt %d: never confirmed by its agent; back in the queue", job, attempt)
+        return []
+
+    async def _reap(self) -> Actions:
+        for event in await self._store.reap():
+            log.warning("job %s, attempt %d: %s (%s)", event.job, event.attempt, event.kind, event.cause)
+        return []

@@ -1,0 +1,326 @@
+"""The commands of the wire as frozen data: one class per command, one field per attribute of `<info>`.
+
+Sections 2.2.1 to 2.2.7 of the report, and our additions (marked "ours"), which old peers ignore. How a value
+stands in XML is `codec.py`'s affair; when a message is acknowledged and sent again is `rules.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field
+from typing import Any, ClassVar
+
+from copilot.job import check_job_id, check_relative_name
+from copilot.protocol.envelope import Element
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How the text of an attribute becomes a value and back. `parse` raises ValueError for what it cannot read."""
+
+    parse: Callable[[str], Any]
+    format: Callable[[Any], str]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _files(text: str) -> tuple[str, ...]:
+    return tuple(check_relative_name(name) for name in text.split("###") if name)
+
+
+def _address(text: str) -> str:
+    return text.replace(";", ":")  # the report separates host and port by a semicolon
+
+
+def _size(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError("expected a whole number from 0")
+    return number
+
+
+TEXT = Kind(str, str)
+WHOLE = Kind(int, str)
+SIZE = Kind(_size, str)
+NUMBER = Kind(float, repr)
+WORDS = Kind(_words, " ".join)
+FILES = Kind(_files, "###".join)
+ADDRESS = Kind(_address, str)
+JOB_ID = Kind(check_job_id, str)
+NAME = Kind(check_relative_name, str)
+
+
+def attribute(name: str, kind: Kind = TEXT, *, default: Any = MISSING, aliases: tuple[str, ...] = ()) -> Any:
+    """A field that is an attribute on the wire. Without a default it is required; None is left out."""
+    metadata = {"attribute": name, "kind": kind, "aliases": aliases}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+def child(part: type[Part], *, many: bool = False) -> Any:
+    """A field that is a child element (`many`: a tuple of them)."""
+    metadata = {"child": part, "many": many}
+    return field(default=(), metadata=metadata) if many else field(metadata=metadata)
+
+
+class Part:
+    """An element inside `<info>`; `TAG` is its name."""
+
+    __slots__ = ()
+    TAG: ClassVar[str]
+
+
+class Command:
+    """What `<info command='NAME'>` says."""
+
+    __slots__ = ()
+    NAME: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInput(Part):
+    """Ours (`storage`): where an input file lies, and what it must look like."""
+
+    TAG: ClassVar[str] = "input"
+    name: str = attribute("name", NAME)
+    url: str = attribute("url")
+    size: int = attribute("size", SIZE)
+    sha256: str = attribute("sha256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Part):
+    """What an agent must know to run a job (2.2.1.4).
+
+    `attempt`, `max_run_time` (s) and the `inputs` are ours.
+    """
+
+    TAG: ClassVar[str] = "job"
+    id: str = attribute("id", JOB_ID)
+    command: str = attribute("command", NAME)
+    chirp_url: str = attribute("chirpUrl", ADDRESS, default="")
+    input_dir: str = attribute("inputDir", default="")
+    input_files: tuple[str, ...] = attribute("inputFiles", FILES, default=())
+    arguments: str = attribute("arguments", default="")
+    environment: str = attribute("environment", default="")
+    packages: tuple[str, ...] = attribute("packages", WORDS, default=())
+    output_dir: str = attribute("outputDir", default="")
+    validation: str | None = attribute("validation", NAME, default=None, aliases=("validationScript",))
+    attempt: int | None = attribute("attempt", SIZE, default=None)
+    max_run_time: float | None = attribute("maxRunTime", NUMBER, default=None)
+    inputs: tuple[JobInput, ...] = child(JobInput, many=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantGetJob(Command):
+    """Agent, to all managers: who has a job for this host? (2.2.1.1)"""
+
+    NAME: ClassVar[str] = "want_getJob"
+    agent_host: str = attribute("agentHost")
+    jdl: str = attribute("jdl")
+    agent_ip: str | None = attribute("agentIP", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveGetJob(Command):
+    """Manager: I have one, if this file is on your host. (2.2.1.2)"""
+
+    NAME: ClassVar[str] = "have_getJob"
+    require_file: str | None = attribute("requireFile", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetJob(Command):
+    """Agent, to the manager that answered first: give it to me. (2.2.1.3)"""
+
+    NAME: ClassVar[str] = "getJob"
+    agent_host: str = attribute("agentHost")
+    jdl: str = attribute("jdl")
+    agent_ip: str | None = attribute("agentIP", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunJob(Command):
+    """Manager: run this. `jm_job_data` comes back with everything said about the job. (2.2.1.4)"""
+
+    NAME: ClassVar[str] = "runJob"
+    job: Job = child(Job)
+    jm_job_data: str | None = attribute("jmJobData", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantGetJobOutputDir(Command):
+    """Agent, to all storage managers: who takes the output of this job? (2.2.2.1)"""
+
+    NAME: ClassVar[str] = "want_getJobOutputDir"
+    job_id: str = attribute("jobID", JOB_ID)
+    agent_host: str = attribute("agentHost", default="")
+    agent_ip: str | None = attribute("agentIP", default=None)
+    jm_job_data: str | None = attribute("jmJobData", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveGetJobOutputDir(Command):
+    """Storage manager: I do. (2.2.2.2) `job_id` is ours: an agent with several slots asks for several jobs."""
+
+    NAME: ClassVar[str] = "have_getJobOutputDir"
+    job_id: str | None = attribute("jobID", JOB_ID, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetJobOutputDir(Command):
+    """Agent, to the storage manager that answered first: where? (2.2.2.3)"""
+
+    NAME: ClassVar[str] = "getJobOutputDir"
+    job_id: str = attribute("jobID", JOB_ID)
+    agent_host: str = attribute("agentHost", default="")
+    jm_job_data: str | None = attribute("jmJobData", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreJobOutputDir(Command):
+    """Storage manager: there. (2.2.2.4) `output_url` is ours (`storage`): where to put the packed output."""
+
+    NAME: ClassVar[str] = "storeJobOutputDir"
+    job_id: str = attribute("jobID", JOB_ID)
+    output_dir: str = attribute("outputDir", default="")
+    output_chirp_url: str = attribute("outputChirpUrl", ADDRESS, default="")
+    jm_job_data: str | None = attribute("jmJobData", default=None)
+    output_url: str | None = attribute("outputUrl", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDone(Command):
+    """Agent: the job has ended and its output is stored. (2.2.3.1)
+
+    `exit_code` is an exit code from us and a raw wait status from a 2011 agent; `cause`, `reason`,
+    `output_size` (bytes) and `output_sha256` (hex) are ours; no size means that nothing was stored.
+    """
+
+    NAME: ClassVar[str] = "jobDone"
+    job_id: str = attribute("jobID", JOB_ID)
+    exit_code: int = attribute("exitCode", WHOLE)
+    state: str = attribute("state")
+    agent_host: str = attribute("agentHost", default="")
+    jm_job_data: str | None = attribute("jmJobData", default=None)
+    validate_exit_code: int | None = attribute("validateExitCode", WHOLE, default=None)
+    cause: str | None = attribute("cause", default=None)
+    reason: str | None = attribute("reason", default=None)
+    output_size: int | None = attribute("outputSize", SIZE, default=None)
+    output_sha256: str | None = attribute("outputSha256", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect(Command):
+    """Manager: say this (`info`, unchanged) to `referral` instead. (2.2.4.1)"""
+
+    NAME: ClassVar[str] = "redirect"
+    referral: str = attribute("referral")
+    info: Element = field(metadata={"raw": True})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportEvent(Command):
+    """To the monitor: something happened. (2.2.5.1)"""
+
+    NAME: ClassVar[str] = "reportEvent"
+    component: str = attribute("component")
+    event: str = attribute("event")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportEventDuration(Command):
+    """To the monitor: something took `duration` ms. (2.2.5.2)"""
+
+    NAME: ClassVar[str] = "reportEventDuration"
+    component: str = attribute("component")
+    event: str = attribute("event")
+    duration: float = attribute("duration", NUMBER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportEventValue(Command):
+    """To the monitor: something has this value now. (2.2.5.3)"""
+
+    NAME: ClassVar[str] = "reportEventValue"
+    component: str = attribute("component")
+    event: str = attribute("event")
+    value: float = attribute("value", NUMBER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetStatus(Command):
+    """To any component: how are you? `component` is one of `rules.STATUS_COMPONENTS`. (2.2.6.1)"""
+
+    NAME: ClassVar[str] = "Heartbeat:getStatus"
+    component: str = attribute("component")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveStatus(Command):
+    """The answer. (2.2.6.2)"""
+
+    NAME: ClassVar[str] = "haveStatus"
+    component: str = attribute("component")
+    status: str = attribute("status")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping(Command):
+    """To any component: are you there? (2.2.6.3)"""
+
+    NAME: ClassVar[str] = "Heartbeat:ping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pong(Command):
+    """The answer. (2.2.6.4)"""
+
+    NAME: ClassVar[str] = "pong"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleep(Command):
+    """Manager: nothing now; to a peer with features, ask again in `retry_after` s. A 2011 agent reboots on it."""
+
+    NAME: ClassVar[str] = "sleep"
+    retry_after: float | None = attribute("retryAfter", NUMBER, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityError(Command):
+    """Manager, in clear: your message could not be opened. (2.2.7)"""
+
+    NAME: ClassVar[str] = "security_error"
+    error_string: str = attribute("errorString")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetTicket(Command):
+    """Component, to the key manager. (2.2.7)"""
+
+    NAME: ClassVar[str] = "getTicket"
+    credential: str = attribute("credential")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreTicket(Command):
+    """The answer. (2.2.7)"""
+
+    NAME: ClassVar[str] = "storeTicket"
+    ticket: str = attribute("ticket")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error(Command):
+    """Ours: why a message had no effect. `in_reply_to` is its id, which this settles. Never sent to 2011 peers."""
+
+    NAME: ClassVar[str] = "error"
+    error_string: str = attribute("errorString")
+    code: str = attribute("code", default="")
+    in_reply_to: str | None = attribute("inReplyTo", default=None)
+    job_id: str | None = attribute("jobID", JOB_ID, default=None)
+
+
+COMMANDS: dict[str, type[Command]] = {kind.NAME: kind for kind in Command.__subclasses__()}

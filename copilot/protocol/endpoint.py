@@ -1,0 +1,335 @@
+"""One end of the conversation, without I/O: envelopes in, events out; commands in, envelopes out.
+
+It knows both carriages, acknowledgements, resends, copies, void messages, malformed ones, and who may order an
+agent about. It knows nothing of jobs, sockets or clocks; `now` is in seconds of a clock that never jumps.
+
+    receive(envelope) ─▶ events ─▶ (the component works) ─▶ done() or failed()
+    send(command)     ─▶ ...    ─▶ outgoing(now) ─▶ envelopes for the transport
+
+`done` is what acknowledges a message, so an acknowledgement of ours is a promise that the work is safe.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from copilot.errors import ProtocolError
+from copilot.protocol import codec
+from copilot.protocol.acks import Outbox, Pending, Seen, Sight
+from copilot.protocol.commands import Command, Error
+from copilot.protocol.envelope import Element, Envelope, bare
+from copilot.protocol.events import Acked, Dropped, Expired, ProtocolEvent, Received, Refused, Undeliverable
+from copilot.protocol.rules import RULES, Role
+
+PEERS_REMEMBERED = 50_000
+SECONDS_BETWEEN_ERRORS = 1.0  # to one peer
+
+
+@dataclass(slots=True)
+class _Peer:
+    """What we know of one full JID."""
+
+    element: bool | None = None  # it speaks the element carriage; None: never heard of
+    features: frozenset[str] | None = None
+    last_error: float = float("-inf")
+
+
+@dataclass(slots=True)
+class Counts:
+    """Messages since the start, for metrics and for tests that count."""
+
+    sent: Counter[str] = field(default_factory=Counter)  # by command; "ack" for pure acknowledgements
+    received: Counter[str] = field(default_factory=Counter)
+    resent: int = 0
+    copies: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)  # by reason
+
+
+class Endpoint:
+    """The conversation of one component with all its peers."""
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        new_id: Callable[[], str],
+        random: Callable[[], float],
+        features: Collection[str] = (),
+        trusts: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        """`trusts(bare JID)` says from whom orders are taken; `features` are announced with requests and answers."""
+        self.role = role
+        self.jid = ""
+        self.counts = Counts()
+        self._features = tuple(sorted(features))
+        self._new_id = new_id
+        self._trusts = trusts
+        self._outbox = Outbox(random)
+        self._seen = Seen()
+        self._peers: OrderedDict[str, _Peer] = OrderedDict()
+        self._owed: dict[
+            tuple[str, bool], list[str]
+        ] = {}  # (full JID, element carriage) → ids to acknowledge
+        self._once: list[Pending] = []  # said once, never again
+        self._void: list[ProtocolEvent] = []
+        self._online = False
+
+    # -- the session
+
+    def online(self, jid: str) -> None:
+        """The session is up: everything unacknowledged goes out again at once."""
+        self.jid = jid
+        self._online = True
+        self._outbox.due_now()
+
+    def offline(self, set_aside: Collection[str] = ()) -> None:
+        """The session is gone. `set_aside`: ids that made the server end the stream; they are never sent again."""
+        self._online = False
+        self._once.clear()
+        self._owed.clear()  # a peer that misses an acknowledgement sends a copy, and gets one then
+        for message_id in set_aside:
+            self.give_up(message_id)
+
+    # -- what we say
+
+    def send(self, to: str, command: Command, now: float, *, void_at: float | None = None) -> str:
+        """Say `command` to a JID; returns the message's id.
+
+        Where the rule says so it is sent again until acknowledged or void; `void_at` (absolute) comes first.
+        """
+        rule = RULES[command.NAME]
+        peer = self._peers.get(to.lower())
+        ends = [] if rule.void_after is None else [now + rule.void_after]
+        message = Pending(
+            id=self._new_id(),
+            to=to,
+            command=command,
+            void_at=min([*ends, *([] if void_at is None else [void_at])], default=float("inf")),
+            due=now,
+            legacy=peer is not None and peer.element is not None and peer.features is None,
+        )
+        if rule.resend:
+            self._outbox.add(message)
+        elif self._online:
+            self._once.append(message)
+        return message.id
+
+    def redirect(self, message_id: str, to: str) -> None:
+        """From now on send the unacknowledged message to another JID of the same account."""
+        message = self._outbox.get(message_id)
+        if message is not None and bare(message.to) == bare(to):
+            message.to = to
+
+    def cancel(self, message_id: str) -> None:
+        """Stop saying it."""
+        self._outbox.forget(message_id)
+
+    def give_up(self, message_id: str | None) -> None:
+        """It cannot be said (too large for the server): forget it and tell the component that it is void."""
+        message = self._outbox.get(message_id or "")
+        if message is not None:
+            self._outbox.forget(message.id)
+            self._void.append(Expired(id=message.id, to=message.to, command=message.command))
+
+    def outgoing(self, now: float) -> list[Envelope]:
+        """Everything that should be on the wire by now; acknowledgements ride on answers where they can."""
+        if not self._online:
+            return []
+        due, void = self._outbox.take_due(now)
+        self._void.extend(Expired(id=item.id, to=item.to, command=item.command) for item in void)
+        envelopes = [self._envelope(message) for message in (*self._once, *due)]
+        self._once.clear()
+        for (peer, element), ids in self._owed.items():
+            envelopes.extend(_pure_acks(peer, ids, element=element))
+            self.counts.sent["ack"] += 1 if element else len(ids)
+        self._owed.clear()
+        return envelopes
+
+    def unsent(self, envelope: Envelope, due: float) -> None:
+        """The transport would not take it: it is due again at `due`, or as soon as the session is back."""
+        self._outbox.postpone(envelope.id or "", due)
+
+    def next_wakeup(self) -> float | None:
+        """When to call `outgoing` and `events` again if nothing else happens."""
+        return self._outbox.next_due() if self._online else None
+
+    def events(self) -> list[ProtocolEvent]:
+        """Events that time has made; call after `outgoing` and `offline`."""
+        events, self._void = self._void, []
+        return events
+
+    # -- what we hear
+
+    def receive(self, envelope: Envelope, now: float) -> list[ProtocolEvent]:
+        """Take a message apart. Never raises for what a peer may do."""
+        if envelope.kind == "error":
+            return self._stanza_error(envelope)
+        events: list[ProtocolEvent] = []
+        if envelope.body is not None or envelope.element is not None:
+            try:
+                events.extend(self._command(envelope, now))
+            except ProtocolError as error:
+                events.append(self._malformed(envelope, error, now))
+        for message_id in envelope.acks:
+            message = self._outbox.settle(envelope.sender, message_id)
+            if message is not None:
+                events.append(Acked(id=message_id, to=message.to, command=message.command))
+        return events
+
+    def done(self, received: Received, now: float) -> None:
+        """The work that `received` asked for is safe: acknowledge it."""
+        if received.id is not None and received.wants_ack:
+            self._seen.answered(received.sender, received.id, now)
+            self._owe(received.sender, received.id, element=received.element)
+
+    def failed(self, received: Received) -> None:
+        """The work could not be done now: the next copy is worked on afresh."""
+        if received.id is not None:
+            self._seen.forget(received.sender, received.id)
+
+    def refuse(self, received: Received, now: float, *, code: str, text: str, job: str | None = None) -> bool:
+        """Tell the peer that its message has had no effect.
+
+        False if it had an `error` a moment ago: then do not acknowledge, it will ask again. A peer of 2011 gets
+        no `error` (it would end on it).
+        """
+        if received.features is None:
+            return True
+        return self._error(received.sender, received.id, now, code=code, text=text, job=job)
+
+    # -- inside
+
+    def _command(self, envelope: Envelope, now: float) -> list[ProtocolEvent]:
+        info = self._info(envelope)
+        command, features = codec.decode(info)
+        peer = self._peer(envelope.sender)
+        peer.element, peer.features = envelope.element is not None, features
+        rule = RULES[command.NAME]
+        self.counts.received[command.NAME] += 1
+        if self.role & Role.AGENT and "/" in envelope.to and envelope.to.lower() != self.jid.lower():
+            return [
+                self._drop(
+                    envelope, "not-for-us", f"{command.NAME} was meant for {envelope.to}, which is gone"
+                )
+            ]
+        if not rule.receiver & self.role:
+            return [self._drop(envelope, "wrong-role", f"{command.NAME} is not for this component")]
+        if rule.orders and self.role & Role.AGENT and not self._trusts(bare(envelope.sender)):
+            return [
+                self._drop(
+                    envelope, "not-trusted", f"{command.NAME} from a JID that this agent does not obey"
+                )
+            ]
+        if rule.void_after is not None and envelope.age > rule.void_after:
+            return [
+                self._drop(
+                    envelope, "void", f"{command.NAME} was kept by the server for {envelope.age:.0f} s"
+                )
+            ]
+        if envelope.id is None and not (rule.noack or envelope.noack):
+            return [self._drop(envelope, "no-id", f"{command.NAME} without an id cannot be acknowledged")]
+        if isinstance(command, Error) and command.in_reply_to is not None:
+            return self._refused(envelope.sender, command, command.in_reply_to)
+        received = Received(
+            command=command,
+            sender=envelope.sender,
+            id=envelope.id,
+            features=features,
+            element=envelope.element is not None,
+            wants_ack=not (envelope.noack or rule.noack),
+        )
+        return [received] if self._is_new(received, now) else []
+
+    def _info(self, envelope: Envelope) -> Element:
+        body, element = envelope.body, envelope.element
+        if body is not None and element is not None and codec.decode(body)[0] != codec.decode(element)[0]:
+            raise ProtocolError("malformed", "the two carriages of this message say different things")
+        info = element if element is not None else body
+        assert info is not None
+        return info
+
+    def _is_new(self, received: Received, now: float) -> bool:
+        if received.id is None or not received.wants_ack:
+            return True
+        sight = self._seen.look(received.sender, received.id, now)
+        if sight is Sight.NEW:
+            return True
+        self.counts.copies += 1
+        if sight is Sight.ANSWERED:
+            self._owe(received.sender, received.id, element=received.element)
+        return False
+
+    def _refused(self, sender: str, error: Error, message_id: str) -> list[ProtocolEvent]:
+        message = self._outbox.settle(sender, message_id)
+        if message is None:
+            return []
+        return [Refused(id=message_id, to=message.to, command=message.command, error=error)]
+
+    def _stanza_error(self, envelope: Envelope) -> list[ProtocolEvent]:
+        message = self._outbox.get(envelope.id or "")
+        if message is None or bare(message.to) != bare(envelope.sender):
+            return []
+        return [Undeliverable(id=message.id, to=message.to, command=message.command)]
+
+    def _malformed(self, envelope: Envelope, error: ProtocolError, now: float) -> ProtocolEvent:
+        """Count it, acknowledge it (a copy would be no better), and tell a peer that knows of features."""
+        if envelope.id is not None and not envelope.noack:
+            self._owe(envelope.sender, envelope.id, element=envelope.element is not None)
+            if self._peer(envelope.sender).features is not None:
+                self._error(envelope.sender, envelope.id, now, code=error.code, text=str(error))
+        return self._drop(envelope, error.code, str(error))
+
+    def _error(
+        self, to: str, message_id: str | None, now: float, *, code: str, text: str, job: str | None = None
+    ) -> bool:
+        peer = self._peer(to)
+        if now - peer.last_error < SECONDS_BETWEEN_ERRORS:
+            return False
+        peer.last_error = now
+        self.send(to, Error(error_string=text, code=code, in_reply_to=message_id, job_id=job), now)
+        return True
+
+    def _drop(self, envelope: Envelope, reason: str, text: str) -> Dropped:
+        self.counts.dropped[reason] += 1
+        return Dropped(sender=envelope.sender, reason=reason, text=text)
+
+    def _owe(self, to: str, message_id: str, *, element: bool) -> None:
+        self._owed.setdefault((to, element), []).append(message_id)
+
+    def _peer(self, jid: str) -> _Peer:
+        key = jid.lower()
+        peer = self._peers.get(key)
+        if peer is None:
+            peer = self._peers[key] = _Peer()
+            if len(self._peers) > PEERS_REMEMBERED:
+                self._peers.popitem(last=False)
+        else:
+            self._peers.move_to_end(key)
+        return peer
+
+    def _envelope(self, message: Pending) -> Envelope:
+        """In the carriage that the peer speaks; in both while we do not know."""
+        command = message.command
+        rule = RULES[command.NAME]
+        peer = self._peers.get(message.to.lower())
+        speaks = None if peer is None else peer.element
+        info = codec.encode(command, () if rule.noack else self._features)
+        self.counts.sent[command.NAME] += 1
+        self.counts.resent += message.sent > 1
+        return Envelope(
+            to=message.to,
+            id=message.id,
+            body=info if speaks is not True else None,
+            element=info if speaks is not False else None,
+            acks=tuple(self._owed.pop((message.to, True), ())),
+            noack=rule.noack,
+        )
+
+
+def _pure_acks(to: str, ids: list[str], *, element: bool) -> list[Envelope]:
+    """The element carriage takes many in one message, the report's form one."""
+    if element:
+        return [Envelope(to=to, acks=tuple(ids))]
+    return [Envelope(to=to, acks=(message_id,), ack_carriage="body") for message_id in ids]

@@ -1,0 +1,68 @@
+"""What an endpoint tells its component: something came in, arrived, was refused, or became void."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from copilot.protocol.commands import Command, Error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A command for us. `features` is None for a peer of 2011. Answer with `done` or `failed`."""
+
+    command: Command
+    sender: str  # full JID
+    id: str | None
+    features: frozenset[str] | None
+    element: bool  # it came (also) in the element carriage: so may the answer
+    wants_ack: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acked:
+    """The peer has kept its side: what `command` asked for is safe there."""
+
+    id: str
+    to: str
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The peer answered `error`: `command` has had no effect and will not be sent again."""
+
+    id: str
+    to: str
+    command: Command
+    error: Error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undeliverable:
+    """The server brought `command` back: nobody is there now. It will be sent again if its rule says so."""
+
+    id: str
+    to: str
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """`command` became void before it was acknowledged. The peer may have worked on it all the same."""
+
+    id: str
+    to: str
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A message was not worked on; for the counters and the log. `reason` is a short fixed word."""
+
+    sender: str
+    reason: str
+    text: str
+
+
+ProtocolEvent = Received | Acked | Refused | Undeliverable | Expired | Dropped

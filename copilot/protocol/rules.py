@@ -1,0 +1,70 @@
+"""The rules of the conversation as one table (protocol page, section 1): who says what to whom, and for how long.
+
+`resend`: sent again until it is acknowledged or void. `void_after`: seconds after which a message means nothing
+any more; None: the sender says when (the attempt, the dispatch limit). Whether the *sender of a message about a
+job* holds that job is for the claim to tell (`claim.py`), not for this table.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+MINUTE = 60.0
+DAY = 24 * 3600.0
+
+STATUS_COMPONENTS = ("systemLoad", "diskUsage", "memoryUsage", "runningProcesses")
+FEATURE_STORAGE = "storage"  # files as URLs with size and SHA-256 (section 4)
+
+
+class Role(enum.Flag):
+    """What a component is; a manager may be two at once."""
+
+    AGENT = enum.auto()
+    JOB_MANAGER = enum.auto()
+    STORAGE_MANAGER = enum.auto()
+    MONITOR = enum.auto()
+    KEY_MANAGER = enum.auto()
+    HEARTBEAT = enum.auto()
+
+
+ANY = Role.AGENT | Role.JOB_MANAGER | Role.STORAGE_MANAGER | Role.MONITOR | Role.KEY_MANAGER | Role.HEARTBEAT
+MANAGER = Role.JOB_MANAGER | Role.STORAGE_MANAGER
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row. `orders`: it makes an agent do something, so only those may say it whom the agent trusts."""
+
+    sender: Role
+    receiver: Role
+    resend: bool = False
+    void_after: float | None = MINUTE
+    noack: bool = False
+    orders: bool = False
+
+
+RULES: dict[str, Rule] = {
+    "want_getJob": Rule(Role.AGENT, Role.JOB_MANAGER),
+    "have_getJob": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
+    "getJob": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
+    "runJob": Rule(Role.JOB_MANAGER, Role.AGENT, resend=True, void_after=None, orders=True),
+    "want_getJobOutputDir": Rule(Role.AGENT, MANAGER),
+    "have_getJobOutputDir": Rule(MANAGER, Role.AGENT, orders=True),
+    "getJobOutputDir": Rule(Role.AGENT, MANAGER, resend=True, void_after=None),
+    "storeJobOutputDir": Rule(MANAGER, Role.AGENT, resend=True, void_after=None, orders=True),
+    "jobDone": Rule(Role.AGENT, MANAGER, resend=True, void_after=7 * DAY),
+    "redirect": Rule(MANAGER, Role.AGENT, orders=True),
+    "sleep": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
+    "error": Rule(ANY, ANY, noack=True, orders=True),
+    "security_error": Rule(MANAGER, ANY, noack=True, orders=True),
+    "reportEvent": Rule(ANY, Role.MONITOR, noack=True),
+    "reportEventDuration": Rule(ANY, Role.MONITOR, noack=True),
+    "reportEventValue": Rule(ANY, Role.MONITOR, noack=True),
+    "Heartbeat:getStatus": Rule(ANY, ANY),
+    "haveStatus": Rule(ANY, ANY),
+    "Heartbeat:ping": Rule(ANY, ANY),
+    "pong": Rule(ANY, ANY),
+    "getTicket": Rule(ANY, Role.KEY_MANAGER, resend=True, void_after=10 * MINUTE),
+    "storeTicket": Rule(Role.KEY_MANAGER, ANY, orders=True),
+}

@@ -1,0 +1,1 @@
+"""What turns for every component: events in, actions out, one loop."""

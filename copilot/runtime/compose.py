@@ -1,0 +1,40 @@
+"""Several logics in one program: the generic manager is a job manager and a storage manager at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+
+from copilot.runtime.component import Action, Actions, Component, Event
+
+
+class Parts:
+    """A component made of components. Each gets every event; all that they want is done.
+
+    A command from the wire concerns one of them (they take different commands), the rest return nothing for it.
+    """
+
+    def __init__(self, parts: Sequence[Component]) -> None:
+        self._parts = tuple(parts)
+
+    def handle(self, event: Event, now: float) -> Actions | Awaitable[Actions]:
+        """As `Component.handle`."""
+        done: list[Action] = []
+        later: list[Awaitable[Actions]] = []
+        for part in self._parts:
+            result = part.handle(event, now)
+            if isinstance(result, Awaitable):
+                later.append(result)
+            else:
+                done.extend(result)
+        return _gather(done, later) if later else done
+
+    def wakeup(self) -> float | None:
+        """The earliest of all."""
+        return min((when for part in self._parts if (when := part.wakeup()) is not None), default=None)
+
+
+async def _gather(done: list[Action], later: Sequence[Awaitable[Actions]]) -> Actions:
+    for actions in await asyncio.gather(*later):
+        done.extend(actions)
+    return done

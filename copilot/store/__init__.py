@@ -1,0 +1,1 @@
+"""The queue: one port, a version in memory and one in Redis, held together by one contract suite."""

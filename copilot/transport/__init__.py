@@ -1,0 +1,1 @@
+"""How envelopes travel: one port, one version in memory and one over XMPP."""

@@ -1,0 +1,74 @@
+"""The port to the network: a session that comes and goes, envelopes in and out.
+
+A transport reconnects by itself, with full jitter, for ever; only what somebody has to mend ends it. It
+guarantees nothing about delivery: the endpoint's acknowledgements do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from copilot.errors import TransportError
+from copilot.protocol.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The session is up; `jid` is the full JID that the server bound."""
+
+    jid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The session is gone; the transport is trying again. `reason` is for people."""
+
+    reason: str
+    set_aside: tuple[str, ...] = ()  # ids of messages that made the server end the stream: never send them again
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message came in."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceChanged:
+    """A full JID that sent us directed presence came or went. A hint, never a proof."""
+
+    jid: str
+    available: bool
+
+
+TransportEvent = Connected | Disconnected | Arrived | PresenceChanged
+
+
+class Transport(Protocol):
+    """One XMPP session of one component."""
+
+    async def next_event(self) -> TransportEvent:
+        """Wait for the next event. The first call starts connecting.
+
+        Raises `LoginRefused` or `SessionReplaced` when trying again would not help, and `TransportError` after
+        `close`.
+        """
+        ...
+
+    def send(self, envelope: Envelope) -> bool:
+        """Hand a message to the session. False if there is none, or if its buffer is full: send it later."""
+        ...
+
+    def announce(self, to: str) -> None:
+        """Send directed presence to a bare JID, so that its instances learn when we vanish. Repeated after every
+        log-in."""
+        ...
+
+    async def close(self) -> None:
+        """Say goodbye (`unavailable`), flush and end. Idempotent."""
+        ...
+
+
+__all__ = ["Arrived", "Connected", "Disconnected", "PresenceChanged", "Transport", "TransportError", "TransportEvent"]

@@ -1,0 +1,373 @@
+"""The endpoint: carriages, acknowledgements, copies, void and malformed messages, and who may order an agent about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from copilot.protocol import codec
+from copilot.protocol.commands import (
+    COMMANDS,
+    Command,
+    Error,
+    GetJob,
+    HaveGetJob,
+    Job,
+    JobDone,
+    Ping,
+    ReportEvent,
+    RunJob,
+    Sleep,
+    WantGetJob,
+)
+from copilot.protocol.endpoint import SECONDS_BETWEEN_ERRORS, Endpoint
+from copilot.protocol.envelope import Element, Envelope
+from copilot.protocol.events import Acked, Dropped, Expired, Received, Refused, Undeliverable
+from copilot.protocol.rules import RULES, Role
+from tests.unit.protocol.wire import carry, endpoint, stamped
+
+AGENT, MANAGER = "agent@x/a", "jm@x/one"
+WANT = WantGetJob(agent_host="h", jdl="[]")
+GET = GetJob(agent_host="h", jdl="[]")
+RUN = RunJob(job=Job(id="j1", command="run.sh"), jm_job_data="claim")
+DONE = JobDone(job_id="j1", exit_code=0, state="done")
+
+
+@pytest.fixture
+def agent() -> Endpoint:
+    return endpoint(Role.AGENT, AGENT, trusts=lambda jid: jid == "jm@x")
+
+
+@pytest.fixture
+def manager() -> Endpoint:
+    return endpoint(Role.JOB_MANAGER | Role.STORAGE_MANAGER, MANAGER)
+
+
+def old(
+    command: Command, *, sender: str = AGENT, message_id: str | None = "old-1", to: str = MANAGER
+) -> Envelope:
+    """As a peer of 2011 says it: in the body alone, without features."""
+    return Envelope(to=to, sender=sender, id=message_id, body=codec.encode(command))
+
+
+def received(events: list[object]) -> list[Command]:
+    return [event.command for event in events if isinstance(event, Received)]
+
+
+def test_the_first_message_to_an_unknown_peer_rides_in_both_carriages(agent: Endpoint) -> None:
+    agent.send("jm@x", WANT, 0.0)
+    (envelope,) = agent.outgoing(0.0)
+    assert envelope.body == envelope.element is not None
+
+
+def test_a_peer_that_speaks_the_element_gets_only_that(agent: Endpoint, manager: Endpoint) -> None:
+    agent.send(MANAGER, GET, 0.0)
+    carry(agent, manager)
+    manager.send(AGENT, RUN, 0.0)
+    (envelope,) = manager.outgoing(0.0)
+    assert envelope.body is None
+    assert envelope.element is not None
+
+
+def test_a_peer_of_2011_gets_the_body_alone_and_one_ack_a_message(manager: Endpoint) -> None:
+    for number in (1, 2):
+        (event,) = manager.receive(old(GET, message_id=f"old-{number}"), 0.0)
+        assert isinstance(event, Received)
+        assert event.features is None
+        manager.done(event, 0.0)
+    manager.send(AGENT, RUN, 0.0)
+    run, first, second = manager.outgoing(0.0)
+    assert run.element is None
+    assert (first.acks, second.acks) == (("old-1",), ("old-2",))
+    assert {first.ack_carriage, second.ack_carriage} == {"body"}
+
+
+def test_carriages_that_differ_are_malformed(manager: Endpoint) -> None:
+    envelope = replace(old(GET), element=codec.encode(WANT))
+    (event,) = manager.receive(envelope, 0.0)
+    assert isinstance(event, Dropped)
+    assert event.reason == "malformed"
+
+
+def test_both_carriages_count_once(manager: Endpoint) -> None:
+    envelope = replace(old(GET), element=codec.encode(GET, ("storage",)))
+    assert received(manager.receive(envelope, 0.0)) == [GET]
+
+
+def test_an_ack_rides_on_the_answer(agent: Endpoint, manager: Endpoint) -> None:
+    message_id = agent.send(MANAGER, GET, 0.0)
+    (event,) = carry(agent, manager, done=False)
+    assert isinstance(event, Received)
+    manager.send(AGENT, RUN, 0.0)
+    manager.done(event, 0.0)
+    (envelope,) = manager.outgoing(0.0)
+    assert envelope.acks == (message_id,)
+    events = agent.receive(stamped(envelope, MANAGER), 0.0)
+    assert received(events) == [RUN]
+    assert [event.command for event in events if isinstance(event, Acked)] == [GET]
+
+
+def test_nothing_is_acknowledged_before_the_work_is_done(agent: Endpoint, manager: Endpoint) -> None:
+    agent.send(MANAGER, GET, 0.0)
+    carry(agent, manager, done=False)
+    assert manager.outgoing(0.0) == []
+
+
+def test_an_unacknowledged_message_is_sent_again_and_its_copy_acknowledged_but_not_worked_on(
+    agent: Endpoint, manager: Endpoint
+) -> None:
+    agent.send(MANAGER, GET, 0.0)
+    assert received(carry(agent, manager)) == [GET]
+    manager.outgoing(0.0)  # the acknowledgement is lost
+    assert agent.next_wakeup() == 10.0
+    assert carry(agent, manager, 10.0) == []
+    assert [type(event) for event in carry(manager, agent, 10.0)] == [Acked]
+    assert agent.next_wakeup() is None
+    assert (agent.counts.resent, manager.counts.copies) == (1, 1)
+
+
+def test_a_copy_of_what_is_still_in_work_is_ignored(agent: Endpoint, manager: Endpoint) -> None:
+    agent.send(MANAGER, GET, 0.0)
+    carry(agent, manager, done=False)
+    assert carry(agent, manager, 10.0, done=False) == []
+    assert manager.outgoing(10.0) == []
+
+
+def test_work_that_failed_is_done_when_the_copy_comes(agent: Endpoint, manager: Endpoint) -> None:
+    agent.send(MANAGER, GET, 0.0)
+    (event,) = carry(agent, manager, done=False)
+    assert isinstance(event, Received)
+    manager.failed(event)
+    assert received(carry(agent, manager, 10.0)) == [GET]
+
+
+def test_everything_unacknowledged_goes_out_again_after_a_reconnect(agent: Endpoint) -> None:
+    agent.send(MANAGER, GET, 0.0)
+    agent.send("jm@x", WANT, 0.0)
+    assert len(agent.outgoing(0.0)) == 2
+    agent.offline()
+    agent.send("jm@x", WANT, 1.0)  # said to nobody: the next request replaces it
+    agent.send(MANAGER, DONE, 1.0)
+    assert agent.outgoing(1.0) == []
+    assert agent.next_wakeup() is None
+    agent.online(AGENT)
+    assert len(agent.outgoing(2.0)) == 2
+
+
+def test_a_message_that_became_void_is_told(agent: Endpoint) -> None:
+    agent.send(MANAGER, GET, 0.0, void_at=3.0)
+    agent.outgoing(0.0)
+    agent.outgoing(3.0)
+    (event,) = agent.events()
+    assert isinstance(event, Expired)
+    assert event.command == GET
+
+
+def test_what_made_the_server_end_the_stream_is_never_sent_again(agent: Endpoint) -> None:
+    message_id = agent.send(MANAGER, GET, 0.0)
+    agent.outgoing(0.0)
+    agent.offline(set_aside=[message_id, "unknown"])
+    assert [event.id for event in agent.events() if isinstance(event, Expired)] == [message_id]
+    agent.online(AGENT)
+    assert agent.outgoing(1.0) == []
+
+
+def test_a_cancelled_message_is_not_sent_again(agent: Endpoint) -> None:
+    agent.cancel(agent.send(MANAGER, GET, 0.0))
+    assert agent.outgoing(0.0) == []
+
+
+def test_what_the_transport_did_not_take_is_due_soon(agent: Endpoint) -> None:
+    agent.send(MANAGER, GET, 0.0)
+    (envelope,) = agent.outgoing(0.0)
+    agent.unsent(envelope, 0.05)
+    assert agent.next_wakeup() == 0.05
+
+
+def test_an_unacknowledged_message_can_be_turned_to_another_instance_but_not_to_another_account(
+    agent: Endpoint,
+) -> None:
+    message_id = agent.send(MANAGER, GET, 0.0)
+    agent.redirect(message_id, "jm@x/two")
+    agent.redirect(message_id, "thief@x/two")
+    assert [envelope.to for envelope in agent.outgoing(0.0)] == ["jm@x/two"]
+
+
+def test_a_stanza_error_says_that_nobody_is_there(agent: Endpoint) -> None:
+    message_id = agent.send(MANAGER, GET, 0.0)
+    agent.outgoing(0.0)
+    bounced = Envelope(to=AGENT, sender=MANAGER, id=message_id, kind="error", error="service-unavailable")
+    (event,) = agent.receive(bounced, 1.0)
+    assert isinstance(event, Undeliverable)
+    assert agent.receive(replace(bounced, sender="thief@x"), 1.0) == []
+    assert agent.next_wakeup() == 10.0
+
+
+def test_an_ack_from_somebody_else_settles_nothing(agent: Endpoint) -> None:
+    message_id = agent.send(MANAGER, GET, 0.0)
+    agent.outgoing(0.0)
+    assert agent.receive(Envelope(to=AGENT, sender="thief@x/r", acks=(message_id,)), 0.0) == []
+    assert agent.next_wakeup() == 10.0
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, rule in RULES.items() if rule.orders and name != "error")
+)
+def test_an_agent_takes_orders_only_from_whom_it_trusts(agent: Endpoint, name: str) -> None:
+    command = {
+        "runJob": RUN,
+        "have_getJob": HaveGetJob(),
+        "sleep": Sleep(),
+    }.get(name)
+    if command is None:
+        attributes = {"command": name, "jobID": "j", "referral": "a@b", "errorString": "e", "ticket": "t"}
+        element = Element("info", attributes, (Element("info", {"command": "pong"}),))
+    else:
+        element = codec.encode(command)
+    envelope = Envelope(to=AGENT, sender="thief@x/r", id="t1", body=element)
+    (event,) = agent.receive(envelope, 0.0)
+    assert isinstance(event, Dropped)
+    assert event.reason == "not-trusted"
+    assert agent.outgoing(0.0) == []
+    (event,) = agent.receive(replace(envelope, sender="JM@x/r"), 0.0)
+    assert isinstance(event, Received)
+
+
+def test_a_command_for_another_kind_of_component_is_dropped(agent: Endpoint, manager: Endpoint) -> None:
+    for target, command in ((agent, GET), (manager, RUN)):
+        (event,) = target.receive(Envelope(to="", sender=MANAGER, id="1", body=codec.encode(command)), 0.0)
+        assert isinstance(event, Dropped)
+        assert event.reason == "wrong-role"
+
+
+def test_every_command_has_somebody_who_takes_it() -> None:
+    for name in COMMANDS:
+        assert RULES[name].receiver
+
+
+def test_an_agent_drops_what_is_meant_for_another_resource(agent: Endpoint) -> None:
+    envelope = Envelope(to="agent@x/clone", sender=MANAGER, id="1", body=codec.encode(RUN))
+    (event,) = agent.receive(envelope, 0.0)
+    assert isinstance(event, Dropped)
+    assert event.reason == "not-for-us"
+
+
+def test_a_message_that_the_server_kept_too_long_is_void(manager: Endpoint) -> None:
+    (event,) = manager.receive(replace(old(WANT), age=61.0), 0.0)
+    assert isinstance(event, Dropped)
+    assert event.reason == "void"
+    assert received(manager.receive(replace(old(WANT, message_id="2"), age=59.0), 0.0)) == [WANT]
+
+
+def test_a_message_without_id_counts_only_with_noack(manager: Endpoint) -> None:
+    (event,) = manager.receive(old(GET, message_id=None), 0.0)
+    assert isinstance(event, Dropped)
+    assert event.reason == "no-id"
+    assert received(manager.receive(replace(old(GET, message_id=None), noack=True), 0.0)) == [GET]
+
+
+def test_noack_is_kept(agent: Endpoint) -> None:
+    monitor = endpoint(Role.MONITOR, "mon@x/m")
+    agent.send("mon@x", ReportEvent(component="agent", event="job.start"), 0.0)
+    (envelope,) = agent.outgoing(0.0)
+    assert envelope.noack
+    (event,) = monitor.receive(stamped(envelope, AGENT), 0.0)
+    assert isinstance(event, Received)
+    monitor.done(event, 0.0)
+    assert monitor.outgoing(0.0) == []
+
+
+def malformed(sender: str = AGENT, message_id: str = "bad-1") -> Envelope:
+    return Envelope(
+        to=MANAGER, sender=sender, id=message_id, element=Element("info", {"command": "makeCoffee"})
+    )
+
+
+def test_a_malformed_message_is_acknowledged_and_a_peer_with_features_is_told(
+    agent: Endpoint, manager: Endpoint
+) -> None:
+    agent.send(MANAGER, GET, 0.0)
+    carry(agent, manager)
+    manager.outgoing(0.0)
+    (event,) = manager.receive(malformed(), 0.0)
+    assert isinstance(event, Dropped)
+    assert event.reason == "unknown-command"
+    (envelope,) = manager.outgoing(0.0)
+    assert envelope.acks == ("bad-1",)
+    assert envelope.element is not None
+    error, _ = codec.decode(envelope.element)
+    assert isinstance(error, Error)
+    assert (error.code, error.in_reply_to) == ("unknown-command", "bad-1")
+
+
+def test_an_old_or_unknown_peer_is_never_sent_an_error(manager: Endpoint) -> None:
+    manager.receive(malformed(), 0.0)
+    (envelope,) = manager.outgoing(0.0)
+    assert envelope.acks == ("bad-1",)
+    assert envelope.element is envelope.body is None
+
+
+def test_at_most_one_error_a_second_goes_to_a_peer(agent: Endpoint, manager: Endpoint) -> None:
+    agent.send(MANAGER, GET, 0.0)
+    carry(agent, manager)
+    for number in range(10):
+        manager.receive(malformed(message_id=f"bad-{number}"), 0.0)
+    assert manager.counts.sent["error"] == 0
+    manager.outgoing(0.0)
+    assert manager.counts.sent["error"] == 1
+    manager.receive(malformed(message_id="bad-later"), SECONDS_BETWEEN_ERRORS)
+    manager.outgoing(SECONDS_BETWEEN_ERRORS)
+    assert manager.counts.sent["error"] == 2
+
+
+def test_a_refusal_settles_the_message_and_is_not_taken_for_an_ack(
+    agent: Endpoint, manager: Endpoint
+) -> None:
+    agent.send(MANAGER, DONE, 0.0)
+    (event,) = carry(agent, manager, done=False)
+    assert isinstance(event, Received)
+    assert manager.refuse(event, 0.0, code="stale-attempt", text="too late", job="j1")
+    manager.done(event, 0.0)
+    events = carry(manager, agent)
+    assert [type(item) for item in events] == [Refused]
+    assert isinstance(events[0], Refused)
+    assert (events[0].command, events[0].error.code) == (DONE, "stale-attempt")
+    assert agent.next_wakeup() is None
+
+
+def test_a_second_refusal_within_a_second_is_put_off_by_not_acknowledging(
+    agent: Endpoint, manager: Endpoint
+) -> None:
+    agent.send(MANAGER, DONE, 0.0)
+    agent.send(MANAGER, replace(DONE, job_id="j2"), 0.0)
+    first, second = carry(agent, manager, done=False)
+    assert isinstance(first, Received)
+    assert isinstance(second, Received)
+    assert manager.refuse(first, 0.0, code="c", text="t")
+    assert not manager.refuse(second, 0.0, code="c", text="t")
+
+
+def test_a_refusal_of_something_long_settled_is_nothing(agent: Endpoint) -> None:
+    error = Error(error_string="e", code="c", in_reply_to="long-ago")
+    assert agent.receive(Envelope(to=AGENT, sender=MANAGER, id="1", body=codec.encode(error)), 0.0) == []
+
+
+def test_peers_are_forgotten_when_there_are_too_many(
+    manager: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copilot.protocol.endpoint.PEERS_REMEMBERED", 2)
+    for number in range(3):
+        manager.receive(old(GET, sender=f"agent{number}@x/a"), 0.0)
+    manager.send("agent0@x/a", Ping(), 0.0)
+    manager.send("agent2@x/a", Ping(), 0.0)
+    forgotten, known = manager.outgoing(0.0)
+    assert forgotten.element is not None
+    assert known.element is None
+
+
+def test_giving_up_on_a_message_is_told(agent: Endpoint) -> None:
+    message_id = agent.send(MANAGER, GET, 0.0)
+    agent.give_up(message_id)
+    agent.give_up(None)
+    assert [type(event) for event in agent.events()] == [Expired]
