@@ -1,0 +1,455 @@
+"""The agent's decisions: what it says, holds and does, event by event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from copilot.agent.delivery import ANSWER_WITHIN, LONGEST_RETRY, MOST_MISMATCHES
+from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
+from copilot.agent.logic import LONGEST_WAIT_FOR_DISK, RUN_JOB_WITHIN, Agent, AgentSettings
+from copilot.errors import TransferRefused, TransferUnavailable
+from copilot.job import Cause, Outcome, Output
+from copilot.protocol.commands import (
+    Command,
+    Error,
+    GetJob,
+    GetJobOutputDir,
+    HaveGetJob,
+    HaveGetJobOutputDir,
+    Job,
+    JobDone,
+    RunJob,
+    Sleep,
+    StoreJobOutputDir,
+    WantGetJob,
+    WantGetJobOutputDir,
+)
+from copilot.protocol.events import Acked, Expired, Received, Refused, Undeliverable
+from copilot.runtime.component import (
+    Action,
+    Event,
+    Finished,
+    Leave,
+    Offline,
+    Online,
+    Perform,
+    Refuse,
+    Send,
+    Stopping,
+    Tick,
+)
+
+MANAGER, ONE, TWO = "jm@x", "jm@x/one", "jm@x/two"
+JOB = Job(id="j1", command="run.sh", attempt=1)
+RUN = RunJob(job=JOB, jm_job_data="claim-1")
+ASSIGNMENT = Assignment(job=JOB, manager=MANAGER, claim="claim-1")
+OUTPUT = Output(size=10, sha256="0" * 64)
+OK = Outcome(cause=Cause.OK, exit_code=0, host="host", output=OUTPUT)
+STORE = StoreJobOutputDir(job_id="j1", output_url="https://files/j1.a1/j1.tgz")
+
+
+class World:
+    """An agent and the time; what it wants done is looked at, not done."""
+
+    def __init__(
+        self, *, slots: int = 1, files: tuple[str, ...] = (), journal: tuple[Note, ...] = ()
+    ) -> None:
+        self.now = 1000.0
+        settings = AgentSettings(manager=MANAGER, host="host", slots=slots)
+        self.agent = Agent(
+            settings, jdl=lambda: "[jdl]", has_file=files.__contains__, random=lambda: 0.5, journal=journal
+        )
+
+    def tell(self, event: Event) -> list[Action]:
+        """Let the agent handle one event, and the tick that it then wants."""
+        actions = list(self.agent.handle(event, self.now))
+        wakeup = self.agent.wakeup()
+        if wakeup is not None and wakeup <= self.now:
+            actions.extend(self.agent.handle(Tick(), self.now))
+        return actions
+
+    def hear(self, command: Command, sender: str = ONE) -> list[Action]:
+        return self.tell(
+            Received(
+                command=command, sender=sender, id="m", features=frozenset(), element=True, wants_ack=True
+            )
+        )
+
+    def finish(self, effect: object, result: object = None) -> list[Action]:
+        return self.tell(Finished(effect=effect, result=result))
+
+    def wait(self, seconds: float) -> list[Action]:
+        self.now += seconds
+        return self.tell(Tick())
+
+    def hold(self) -> None:
+        """Go as far as holding job j1."""
+        self.tell(Online(jid="agent@x/a"))
+        self.hear(HaveGetJob())
+        self.hear(RUN)
+
+
+def said(actions: list[Action]) -> list[tuple[str, type[Command]]]:
+    return [(action.to, type(action.command)) for action in actions if isinstance(action, Send)]
+
+
+def effects(actions: list[Action]) -> list[object]:
+    return [action.effect for action in actions if isinstance(action, Perform)]
+
+
+def test_it_asks_all_managers_as_soon_as_it_is_online() -> None:
+    assert said(World().tell(Online(jid="agent@x/a"))) == [(MANAGER, WantGetJob)]
+
+
+def test_it_asks_the_first_that_answers_and_ignores_the_others() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    assert said(world.hear(HaveGetJob(), ONE)) == [(ONE, GetJob)]
+    assert world.hear(HaveGetJob(), TWO) == []
+
+
+def test_without_an_answer_it_asks_again_later_and_later_but_not_later_than_configured() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    waits = []
+    for _ in range(8):
+        before, wakeup = world.now, world.agent.wakeup()
+        assert wakeup is not None
+        world.now = wakeup
+        assert said(world.tell(Tick())) == [(MANAGER, WantGetJob)]
+        waits.append(world.now - before)
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (0.75, 7.5)
+
+
+def test_an_answer_that_comes_late_is_taken() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.now += 600
+    assert (ONE, GetJob) in said(world.hear(HaveGetJob()))
+
+
+@pytest.mark.parametrize(("files", "expected"), [((), []), (("/opt/root",), [(ONE, GetJob)])])
+def test_a_required_file_must_be_there(files: tuple[str, ...], expected: list[object]) -> None:
+    world = World(files=files)
+    world.tell(Online(jid="agent@x/a"))
+    assert said(world.hear(HaveGetJob(require_file="/opt/root"))) == expected
+
+
+def test_a_manager_whose_file_is_missing_is_asked_again_in_the_next_round() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob(require_file="/opt/root"), ONE)
+    assert said(world.hear(HaveGetJob(), TWO)) == [(TWO, GetJob)]
+
+
+def test_a_job_is_remembered_before_it_is_begun() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    assert effects(world.hear(RUN)) == [
+        Remember(note=Note(assignment=ASSIGNMENT)),
+        Execute(assignment=ASSIGNMENT),
+    ]
+
+
+def test_the_same_job_again_changes_nothing() -> None:
+    world = World()
+    world.hold()
+    assert world.hear(RUN, TWO) == []
+
+
+def test_another_attempt_of_a_job_that_it_holds_is_refused() -> None:
+    world = World()
+    world.hold()
+    (action,) = world.hear(replace(RUN, jm_job_data="claim-2"))
+    assert isinstance(action, Refuse)
+    assert action.code == "busy-with-job"
+
+
+def test_a_job_without_a_free_slot_is_refused() -> None:
+    world = World()
+    world.hold()
+    (action,) = world.hear(replace(RUN, job=replace(JOB, id="j2")))
+    assert isinstance(action, Refuse)
+    assert action.code == "no-slot"
+
+
+def test_with_a_free_slot_it_asks_for_more_at_once() -> None:
+    world = World(slots=2)
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    assert (MANAGER, WantGetJob) in said(world.hear(RUN))
+
+
+def test_a_full_agent_does_not_ask() -> None:
+    world = World()
+    world.hold()
+    assert world.agent.wakeup() is None
+    assert world.hear(HaveGetJob()) == []
+
+
+def test_a_job_that_cannot_be_written_down_is_not_held() -> None:
+    world = World()
+    world.hold()
+    world.finish(Remember(note=Note(assignment=ASSIGNMENT)), OSError(28, "no space left"))
+    assert said(world.wait(LONGEST_WAIT_FOR_DISK)) == [(MANAGER, WantGetJob)]
+
+
+def test_an_outcome_that_cannot_be_written_down_is_reported_all_the_same() -> None:
+    world = World()
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), OK)
+    world.finish(Remember(note=Note(assignment=ASSIGNMENT, outcome=OK)), OSError(28, "no space left"))
+    assert said(world.hear(HaveGetJobOutputDir())) == [(ONE, GetJobOutputDir)]
+
+
+def test_the_result_goes_home_by_the_four_steps_of_the_report() -> None:
+    world = World()
+    world.hold()
+    actions = world.finish(Execute(assignment=ASSIGNMENT), OK)
+    assert effects(actions) == [Remember(note=Note(assignment=ASSIGNMENT, outcome=OK))]
+    assert said(actions) == [(MANAGER, WantGetJobOutputDir)]
+    assert said(world.hear(HaveGetJobOutputDir(), TWO)) == [(TWO, GetJobOutputDir)]
+    upload = Upload(assignment=ASSIGNMENT, url="https://files/j1.a1/j1.tgz", output=OUTPUT)
+    assert effects(world.hear(STORE, TWO)) == [upload]
+    (report,) = world.finish(upload)
+    assert isinstance(report, Send)
+    assert report.to == TWO
+    assert report.command == JobDone(
+        job_id="j1",
+        exit_code=0,
+        state="done",
+        agent_host="host",
+        jm_job_data="claim-1",
+        cause="ok",
+        output_size=10,
+        output_sha256="0" * 64,
+    )
+    actions = world.tell(Acked(id="m", to=TWO, command=report.command))
+    assert effects(actions) == [Forget(assignment=ASSIGNMENT)]
+    assert said(actions) == [(MANAGER, WantGetJob)]
+
+
+def test_a_result_without_output_is_reported_without_upload() -> None:
+    world = World()
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), Outcome(cause=Cause.INFRA_FETCH, exit_code=1, reason="away"))
+    world.hear(HaveGetJobOutputDir())
+    (report,) = world.hear(STORE)
+    assert isinstance(report, Send)
+    assert isinstance(report.command, JobDone)
+    assert (report.command.state, report.command.cause, report.command.output_size) == (
+        "failed",
+        "infra-fetch",
+        None,
+    )
+
+
+def test_new_job_data_from_the_storage_manager_replaces_the_old() -> None:
+    world = World()
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), replace(OK, output=None))
+    world.hear(HaveGetJobOutputDir())
+    (report,) = world.hear(replace(STORE, jm_job_data="claim-9"))
+    assert isinstance(report, Send)
+    assert isinstance(report.command, JobDone)
+    assert report.command.jm_job_data == "claim-9"
+
+
+def test_an_effect_that_broke_ends_in_a_truthful_report() -> None:
+    world = World()
+    world.hold()
+    (remember,) = effects(world.finish(Execute(assignment=ASSIGNMENT), RuntimeError("bug")))
+    assert isinstance(remember, Remember)
+    assert remember.note.outcome is not None
+    assert remember.note.outcome.cause is Cause.INFRA_LOST
+    assert "bug" in remember.note.outcome.reason
+
+
+def uploading(world: World) -> Upload:
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), OK)
+    world.hear(HaveGetJobOutputDir())
+    (upload,) = effects(world.hear(STORE))
+    assert isinstance(upload, Upload)
+    return upload
+
+
+def again(world: World) -> list[Action]:
+    """The next try, up to what comes after `storeJobOutputDir`."""
+    assert said(world.wait(LONGEST_RETRY)) == [(MANAGER, WantGetJobOutputDir)]
+    world.hear(HaveGetJobOutputDir())
+    return world.hear(STORE)
+
+
+def test_an_upload_that_fails_is_tried_again_for_ever_while_the_other_side_is_away() -> None:
+    world = World()
+    upload = uploading(world)
+    for _ in range(50):
+        assert world.finish(upload, TransferUnavailable("away")) == []
+        assert effects(again(world)) == [upload]
+
+
+def test_a_package_that_is_refused_too_often_is_left_out_of_the_report() -> None:
+    world = World()
+    upload = uploading(world)
+    for _ in range(MOST_MISMATCHES - 1):
+        world.finish(upload, TransferRefused("too large"))
+        assert effects(again(world)) == [upload]
+    world.finish(upload, TransferRefused("too large"))
+    (report,) = again(world)
+    assert isinstance(report, Send)
+    assert isinstance(report.command, JobDone)
+    assert (report.command.cause, report.command.output_size) == ("infra-store", None)
+    assert "too large" in (report.command.reason or "")
+
+
+def reported(world: World) -> JobDone:
+    (report,) = world.finish(uploading(world))
+    assert isinstance(report, Send)
+    assert isinstance(report.command, JobDone)
+    return report.command
+
+
+def test_an_output_that_arrived_damaged_is_uploaded_again() -> None:
+    world = World()
+    done = reported(world)
+    error = Error(error_string="not what was announced", code="output-mismatch")
+    assert world.tell(Refused(id="m", to=ONE, command=done, error=error)) == []
+    assert len(effects(again(world))) == 1
+
+
+@pytest.mark.parametrize("code", ["stale-attempt", "claim-refused"])
+def test_a_result_that_nobody_wants_is_dropped_and_the_slot_is_free(code: str) -> None:
+    world = World()
+    done = reported(world)
+    actions = world.tell(Refused(id="m", to=ONE, command=done, error=Error(error_string="no", code=code)))
+    assert effects(actions) == [Forget(assignment=ASSIGNMENT)]
+    assert said(actions) == [(MANAGER, WantGetJob)]
+
+
+def test_a_report_that_became_void_is_begun_anew() -> None:
+    world = World()
+    done = reported(world)
+    assert world.tell(Expired(id="m", to=ONE, command=done)) == []
+    assert len(effects(again(world))) == 1
+
+
+def test_a_report_that_bounced_is_left_to_the_resend() -> None:
+    world = World()
+    done = reported(world)
+    assert world.tell(Undeliverable(id="m", to=ONE, command=done)) == []
+
+
+def test_without_a_storage_manager_it_asks_for_one_again() -> None:
+    world = World()
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), OK)
+    assert said(world.wait(1.5 * ANSWER_WITHIN)) == [(MANAGER, WantGetJobOutputDir)]
+
+
+def test_what_does_not_fit_the_state_is_ignored() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    done = JobDone(job_id="j1", exit_code=0, state="done")
+    for command in (HaveGetJobOutputDir(), STORE, Error(error_string="?")):
+        assert world.hear(command) == []
+    assert world.tell(Acked(id="m", to=ONE, command=done)) == []
+    assert world.tell(Refused(id="m", to=ONE, command=done, error=Error(error_string="?"))) == []
+    assert world.finish(Upload(assignment=ASSIGNMENT, url="u", output=OUTPUT)) == []
+    assert world.finish("something else") == []
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), OK)
+    assert world.hear(STORE) == []
+
+
+def test_with_two_results_each_answer_goes_to_its_job() -> None:
+    world = World(slots=2)
+    second = replace(ASSIGNMENT, job=replace(JOB, id="j2"), claim="claim-2")
+    world.hold()
+    world.hear(RunJob(job=second.job, jm_job_data="claim-2"))
+    world.finish(Execute(assignment=ASSIGNMENT), OK)
+    world.finish(Execute(assignment=second), OK)
+    (action,) = world.hear(HaveGetJobOutputDir(job_id="j2"))
+    assert isinstance(action, Send)
+    assert action.command == GetJobOutputDir(job_id="j2", agent_host="host", jm_job_data="claim-2")
+
+
+def test_sleep_means_ask_again_later() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    world.hear(Sleep(retry_after=4.0))
+    wakeup = world.agent.wakeup()
+    assert wakeup is not None
+    assert world.now < wakeup <= world.now + 4.0
+
+
+def test_sleep_out_of_turn_changes_nothing() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(Sleep(retry_after=4.0))
+    before = world.agent.wakeup()
+    world.hear(Sleep(retry_after=4000.0))
+    assert world.agent.wakeup() == before
+
+
+def test_a_manager_that_never_sends_the_job_is_left_alone_after_a_while() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    assert said(world.wait(RUN_JOB_WITHIN)) == [(MANAGER, WantGetJob)]
+
+
+@pytest.mark.parametrize("kind", [Expired, Undeliverable])
+def test_a_request_that_nobody_got_is_made_anew(kind: type[Expired] | type[Undeliverable]) -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    world.tell(kind(id="m", to=ONE, command=GetJob(agent_host="host", jdl="[jdl]")))
+    assert said(world.wait(10.0)) == [(MANAGER, WantGetJob)]
+
+
+def test_a_refused_request_is_made_anew_later() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    error = Error(error_string="no", code="storage-needed")
+    world.tell(Refused(id="m", to=ONE, command=GetJob(agent_host="host", jdl="[jdl]"), error=error))
+    assert said(world.wait(10.0)) == [(MANAGER, WantGetJob)]
+
+
+def test_after_an_interruption_it_asks_again_but_waits_for_a_job_that_was_promised() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.tell(Offline(reason="cut"))
+    assert said(world.tell(Online(jid="agent@x/a"))) == [(MANAGER, WantGetJob)]
+    world.hear(HaveGetJob())
+    world.tell(Offline(reason="cut"))
+    assert world.tell(Online(jid="agent@x/a")) == []
+
+
+def test_after_a_restart_it_reports_what_had_ended() -> None:
+    world = World(journal=(Note(assignment=ASSIGNMENT, outcome=OK),))
+    assert (MANAGER, WantGetJobOutputDir) in said(world.tell(Online(jid="agent@x/a")))
+    world.hear(HaveGetJobOutputDir())
+    (upload,) = effects(world.hear(STORE))
+    assert isinstance(upload, Upload)
+
+
+@pytest.mark.parametrize("packed", [OUTPUT, None, OSError("gone")])
+def test_after_a_restart_it_says_of_an_unfinished_job_that_it_was_lost(packed: object) -> None:
+    world = World(journal=(Note(assignment=ASSIGNMENT),))
+    assert effects(world.tell(Online(jid="agent@x/a"))) == [Pack(assignment=ASSIGNMENT)]
+    (remember,) = effects(world.finish(Pack(assignment=ASSIGNMENT), packed))
+    assert isinstance(remember, Remember)
+    assert remember.note.outcome is not None
+    assert remember.note.outcome.cause is Cause.INFRA_LOST
+    assert remember.note.outcome.output == (packed if isinstance(packed, Output) else None)
+
+
+def test_it_leaves_when_asked_to() -> None:
+    assert World().tell(Stopping()) == [Leave()]
