@@ -1,0 +1,200 @@
+"""The job manager's decisions, over the store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from copilot.job import Cause, InputFile, JobSpec, State
+from copilot.jobmanager.logic import REAP_EVERY, JobManager, JobManagerSettings
+from copilot.protocol.claim import SECRET_BYTES, Claims
+from copilot.protocol.commands import Command, Error, GetJob, HaveGetJob, Job, Ping, RunJob, Sleep, WantGetJob
+from copilot.protocol.events import Acked, Expired, Received, Refused
+from copilot.runtime.component import Action, Event, Leave, Online, Refuse, Send, Stopping, Tick
+from copilot.store.memory import MemoryStore
+
+AGENT = "agent@x/a"
+CLAIMS = Claims("jm@x", [b"s" * SECRET_BYTES])
+WANT = WantGetJob(agent_host="h", jdl="[]")
+GET = GetJob(agent_host="h", jdl="[]")
+SPEC = JobSpec(id="j1", command="run.sh", inputs=(InputFile(name="run.sh", size=3, sha256="0" * 64),))
+STORAGE = frozenset({"storage"})
+
+
+class Urls:
+    def input_url(self, job: str, name: str) -> str:
+        return f"https://files/{job}/{name}"
+
+
+class World:
+    """A manager, its store, and the time."""
+
+    def __init__(self, settings: JobManagerSettings | None = None, *, urls: Urls | None = None) -> None:
+        self.now = 100.0
+        self.store = MemoryStore()
+        self.manager = JobManager(
+            self.store, CLAIMS, settings or JobManagerSettings(), urls=urls, random=lambda: 0.5
+        )
+
+    async def tell(self, event: Event) -> list[Action]:
+        result = self.manager.handle(event, self.now)
+        return list(await result if isinstance(result, Awaitable) else result)
+
+    async def hear(
+        self, command: Command, *, features: frozenset[str] | None = STORAGE, message: str = "m1"
+    ) -> list[Action]:
+        received = Received(
+            command=command, sender=AGENT, id=message, features=features, element=True, wants_ack=True
+        )
+        return await self.tell(received)
+
+    async def claimed(self) -> RunJob:
+        """Submit job j1 and hand it out."""
+        await self.store.submit([SPEC])
+        (action,) = await self.hear(GET)
+        assert isinstance(action, Send)
+        assert isinstance(action.command, RunJob)
+        return action.command
+
+    async def record(self) -> Any:
+        record = await self.store.get("j1")
+        assert record is not None
+        return record
+
+
+async def test_it_offers_what_waits() -> None:
+    world = World(JobManagerSettings(require_file="/opt/root"))
+    await world.store.submit([SPEC])
+    assert await world.hear(WANT) == [Send(to=AGENT, command=HaveGetJob(require_file="/opt/root"))]
+
+
+async def test_with_nothing_to_give_it_says_when_to_ask_again() -> None:
+    world = World(JobManagerSettings(retry_after=7.0))
+    for command in (WANT, GET):
+        assert await world.hear(command) == [Send(to=AGENT, command=Sleep(retry_after=7.0))]
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "expected"), [(0.0, []), (60.0, [Send(to=AGENT, command=Sleep(retry_after=60.0))])]
+)
+async def test_a_peer_of_2011_is_sent_to_sleep_only_where_that_is_configured(
+    cooldown: float, expected: list[Action]
+) -> None:
+    world = World(JobManagerSettings(request_cooldown=cooldown))
+    assert await world.hear(WANT, features=None) == expected
+
+
+async def test_the_job_comes_with_a_claim_made_out_to_the_agent() -> None:
+    world = World(urls=Urls())
+    run = await world.claimed()
+    assert run.job.attempt == 1
+    assert [(item.url, item.size) for item in run.job.inputs] == [("https://files/j1/run.sh", 3)]
+    assert CLAIMS.check(run.jm_job_data, job="j1", agent="agent@x").attempt == 1
+
+
+async def test_a_runjob_is_void_when_the_dispatch_limit_is_over() -> None:
+    world = World(JobManagerSettings(dispatch_limit=30.0))
+    await world.store.submit([SPEC])
+    (action,) = await world.hear(GET)
+    assert isinstance(action, Send)
+    assert action.void_at == 130.0
+
+
+async def test_the_same_request_at_another_instance_gets_the_same_job() -> None:
+    world = World()
+    first = await world.claimed()
+    other = JobManager(world.store, CLAIMS, JobManagerSettings(), urls=None, random=lambda: 0.5)
+    received = Received(command=GET, sender=AGENT, id="m1", features=STORAGE, element=True, wants_ack=True)
+    result = other.handle(received, 0.0)
+    assert isinstance(result, Awaitable)
+    (action,) = await result
+    assert isinstance(action, Send)
+    assert action.command == first
+
+
+async def test_without_chirp_a_peer_that_cannot_fetch_by_url_gets_nothing() -> None:
+    world = World(urls=Urls())
+    await world.store.submit([SPEC])
+    assert await world.hear(WANT, features=None) == []
+    (action,) = await world.hear(GET, features=frozenset({"lease"}))
+    assert isinstance(action, Refuse)
+    assert action.code == "storage-needed"
+    assert await world.store.waiting() == 1
+
+
+async def test_a_job_that_its_agent_has_confirmed_is_running_until_its_own_limit() -> None:
+    world = World(JobManagerSettings(max_run_time=100.0))
+    run = await world.claimed()
+    assert run.job.max_run_time == 100.0
+    await world.tell(Acked(id="r", to=AGENT, command=run))
+    events = await world.store.events()
+    assert [event.kind.value for event in events] == ["submitted", "claimed", "running"]
+
+
+async def test_the_shorter_of_two_run_times_holds() -> None:
+    world = World(JobManagerSettings(max_run_time=100.0))
+    await world.store.submit([replace(SPEC, max_run_time=50.0)])
+    (action,) = await world.hear(GET)
+    assert isinstance(action, Send)
+    assert isinstance(action.command, RunJob)
+    assert action.command.job.max_run_time == 50.0
+
+
+async def test_a_job_that_was_never_confirmed_goes_back_uncounted() -> None:
+    world = World()
+    run = await world.claimed()
+    await world.tell(Expired(id="r", to=AGENT, command=run))
+    record = await world.record()
+    assert (record.state, record.attempts_used) == (State.WAITING, 0)
+
+
+async def test_a_job_that_its_agent_refused_has_used_an_attempt() -> None:
+    world = World()
+    run = await world.claimed()
+    error = Error(error_string="cannot", code="bad-value")
+    await world.tell(Refused(id="r", to=AGENT, command=run, error=error))
+    record = await world.record()
+    assert (record.state, record.attempts_used) == (State.WAITING, 1)
+
+
+async def test_a_late_confirmation_changes_nothing() -> None:
+    world = World()
+    run = await world.claimed()
+    await world.store.hand_back("j1", 1, cause=Cause.INFRA_UNDELIVERED)
+    assert await world.tell(Acked(id="r", to=AGENT, command=run)) == []
+    assert (await world.record()).state is State.WAITING
+
+
+async def test_it_looks_for_lost_attempts_again_and_again() -> None:
+    world = World(JobManagerSettings(dispatch_limit=0.0))
+    await world.claimed()
+    assert world.manager.wakeup() is None
+    await world.tell(Online(jid="jm@x/one"))
+    assert world.manager.wakeup() == world.now
+    await world.tell(Tick())
+    assert (await world.record()).state is State.WAITING
+    assert world.manager.wakeup() == world.now + REAP_EVERY
+
+
+async def test_what_is_not_its_business_has_no_effect() -> None:
+    world = World()
+    assert await world.tell(Tick()) == []
+    assert await world.hear(Ping()) == []
+    assert await world.tell(Acked(id="r", to=AGENT, command=HaveGetJob())) == []
+
+
+async def test_it_leaves_when_asked_to() -> None:
+    assert await World().tell(Stopping()) == [Leave()]
+
+
+async def test_a_job_for_a_chirp_server_names_it() -> None:
+    world = World()
+    await world.store.submit([replace(SPEC, chirp_server="chirp.example.org:9094")])
+    (action,) = await world.hear(GET, features=None)
+    assert isinstance(action, Send)
+    assert isinstance(action.command, RunJob)
+    job: Job = action.command.job
+    assert (job.chirp_url, job.input_dir, job.input_files) == ("chirp.example.org:9094", "/j1", ("run.sh",))
