@@ -28,8 +28,8 @@ REAP_EVERY = 5.0  # s
 class InputUrls(Protocol):
     """Makes the URLs from which agents fetch input files."""
 
-    def input_url(self, job: str, name: str) -> str:
-        """Where the input file `name` of `job` can be fetched, and for long enough."""
+    def input_url(self, job: str, name: str, expires_in: float) -> str:
+        """Where the input file `name` of `job` can be fetched for the next `expires_in` seconds."""
         ...
 
 
@@ -42,6 +42,7 @@ class JobManagerSettings:
     retry_after: float = 10.0
     dispatch_limit: float = 60.0
     max_run_time: float = 24 * 3600.0
+    url_lifetime: float = 7 * 24 * 3600.0
 
 
 class JobManager:
@@ -157,7 +158,10 @@ class JobManager:
             return ()
         return tuple(
             JobInput(
-                name=item.name, url=urls.input_url(spec.id, item.name), size=item.size, sha256=item.sha256
+                name=item.name,
+                url=urls.input_url(spec.id, item.name, self._settings.url_lifetime),
+                size=item.size,
+                sha256=item.sha256,
             )
             for item in spec.inputs
         )

@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from copilot.clock import Clock, SystemClock
-from copilot.errors import ProtocolError, StoreUnavailable, TransportError
+from copilot.errors import CopilotError, ProtocolError, StoreUnavailable, TransportError
 from copilot.log import rate_limited
 from copilot.protocol.endpoint import Endpoint
-from copilot.protocol.events import Dropped, Received
+from copilot.protocol.events import Acked, Dropped, Received
 from copilot.runtime.component import (
     Action,
     Actions,
@@ -41,6 +41,8 @@ log = logging.getLogger("copilot.loop")
 
 MOST_AT_ONCE = 256  # coroutines of the component
 STALLED_SEND = 0.05  # s until a full send buffer is tried again
+# Dropped, and nothing to worry about: the bare JID of a service reaches all its instances, whatever their part.
+QUIET = {"wrong-role": logging.DEBUG, "void": logging.INFO, "not-for-us": logging.INFO}
 LAST_WORK = 5.0  # s that messages in work have left when the component leaves
 
 
@@ -110,6 +112,7 @@ class Loop:
     def _flush(self) -> None:
         now = self._now()
         for envelope in self._endpoint.outgoing(now):
+            log.debug("Sending message to %s (%s)", envelope.to, envelope.id or "acknowledgement")
             try:
                 if not self._transport.send(envelope):
                     self._endpoint.unsent(envelope, now + STALLED_SEND)
@@ -120,9 +123,19 @@ class Loop:
             self._add(event)
 
     def _dispatch(self, event: Event) -> None:
+        if isinstance(event, Acked):
+            log.debug("Got ACK for %s", event.id)
         if isinstance(event, Dropped):
             key, text = f"{event.sender} {event.reason}", "dropped a message from %s: %s: %s"
-            rate_limited(log, key, logging.WARNING, text, event.sender, event.reason, event.text)
+            rate_limited(
+                log,
+                key,
+                QUIET.get(event.reason, logging.WARNING),
+                text,
+                event.sender,
+                event.reason,
+                event.text,
+            )
             return
         try:
             result = self._component.handle(event, self._now())
@@ -164,7 +177,7 @@ class Loop:
             case Perform(effect=effect):
                 try:
                     pending = self._performer.perform(effect)
-                except OSError as error:
+                except (OSError, CopilotError) as error:
                     self._add(Finished(effect=effect, result=error))
                     return False
                 if pending is not None:
@@ -223,9 +236,11 @@ class Loop:
                     self._inbox.append(heard)
                 self._stir.set()
             case Connected(jid=jid):
+                log.info("Ready as %s", jid)
                 self._endpoint.online(jid)
                 self._add(Online(jid=jid))
             case Disconnected(reason=reason, set_aside=set_aside):
+                log.warning("the XMPP session is gone: %s", reason)
                 self._endpoint.offline(set_aside)
                 self._add(Offline(reason=reason))
 

@@ -12,7 +12,7 @@ _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextlib.contextmanager
-def on_stop(ask: Callable[[], None]) -> Iterator[None]:
+def on_stop(ask: Callable[[], object]) -> Iterator[None]:
     """While inside, SIGTERM or SIGINT calls `ask` once; another one exits with 128 + its number."""
     loop = asyncio.get_running_loop()
     asked = False

@@ -23,19 +23,21 @@ class Directories:
     """The file area as the storage manager needs it; implements `copilot.storagemanager.logic.Outputs`."""
 
     def __init__(
-        self, area: FileArea, done: Path, urls: OutputUrls, *, lifetime: float, max_size: int
+        self, area: FileArea, done: Path, urls: OutputUrls | None, *, lifetime: float, max_size: int
     ) -> None:
-        """`done` is the directory of finished jobs, which belongs to the storage manager alone; `lifetime` in s,
-        `max_size` in bytes."""
+        """`done` is the directory of finished jobs, which belongs to the storage manager alone; `urls` is None
+        where files travel by Chirp alone; `lifetime` in s, `max_size` in bytes."""
         self._area = area
         self._done = done
         self._urls = urls
         self._lifetime = lifetime
         self._max_size = max_size
 
-    async def prepare(self, job: str, attempt: int) -> str:
-        """Make the attempt's directory; returns the signed URL of its output."""
+    async def prepare(self, job: str, attempt: int) -> str | None:
+        """Make the attempt's directory; returns the signed URL of its output, if it has one."""
         await asyncio.to_thread(self._area.prepare_output, job, attempt)
+        if self._urls is None:
+            return None
         return self._urls.output_url(job, attempt, self._lifetime, self._max_size)
 
     async def facts(self, job: str, attempt: int) -> Output | None:

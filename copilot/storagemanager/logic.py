@@ -36,8 +36,8 @@ MAX_REASON = 500  # characters
 class Outputs(Protocol):
     """The file area, as far as outputs go. All methods may take long and are safe to repeat."""
 
-    async def prepare(self, job: str, attempt: int) -> str:
-        """Make room for the output of an attempt; returns the URL to which it is to be put."""
+    async def prepare(self, job: str, attempt: int) -> str | None:
+        """Make room for the output of an attempt; returns the URL to which it is to be put (None: by Chirp)."""
         ...
 
     async def facts(self, job: str, attempt: int) -> Output | None:

@@ -25,7 +25,7 @@ STORAGE = frozenset({"storage"})
 
 
 class Urls:
-    def input_url(self, job: str, name: str) -> str:
+    def input_url(self, job: str, name: str, expires_in: float) -> str:
         return f"https://files/{job}/{name}"
 
 

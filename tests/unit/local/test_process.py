@@ -81,6 +81,12 @@ async def test_a_child_knows_nothing_of_our_environment(
     assert not said(tmp_path, "secret")
 
 
+async def test_a_child_may_open_as_many_files_as_the_machine_allows(tmp_path: Path) -> None:
+    await (await start(tmp_path, "ulimit -Sn; ulimit -Hn")).wait()
+    soft, hard = (tmp_path / "log").read_text().split()
+    assert soft == hard
+
+
 @as_root
 async def test_as_root_a_child_is_somebody_else_without_our_groups(tmp_path: Path) -> None:
     await (await start(tmp_path, "id -un; id -G | wc -w")).wait()

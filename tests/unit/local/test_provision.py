@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,12 +33,12 @@ def cache(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def system(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def system(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory in front of PATH."""
     directory = open_directory / "system"
     directory.mkdir()
     monkeypatch.setenv("PATH", f"{directory}:{provision.SYSTEM_PATH}")
-    yield directory
+    return directory
 
 
 @pytest.fixture

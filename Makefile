@@ -1,0 +1,56 @@
+# All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint unit servers clean
+
+# Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
+RUN   := .venv/.installed-run
+TESTS := .venv/.installed-test
+
+# The limit on the parts that must not lose a job: branches included, in percent.
+COVERED := copilot/protocol copilot/store
+LIMIT   := 95
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+demo: $(RUN)  ## everything on this machine, with jobs that run before your eyes
+	.venv/bin/copilot demo
+
+up: $(RUN)  ## start the embedded system and leave it running until Ctrl-C
+	.venv/bin/copilot up
+
+# Coverage starts by itself in every Python process of the run, workers and programs under test included.
+test: lint servers  ## all checks and all tests, with coverage
+	rm -f .coverage .coverage.*
+	COVERAGE_PROCESS_START=$(CURDIR)/setup.cfg COVERAGE_FILE=$(CURDIR)/.coverage \
+		.venv/bin/python -m pytest -n auto --maxprocesses 8
+	.venv/bin/python -m coverage combine --quiet
+	@for part in $(COVERED); do \
+		echo "Coverage of $$part, at least $(LIMIT) %:"; \
+		.venv/bin/python -m coverage report --include "$$part/*" --fail-under $(LIMIT) || exit 1; \
+	done
+
+unit: $(TESTS)  ## the quick tests, without servers
+	.venv/bin/python -m pytest -q -m "not server" tests/unit
+
+lint: $(TESTS)  ## style, types and the direction of imports
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+servers: $(TESTS)  ## find Prosody and Redis, or fetch them into a cache (installs nothing)
+	.venv/bin/python -m copilot.local.provision prosody redis-server
+
+clean:  ## remove what make made here (the cache of servers stays)
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN): setup.cfg pyproject.toml tools/bootstrap
+	tools/bootstrap local
+	@touch $@
+
+$(TESTS): setup.cfg pyproject.toml tools/bootstrap
+	tools/bootstrap local,test
+	@touch $(RUN) $@

@@ -1,0 +1,1 @@
+"""The agent: asks for jobs, runs them, delivers their output."""

@@ -1,0 +1,66 @@
+"""Settings of the agent (report, section 4.3.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from copilot.config.groups import ServiceSettings
+from copilot.config.kinds import CERTIFICATE, COMMAND, HOSTS, JID, PATH, READABLE_FILE, SIZE, duration, whole
+from copilot.config.setting import Program, setting, settings
+
+
+@settings
+class AgentConfig(ServiceSettings):
+    """What `copilot-agent` reads. Times in seconds, sizes in bytes."""
+
+    program: ClassVar[Program] = Program(name="agent", prefixes=("AGENT",))
+
+    jm_jabber_address: str = setting("JM_JABBER_ADDRESS", "Jabber ID of the job manager", JID)
+    work_dir: Path = setting("AGENT_WORK_DIR", "working directory of the agent, writable for it", PATH)
+    slots: int = setting("AGENT_SLOTS", "how many jobs run at the same time", whole(1, 1024), default="1")
+    request_interval: float = setting(
+        "AGENT_REQUEST_INTERVAL",
+        "longest wait between two requests for work while there is none",
+        duration(1),
+        default="10s",
+    )
+    shared_dir: Path | None = setting(
+        "AGENT_SHARED_DIR",
+        "directory below which file:// URLs are allowed",
+        PATH,
+        default=None,
+        unset="file:// URLs are refused",
+    )
+    jabber_ca: str | None = setting(
+        "AGENT_JABBER_CA",
+        "that certificate itself, as base64 of its DER form in one line; goes before AGENT_JABBER_CA_FILE",
+        CERTIFICATE,
+        default=None,
+        unset="none",
+    )
+    files_ca_file: Path | None = setting(
+        "AGENT_FILES_CA_FILE",
+        "certificates (PEM) that alone may vouch for file servers",
+        READABLE_FILE,
+        default=None,
+        unset="AGENT_JABBER_CA_FILE",
+        derive=lambda config: config.jabber_ca_file,
+    )
+    package_tool: tuple[str, ...] = setting(
+        "AGENT_PACKAGE_TOOL",
+        "command that prints the environment of a package, whose name it gets as last argument",
+        COMMAND,
+        default="alienv print",
+    )
+    max_output: int = setting(
+        "AGENT_MAX_OUTPUT", "largest packed output of a job that is delivered", SIZE, default="10 GiB"
+    )
+    referral_domains: tuple[str, ...] = setting(
+        "AGENT_REFERRAL_DOMAINS",
+        "domains to which a redirect may lead",
+        HOSTS,
+        default=None,
+        unset="AGENT_JABBER_DOMAIN",
+        derive=lambda config: (config.jabber_domain,),
+    )

@@ -1,0 +1,1 @@
+"""The commands: each reads its configuration, wires the parts together, runs them and ends with an exit code."""

@@ -1,0 +1,83 @@
+"""`copilot-agent`: takes jobs and runs them on this machine (report, section 4.3)."""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from copilot.agent.config import AgentConfig
+from copilot.agent.journal import read_notes
+from copilot.agent.logic import Agent, AgentSettings
+from copilot.agent.processes import become_subreaper
+from copilot.agent.service import AgentService, ServiceSettings
+from copilot.cli import daemon
+from copilot.files.clients import Files
+from copilot.host import read_host
+from copilot.protocol.jdl import host_jdl
+from copilot.protocol.rules import Role
+from copilot.runtime.loop import Loop
+
+log = logging.getLogger("copilot.agent")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    return daemon.main(
+        AgentConfig, "Takes jobs from a Co-Pilot service and runs them on this machine.", run, arguments
+    )
+
+
+async def run(config: AgentConfig) -> int:
+    """One agent, until it is asked to stop."""
+    config = _with_own_authority(config)
+    log.info("Waking the component up.")
+    log.info("The security module does not need to be waken up.")
+    transport = daemon.transport(config, config.work_dir, "Co-Pilot agent")
+    files = Files.standard(
+        ca_file=config.files_ca_file, shared=() if config.shared_dir is None else (config.shared_dir,)
+    )
+    become_subreaper()
+    service = ServiceSettings(
+        work_dir=config.work_dir, package_tool=config.package_tool, max_output=config.max_output
+    )
+    loop = Loop(
+        _logic(config),
+        daemon.endpoint(Role.AGENT, trusts=lambda jid: jid == config.jm_jabber_address.lower()),
+        transport,
+        performer=AgentService(service, files),
+        announce_to=config.jm_jabber_address,
+    )
+    try:
+        return await daemon.turn(loop)
+    finally:
+        await files.close()
+
+
+def _with_own_authority(config: AgentConfig) -> AgentConfig:
+    """A certificate authority that stands in the settings becomes a file, as the rest expects it."""
+    if config.jabber_ca is None:
+        return config
+    daemon.make_directory(config.work_dir)
+    path = config.work_dir / "ca.pem"
+    path.write_text(config.jabber_ca)
+    return replace(config, jabber_ca_file=path, files_ca_file=config.files_ca_file or path)
+
+
+def _logic(config: AgentConfig) -> Agent:
+    settings = AgentSettings(
+        manager=config.jm_jabber_address,
+        host=socket.gethostname(),
+        slots=config.slots,
+        request_interval=config.request_interval,
+    )
+    return Agent(
+        settings,
+        jdl=lambda: host_jdl(read_host(config.work_dir), {"Slots": config.slots}),
+        has_file=lambda path: Path(path).is_absolute() and Path(path).exists(),
+        random=random.random,
+        journal=read_notes(config.work_dir / "jobs"),
+    )

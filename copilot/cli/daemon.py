@@ -1,0 +1,131 @@
+"""What the daemons' commands share: options, settings, log, signals, and how errors become exit codes.
+
+No rich and no Typer here: an agent is light.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import random
+import sys
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import copilot
+from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.identity import become_configured_user
+from copilot.config import keep_resource, load
+from copilot.config.groups import ComponentSettings, LoggerSettings
+from copilot.errors import ConfigError, CopilotError
+from copilot.log import set_up
+from copilot.protocol.endpoint import Endpoint
+from copilot.protocol.rules import FEATURE_STORAGE, Role
+from copilot.runtime.loop import Loop
+from copilot.runtime.signals import on_stop
+from copilot.transport.settings import XmppSettings
+from copilot.transport.xmpp import XmppTransport
+
+log = logging.getLogger("copilot")
+
+C = TypeVar("C", bound=LoggerSettings)
+FEATURES = (FEATURE_STORAGE,)
+INTERRUPTED = 130
+
+
+def main(
+    settings: type[C],
+    what: str,
+    run: Callable[[C], Coroutine[Any, Any, int]],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Read the options and settings of a daemon, run it, and return its exit code (2: a setting is wrong)."""
+    program = f"copilot-{settings.program.name}"
+    options = _options(program, what, arguments)
+    try:
+        become_configured_user()
+        config, warnings = load(settings, options.config, os.environ, known=KNOWN_KEYS)
+        for warning in (*set_up(config.logger_config_file, level=options.log_level), *warnings):
+            log.warning("%s", warning)
+        return asyncio.run(run(config))
+    except CopilotError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _options(program: str, what: str, arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=what,
+        epilog="Every setting of the configuration file can be overridden by an environment variable of the same "
+        f"name. 'copilot config show {program.removeprefix('copilot-')}' lists them with what holds now, "
+        "'copilot config init DIRECTORY' writes commented samples.",
+    )
+    parser.add_argument("--version", action="version", version=f"{program} {copilot.__version__}")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="PATH",
+        help="configuration file or directory (default: $COPILOT_CONFIG, else /etc/copilot)",
+    )
+    parser.add_argument(
+        "--debug",
+        dest="log_level",
+        action="store_const",
+        const=logging.DEBUG,
+        default=logging.INFO,
+        help="log every message, too (without a logger configuration file)",
+    )
+    return parser.parse_args(arguments)
+
+
+def endpoint(role: Role, trusts: Callable[[str], bool] = lambda _: True) -> Endpoint:
+    """The protocol's end of a daemon."""
+    return Endpoint(
+        role,
+        new_id=lambda: str(uuid.uuid4()),
+        random=random.random,
+        features=FEATURES,
+        trusts=trusts,
+    )
+
+
+def transport(config: ComponentSettings, kept_in: Path, name: str) -> XmppTransport:
+    """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`."""
+    make_directory(kept_in)
+    resource = config.jabber_resource or keep_resource(kept_in, config.program.name).name
+    return XmppTransport(
+        XmppSettings(
+            jid=config.jid,
+            password=config.jabber_password,
+            resource=resource,
+            host=config.jabber_server,
+            port=config.jabber_port,
+            tls=config.jabber_tls.value,
+            ca_file=config.jabber_ca_file,
+            name=name,
+            features=FEATURES,
+        )
+    )
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory of a daemon's own. Raises `ConfigError` if that cannot be done."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the directory {path} cannot be made: {error.strerror}") from error
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigError(f"the directory {path} cannot be written by this user")
+
+
+async def turn(loop: Loop) -> int:
+    """Run a loop until it leaves; SIGTERM and Ctrl-C ask it to."""
+    with on_stop(loop.stop):
+        return await loop.run()

@@ -1,0 +1,67 @@
+"""`copilot-fileserver`: serves the file area over HTTP(S), to whom the managers gave a signed URL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from copilot.cli import daemon
+from copilot.clock import SystemClock
+from copilot.errors import ConfigError
+from copilot.files.area import FileArea
+from copilot.files.server import FileServer
+from copilot.files.signing import Verifier
+from copilot.jobmanager.config import FileServerConfig
+from copilot.runtime.secret import load_secrets
+from copilot.runtime.signals import on_stop
+
+log = logging.getLogger("copilot.files")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    what = "Serves input files and takes output, to whom the managers gave a signed URL."
+    return daemon.main(FileServerConfig, what, run, arguments)
+
+
+async def run(config: FileServerConfig) -> int:
+    """Serve until asked to stop."""
+    assert config.files_dir is not None  # the settings' own rules see to it
+    clock = SystemClock()
+    for directory in (config.state_dir, config.files_dir):
+        daemon.make_directory(directory)
+    server = FileServer(
+        FileArea(config.files_dir),
+        Verifier(load_secrets(config.secret_file, clock.wall())),
+        clock=clock,
+        prefix=urlsplit(config.files_url or "").path,
+    )
+    host, port = config.files_listen
+    try:
+        port = await server.start(host, port, _tls(config))
+    except OSError as error:
+        raise ConfigError(
+            f"{config.key('files_listen')}: cannot listen on {host}:{port}: {error.strerror}"
+        ) from error
+    log.info("Serving %s on %s:%d.", config.files_dir, host, port)
+    asked = asyncio.Event()
+    with on_stop(asked.set):
+        await asked.wait()
+    await server.stop()
+    return 0
+
+
+def _tls(config: FileServerConfig) -> ssl.SSLContext | None:
+    if config.files_cert_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(config.files_cert_file, config.files_key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"{config.key('files_cert_file')}: {config.files_cert_file} or its key cannot be used: {error}"
+        ) from error
+    return context

@@ -1,0 +1,228 @@
+"""`copilot-job-submit`: puts a job on the queue and, if asked, waits for its end (report, section 4.6)."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import copilot
+from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.manager import open_store
+from copilot.client.follow import follow
+from copilot.client.submission import Submission, submit
+from copilot.config import load
+from copilot.errors import BadName, ConfigError, CopilotError
+from copilot.files.area import FileArea
+from copilot.job import DEFAULT_MAX_ATTEMPTS, Event, EventKind, JobRecord, JobSpec
+from copilot.jobmanager.config import SubmitConfig
+from copilot.store.base import Store
+
+PROGRAM = "copilot-job-submit"
+INTERRUPTED = 130
+
+app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"{PROGRAM} {copilot.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def command(  # noqa: PLR0917  # one parameter per option
+    command: Annotated[Path, typer.Option(help="File that the agent executes: a script or a program.")],
+    arguments: Annotated[str, typer.Option(help="Its command line, quoted as for a shell.")] = "",
+    environment: Annotated[
+        list[str] | None,
+        typer.Option("--environment", "-e", metavar="NAME=VALUE", help="Set for the job; repeatable."),
+    ] = None,
+    input_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", "-i", metavar="FILE[=NAME]", help="Further file for the job's directory; repeatable."
+        ),
+    ] = None,
+    packages: Annotated[
+        str, typer.Option(help="Software packages that the job needs, separated by blanks.")
+    ] = "",
+    validation: Annotated[
+        Path | None, typer.Option(help="Script that checks the result on the agent.")
+    ] = None,
+    chirp_server: Annotated[
+        str | None,
+        typer.Option(help="Chirp server of the job manager, as agents reach it (host or host:port)."),
+    ] = None,
+    chirp_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory that this server exports.  [default: JM_FILES_DIR or JM_CHIRP_WORK_DIR]"
+        ),
+    ] = None,
+    job_id: Annotated[str | None, typer.Option("--id", help="Id of the job.  [default: a new UUID]")] = None,
+    priority: Annotated[int, typer.Option(min=-1000, max=1000, help="Higher goes first.")] = 0,
+    max_run_time: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Longest run.")] = None,
+    max_attempts: Annotated[
+        int, typer.Option(min=1, max=100, help="Attempts until failures of the infrastructure end the job.")
+    ] = DEFAULT_MAX_ATTEMPTS,
+    wait: Annotated[
+        bool, typer.Option("--wait", "-w", help="Wait for the end; exit with the job's exit code.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Configuration file or directory.  [default: $COPILOT_CONFIG or /etc/copilot]"),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,  # noqa: ARG001
+) -> None:
+    """Submit a job. Without --wait, prints its id."""
+    try:
+        settings, warnings = load(SubmitConfig, config, os.environ, known=KNOWN_KEYS)
+        for warning in warnings:
+            print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
+        submission = Submission(
+            id=job_id or str(uuid.uuid4()),
+            command=command,
+            arguments=arguments,
+            environment=dict(_pair(item, "--environment", "NAME=VALUE") for item in environment or ()),
+            packages=packages.split(),
+            inputs=dict(_input(item) for item in input_ or ()),
+            validation=validation,
+            priority=priority,
+            max_attempts=max_attempts,
+            max_run_time=max_run_time,
+            owner=getpass.getuser(),
+            chirp_server=_chirp_address(chirp_server, settings),
+        )
+        area = _area(chirp_dir, settings)
+        code = asyncio.run(_run(submission, settings, area, _Screen(as_json=as_json, wait=wait)))
+    except CopilotError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted; the job goes on if it was submitted", file=sys.stderr)
+        code = INTERRUPTED
+    raise typer.Exit(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    app(args=None if arguments is None else list(arguments), prog_name=PROGRAM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Screen:
+    """What the user wants to see."""
+
+    as_json: bool
+    wait: bool
+
+
+async def _run(submission: Submission, config: SubmitConfig, area: FileArea, screen: _Screen) -> int:
+    store = open_store(config)
+    try:
+        spec = await submit(submission, store, area)
+        if not screen.wait:
+            print(json.dumps({"id": spec.id, "state": "waiting"}) if screen.as_json else spec.id)
+            return 0
+        await _show_steps(store, spec, quiet=screen.as_json)
+        record = await store.get(spec.id)
+    finally:
+        await store.close()
+    if record is None:
+        raise CopilotError(f"job {submission.id} is no longer in the queue's records")
+    return _report(record, config, as_json=screen.as_json)
+
+
+async def _show_steps(store: Store, spec: JobSpec, *, quiet: bool) -> None:
+    """One line a step on stderr, and on a terminal what is going on now."""
+    console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    with console.status(f"job {spec.id}: waiting") as status:
+        async for event in follow(store, spec.id, after="0"):
+            console.print(f"job {event.job}: {_step(event)}", markup=False)
+            status.update(f"job {spec.id}: {event.kind}")
+
+
+def _step(event: Event) -> str:
+    texts = {
+        EventKind.SUBMITTED: "submitted",
+        EventKind.CLAIMED: f"handed to agent {event.agent} (attempt {event.attempt})",
+        EventKind.RUNNING: "running",
+        EventKind.DONE: "done",
+        EventKind.FAILED: f"failed: {event.cause}: {event.text}",
+        EventKind.REQUEUED: f"attempt {event.attempt} failed, waiting again: {event.cause}: {event.text}",
+        EventKind.HANDED_BACK: f"attempt {event.attempt} never began, waiting again: {event.cause}",
+        EventKind.PUBLISHED: "output stored",
+    }
+    return texts[event.kind].removesuffix(": ")
+
+
+def _report(record: JobRecord, config: SubmitConfig, *, as_json: bool) -> int:
+    outcome = record.outcome
+    code = 1 if outcome is None else outcome.exit_code
+    if as_json:
+        facts: dict[str, Any] = {
+            "id": record.spec.id,
+            "state": record.state,
+            "exit_code": code,
+            "cause": None if outcome is None else outcome.cause,
+            "reason": "" if outcome is None else outcome.reason,
+            "attempt": record.attempt,
+            "agent": record.agent,
+            "host": "" if outcome is None else outcome.host,
+            "output": _output(record, config),
+        }
+        print(json.dumps(facts))
+    else:
+        print(_output(record, config) or "no output was stored")
+    if code == 0 and record.state.value != "done":
+        return 1
+    return code
+
+
+def _output(record: JobRecord, config: SubmitConfig) -> str | None:
+    if not record.published or config.done_job_dir is None:
+        return None
+    return str(config.done_job_dir / record.spec.id / f"{record.spec.id}.tgz")
+
+
+def _area(chirp_dir: Path | None, config: SubmitConfig) -> FileArea:
+    root = chirp_dir or config.files_dir
+    if root is None:
+        raise ConfigError(
+            f"where do the files of jobs go? Set {config.key('files_dir')} or {config.key('chirp_work_dir')}, "
+            "or give --chirp-dir"
+        )
+    if not root.is_dir() or not os.access(root, os.W_OK):
+        raise ConfigError(f"{root}: expected the directory of the file area, writable for you")
+    return FileArea(root)
+
+
+def _chirp_address(option: str | None, config: SubmitConfig) -> str | None:
+    host = option or config.chirp_server
+    if host is None:
+        return None
+    return host if ":" in host else f"{host}:{config.chirp_port}"
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise BadName(f"{option} {text!r}: expected {form}")
+    return name, value
+
+
+def _input(text: str) -> tuple[str, Path]:
+    path, _, name = text.partition("=")
+    return name or Path(path).name, Path(path)

@@ -1,0 +1,68 @@
+"""`copilot up`: the whole system on this machine, kept running in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from copilot.local.system import LocalSystem
+from copilot.log import set_up
+from copilot.runtime.signals import on_stop
+
+ROOT_DIRECTORY = Path("/var/lib/copilot")
+LOOPBACK = "127.0.0.1"
+
+
+def default_directory() -> Path:
+    """Where the system's data are kept: /var/lib/copilot for root, else below the user's data directory."""
+    if os.geteuid() == 0:
+        return ROOT_DIRECTORY
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "copilot"
+
+
+def up(
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir", help="Where data are kept.  [default: ~/.local/share/copilot; root: /var/lib/copilot]"
+        ),
+    ] = None,
+    listen: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="Open the XMPP port (TLS) and the file port on this address."),
+    ] = LOOPBACK,
+    agents: Annotated[int, typer.Option(min=0, max=64, help="Agents on this machine.")] = 1,
+) -> None:
+    """Start XMPP server, Redis, file server, managers and agents here, and keep them running until Ctrl-C."""
+    set_up(None, level=logging.INFO)
+    system = LocalSystem(directory or default_directory(), listen=listen, agents=agents)
+    asyncio.run(_run(system))
+
+
+async def _run(system: LocalSystem) -> None:
+    asked = asyncio.Event()
+    with on_stop(asked.set):
+        print(f"Starting in {system.places.root} ...", flush=True)
+        starting = asyncio.create_task(_started(system, asked))
+        await starting
+    print("Stopped.", flush=True)
+
+
+async def _started(system: LocalSystem, asked: asyncio.Event) -> None:
+    async with system.running():
+        print(_instructions(system), flush=True)
+        await asked.wait()
+        print("Stopping ...", flush=True)
+
+
+def _instructions(system: LocalSystem) -> str:
+    places, spare = system.places, system.spare_agent
+    return f"""Running. Ctrl-C stops it; data stay in {places.root}.
+  Submit a job:  copilot-job-submit --config {places.etc} --command FILE --wait
+  Add an agent:  copy {spare} to a machine that reaches this one, and run there: copilot-agent --config {spare.name}
+  Outputs: {places.done}   Logs: {places.log}"""

@@ -1,0 +1,43 @@
+"""Following a job through the store's event stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from copilot.job import Event, EventKind, JobRecord
+from copilot.store.base import Store
+
+LOOK_AGAIN = 5.0  # s without news until the record itself is looked at
+PAGE = 1000
+
+
+async def follow(store: Store, job: str, *, after: str) -> AsyncIterator[Event]:
+    """The events of `job` that come after the stream's position `after`, until nothing more will happen to it.
+
+    The stream is bounded: a follower that falls far behind may miss events, but never the end.
+    """
+    while True:
+        events = await store.events(after=after, block=LOOK_AGAIN, count=PAGE)
+        for event in events:
+            after = event.id
+            if event.job == job:
+                yield event
+                if await _ended(store, event):
+                    return
+        if not events and (record := await store.get(job)) is not None and at_rest(record):
+            return
+
+
+def at_rest(record: JobRecord) -> bool:
+    """Whether the job has ended and its output, if it has one, lies in its place."""
+    has_output = record.outcome is not None and record.outcome.output is not None
+    return record.state.final and (record.published or not has_output)
+
+
+async def _ended(store: Store, event: Event) -> bool:
+    if event.kind is EventKind.PUBLISHED:
+        return True
+    if event.kind not in (EventKind.DONE, EventKind.FAILED):
+        return False
+    record = await store.get(event.job)
+    return record is None or at_rest(record)

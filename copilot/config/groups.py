@@ -1,0 +1,215 @@
+"""Groups of settings that several components share (report, sections 4.2.2, 4.3.2, 4.4.2 and 4.5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from copilot.config.kinds import (
+    ADDRESS,
+    HOST,
+    JID,
+    LOCAL_PART,
+    PATH,
+    PORT,
+    READABLE_FILE,
+    RESOURCE,
+    SECURE_MODE,
+    TEXT,
+    TLS,
+    URL,
+    Address,
+    Tls,
+    is_loopback,
+)
+from copilot.config.setting import Settings, setting, settings
+
+
+@settings
+class LoggerSettings(Settings):
+    """Where the log goes."""
+
+    logger_config_file: Path | None = setting(
+        "*_LOGGER_CONFIG_FILE",
+        "log file definition in Log::Dispatch form, like those in /etc/copilot/loggerConf",
+        PATH,
+        default=None,
+        unset="the report's lines on stderr",
+    )
+
+
+@settings
+class ComponentSettings(LoggerSettings):
+    """What every component needs that logs in to the XMPP server."""
+
+    jabber_server: str = setting("*_JABBER_SERVER", "address of the XMPP server", HOST)
+    jabber_domain: str = setting("*_JABBER_DOMAIN", "domain that the XMPP server serves", HOST)
+    jabber_id: str = setting("*_JABBER_ID", "account of this component on the XMPP server", LOCAL_PART)
+    jabber_password: str = setting("*_JABBER_PASSWORD", "password of that account", TEXT, secret=True)
+    jabber_resource: str | None = setting(
+        "*_JABBER_RESOURCE",
+        "resource of this instance; no two running ones may share it",
+        RESOURCE,
+        default=None,
+        unset="a unique one, kept in the work or state directory",
+        own=True,
+    )
+    jabber_port: int = setting("*_JABBER_PORT", "port of the XMPP server", PORT, default="5222")
+    jabber_tls: Tls = setting(
+        "*_JABBER_TLS", "whether to insist on TLS; off only for a server on loopback", TLS, default="required"
+    )
+    jabber_ca_file: Path | None = setting(
+        "*_JABBER_CA_FILE",
+        "certificates (PEM) that alone may vouch for the XMPP server",
+        READABLE_FILE,
+        default=None,
+        unset="those of the system",
+    )
+    secure_mode: bool = setting(
+        "*_SECURE_MODE",
+        "end-to-end protection between components; not yet available",
+        SECURE_MODE,
+        default="0",
+    )
+
+    @property
+    def jid(self) -> str:
+        """The bare JID of this component."""
+        return f"{self.jabber_id}@{self.jabber_domain}"
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from super().check(values)
+        server = values.get("jabber_server")
+        if values.get("jabber_tls") is Tls.OFF and server is not None and not is_loopback(server):
+            text = "expected 'required': TLS may be off only for a server on loopback (localhost, 127.0.0.1)"
+            yield "jabber_tls", f"{text}, and {cls.key('jabber_server')} is {server}"
+
+
+@settings
+class ServiceSettings(ComponentSettings):
+    """A component that reports to the monitor and can be asked how it fares."""
+
+    mon_jabber_address: str | None = setting(
+        "MON_JABBER_ADDRESS", "Jabber ID of the monitor", JID, default=None, unset="no reports"
+    )
+    hb_chat_server: str | None = setting(
+        "HB_CHAT_SERVER",
+        "domain of the XMPP chat room (MUC) server",
+        HOST,
+        default=None,
+        unset="no heartbeat",
+    )
+    hb_chat_room: str | None = setting(
+        "HB_CHAT_ROOM", "chat room of the heartbeat service", LOCAL_PART, default=None, unset="no heartbeat"
+    )
+
+
+@settings
+class QueueSettings(Settings):
+    """Where the queue is."""
+
+    redis_server: str | None = setting(
+        "*_REDIS_SERVER",
+        "machine on which Redis runs",
+        HOST,
+        default=None,
+        unset="required without *_REDIS_SOCKET",
+    )
+    redis_port: int = setting("*_REDIS_PORT", "port of Redis", PORT, default="6379")
+    redis_socket: Path | None = setting(
+        "*_REDIS_SOCKET", "Unix socket of Redis, instead of server and port", PATH, default=None, unset="none"
+    )
+    redis_password: str | None = setting(
+        "*_REDIS_PASSWORD", "password of Redis", TEXT, default=None, unset="none", secret=True
+    )
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from super().check(values)
+        if all(name in values and values[name] is None for name in ("redis_server", "redis_socket")):
+            yield "redis_server", f"missing; expected {HOST.expects}, or {cls.key('redis_socket')} instead"
+
+
+@settings
+class StagingSettings(Settings):
+    """Where input and output files lie: on a Chirp server, or on the file server that `*_FILES_URL` names."""
+
+    chirp_server: str | None = setting(
+        "*_CHIRP_SERVER",
+        "machine on which Chirp runs, as agents reach it",
+        HOST,
+        default=None,
+        unset="required without *_FILES_URL or queue-only mode",
+    )
+    chirp_port: int = setting("*_CHIRP_PORT", "port of Chirp", PORT, default="9094")
+    chirp_work_dir: Path | None = setting(
+        "*_CHIRP_WORK_DIR",
+        "directory that Chirp exports",
+        PATH,
+        default=None,
+        unset="required without *_FILES_URL or queue-only mode",
+    )
+    files_url: str | None = setting(
+        "*_FILES_URL",
+        "address of the file server, as agents reach it",
+        URL,
+        default=None,
+        unset="files go by Chirp",
+    )
+    files_dir: Path | None = setting(
+        "*_FILES_DIR",
+        "directory that the file server exports",
+        PATH,
+        default=None,
+        unset="*_CHIRP_WORK_DIR",
+        derive=lambda config: config.chirp_work_dir,
+    )
+
+    done_job_dir: Path | None = setting(
+        "*_DONE_JOB_DIR",
+        "directory in which the results of done jobs are saved",
+        PATH,
+        default=None,
+        unset="required without queue-only mode",
+    )
+
+    @classmethod
+    def missing_directory(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """The fault of a file server without a directory."""
+        if all(name in values and values[name] is None for name in ("files_dir", "chirp_work_dir")):
+            yield "files_dir", f"missing; expected {PATH.expects}: the directory that the file server exports"
+
+
+@settings
+class FileServerSettings(StagingSettings):
+    """The file server and the secret under which URLs and claims are signed."""
+
+    files_listen: Address = setting(
+        "*_FILES_LISTEN", "where copilot-fileserver listens", ADDRESS, default="127.0.0.1:8094"
+    )
+    files_cert_file: Path | None = setting(
+        "*_FILES_CERT_FILE", "certificate (PEM) of the file server", PATH, default=None, unset="no TLS"
+    )
+    files_key_file: Path | None = setting(
+        "*_FILES_KEY_FILE", "private key (PEM) of that certificate", PATH, default=None, unset="no TLS"
+    )
+    state_dir: Path = setting(
+        "*_STATE_DIR", "directory for what must outlive a restart", PATH, default="/var/lib/copilot"
+    )
+    secret_file: Path = setting(
+        "*_SECRET_FILE",
+        "secret that signs claims and URLs; the same for all instances, made on the first start",
+        PATH,
+        default=None,
+        unset="claim.secret in *_STATE_DIR",
+        derive=lambda config: config.state_dir / "claim.secret",
+    )
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from super().check(values)
+        for name, other in (("files_cert_file", "files_key_file"), ("files_key_file", "files_cert_file")):
+            if name in values and values[name] is None and values.get(other) is not None:
+                yield name, f"missing; expected {PATH.expects}, because {cls.key(other)} is set"

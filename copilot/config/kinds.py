@@ -1,0 +1,234 @@
+"""Kinds of values: what a person is told to write, and how the text becomes a value.
+
+`convert` raises `ValueError` for anything else; the loader says where and what was expected.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import ipaddress
+import os
+import re
+import shlex
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+E = TypeVar("E", bound=enum.StrEnum)
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)\Z")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE = re.compile(r"([0-9]+) ?(B|KiB|MiB|GiB|TiB)?\Z")
+_BYTES = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_FLAG = {
+    "0": False,
+    "no": False,
+    "off": False,
+    "false": False,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "true": True,
+}
+_HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\Z")
+_LOCAL_PART = re.compile(r"[^\s\"&'/:<>@]{1,255}\Z")  # RFC 7622, 3.3.1
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """A kind of value; `expects` completes the sentence "expected …"."""
+
+    expects: str
+    convert: Callable[[str], T]
+
+
+class Tls(enum.StrEnum):
+    """Whether the connection to the XMPP server must be encrypted."""
+
+    REQUIRED = "required"
+    OFF = "off"
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can only be this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def whole(low: int, high: int | None = None) -> Kind[int]:
+    """A whole number from `low` to `high`, both included."""
+
+    def convert(value: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", value):
+            raise ValueError
+        number = int(value)
+        if number < low or (high is not None and number > high):
+            raise ValueError
+        return number
+
+    return Kind(f"a whole number from {low}" + ("" if high is None else f" to {high}"), convert)
+
+
+def duration(low: float) -> Kind[float]:
+    """Seconds, at least `low`."""
+
+    def convert(value: str) -> float:
+        match = _DURATION.match(value)
+        if not match:
+            raise ValueError
+        seconds = float(match[1]) * _SECONDS[match[2]]
+        if seconds < low:
+            raise ValueError
+        return seconds
+
+    return Kind(f"seconds from {low:g}, or a time like 10m, 2h or 7d", convert)
+
+
+def choice(options: type[E]) -> Kind[E]:
+    """One of the values of an enum."""
+    return Kind(" or ".join(f"'{option}'" for option in options), options)
+
+
+def _text(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _size(value: str) -> int:
+    match = _SIZE.match(value)
+    if not match or int(match[1]) == 0:
+        raise ValueError
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def _flag(value: str) -> bool:
+    try:
+        return _FLAG[value.lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+def _host(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        labels = value.removesuffix(".").split(".")
+        # A last label of digits alone is a mistyped IPv4 address, never a name.
+        if len(value) > 253 or labels[-1].isdigit() or not all(map(_HOST_LABEL.match, labels)):
+            raise
+        return value.lower()
+
+
+def _hosts(value: str) -> tuple[str, ...]:
+    return tuple(_host(word) for word in value.split())
+
+
+def _address(value: str) -> Address:
+    host, colon, port = value.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")):
+        raise ValueError
+    return Address(_host(host.removeprefix("[").removesuffix("]")), PORT.convert(port))
+
+
+def _local_part(value: str) -> str:
+    if not value.isprintable() or not _LOCAL_PART.match(value):
+        raise ValueError
+    return value.lower()
+
+
+def _jid(value: str) -> str:
+    local, _, domain = value.partition("@")
+    return f"{_local_part(local)}@{_host(domain)}"
+
+
+def _resource(value: str) -> str:
+    if len(value.encode()) > 1023:  # RFC 7622, 3.4
+        raise ValueError
+    return _text(value)
+
+
+def _name(value: str) -> str:
+    if not _NAME.match(value):
+        raise ValueError
+    return value
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise ValueError
+    if parts.query or parts.fragment or not value.isprintable() or " " in value:
+        raise ValueError
+    _host(parts.hostname)
+    if parts.port == 0:  # reading it checks it, too
+        raise ValueError
+    return value.rstrip("/")
+
+
+def _path(value: str) -> Path:
+    path = Path(_text(value))
+    if not path.is_absolute():
+        raise ValueError
+    return path
+
+
+def _readable_file(value: str) -> Path:
+    path = _path(value)
+    if not os.access(path, os.R_OK) or not path.is_file():
+        raise ValueError
+    return path
+
+
+def _command(value: str) -> tuple[str, ...]:
+    return tuple(shlex.split(_text(value)))
+
+
+def _certificate(value: str) -> str:
+    pem = ssl.DER_cert_to_PEM_cert(base64.b64decode(value, validate=True))
+    try:
+        ssl.create_default_context(cadata=pem)
+    except ssl.SSLError as error:
+        raise ValueError from error
+    return pem
+
+
+def _not_yet(value: str) -> bool:
+    if _flag(value):
+        raise ValueError
+    return False
+
+
+TEXT = Kind("text without control characters", _text)
+FLAG = Kind("0 or 1 (or no/yes, off/on, false/true)", _flag)
+PORT = Kind("a port number from 1 to 65535", whole(1, 65535).convert)
+SIZE = Kind("bytes, or a size like 500 MiB or 10 GiB", _size)
+HOST = Kind("a host name or an IP address, without port", _host)
+HOSTS = Kind("host or domain names, separated by blanks", _hosts)
+ADDRESS = Kind("host:port ([host]:port for IPv6)", _address)
+LOCAL_PART = Kind("the part of a Jabber ID that stands before the '@'", _local_part)
+JID = Kind("a Jabber ID like name@example.org, without a resource", _jid)
+RESOURCE = Kind("a Jabber resource of at most 1023 bytes", _resource)
+NAME = Kind("a name of letters, digits and . _ : -", _name)
+URL = Kind("an http:// or https:// address without user, query or fragment", _url)
+CERTIFICATE = Kind("a certificate as base64 of its DER form, in one line", _certificate)
+PATH = Kind("an absolute path", _path)
+READABLE_FILE = Kind("the absolute path of a readable file", _readable_file)
+COMMAND = Kind("a command with its arguments, quoted as for a shell", _command)
+SECURE_MODE = Kind("0, because secure mode is not available in this version", _not_yet)
+TLS = choice(Tls)

@@ -1,0 +1,93 @@
+"""Settings of the generic job manager and the generic storage manager, one program in two modes (report, section 4.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from copilot.config.groups import FileServerSettings, QueueSettings, ServiceSettings
+from copilot.config.kinds import FLAG, HOST, JID, NAME, PATH, SIZE, TEXT, duration
+from copilot.config.setting import setting, settings
+
+
+@settings
+class ManagerSettings(FileServerSettings, QueueSettings, ServiceSettings):
+    """What both managers read, each under its own prefix. Times in seconds, sizes in bytes."""
+
+    sm_jabber_address: str | None = setting(
+        "SM_JABBER_ADDRESS",
+        "Jabber ID of the storage manager to which agents are sent with their output",
+        JID,
+        default=None,
+        unset="this manager itself",
+    )
+    waiting_jobs_list: str | None = setting(
+        "*_WAITING_JOBS_LIST",
+        "list in Redis on which tools of 2011 put ids of waiting jobs",
+        NAME,
+        default=None,
+        unset="both waiting-jobs and waiting_jobs",
+    )
+    job_require_file: str | None = setting(
+        "*_JOB_REQUIRE_FILE", "file that must be present on an agent's host", TEXT, default=None, unset="none"
+    )
+    request_cooldown: float = setting(
+        "*_REQUEST_COOLDOWN",
+        "how long agents of 2011 are told to sleep when there is no job",
+        duration(0),
+        default="0",
+    )
+    dispatch_limit: float = setting(
+        "*_DISPATCH_LIMIT",
+        "a job goes back unless its agent confirms it in this time",
+        duration(1),
+        default="60s",
+    )
+    max_run_time: float = setting("*_MAX_RUN_TIME", "longest run of a job", duration(1), default="24h")
+    max_output: int = setting(
+        "*_MAX_OUTPUT", "largest packed output that is taken from a job", SIZE, default="10 GiB"
+    )
+    url_lifetime: float = setting(
+        "*_URL_LIFETIME",
+        "how long signed URLs are good; longer than the longest run",
+        duration(60),
+        default="7d",
+    )
+    storage_only_mode_on: bool = setting(
+        "*_STORAGE_ONLY_MODE_ON", "take outputs, give no jobs", FLAG, default="0", own=True
+    )
+    queue_only_mode_on: bool = setting(
+        "*_QUEUE_ONLY_MODE_ON", "give jobs, take no outputs", FLAG, default="0", own=True
+    )
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from super().check(values)
+        yield from cls._check_files(values)
+        lifetime, run_time = values.get("url_lifetime"), values.get("max_run_time")
+        if lifetime is not None and run_time is not None and lifetime <= run_time:
+            yield (
+                "url_lifetime",
+                f"expected more than {cls.key('max_run_time')}, or output of long jobs is lost",
+            )
+        if values.get("storage_only_mode_on") and values.get("queue_only_mode_on"):
+            yield "queue_only_mode_on", f"expected 0, because {cls.key('storage_only_mode_on')} is 1"
+
+    @classmethod
+    def _check_files(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        if values.get("queue_only_mode_on"):
+            return
+        if "done_job_dir" in values and values["done_job_dir"] is None:
+            yield (
+                "done_job_dir",
+                f"missing; expected {PATH.expects}: where the results of done jobs are saved",
+            )
+        if values.get("files_url"):
+            yield from cls.missing_directory(values)
+        elif "files_url" in values:
+            for name, kind in (("chirp_server", HOST), ("chirp_work_dir", PATH)):
+                if name in values and values[name] is None:
+                    yield (
+                        name,
+                        f"missing; expected {kind.expects}, or {cls.key('files_url')} instead of Chirp",
+                    )

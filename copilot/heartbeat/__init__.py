@@ -1,0 +1,1 @@
+"""The heartbeat: asks components how they fare."""

@@ -1,0 +1,1 @@
+"""The job manager: gives jobs to agents."""

@@ -1,0 +1,45 @@
+"""Settings of the job manager, and of the commands that work on its queue and files (report, section 4.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from copilot.config.groups import (
+    FileServerSettings,
+    LoggerSettings,
+    QueueSettings,
+    StagingSettings,
+)
+from copilot.config.manager import ManagerSettings
+from copilot.config.setting import Program, settings
+
+
+@settings
+class ManagerConfig(ManagerSettings):
+    """What `copilot-jobmanager-generic` reads. Times in seconds, sizes in bytes."""
+
+    program: ClassVar[Program] = Program(name="jobmanager-generic", prefixes=("JM",))
+
+
+@settings
+class SubmitConfig(StagingSettings, QueueSettings):
+    """What `copilot-job-submit` reads; its options may say where files go."""
+
+    program: ClassVar[Program] = Program(
+        name="job-submit", prefixes=("JM",), else_files_of=("jobmanager-generic",)
+    )
+
+
+@settings
+class FileServerConfig(FileServerSettings, LoggerSettings):
+    """What `copilot-fileserver` reads of the manager's settings, the job manager's first."""
+
+    program: ClassVar[Program] = Program(
+        name="fileserver", prefixes=("JM", "SM"), else_files_of=("jobmanager-generic", "storagemanager")
+    )
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from super().check(values)
+        yield from cls.missing_directory(values)

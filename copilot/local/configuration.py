@@ -1,0 +1,166 @@
+"""The configuration files of the embedded system, in the report's format."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from copilot.local.writing import write_file
+
+DOMAIN = "copilot.internal"
+MANAGER = "jm"
+PASSWORD_BYTES = 24
+REMOTE_WORK_DIR = "/var/tmp/copilot-agent"  # noqa: S108  # a default for other machines, made 0700 by the agent
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What lies where below the system's directory."""
+
+    root: Path
+
+    @property
+    def etc(self) -> Path:
+        """Configuration of managers and commands."""
+        return self.root / "etc"
+
+    @property
+    def agents(self) -> Path:
+        """Configuration of agents."""
+        return self.root / "agents"
+
+    @property
+    def state(self) -> Path:
+        """Secrets and what else must outlive a restart."""
+        return self.root / "state"
+
+    @property
+    def area(self) -> Path:
+        """The file area."""
+        return self.root / "files"
+
+    @property
+    def done(self) -> Path:
+        """Outputs of finished jobs."""
+        return self.root / "done"
+
+    @property
+    def work(self) -> Path:
+        """Working directories of the agents of this machine."""
+        return self.root / "work"
+
+    @property
+    def log(self) -> Path:
+        """Logs of the components."""
+        return self.root / "log"
+
+    @property
+    def of_the_components(self) -> tuple[Path, ...]:
+        """The directories that belong to the user as whom the components run."""
+        return (self.state, self.area, self.done, self.work)
+
+    def agent(self, number: int) -> Path:
+        """The configuration file of an agent."""
+        return self.agents / f"agent-{number}.conf"
+
+
+class Passwords:
+    """Passwords by account, made when first asked for and kept in one private file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+
+    def of(self, account: str) -> str:
+        """The password of an account."""
+        if account not in self._known:
+            self._known[account] = secrets.token_urlsafe(PASSWORD_BYTES)
+            write_file(self._path, json.dumps(self._known, indent=1), mode=0o600)
+        return self._known[account]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the files are made of. `tls` holds ca.pem and the servers' certificate; `agents` counts all of them."""
+
+    places: Places
+    listen: str
+    xmpp_port: int
+    files_port: int
+    redis_port: int
+    redis_password: str
+    tls: Path
+    agents: int
+
+
+def files(facts: Facts, passwords: Passwords) -> Mapping[Path, str]:
+    """All configuration files with their texts."""
+    places = facts.places
+    written = {
+        places.etc / "Copilot.conf": _common(facts, passwords),
+        places.etc
+        / "copilot-jobmanager-generic.conf": "# Gives jobs; the storage manager takes their output.\n"
+        "JM_QUEUE_ONLY_MODE_ON 1\n",
+        places.etc
+        / "copilot-storagemanager.conf": "# Everything else as in Copilot.conf.\nSM_STORAGE_ONLY_MODE_ON 1\n",
+    }
+    for number in range(1, facts.agents + 1):
+        written[places.agent(number)] = _agent(facts, passwords, number)
+    return written
+
+
+def _common(facts: Facts, passwords: Passwords) -> str:
+    places, tls = facts.places, facts.tls
+    return _text(
+        "The embedded system, written anew at each start.",
+        JM_JABBER_SERVER=facts.listen,
+        JM_JABBER_PORT=facts.xmpp_port,
+        JM_JABBER_DOMAIN=DOMAIN,
+        JM_JABBER_ID=MANAGER,
+        JM_JABBER_PASSWORD=passwords.of(MANAGER),
+        JM_JABBER_CA_FILE=tls / "ca.pem",
+        JM_REDIS_SERVER="127.0.0.1",
+        JM_REDIS_PORT=facts.redis_port,
+        JM_REDIS_PASSWORD=facts.redis_password,
+        JM_FILES_URL=f"https://{_host(facts.listen)}:{facts.files_port}",
+        JM_FILES_LISTEN=f"{_host(facts.listen)}:{facts.files_port}",
+        JM_FILES_DIR=places.area,
+        JM_FILES_CERT_FILE=tls / "server.pem",
+        JM_FILES_KEY_FILE=tls / "server.key",
+        JM_DONE_JOB_DIR=places.done,
+        JM_STATE_DIR=places.state,
+    )
+
+
+def _agent(facts: Facts, passwords: Passwords, number: int) -> str:
+    name = f"agent-{number}"
+    return _text(
+        "An agent of this system. Copy this file to another machine, install the package there, and run\n"
+        f"# copilot-agent --config {name}.conf",
+        JM_JABBER_ADDRESS=f"{MANAGER}@{DOMAIN}",
+        AGENT_JABBER_SERVER=facts.listen,
+        AGENT_JABBER_PORT=facts.xmpp_port,
+        AGENT_JABBER_DOMAIN=DOMAIN,
+        AGENT_JABBER_ID=name,
+        AGENT_JABBER_PASSWORD=passwords.of(name),
+        AGENT_JABBER_CA=_one_line(facts.tls / "ca.pem"),
+        AGENT_WORK_DIR=f"{REMOTE_WORK_DIR}-{number}",
+    )
+
+
+def _text(head: str, **values: object) -> str:
+    return f"# {head}\n" + "".join(f"{name} {value}\n" for name, value in values.items())
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _one_line(certificate: Path) -> str:
+    """A certificate in a form that fits a setting: base64 of its DER form."""
+    return base64.b64encode(ssl.PEM_cert_to_DER_cert(certificate.read_text())).decode("ascii")

@@ -1,0 +1,109 @@
+"""The whole system in one process, without any server: memory for network and queue, a directory for files.
+
+For examples, for tests, and for trying a job script out. Nothing outlives the process but the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from copilot.agent.logic import Agent, AgentSettings
+from copilot.agent.processes import become_subreaper
+from copilot.agent.service import AgentService, ServiceSettings
+from copilot.clock import SystemClock
+from copilot.files.area import FileArea
+from copilot.files.clients import Files
+from copilot.files.signing import UrlSigner
+from copilot.host import read_host
+from copilot.jobmanager.logic import JobManager, JobManagerSettings
+from copilot.protocol.claim import SECRET_BYTES, Claims
+from copilot.protocol.endpoint import Endpoint
+from copilot.protocol.jdl import host_jdl
+from copilot.protocol.rules import FEATURE_STORAGE, Role
+from copilot.runtime.compose import Parts
+from copilot.runtime.loop import Loop
+from copilot.storagemanager.directories import Directories
+from copilot.storagemanager.logic import StorageManager, StorageManagerSettings
+from copilot.store.base import Store
+from copilot.transport.memory import MemoryNetwork, MemoryTransport
+
+MANAGER = "jobmanager@copilot.internal"
+DAY = 24 * 3600.0  # s
+MAX_OUTPUT = 2**30  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InProcess:
+    """A running system: put jobs on `store` with their files in `area`; outputs appear below `done`."""
+
+    store: Store
+    area: FileArea
+    done: Path
+    endpoints: tuple[Endpoint, ...]
+
+
+@contextlib.asynccontextmanager
+async def in_process(directory: Path, store: Store, *, agents: int = 1) -> AsyncIterator[InProcess]:
+    """One manager and some agents while inside; everything is stopped on the way out."""
+    for name in ("files", "done"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    area, done = FileArea(directory / "files"), directory / "done"
+    network = MemoryNetwork()
+    become_subreaper()
+    loops = [_manager(network, store, area, done)]
+    loops += [_agent(network, directory, number) for number in range(1, agents + 1)]
+    async with asyncio.TaskGroup() as group:
+        for loop, _ in loops:
+            group.create_task(loop.run())
+        yield InProcess(store=store, area=area, done=done, endpoints=tuple(endpoint for _, endpoint in loops))
+        for loop, _ in loops:
+            loop.stop()
+
+
+def _manager(network: MemoryNetwork, store: Store, area: FileArea, done: Path) -> tuple[Loop, Endpoint]:
+    secret = secrets.token_bytes(SECRET_BYTES)
+    claims, urls = Claims(MANAGER, [secret]), UrlSigner(area.root.as_uri(), secret, SystemClock())
+    outputs = Directories(area, done, urls, lifetime=DAY, max_size=MAX_OUTPUT)
+    parts = Parts(
+        [
+            JobManager(store, claims, JobManagerSettings(), urls=urls, random=random.random),
+            StorageManager(store, claims, outputs, StorageManagerSettings(), random=random.random),
+        ]
+    )
+    endpoint = _endpoint(Role.JOB_MANAGER | Role.STORAGE_MANAGER)
+    return Loop(parts, endpoint, MemoryTransport(network, f"{MANAGER}/one")), endpoint
+
+
+def _agent(network: MemoryNetwork, directory: Path, number: int) -> tuple[Loop, Endpoint]:
+    work_dir = directory / "work" / f"agent-{number}"
+    work_dir.mkdir(parents=True, exist_ok=True)
+    logic = Agent(
+        AgentSettings(manager=MANAGER, host=socket.gethostname(), request_interval=1.0),
+        jdl=lambda: host_jdl(read_host(work_dir), {}),
+        has_file=lambda path: Path(path).exists(),
+        random=random.random,
+    )
+    files = Files.standard(shared=(directory / "files",))
+    settings = ServiceSettings(work_dir=work_dir, package_tool=("false",), max_output=MAX_OUTPUT)
+    endpoint = _endpoint(Role.AGENT, trusts=lambda jid: jid == MANAGER)
+    transport = MemoryTransport(network, f"agent-{number}@copilot.internal/a")
+    loop = Loop(logic, endpoint, transport, performer=AgentService(settings, files), announce_to=MANAGER)
+    return loop, endpoint
+
+
+def _endpoint(role: Role, trusts: Callable[[str], bool] = lambda _: True) -> Endpoint:
+    return Endpoint(
+        role,
+        new_id=lambda: str(uuid.uuid4()),
+        random=random.random,
+        features=(FEATURE_STORAGE,),
+        trusts=trusts,
+    )

@@ -1,0 +1,58 @@
+"""TCP ports of private servers: chosen once, remembered in the server's directory, so that a restart keeps them."""
+
+from __future__ import annotations
+
+import random
+import socket
+from pathlib import Path
+
+from copilot.errors import ConfigError
+from copilot.local.writing import write_file
+
+# Below the range from which Linux takes ports for outgoing connections (from 32768): a port remembered from
+# yesterday is not some client's today.
+OWN_PORTS = range(15000, 32000)
+ATTEMPTS = 100
+
+
+def remembered_port(file: Path, listen: str, wanted: int) -> int:
+    """The port to listen on: `wanted` if not 0, else the one in `file`, else a free one, which `file` then keeps."""
+    if wanted:
+        return wanted
+    if file.exists():
+        return int(file.read_text())
+    port = _free_port(listen)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(file, f"{port}\n", mode=0o644)
+    return port
+
+
+def check_free(listen: str, port: int) -> None:
+    """Raises ConfigError if another program listens there; without this, one could talk to that one by mistake."""
+    if not _is_free(listen, port):
+        raise ConfigError(
+            f"Port {port} on {listen} is in use by another program (or {listen} is not an address of this "
+            "machine). Stop that program or choose another port."
+        )
+
+
+def _free_port(listen: str) -> int:
+    for port in random.SystemRandom().sample(OWN_PORTS, ATTEMPTS):
+        if _is_free(listen, port):
+            return port
+    raise ConfigError(
+        f"Not one of {ATTEMPTS} ports tried on {listen} is free. Is it an address of this machine?"
+    )
+
+
+def _is_free(listen: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as servers do; an old connection is no owner
+        try:
+            probe.bind((listen, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,254 @@
+"""A private Prosody: the XMPP server of the embedded system and of the tests.
+
+directory/
+  prosody.cfg.lua  prosody  prosody.log     written by us
+  port                                      where it listens, so that a restart keeps it
+  tls/                                      certificates; ca.pem is what clients trust
+  data/                                     accounts and rooms, the server's own, survive restarts
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+import socket
+import subprocess
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import psutil
+
+from copilot.errors import BadName, ConfigError, CopilotError
+from copilot.local import certificates, provision
+from copilot.local.ports import check_free, remembered_port
+from copilot.local.process import Child, give, identity, make_directory, unprivileged_user
+from copilot.local.provision import SYSTEM, Installed
+from copilot.local.writing import write_file
+
+START_LIMIT_S = 30.0
+SCRAM_ROUNDS = 10_000  # Prosody's default
+HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+LOCALPART = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+PASSWORD = re.compile(r"[\x20-\x7e]{1,1023}")  # where SASLprep (RFC 4013) changes nothing
+
+# Run in the server's place, for we do not write as root into directories of another user. $1 directory, $2 file.
+PUT_SCRIPT = 'set -e; umask 077; mkdir -p "$1"; cat >"$1/.$2.$$"; mv -f "$1/.$2.$$" "$1/$2"'
+DELETE_SCRIPT = 'rm -f "$1"/*/"$2".dat "$1"/*/"$2".list'
+
+
+class Prosody:
+    """One server and its directory. Any number of objects may stand for it; the one that started it stops it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        domain: str = "copilot.internal",
+        listen: str = "127.0.0.1",
+        port: int = 0,
+        user: str | None = None,
+        admins: Sequence[str] = (),
+    ) -> None:
+        """`port` 0: a free one, kept for ever; `user` is for root alone (default: see `unprivileged_user`);
+        `admins` are bare JIDs that may manage accounts by ad-hoc commands (XEP-0133).
+        """
+        if not HOST_NAME.fullmatch(domain):
+            raise ConfigError(
+                f"XMPP domain {domain!r}: expected a host name in lower case, such as copilot.internal"
+            )
+        self.domain = domain
+        self.directory = directory.absolute()
+        self._listen = listen
+        self._wanted_port = port
+        self._user = user or unprivileged_user()
+        self._admins = tuple(admins)
+        self._child: Child | None = None
+
+    @property
+    def port(self) -> int:
+        """TCP port for clients (STARTTLS)."""
+        return remembered_port(self.directory / "port", self._listen, self._wanted_port)
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate authority that clients must trust; there after the first start."""
+        return self.directory / "tls" / "ca.pem"
+
+    async def start(self) -> None:
+        """Return when clients can connect.
+
+        Raises ServerMissing if there is no Prosody, ConfigError for a taken port or an unreachable directory,
+        CopilotError with the end of the log if it does not come up.
+        """
+        installed = provision.require("prosody")
+        self._make_directories()
+        check_free(self._listen, self.port)
+        self._write_configuration()
+        child = await Child.start(
+            self._command(installed),
+            log=self.directory / "prosody.log",
+            user=self._user,
+            env=installed.environment() | _lua_environment(installed),
+            cwd=self._data,
+        )
+        await child.wait_until(lambda: _listens(child.pid, self.port), limit_s=START_LIMIT_S)
+        self._child = child
+
+    async def stop(self) -> None:
+        """End the server if this object started it; clients get a closing stream."""
+        if self._child is not None:
+            await self._child.stop()
+            self._child = None
+
+    async def wait(self) -> int:
+        """The exit status, as soon as a started server has ended by itself or by `stop`."""
+        if self._child is None:
+            raise CopilotError(
+                f"The Prosody in {self.directory} was not started by this object; call start() first"
+            )
+        return await self._child.wait()
+
+    async def register(self, localpart: str, password: str) -> str:
+        """Make the account or give it a new password, whether the server runs or not; returns its bare JID.
+
+        We write the account as Prosody's own storage does (`internal_hashed`: one small file that is read at
+        each log-in, with SCRAM keys instead of the password). `prosodyctl register` would show the password to
+        every user of the machine in `ps`, and takes 100 times as long. Raises BadName or ConfigError.
+        """
+        if not PASSWORD.fullmatch(password):
+            raise ConfigError(f"The password for {localpart!r} must be 1 to 1023 printable ASCII characters.")
+        record = await asyncio.to_thread(_scram_record, password)
+        await self._as_server(PUT_SCRIPT, self._storage / "accounts", f"{_file_name(localpart)}.dat", record)
+        return f"{localpart}@{self.domain}"
+
+    async def remove(self, localpart: str) -> None:
+        """Forget the account and what is kept for it. A session that is open stays open until it ends."""
+        await self._as_server(DELETE_SCRIPT, self._storage, _file_name(localpart))
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def _storage(self) -> Path:
+        return self._data / _encoded(self.domain)
+
+    def _make_directories(self) -> None:
+        make_directory(self.directory, self._user)
+        self._data.mkdir(mode=0o700, exist_ok=True)
+        give(self._data, self._user)
+
+    def _write_configuration(self) -> None:
+        names = [self.domain, "localhost", "127.0.0.1", "::1", self._listen, socket.gethostname()]
+        tls = certificates.ensure(self.directory / "tls", names)
+        give(tls.key_file, self._user)
+        template = resources.files("copilot.local").joinpath("templates", "prosody.cfg.lua").read_text()
+        write_file(
+            self.directory / "prosody.cfg.lua",
+            Template(template).substitute(
+                data=_lua(self._data),
+                pidfile=_lua(self._data / "prosody.pid"),
+                listen=_lua(self._listen),
+                port=self.port,
+                more_modules=', "admin_adhoc"' if self._admins else "",
+                admins=", ".join(_lua(jid) for jid in self._admins),
+                certificates=_lua(tls.cert_file.parent),
+                certificate=_lua(tls.cert_file),
+                key=_lua(tls.key_file),
+                domain=_lua(self.domain),
+                rooms=_lua(f"conference.{self.domain}"),
+            ),
+            mode=0o644,
+        )
+
+    def _command(self, installed: Installed) -> list[str | Path]:
+        arguments = ["-F", "--config", str(self.directory / "prosody.cfg.lua")]
+        if installed.root == SYSTEM:
+            return [installed.program, *arguments]
+        # The script knows its parts by absolute paths: run a copy that looks for them in the unpacked tree.
+        script = installed.program.read_text().replace(
+            "'/usr/lib/prosody", f"'{installed.root}/usr/lib/prosody"
+        )
+        copy = self.directory / "prosody"
+        write_file(copy, script, mode=0o644)
+        return [installed.root / "usr" / "bin" / _interpreter(installed), copy, *arguments]
+
+    async def _as_server(self, script: str, directory: Path, file: str, content: bytes = b"") -> None:
+        self._make_directories()
+        process = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", script, "sh", directory, file),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            **identity(self._user),
+        )
+        _, complaint = await process.communicate(content)
+        if process.returncode != 0:
+            raise CopilotError(
+                f"Cannot change {file} in {directory}: {complaint.decode(errors='replace').strip()}"
+            )
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Does this very process listen there? A connection alone could be to another program."""
+    try:
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.Error:
+        return False  # it has just ended, or has not yet become the server
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
+
+
+def _scram_record(password: str) -> bytes:
+    """An account in the syntax of Prosody's storage, with the keys of RFC 5802, section 3 (SCRAM-SHA-1)."""
+    salt = secrets.token_hex(16)
+    salted = hashlib.pbkdf2_hmac("sha1", password.encode(), salt.encode(), SCRAM_ROUNDS)
+    stored = hashlib.new(
+        "sha1", hmac.digest(salted, b"Client Key", "sha1"), usedforsecurity=False
+    ).hexdigest()
+    server = hmac.digest(salted, b"Server Key", "sha1").hex()
+    return (
+        f'return {{ ["iteration_count"] = {SCRAM_ROUNDS}; ["salt"] = "{salt}"; '
+        f'["stored_key"] = "{stored}"; ["server_key"] = "{server}"; }};\n'
+    ).encode()
+
+
+def _file_name(localpart: str) -> str:
+    if not LOCALPART.fullmatch(localpart):
+        raise BadName(
+            f"Account name {localpart!r}: expected 1 to 63 of a-z, 0-9, '.', '_' and '-', a letter or digit first"
+        )
+    return _encoded(localpart)
+
+
+def _encoded(name: str) -> str:
+    """As Prosody names files (util.datamanager): every ASCII character but letters and digits is %xx."""
+    return re.sub(r"[^a-zA-Z0-9]", lambda match: f"%{ord(match[0]):02x}", name)
+
+
+def _lua(value: str | Path) -> str:
+    """A Lua string literal (Lua 5.1 manual, 2.1)."""
+    escaped = re.sub(r'["\\\n\r\0]', lambda match: f"\\{ord(match[0]):03d}", str(value))
+    return f'"{escaped}"'
+
+
+def _interpreter(installed: Installed) -> str:
+    """The Lua that the script's first line asks for: `lua5.4` of `#!/usr/bin/env lua5.4`."""
+    with installed.program.open() as script:
+        return script.readline().split()[-1].rpartition("/")[2]
+
+
+def _lua_environment(installed: Installed) -> dict[str, str]:
+    if installed.root == SYSTEM:
+        return {}
+    version = _interpreter(installed).removeprefix("lua")
+    shared = installed.root / "usr" / "share" / "lua" / version
+    compiled = [directory / "?.so" for directory in installed.root.glob(f"usr/lib/*/lua/{version}")]
+    return {
+        "LUA_PATH": f"{shared}/?.lua;{shared}/?/init.lua;;",
+        "LUA_CPATH": ";".join(map(str, [*compiled, ";"])),
+    }

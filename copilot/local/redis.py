@@ -1,0 +1,126 @@
+"""A private Redis: the queue of the embedded system and of the tests.
+
+    directory/
+      redis.conf  redis.log   written by us
+      port  password          where it listens and what opens it; kept
+      data/                   the append-only file, the server's own, survives restarts and kill -9
+
+It listens on the loopback interface, which every user of the machine can reach: hence the password.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from copilot.errors import CopilotError
+from copilot.local import provision
+from copilot.local.ports import check_free, remembered_port
+from copilot.local.process import Child, give, make_directory, unprivileged_user
+from copilot.local.writing import write_file
+
+LISTEN = "127.0.0.1"
+START_LIMIT_S = 60.0  # reading a large append-only file takes its time
+PROBE_LIMIT_S = 1.0
+PASSWORD_BYTES = 32
+
+
+class Redis:
+    """One server and its directory. Any number of objects may stand for it; the one that started it stops it."""
+
+    def __init__(self, directory: Path, *, user: str | None = None, port: int = 0) -> None:
+        """`port` 0: a free one, kept for ever; `user` is for root alone (default: see `unprivileged_user`)."""
+        self.directory = directory.absolute()
+        self._user = user or unprivileged_user()
+        self._wanted_port = port
+        self._child: Child | None = None
+
+    @property
+    def port(self) -> int:
+        """TCP port on 127.0.0.1."""
+        return remembered_port(self.directory / "port", LISTEN, self._wanted_port)
+
+    @property
+    def password(self) -> str:
+        """What clients must give with AUTH; generated at the first start."""
+        return (self.directory / "password").read_text().strip()
+
+    @property
+    def url(self) -> str:
+        """For clients: `redis://:password@host:port/0`. A secret: not for logs or command lines."""
+        return f"redis://:{self.password}@{LISTEN}:{self.port}/0"
+
+    async def start(self) -> None:
+        """Return when the data are loaded and clients are served.
+
+        Raises ServerMissing if there is no redis-server, ConfigError for a taken port or an unreachable
+        directory, CopilotError with the end of the log if it does not come up.
+        """
+        installed = provision.require("redis-server")
+        make_directory(self.directory, self._user)
+        check_free(LISTEN, self.port)
+        configuration = self._write_configuration()
+        child = await Child.start(
+            [installed.program, configuration],
+            log=self.directory / "redis.log",
+            user=self._user,
+            env=installed.environment(),
+            cwd=self._data,
+        )
+        await child.wait_until(self._answers, limit_s=START_LIMIT_S)
+        self._child = child
+
+    async def stop(self) -> None:
+        """End the server if this object started it. Nothing that was answered is lost."""
+        if self._child is not None:
+            await self._child.stop()
+            self._child = None
+
+    async def wait(self) -> int:
+        """The exit status, as soon as a started server has ended by itself or by `stop`."""
+        if self._child is None:
+            raise CopilotError(
+                f"The Redis in {self.directory} was not started by this object; call start() first"
+            )
+        return await self._child.wait()
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def _write_configuration(self) -> Path:
+        self._data.mkdir(mode=0o700, exist_ok=True)
+        give(self._data, self._user)
+        secret = self.directory / "password"
+        if not secret.exists():
+            write_file(secret, secrets.token_urlsafe(PASSWORD_BYTES), mode=0o600)
+        template = resources.files("copilot.local").joinpath("templates", "redis.conf").read_text()
+        configuration = self.directory / "redis.conf"
+        write_file(
+            configuration,
+            Template(template).substitute(
+                listen=LISTEN, port=self.port, password=self.password, data=_quoted(self._data)
+            ),
+            mode=0o600,
+        )
+        give(configuration, self._user)
+        return configuration
+
+    def _answers(self) -> bool:
+        """It knows our password, so it is ours, and it has loaded its data (`-LOADING` until then)."""
+        try:
+            with socket.create_connection((LISTEN, self.port), timeout=PROBE_LIMIT_S) as probe:
+                probe.sendall(f"AUTH {self.password}\r\nPING\r\nQUIT\r\n".encode())
+                with probe.makefile("rb") as answers:
+                    return answers.read() == b"+OK\r\n+PONG\r\n+OK\r\n"
+        except OSError:
+            return False
+
+
+def _quoted(path: Path) -> str:
+    """A string in redis.conf; inside double quotes it knows the escapes of C."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,0 +1,63 @@
+"""Connects Python's logging with the ways out that the configuration asks for."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+
+from copilot.errors import ConfigError
+from copilot.log.dispatch import Dispatcher, read_dispatch_file
+from copilot.log.lines import LineFormatter
+
+OURS = "copilot"  # every logger of the project is below this one
+
+
+def set_up(logger_file: Path | None, *, level: int = logging.INFO) -> tuple[str, ...]:
+    """Send the log where `logger_file` says, or from `level` up to stderr. Replaces what was set up before.
+
+    Libraries are heard from `warning` up only. Returns warnings about the file, one line each; raises `ConfigError`
+    if it, or a log file that it names, cannot be opened.
+    """
+    dispatchers = [Dispatcher(path=None, origin="", min_level=level)]
+    warnings: list[str] = []
+    if logger_file is not None:
+        asked = read_dispatch_file(logger_file)
+        dispatchers, warnings = asked.dispatchers or dispatchers, asked.warnings
+    handlers = [_handler(dispatcher) for dispatcher in dispatchers]
+    root = logging.getLogger()
+    for old in [handler for handler in root.handlers if isinstance(handler.formatter, LineFormatter)]:
+        root.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger(OURS).setLevel(
+        max(min(dispatcher.min_level for dispatcher in dispatchers), logging.DEBUG)
+    )
+    return tuple(warnings)
+
+
+def _handler(dispatcher: Dispatcher) -> logging.Handler:
+    handler = _stream(dispatcher) if dispatcher.path is None else _file(dispatcher.path, dispatcher)
+    handler.setLevel(dispatcher.min_level)
+    handler.addFilter(lambda record: record.levelno <= dispatcher.max_level)
+    handler.setFormatter(LineFormatter(dispatcher.layout))
+    return handler
+
+
+def _stream(dispatcher: Dispatcher) -> logging.Handler:
+    return logging.StreamHandler(sys.stderr if dispatcher.stderr else sys.stdout)
+
+
+def _file(path: Path, dispatcher: Dispatcher) -> logging.Handler:
+    """A handler that opens the file again after logrotate has moved it away."""
+    mode = "w" if dispatcher.truncate else "a"
+    try:
+        return WatchedFileHandler(path, mode=mode, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise ConfigError(
+            f"{dispatcher.origin}: filename: {str(path)!r} cannot be written: {error.strerror}; expected a file that "
+            "this user can write to"
+        ) from error

@@ -1,0 +1,1 @@
+"""The monitor: gathers events and hands them to Carbon."""

@@ -1,0 +1,1 @@
+"""The storage manager: takes outputs and settles jobs."""

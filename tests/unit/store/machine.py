@@ -1,0 +1,183 @@
+"""A machine that plays managers, agents, users and time against the queue, in any order, and looks after every step.
+
+It runs over one version of the queue or over several, which then have to answer the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from copilot.errors import JobExists
+from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
+from copilot.store.base import Claimed, Settled, Store, Verdict
+
+NUMBERS = st.integers(0, 4)
+ATTEMPTS = st.integers(0, 4)
+LIMITS = st.sampled_from([0.0, 0.3, 5.0])
+OUTPUTS = st.sampled_from([None, Output(size=1, sha256="ab" * 32)])
+CAUSES = st.sampled_from([Cause.OK, Cause.USER_EXIT, Cause.INFRA_LOST, Cause.INFRA_STORE])
+STATE_AFTER = {
+    EventKind.SUBMITTED: State.WAITING,
+    EventKind.HANDED_BACK: State.WAITING,
+    EventKind.REQUEUED: State.WAITING,
+    EventKind.CLAIMED: State.RUNNING,
+    EventKind.RUNNING: State.RUNNING,
+    EventKind.DONE: State.DONE,
+    EventKind.FAILED: State.FAILED,
+}
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """What the steps are, and what must hold after each of them."""
+
+    def make_stores(self) -> list[Store]:
+        """The versions to compare."""
+        raise NotImplementedError
+
+    @initialize()
+    def begin(self) -> None:
+        self.runner = asyncio.Runner()
+        self.stores = self.make_stores()
+        self.now = 1_700_000_000.1
+        self.specs: dict[str, JobSpec] = {}
+        self.holders: dict[str, int] = {}  # the attempt that runs
+        self.accepted: Counter[tuple[str, int]] = Counter()
+
+    def teardown(self) -> None:
+        if hasattr(self, "runner"):
+            self.runner.close()
+
+    def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Ask all versions; return their common answer."""
+        answers = [self._ask_one(store, method, *arguments, **options) for store in self.stores]
+        assert all(answer == answers[0] for answer in answers), (method, arguments, options, answers)
+        return answers[0]
+
+    def _ask_one(self, store: Store, method: str, *arguments: Any, **options: Any) -> Any:
+        try:
+            answer = self.runner.run(getattr(store, method)(*arguments, **options))
+        except JobExists as error:
+            return str(error)
+        if isinstance(answer, tuple):
+            return tuple(replace(one, id="") if isinstance(one, Event) else one for one in answer)
+        return answer
+
+    # ------------------------------------------------------------ steps
+
+    @rule(seconds=st.sampled_from([0.1, 0.2, 5.0, 700.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(
+        numbers=st.lists(NUMBERS, max_size=4),
+        priority=st.integers(-1, 1),
+        most=st.integers(1, 2),
+        limit=st.sampled_from([None, 0.3, 5.0]),
+    )
+    def submit(self, numbers: list[int], priority: int, most: int, limit: float | None) -> None:
+        fields: dict[str, Any] = {"priority": priority, "max_attempts": most, "max_run_time": limit}
+        specs = {f"j{number}": JobSpec(id=f"j{number}", command="c", **fields) for number in numbers}
+        answer = self.ask("submit", tuple(specs[f"j{number}"] for number in numbers), now=self.now)
+        if any(self.specs.get(job, spec) != spec for job, spec in specs.items()):
+            assert answer is not None
+        else:
+            assert answer is None
+            self.specs |= specs
+
+    @rule(
+        agent=st.sampled_from("ab"),
+        request=st.sampled_from("xyz"),
+        count=st.integers(1, 3),
+        dispatch_limit=LIMITS,
+    )
+    def claim(self, **options: Any) -> None:
+        before = dict(self.holders)
+        waiting = self.ask("waiting")
+        given: tuple[Claimed, ...] = self.ask("claim", now=self.now, **options)
+        new = [one for one in given if before.get(one.spec.id) != one.attempt]
+        assert new in ([], list(given))  # a repetition gives old ones alone
+        assert len(new) <= min(options["count"], waiting)
+        for one in new:
+            assert one.spec.id not in self.holders
+            self.holders[one.spec.id] = one.attempt
+
+    @rule(number=NUMBERS, attempt=ATTEMPTS, limit=LIMITS)
+    def confirm(self, number: int, attempt: int, limit: float) -> None:
+        answer = self.ask("confirm", f"j{number}", attempt, max_run_time=limit, now=self.now)
+        assert answer == (self.holders.get(f"j{number}") == attempt)
+
+    @rule(number=NUMBERS, attempt=ATTEMPTS)
+    def hand_back(self, number: int, attempt: int) -> None:
+        answer = self.ask("hand_back", f"j{number}", attempt, cause=Cause.INFRA_UNDELIVERED, now=self.now)
+        assert answer == (self.holders.get(f"j{number}") == attempt)
+        if answer:
+            del self.holders[f"j{number}"]
+
+    @rule(number=NUMBERS, attempt=ATTEMPTS, cause=CAUSES, output=OUTPUTS)
+    def finish(self, number: int, attempt: int, cause: Cause, output: Output | None) -> None:
+        job = f"j{number}"
+        outcome = Outcome(cause=cause, exit_code=cause is not Cause.OK, output=output)
+        settled: Settled = self.ask("finish", job, attempt, outcome, now=self.now)
+        assert (settled.verdict is Verdict.UNKNOWN) == (job not in self.specs)
+        if self.holders.get(job) == attempt:
+            assert settled.verdict is Verdict.ACCEPTED
+        elif job in self.holders:
+            assert settled.verdict is Verdict.STALE
+        if settled.verdict is Verdict.ACCEPTED:
+            self.holders.pop(job, None)
+            self.accepted[job, attempt] += 1
+
+    @rule(number=NUMBERS)
+    def publish(self, number: int) -> None:
+        before: JobRecord | None = self.ask("get", f"j{number}")
+        expected = bool(before and before.finished and before.outcome and before.outcome.output)
+        expected = expected and before is not None and not before.published
+        assert self.ask("publish", f"j{number}", now=self.now) == expected
+
+    @rule(limit=st.integers(1, 3))
+    def reap(self, limit: int) -> None:
+        for event in self.ask("reap", limit=limit, now=self.now):
+            assert self.holders.pop(event.job) == event.attempt
+
+    # ------------------------------------------------------------ what must hold
+
+    @invariant()
+    def every_job_is_in_exactly_one_place(self) -> None:
+        if not hasattr(self, "stores"):
+            return
+        records: list[JobRecord] = [self.ask("get", job) for job in self.specs]
+        states = Counter(record.state for record in records)
+        assert self.ask("counts") == {state: states[state] for state in State}
+        assert self.ask("waiting") == states[State.WAITING]
+        assert {one.spec.id: one.attempt for one in records if one.state is State.RUNNING} == self.holders
+        open_outputs = [one for one in records if one.finished and one.outcome and one.outcome.output]
+        expected = {one.spec.id for one in open_outputs if not one.published}
+        assert {one.spec.id for one in self.ask("unpublished")} == expected
+        for record in records:
+            self._check(record)
+
+    def _check(self, record: JobRecord) -> None:
+        assert 0 <= record.attempts_used <= min(record.attempt, record.spec.max_attempts)
+        assert record.state.final == (record.finished is not None)
+        assert not record.state.final or record.outcome is not None
+        assert not record.published or record.state.final
+
+    @invariant()
+    def the_events_tell_the_same_story(self) -> None:
+        if not hasattr(self, "stores"):
+            return
+        last: dict[str, State] = {}
+        for event in self.ask("events", count=1000):
+            assert (event.job in last) == (event.kind is not EventKind.SUBMITTED)
+            last[event.job] = STATE_AFTER.get(event.kind, last.get(event.job, State.WAITING))
+        assert last == {job: self.ask("get", job).state for job in self.specs}
+
+    @invariant()
+    def no_attempt_is_accepted_twice(self) -> None:
+        assert not hasattr(self, "stores") or all(number == 1 for number in self.accepted.values())

@@ -1,0 +1,72 @@
+"""The Redis version without a server: same answers as in memory, addresses, scripts."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+import pytest
+from hypothesis import settings
+
+from copilot.errors import ConfigError
+from copilot.store.base import Store
+from copilot.store.memory import MemoryStore
+from copilot.store.redis import RedisStore
+from tests.contract.store_fixtures import fake_redis_store, spec
+from tests.unit.store.machine import QueueMachine
+
+
+class BothVersions(QueueMachine):
+    def make_stores(self) -> list[Store]:
+        return [MemoryStore(), fake_redis_store()]
+
+
+class TestBothVersionsAnswerTheSame(BothVersions.TestCase):  # type: ignore[misc]
+    settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("url", ["http://x", "redis://u:s3cret@x:port/0", "redis://:s3cret@x/0?db=zero"])
+def test_a_wrong_url_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigError, match="expected redis://") as caught:
+        RedisStore.from_url(url)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "copilot", "a b:", "a{b}:", "x" * 100 + ":", "a:\n"])
+def test_a_wrong_prefix_is_refused(prefix: str) -> None:
+    with pytest.raises(ConfigError, match="prefix"):
+        RedisStore.from_url("redis://localhost", prefix=prefix)
+
+
+@pytest.mark.parametrize("url", ["redis://localhost:1/3", "rediss://u:p@localhost", "unix:///tmp/s?db=2"])
+async def test_a_store_that_was_never_used_can_be_closed(url: str) -> None:
+    await RedisStore.from_url(url).close()
+
+
+async def test_a_script_that_the_server_does_not_know_costs_one_more_round_trip() -> None:
+    store = fake_redis_store()
+    await store.submit([spec(1)])
+    assert store.round_trips == 2
+    await store.submit([spec(2)])
+    assert store.round_trips == 3
+    await store.close()
+
+
+def scripts() -> dict[str, str]:
+    folder = resources.files("copilot.store") / "scripts"
+    return {path.name: path.read_text("utf-8") for path in folder.iterdir() if path.name.endswith(".lua")}
+
+
+def test_every_script_says_what_it_touches_and_why_it_must_be_atomic() -> None:
+    for name, text in scripts().items():
+        header = re.match(r"(--.*\n)+", text)
+        assert header, name
+        if name != "prelude.lua":
+            assert "-- Touches" in header[0], name
+            assert "-- Atomic because: " in header[0], name
+
+
+def test_no_script_uses_what_some_servers_lack() -> None:
+    for name, text in scripts().items():
+        code = re.sub(r"--.*", "", text)
+        assert not re.search(r"cmsgpack|struct\.|bit\.|sha1hex|LMPOP|ZMPOP|FCALL|tostring", code), name
