@@ -14,8 +14,8 @@ LIMIT   := 95
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
 
-demo: $(RUN)  ## everything on this machine, with jobs that run before your eyes
-	.venv/bin/copilot demo
+demo: $(RUN)  ## start everything in a private directory, run one job through it, stop everything
+	.venv/bin/copilot demo examples/calculator.sh
 
 up: $(RUN)  ## start the embedded system and leave it running until Ctrl-C
 	.venv/bin/copilot up

@@ -66,7 +66,7 @@ def locate(path: Path | None, environ: Mapping[str, str]) -> Path:
     """The directory or file to read. Raises `ConfigError` if one that was named cannot be used."""
     named = environ.get(DIRECTORY_KEY)
     place = path or (Path(named) if named else DEFAULT_DIRECTORY)
-    if place != DEFAULT_DIRECTORY and not os.access(place, os.R_OK):
+    if place != DEFAULT_DIRECTORY and not os.access(place, os.X_OK if place.is_dir() else os.R_OK):
         source = "--config" if path else f"environment: {DIRECTORY_KEY}"
         raise ConfigError(
             f"{source}: expected a directory or file that exists and can be read, found {str(place)!r}"

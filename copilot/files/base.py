@@ -24,7 +24,9 @@ class FileFacts:
 class FileClient(Protocol):
     """One scheme (or a few) of URLs. All errors are `TransferError`s."""
 
-    async def get(self, url: str, path: Path, *, size: int | None = None, sha256: str | None = None) -> FileFacts:
+    async def get(
+        self, url: str, path: Path, *, size: int | None = None, sha256: str | None = None
+    ) -> FileFacts:
         """Fetch `url` to `path`, whose directory exists. If `size` or `sha256` are given, what arrives must
         match, else `TransferCorrupt`; on any error `path` is left as it was."""
         ...

@@ -11,7 +11,7 @@ from hypothesis import settings
 from copilot.errors import ConfigError
 from copilot.store.base import Store
 from copilot.store.memory import MemoryStore
-from copilot.store.redis import RedisStore
+from copilot.store.redis import RedisStore, check_fitness
 from tests.contract.store_fixtures import fake_redis_store, spec
 from tests.unit.store.machine import QueueMachine
 
@@ -21,15 +21,18 @@ class BothVersions(QueueMachine):
         return [MemoryStore(), fake_redis_store()]
 
 
-class TestBothVersionsAnswerTheSame(BothVersions.TestCase):  # type: ignore[misc]
-    settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+class TestBothVersionsAnswerTheSame(BothVersions.TestCase):  # type: ignore[misc, valid-type]
+    settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 
 
-@pytest.mark.parametrize("url", ["http://x", "redis://u:s3cret@x:port/0", "redis://:s3cret@x/0?db=zero"])
+@pytest.mark.parametrize(
+    "url", ["http://x", "redis://u:s3cret@x:port/0", "redis://:s3cret@x/0?db=zero", "redis://:s3cret#@x"]
+)
 def test_a_wrong_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ConfigError, match="expected redis://") as caught:
         RedisStore.from_url(url)
     assert "s3cret" not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("prefix", ["", "copilot", "a b:", "a{b}:", "x" * 100 + ":", "a:\n"])
@@ -41,6 +44,17 @@ def test_a_wrong_prefix_is_refused(prefix: str) -> None:
 @pytest.mark.parametrize("url", ["redis://localhost:1/3", "rediss://u:p@localhost", "unix:///tmp/s?db=2"])
 async def test_a_store_that_was_never_used_can_be_closed(url: str) -> None:
     await RedisStore.from_url(url).close()
+
+
+@pytest.mark.parametrize("version", ["2.8.24", "6.0.16", "5.9"])
+def test_a_server_that_is_too_old_is_refused(version: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected 6\.2 or later"):
+        check_fitness({"redis_version": version, "maxmemory_policy": "noeviction"})
+
+
+@pytest.mark.parametrize("version", ["6.2.0", "7.0.15", "10.0.1", "255.255.255"])
+def test_a_server_that_is_new_enough_is_taken(version: str) -> None:
+    check_fitness({"redis_version": version, "maxmemory_policy": "noeviction"})
 
 
 async def test_a_script_that_the_server_does_not_know_costs_one_more_round_trip() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,8 @@ from copilot.job import JobSpec
 from copilot.store import rules
 
 
-def spec(job: str = "j", **fields: object) -> JobSpec:
-    return JobSpec(**({"id": job, "command": "c"} | fields))  # type: ignore[arg-type]
+def spec(job: str = "j", **fields: Any) -> JobSpec:
+    return JobSpec(**({"id": job, "command": "c"} | fields))
 
 
 def test_a_batch_keeps_its_order_and_drops_repetitions() -> None:

@@ -1,0 +1,65 @@
+"""One client for all URLs: picks the one for the scheme, and makes it when the first such URL comes.
+
+An agent that never sees an `https:` URL never imports aiohttp (9 MB); keep imports here light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+from copilot.errors import TransferRefused
+from copilot.files.base import FileClient, FileFacts, public_url
+
+Factory = Callable[[], FileClient]
+
+
+class Files:
+    """A `FileClient` over others. Schemes with the same factory share one client."""
+
+    def __init__(self, factories: Mapping[str, Factory]) -> None:
+        """`factories` maps a scheme in lower case to what makes its client."""
+        self._factories = dict(factories)
+        self._made: dict[Factory, FileClient] = {}
+
+    @classmethod
+    def standard(cls, *, ca_file: Path | None = None, shared: tuple[Path, ...] = ()) -> Self:
+        """`http:`, `https:` and, below the `shared` directories, `file:`. `ca_file` (PEM): see `HttpClient`."""
+
+        def http() -> FileClient:
+            from copilot.files.http import HttpClient
+
+            return HttpClient(ca_file=ca_file)
+
+        def local() -> FileClient:
+            from copilot.files.local import LocalClient
+
+            return LocalClient(shared)
+
+        return cls({"http": http, "https": http, "file": local})
+
+    async def get(
+        self, url: str, path: Path, *, size: int | None = None, sha256: str | None = None
+    ) -> FileFacts:
+        return await self._client(url).get(url, path, size=size, sha256=sha256)
+
+    async def put(self, path: Path, url: str, *, facts: FileFacts) -> None:
+        await self._client(url).put(path, url, facts=facts)
+
+    async def close(self) -> None:
+        while self._made:
+            _, client = self._made.popitem()
+            await client.close()
+
+    def _client(self, url: str) -> FileClient:
+        scheme = url.partition(":")[0].lower()
+        factory = self._factories.get(scheme)
+        if factory is None:
+            known = ", ".join(sorted(self._factories))
+            raise TransferRefused(
+                f"{public_url(url)}: no client for the scheme {scheme[:20]!r}; known here are: {known}"
+            )
+        if factory not in self._made:
+            self._made[factory] = factory()
+        return self._made[factory]

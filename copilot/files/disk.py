@@ -1,0 +1,111 @@
+"""Opening files below a directory without ever following a symlink, and what the disk's errors mean.
+
+Others may write below our directories (a shared file system, a Chirp server), so a path that was looked at
+a moment ago may be a symlink now. Each step is therefore opened relative to the one before it, `O_NOFOLLOW`.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from copilot.errors import NoSpace, TransferError, TransferRefused, TransferUnavailable
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# Without O_NONBLOCK, opening a named pipe that somebody left there would wait for a writer for ever.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FINAL = {
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EROFS,
+}
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Turn every `OSError` of the block into the `TransferError` it means; `what` begins the text."""
+    try:
+        yield
+    except OSError as error:
+        raise _meaning(error, what) from error
+
+
+def _meaning(error: OSError, what: str) -> TransferError:
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return NoSpace(
+            f"{what}: the disk, or what we may use of it, is full ({reason}); free space and try again"
+        )
+    if error.errno == errno.ELOOP:
+        return TransferRefused(f"{what}: there is a symbolic link on the way; put the file itself there")
+    if error.errno in _FINAL:
+        return TransferRefused(
+            f"{what}: {reason}; check that the path exists and that we have the right to use it"
+        )
+    return TransferUnavailable(f"{what}: {reason}; try again when the disk is well")
+
+
+def open_directory(root: Path, parts: Sequence[str] = (), *, create: bool = False) -> int:
+    """A descriptor of `root/part/part…`; no part may be a symlink (`root` itself may).
+
+    `create` makes what is missing below `root`, durably. Raises `OSError`.
+    """
+    here = os.open(root, DIRECTORY)
+    try:
+        for part in parts:
+            if create:
+                _make_directory(part, here)
+            below = os.open(part, DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = below
+    except BaseException:
+        os.close(here)
+        raise
+    return here
+
+
+def _make_directory(name: str, parent: int) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=parent)
+        os.fsync(parent)
+
+
+@contextmanager
+def directory(root: Path, parts: Sequence[str] = ()) -> Iterator[int]:
+    """`open_directory` for one block."""
+    descriptor = open_directory(root, parts)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_file(name: str, parent: int | None = None) -> io.FileIO:
+    """Open the regular file `name` (below the directory `parent`) for reading; symlinks are refused.
+
+    Raises `OSError`, or `TransferRefused` if it is no regular file.
+    """
+    descriptor = os.open(name, _FILE, dir_fd=parent)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise TransferRefused(f"{name}: not a regular file; only plain files are transferred")
+    return io.FileIO(descriptor)
+
+
+def open_file_below(root: Path, relative: str) -> io.FileIO:
+    """Open the regular file `root/relative` for reading; no part below `root` may be a symlink."""
+    *parents, name = relative.split("/")
+    with directory(root, parents) as parent:
+        return open_file(name, parent)

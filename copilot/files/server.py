@@ -1,0 +1,225 @@
+"""The embedded file server: gives inputs to agents and takes their outputs, by signed URLs only.
+
+Nothing here lists, deletes or renames, and the wire makes no directory but a signed output's. What an error
+means for the peer is decided in one place (`FileServer._handle`): the peer gets a status, the log the cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+import ssl
+from collections.abc import AsyncIterator
+from functools import partial
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpProcessingError
+
+from copilot.clock import Clock
+from copilot.errors import BadName, NoSpace, TransferError, TransferUnavailable
+from copilot.files.area import FileArea, split_input_name, split_output_name
+from copilot.files.base import BLOCK
+from copilot.files.digest import FIELD, format_digest, parse_digest
+from copilot.files.signing import Verifier
+
+STALL = 60.0  # seconds that a peer may take for a request's head, or for the next block of a body
+MIN_RATE = BLOCK / STALL  # bytes a second (4 kB/s), the slowest a peer may take a file
+GRACE = 5.0  # seconds that transfers get to end when the server stops
+BREAK_OFF = 0.5  # seconds that those which did not end get to clean up
+LINGER = 5.0  # seconds in which the rest of a refused upload is read, so that its sender sees the answer
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a record is worth keeping: aiohttp logs each malformed request of a stranger as an error."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+_log = logging.getLogger("copilot.files")
+_log.addFilter(_is_ours)
+
+
+class FileServer:
+    """Serves `area` to whom `verifier` lets in. `prefix` is the path of the signer's base URL, if it has one
+    that no proxy strips; `stall` and `grace` in seconds."""
+
+    def __init__(
+        self,
+        area: FileArea,
+        verifier: Verifier,
+        *,
+        clock: Clock,
+        prefix: str = "",
+        stall: float = STALL,
+        grace: float = GRACE,
+    ) -> None:
+        self._area = area
+        self._verifier = verifier
+        self._clock = clock
+        self._base = prefix.rstrip("/") + "/"
+        self._stall = stall
+        self._grace = grace
+        self._runner: web.ServerRunner | None = None
+        self._at_work: set[asyncio.Task[object]] = set()
+
+    async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> int:
+        """Listen; returns the port, which is a free one if `port` is 0. Raises OSError if it is taken."""
+        server = web.Server(
+            self._handle,
+            request_factory=partial(_Request, loop=asyncio.get_running_loop()),
+            keepalive_timeout=self._stall,
+            lingering_time=min(LINGER, self._stall),
+            read_bufsize=BLOCK,
+            auto_decompress=False,
+            access_log=None,
+            logger=_log,
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=BREAK_OFF)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=ssl_context).start()
+        except OSError:
+            await self.stop()
+            raise
+        bound: int = self._runner.addresses[0][1]
+        return bound
+
+    async def stop(self) -> None:
+        """Take no more connections, let transfers end for `grace` seconds, then break them off. Idempotent."""
+        if self._runner is None:
+            return
+        runner, self._runner = self._runner, None
+        for site in list(runner.sites):
+            await site.stop()
+        if self._at_work:  # before `cleanup`, for that one drops what else arrives of an upload
+            await asyncio.wait(self._at_work, timeout=self._grace)
+        await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._note_work()
+        began = self._clock.monotonic()
+        try:
+            response = await self._answer(request)
+        except _Refusal as refusal:
+            response = _text(refusal.status, refusal.text)
+        except NoSpace as error:
+            _log.error("%s", error)
+            response = _text(507, "the disk is full")
+        except TransferUnavailable as error:
+            _log.error("%s", error)
+            response = _text(503, "the disk does not answer; try again later")
+        except (BadName, TransferError) as error:
+            _log.info("%s", error)
+            response = _text(404, "no such file")
+        except TimeoutError:
+            response = _text(408, f"nothing came for {self._stall:g} s")
+        except (ConnectionError, web.RequestPayloadError):
+            response = _text(400, "the body broke off")
+        if response.status >= 400:
+            response.force_close()
+        took = self._clock.monotonic() - began
+        _log.debug(
+            "%s %s %a: %d, %.3f s", request.remote, request.method, request.path, response.status, took
+        )
+        return response
+
+    def _note_work(self) -> None:
+        task = asyncio.current_task()
+        if task is not None:  # aiohttp runs each request in a task, which also sends the answer
+            self._at_work.add(task)
+            task.add_done_callback(self._at_work.discard)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        method, path = request.method, request.path
+        if method not in ("GET", "PUT"):
+            raise _Refusal(405, "only GET and PUT are served here")
+        if method == "GET" and path == "/healthz":
+            return _text(200, "ok")
+        below = path.removeprefix(self._base)
+        allowed = self._verifier.check(method, below, request.rel_url.raw_query_string, self._clock.wall())
+        if below == path or allowed is None:
+            raise _Refusal(403, "this URL is not valid, or not any more")
+        if allowed.max_size is None:
+            job, name = split_input_name(below)
+            return _Download(await asyncio.to_thread(self._area.open_input, job, name), self._stall)
+        job, attempt = split_output_name(below)
+        return await self._store(request, job, attempt, allowed.max_size)
+
+    async def _store(self, request: web.BaseRequest, job: str, attempt: int, max_size: int) -> web.Response:
+        too_large = _Refusal(413, f"larger than the {max_size} bytes that the URL allows")
+        if (request.content_length or 0) > max_size:
+            raise too_large
+        expected = _expected_digest(request)
+        await asyncio.to_thread(self._area.prepare_output, job, attempt)
+        with self._area.new_output(job, attempt) as new:
+            async for block in self._blocks(request):
+                if new.size + len(block) > max_size:
+                    raise too_large
+                await asyncio.to_thread(new.write, block)
+            digest = {FIELD: format_digest(new.facts.sha256)}
+            if expected not in (None, new.facts.sha256):
+                return _text(400, f"what arrived is not what {FIELD} announced", digest)
+            await asyncio.to_thread(new.commit)
+        return _text(201, "stored", digest)
+
+    async def _blocks(self, request: web.BaseRequest) -> AsyncIterator[bytearray]:
+        """The body in blocks, each of which has to come within the time limit."""
+        while True:
+            block = bytearray()
+            async with asyncio.timeout(self._stall):
+                while len(block) < BLOCK and (part := await request.content.readany()):
+                    block += part
+            if not block:
+                return
+            yield block
+
+
+class _Refusal(Exception):
+    """Ends a request with this status and text."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+class _Download(web.FileResponse):
+    """Sends an open file, whole or in part, to a peer that is not too slow."""
+
+    def __init__(self, file: io.FileIO, stall: float) -> None:
+        # By descriptor: the file that was checked is the one that is sent, whatever its path is by now.
+        super().__init__(
+            f"/proc/self/fd/{file.fileno()}", headers={"Content-Type": "application/octet-stream"}
+        )
+        self._file = file
+        self._limit = stall + os.fstat(file.fileno()).st_size / MIN_RATE
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        try:
+            with self._file:
+                async with asyncio.timeout(self._limit):
+                    return await super().prepare(request)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()  # `close` would wait for this peer to take what is buffered
+            raise ConnectionResetError("the peer takes the file too slowly") from None
+
+
+class _Request(web.BaseRequest):
+    """A request whose answer does not tell which versions run here, malformed ones included."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "copilot"
+
+
+def _text(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, text=f"{text}\n", headers=headers)
+
+
+def _expected_digest(request: web.BaseRequest) -> str | None:
+    try:
+        return parse_digest(request.headers.get(FIELD, ""))
+    except ValueError as error:
+        raise _Refusal(400, f"{FIELD}: {error}") from error

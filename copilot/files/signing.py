@@ -1,0 +1,118 @@
+"""URLs of the file area that are signed, expire, and allow one thing: read this input, write this output.
+
+    https://host:port[/prefix]/<path in the area>?e=<expiry>&s=<signature>           GET
+    https://host:port[/prefix]/<path in the area>?e=<expiry>&m=<max size>&s=<…>      PUT
+
+The signature is HMAC-SHA-256 (RFC 2104) in base64url without padding, over the lines
+`copilot-file-v1`, method, path, expiry (seconds since the epoch) and maximum size (bytes; empty for GET).
+The path is the decoded one below the base URL, so neither a proxy that strips a prefix nor one that
+escapes characters differently breaks it. A base `file:///dir` gives plain URLs for shared file systems.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from copilot.clock import Clock
+from copilot.errors import ConfigError
+from copilot.files.area import input_name, output_name
+
+MIN_SECRET_BYTES = 32  # the length of the hash; a shorter key is weaker than the signature looks
+_PREFIX = "copilot-file-v1"
+_NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """What a valid signature allows: to write at most `max_size` bytes, or (None) to read."""
+
+    max_size: int | None
+
+
+class UrlSigner:
+    """Makes the URLs that a job's agent gets. Raises `ConfigError` for a useless base URL or secret."""
+
+    def __init__(self, base_url: str, secret: bytes, clock: Clock) -> None:
+        parts = urlsplit(base_url)
+        usable = parts.scheme == "file" or (parts.scheme in ("http", "https") and parts.hostname)
+        if not usable or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ConfigError(
+                "base URL of the file area: expected https://host:port[/prefix] or file:///directory, without "
+                "user name, query or fragment; correct the setting"
+            )
+        self._base = base_url.rstrip("/")
+        self._plain = parts.scheme == "file"
+        self._secret = secret if self._plain else _checked(secret)
+        self._clock = clock
+
+    def input_url(self, job: str, name: str, expires_in: float) -> str:
+        """Where an agent reads this input for the next `expires_in` seconds. Raises `BadName`."""
+        return self._url("GET", input_name(job, name), expires_in, None)
+
+    def output_url(self, job: str, attempt: int, expires_in: float, max_size: int) -> str:
+        """Where an agent writes the output of this attempt, at most `max_size` bytes. Raises `BadName`."""
+        return self._url("PUT", output_name(job, attempt), expires_in, max_size)
+
+    def _url(self, method: str, path: str, expires_in: float, max_size: int | None) -> str:
+        where = f"{self._base}/{quote(path)}"
+        if self._plain:
+            return where
+        expiry = str(int(self._clock.wall() + expires_in))
+        limit = "" if max_size is None else str(max_size)
+        size = f"&m={limit}" if limit else ""
+        return f"{where}?e={expiry}{size}&s={_signature(self._secret, method, path, expiry, limit)}"
+
+
+class Verifier:
+    """Checks what `UrlSigner` made with any of `secrets`: the current one and, for a while, the previous."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self._secrets = [_checked(secret) for secret in secrets]
+
+    def check(self, method: str, path: str, query: str, now: float) -> Permission | None:
+        """What this request may do, None if nothing.
+
+        `path` is the decoded one below the base URL, without its first slash; `query` as it stood in the
+        URL; `now` in seconds since the epoch.
+        """
+        pairs = parse_qsl(query, keep_blank_values=True)
+        fields = dict(pairs)
+        wanted = {"e", "s"} if method == "GET" else {"e", "m", "s"}
+        if len(pairs) != len(wanted) or fields.keys() != wanted:
+            return None
+        expiry, limit, signature = fields["e"], fields.get("m", ""), fields["s"]
+        if (
+            not _NUMBER.fullmatch(expiry)
+            or (limit and not _NUMBER.fullmatch(limit))
+            or not signature.isascii()
+        ):
+            return None
+        genuine = [
+            hmac.compare_digest(_signature(secret, method, path, expiry, limit), signature)
+            for secret in self._secrets
+        ]
+        if not any(genuine) or now >= int(expiry):
+            return None
+        return Permission(max_size=int(limit) if limit else None)
+
+
+def _signature(secret: bytes, method: str, path: str, expiry: str, limit: str) -> str:
+    # A line break inside `path` cannot shift the lines: the two after it hold digits alone.
+    # What came from the wire may hold lone surrogates; they must fail the comparison, not the program.
+    text = "\n".join((_PREFIX, method, path, expiry, limit)).encode("utf-8", "surrogatepass")
+    return base64.urlsafe_b64encode(hmac.digest(secret, text, hashlib.sha256)).rstrip(b"=").decode("ascii")
+
+
+def _checked(secret: bytes) -> bytes:
+    if len(secret) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"the secret that signs file URLs has {len(secret)} bytes; expected at least {MIN_SECRET_BYTES} random "
+            "ones; remove its file to have a new one made"
+        )
+    return secret

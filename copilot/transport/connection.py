@@ -1,0 +1,280 @@
+"""One attempt to log in, and the session that comes of it. It ends once and says why.
+
+Stream errors never reach slixmpp: on `see-other-host` it would follow to any host, and check that host's
+certificate against that host's name, before anything is authenticated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from xml.etree.ElementTree import Element as Xml
+
+from slixmpp.exceptions import IqTimeout
+
+from copilot.errors import LoginRefused, SessionReplaced, TransportError
+from copilot.protocol.envelope import bare
+from copilot.transport.base import Arrived, Connected, PresenceChanged, TransportEvent
+from copilot.transport.fastpath import FastClient
+from copilot.transport.settings import XmppSettings, tls_context
+from copilot.transport.stanza import NAMESPACE, decode, escape, nests_deeper
+
+GOODBYE_S = 5.0  # for the server to read what is on its way and to close its side
+MAX_IQ_DEPTH = 32  # levels; stream features and service discovery have under ten
+
+_MESSAGE, _PRESENCE = "{jabber:client}message", "{jabber:client}presence"
+_STREAM_ERROR = "{http://etherx.jabber.org/streams}error"
+_SCRAM = {f"SCRAM-SHA-{bits}{plus}" for bits in ("1", "256", "512") for plus in ("", "-PLUS")}
+_PASSING_FAILURES = {"temporary-auth-failure", "aborted"}  # RFC 6120, 6.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Why a connection ended. `fatal` is there if trying again would not help."""
+
+    reason: str
+    fatal: TransportError | None = None
+    set_aside: tuple[str, ...] = ()
+
+
+class Connection:
+    """Logs in once; hands on what arrives to `deliver`; `run` returns when it is over."""
+
+    def __init__(self, settings: XmppSettings, deliver: Callable[[TransportEvent], None]) -> None:
+        self._settings = settings
+        self._deliver = deliver
+        self._jid = settings.jid
+        self._ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._pings: asyncio.Task[None] | None = None
+        self._listening = True
+        self._was_deaf = False  # since the last ping went out
+        self._failure = "no connection"
+        self._biggest: tuple[int, str | None] = (0, None)
+        self._announced: Iterable[str] = ()
+        self.was_up = False
+        self._client = self._make_client()
+
+    async def run(self, announced: Iterable[str]) -> Ended:
+        """Connect, log in, tell `announced` (bare JIDs), and stay until the session ends."""
+        self._announced = announced
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        limit = f"no session within {settings.login_timeout:g} s"
+        deadline = loop.call_later(settings.login_timeout, self._end_unless_up, limit)
+        try:
+            if settings.host:
+                self._client.connect(settings.host, settings.port)
+            else:
+                self._client.connect()
+            return await self._ended
+        finally:
+            deadline.cancel()
+            if self._pings is not None:
+                self._pings.cancel()
+            await self._client.dispose()
+
+    @property
+    def up(self) -> bool:
+        """Is the session there?"""
+        return self.was_up and not self._ended.done()
+
+    @property
+    def ready(self) -> bool:
+        """Is the session there, with room in its buffer?"""
+        return self.up and self._client.writable
+
+    def send(self, data: bytes, ident: str | None) -> None:
+        """Write one message; only when `ready`."""
+        if len(data) >= self._biggest[0]:
+            self._biggest = len(data), ident
+        self._client.send_raw(data)
+
+    def announce(self, to: str) -> None:
+        """Directed presence to a bare JID; only when `up`."""
+        self._client.send_raw(f"<presence to='{escape(to)}'/>")
+
+    def listen(self, on: bool) -> None:
+        """Stop reading, or go on."""
+        if on != self._listening:
+            self._listening = on
+            self._was_deaf |= not on
+            self._client.listen(on)
+
+    async def goodbye(self) -> None:
+        """Say `unavailable`, let the server read what is on its way, and end the stream."""
+        if self.up:
+            self.listen(True)
+            self._client.send_raw("<presence type='unavailable'/>")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._client.disconnect(wait=GOODBYE_S), GOODBYE_S)
+
+    def _make_client(self) -> FastClient:
+        settings = self._settings
+        secure = settings.tls == "required"
+        client = FastClient(
+            f"{settings.jid}/{settings.resource}" if settings.resource else settings.jid,
+            settings.password,
+            take=self._take,
+            ssl_context=tls_context(settings.ca_file if secure else None),
+            buffer_limit=settings.buffer_bytes,
+        )
+        client.enable_direct_tls = False  # slixmpp would try it first and report a failure each time
+        client.enable_starttls = secure
+        client.enable_plaintext = not secure
+        client.default_port = settings.port
+        login = client.plugin["feature_mechanisms"]
+        login.use_mechs = set(_SCRAM)
+        login.unencrypted_scram = not secure
+        self._describe(client)
+        self._subscribe(client)
+        return client
+
+    def _describe(self, client: FastClient) -> None:
+        name, version = self._settings.name, self._settings.version
+        # The cache of xep_0030 is off: anybody could fill it with results that we never asked for.
+        client.register_plugin("xep_0030", {"use_cache": False})
+        client.register_plugin("xep_0092", {"software_name": name, "version": version})
+        client.register_plugin("xep_0199")
+
+    def _subscribe(self, client: FastClient) -> None:
+        handlers: dict[str, Callable[[Any], None]] = {
+            "connection_failed": self._on_connection_failed,
+            "reconnect_delay": lambda _: self._end(f"cannot reach {self._settings.address}: {self._failure}"),
+            "ssl_invalid_chain": self._on_bad_tls,
+            "failed_auth": self._on_failed_auth,
+            "failed_all_auth": self._on_no_login,
+            "session_start": self._on_session,
+            "disconnected": self._on_disconnected,
+        }
+        for event, handler in handlers.items():
+            client.add_event_handler(event, handler)
+
+    def _end(
+        self, reason: str, *, fatal: TransportError | None = None, set_aside: tuple[str, ...] = ()
+    ) -> None:
+        if not self._ended.done():
+            self._ended.set_result(Ended(reason=reason, fatal=fatal, set_aside=set_aside))
+
+    def _end_unless_up(self, reason: str) -> None:
+        if not self.was_up:
+            self._end(reason)
+
+    def _on_connection_failed(self, reason: object) -> None:
+        self._failure = str(reason)
+
+    def _on_disconnected(self, reason: object) -> None:
+        if isinstance(reason, ssl.SSLError) and not self.was_up:
+            self._on_bad_tls(reason)
+        else:
+            self._end(f"the connection was lost ({reason or 'closed'})")
+
+    def _on_bad_tls(self, error: ssl.SSLError) -> None:
+        if not isinstance(error, ssl.SSLCertVerificationError):
+            return self._end(f"no TLS with {self._settings.address}: {error}")
+        trusted = self._settings.ca_file or "the authorities that this system trusts"
+        text = (
+            f"The certificate of the XMPP server {self._settings.address} was refused: {error.verify_message}. "
+            f"Trusted: {trusted}; expected name: {self._settings.domain}. Set the CA file to the authority that "
+            "signed the server's certificate, or give the server a certificate for its domain."
+        )
+        return self._end(text, fatal=LoginRefused(text))
+
+    def _on_failed_auth(self, failure: Any) -> None:
+        self._failure = str(failure["condition"])
+
+    def _on_no_login(self, _: object) -> None:
+        if self._failure in _PASSING_FAILURES:
+            return self._end(f"the server could not check our password now ({self._failure})")
+        why = (
+            f"it answered {self._failure}"
+            if self._client.plugin["feature_mechanisms"].attempted_mechs
+            else ("it offers no SCRAM log-in, or no TLS before it")
+        )
+        text = (
+            f"The XMPP server {self._settings.address} refused the account {self._settings.jid}: {why}. "
+            "Check the account's name and password there and here, and that the server offers STARTTLS and SCRAM."
+        )
+        return self._end(text, fatal=LoginRefused(text))
+
+    def _on_session(self, _: object) -> None:
+        """Logged in. The server echoes our first presence (RFC 6121, 4.2.2); then bare JIDs reach us, too."""
+        if not self._ended.done():
+            self._jid = self._client.boundjid.full
+            self._offer_features()
+            self._client.send_raw("<presence><priority>0</priority></presence>")
+
+    def _on_own_presence(self) -> None:
+        if self.was_up:
+            return
+        self.was_up = True
+        for to in self._announced:
+            self.announce(to)
+        self._pings = asyncio.get_running_loop().create_task(self._ping_for_ever())
+        self._deliver(Connected(self._jid))
+
+    def _offer_features(self) -> None:
+        disco = self._client.plugin["xep_0030"]
+        disco.add_identity(category="client", itype=self._settings.identity, name=self._settings.name)
+        for feature in (NAMESPACE, *(f"{NAMESPACE}#{word}" for word in self._settings.features)):
+            disco.add_feature(feature)
+
+    async def _ping_for_ever(self) -> None:
+        limit = self._settings.ping_timeout
+        while True:
+            await asyncio.sleep(self._settings.ping_interval)
+            self._was_deaf = not self._listening
+            try:
+                await self._client.plugin["xep_0199"].ping(timeout=limit)
+            except IqTimeout:
+                if not self._was_deaf:  # else the answer may lie where we did not read
+                    return self._end(f"the server did not answer a ping within {limit:g} s")
+
+    def _take(self, stanza: Xml) -> bool:
+        """Deal with messages, presence and stream errors; leave the rest (log-in, iq) to slixmpp.
+
+        But for what is nested too deep: slixmpp would copy it by recursion, and the session would end of that.
+        """
+        if stanza.tag == _MESSAGE:
+            if self.was_up:
+                self._deliver(Arrived(decode(stanza, own=self._jid, now=time.time())))
+        elif stanza.tag == _PRESENCE:
+            self._take_presence(stanza)
+        elif stanza.tag == _STREAM_ERROR:
+            self._take_stream_error(stanza)
+        else:
+            return nests_deeper(stanza, MAX_IQ_DEPTH)
+        return True
+
+    def _take_presence(self, presence: Xml) -> None:
+        """Coming and going of full JIDs; of our own account's only ours is of interest, and only once."""
+        sender, kind = presence.get("from", ""), presence.get("type", "available")
+        if (sender, kind) == (self._jid, "available"):
+            self._on_own_presence()
+        directed = "/" in sender and bare(sender) != bare(self._jid)
+        if self.was_up and directed and kind in ("available", "unavailable"):
+            self._deliver(PresenceChanged(sender, kind == "available"))
+
+    def _take_stream_error(self, error: Xml) -> None:
+        """Every stream error ends the stream (RFC 6120, 4.9.1.1).
+
+        `policy-violation` mostly means a stanza over the server's limit. Smaller ones got through, so it is the
+        biggest of this session; if that one arrived after all, it does no harm to set it aside.
+        """
+        condition = next((child.tag.rpartition("}")[2] for child in error), "undefined-condition")
+        text = " ".join("".join(error.itertext()).split())
+        reason = f"the server ended the stream: {condition}" + (f" ({text[:200]})" if text else "")
+        if condition == "conflict":
+            return self._end(
+                reason,
+                fatal=SessionReplaced(
+                    f"Another program logged in as {self._jid}, and the server ended our session. Give each program "
+                    "its own resource (cloned machines share theirs), then start again."
+                ),
+            )
+        biggest = self._biggest[1] if condition == "policy-violation" else None
+        return self._end(reason, set_aside=() if biggest is None else (biggest,))

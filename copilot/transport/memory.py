@@ -1,0 +1,177 @@
+"""A pretend XMPP server in this process, for tests, simulations and a first look: no sockets, no passwords.
+
+It routes as Prosody does (seen: protocol page, section 1): a bare JID reaches every session of the account, so
+does the full JID of a session that is gone, and where nobody is left the sender gets a stanza error. It says
+`unavailable` for a session that ends to whom the session had announced itself. Faults are drawn by `Faults`,
+which knows no loop; time is whatever `call_later` makes of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from copilot.errors import SessionReplaced
+from copilot.protocol.envelope import Envelope, bare
+from copilot.transport.base import Arrived, Connected, Disconnected, PresenceChanged, TransportEvent
+from copilot.transport.inbox import Inbox
+from copilot.transport.stanza import MAX_STANZA_BYTES, encode_bounded, escape
+
+CallLater = Callable[[float, Callable[[], None]], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What the network does to messages; by default nothing. The same seed gives the same faults."""
+
+    random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - nothing secret hangs on it
+    loss: float = 0.0  # the share of messages that vanish
+    double: float = 0.0  # the share of the others that arrive twice
+    delay: float = 0.0  # seconds that each copy is on its way
+    jitter: float = 0.0  # up to so many seconds more, for each copy anew: they overtake each other
+
+    def plan(self, envelope: Envelope) -> list[float]:  # noqa: ARG002 - a simulation may plan by message
+        """After how many seconds each copy of this message arrives; none at all if it is lost."""
+        if self.random.random() < self.loss:
+            return []
+        copies = 2 if self.random.random() < self.double else 1
+        return [self.delay + self.jitter * self.random.random() for _ in range(copies)]
+
+
+def _on_the_loop(seconds: float, callback: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+class MemoryNetwork:
+    """The server: who is logged in, and where a message goes. Change `faults` at any time."""
+
+    def __init__(self, faults: Faults | None = None, *, call_later: CallLater = _on_the_loop) -> None:
+        self.faults = faults or Faults()
+        self._call_later = call_later
+        self._sessions: dict[str, dict[str, MemoryTransport]] = {}  # bare JID → full JID → session
+
+    def cut(self, jid: str) -> None:
+        """Break the session of a full JID, as a lost TCP connection does. Its transport comes back by itself."""
+        session = self._sessions.get(bare(jid), {}).get(_normal(jid))
+        if session is not None:
+            self.leave(session)
+            session.broken()
+
+    def enter(self, session: MemoryTransport) -> None:
+        """Log a session in; one with the same full JID is thrown out with `conflict`."""
+        sessions = self._sessions.setdefault(bare(session.jid), {})
+        old = sessions.get(session.jid)
+        if old is not None:
+            self.leave(old)
+            old.replaced()
+        sessions[session.jid] = session
+
+    def leave(self, session: MemoryTransport) -> None:
+        """Log a session out and tell those to whom it had announced itself."""
+        sessions = self._sessions[bare(session.jid)]
+        del sessions[session.jid]
+        for to in session.announced:
+            self.presence(session.jid, to, available=False)
+
+    def presence(self, jid: str, to: str, *, available: bool) -> None:
+        """Directed presence from a full JID to every session of a bare JID."""
+        if bare(to) != bare(jid):
+            for session in tuple(self._sessions.get(bare(to), {}).values()):
+                session.take(PresenceChanged(jid, available))
+
+    def submit(self, envelope: Envelope) -> None:
+        """Take a stamped message and deliver it as `faults` plan."""
+        for delay in self.faults.plan(envelope):
+            if delay > 0:
+                self._call_later(delay, lambda: self._deliver(envelope))
+            else:
+                self._deliver(envelope)
+
+    def _deliver(self, envelope: Envelope) -> None:
+        sessions = self._sessions.get(bare(envelope.to), {})
+        exact = sessions.get(_normal(envelope.to))
+        receivers = (exact,) if exact is not None else tuple(sessions.values())
+        for session in receivers:
+            session.take(Arrived(envelope))
+        if not receivers:
+            self._bounce(envelope)
+
+    def _bounce(self, envelope: Envelope) -> None:
+        sender = self._sessions.get(bare(envelope.sender), {}).get(envelope.sender)
+        if sender is not None:
+            sender.take(Arrived(_undeliverable(envelope)))
+
+
+class MemoryTransport:
+    """A Transport over a MemoryNetwork. `jid` is the full JID that it asks for and gets."""
+
+    def __init__(self, network: MemoryNetwork, jid: str, *, max_stanza_bytes: int = MAX_STANZA_BYTES) -> None:
+        self.jid = _normal(jid)
+        self.announced: dict[str, None] = {}  # bare JIDs, in the order of the calls
+        self._network = network
+        self._inbox = Inbox()
+        self._online = False
+        self._max_stanza_bytes = max_stanza_bytes
+
+    async def next_event(self) -> TransportEvent:
+        """See `Transport.next_event`; a broken session is back as soon as its `Disconnected` was taken."""
+        if not self._online and not self._inbox and not self._inbox.ended:
+            self._log_in()
+        return await self._inbox.get()
+
+    def send(self, envelope: Envelope) -> bool:
+        """See `Transport.send`. Raises what a real transport raises on a message that cannot be written."""
+        encode_bounded(envelope, self._max_stanza_bytes)
+        if self._online:
+            self._network.submit(replace(envelope, sender=self.jid))
+        return self._online
+
+    def announce(self, to: str) -> None:
+        """See `Transport.announce`. Raises ValueError if `to` cannot be written."""
+        escape(to)
+        self.announced[to] = None
+        if self._online:
+            self._network.presence(self.jid, to, available=True)
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        if self._online:
+            self._online = False
+            self._network.leave(self)
+        self._inbox.close()
+
+    def take(self, event: TransportEvent) -> None:
+        """The network hands something over."""
+        self._inbox.put(event)
+
+    def broken(self) -> None:
+        """The network dropped the session."""
+        self._online = False
+        self._inbox.put(Disconnected("the connection was cut"))
+
+    def replaced(self) -> None:
+        """The network gave our full JID to another session."""
+        self._online = False
+        self._inbox.fail(
+            SessionReplaced(f"Another program logged in as {self.jid}. Give each its own resource.")
+        )
+
+    def _log_in(self) -> None:
+        self._network.enter(self)
+        self._online = True
+        self._inbox.put(Connected(self.jid))
+        for to in self.announced:
+            self._network.presence(self.jid, to, available=True)
+
+
+def _normal(jid: str) -> str:
+    _, slash, resource = jid.partition("/")
+    return f"{bare(jid)}{slash}{resource}"
+
+
+def _undeliverable(envelope: Envelope) -> Envelope:
+    return Envelope(
+        to=envelope.sender, sender=envelope.to, id=envelope.id, kind="error", error="service-unavailable"
+    )

@@ -1,0 +1,244 @@
+"""Messages as XML: a parsed `<message>` to an Envelope, an Envelope to the text that goes out.
+
+What comes in is hostile: nothing here raises on it, and what does not fit is left out, so that the endpoint sees
+a message without a command. What goes out is ours: whatever would not arrive exactly as it is raises ValueError.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from datetime import datetime
+from xml.etree.ElementTree import Element as Xml
+
+from copilot.errors import ProtocolError
+from copilot.protocol.envelope import Element, Envelope, bare
+
+NAMESPACE = "urn:copilot:1"
+MAX_DEPTH = 8  # of <info>; a redirected runJob has 3
+MAX_ID = 256  # characters; ours are UUIDs of 36
+MAX_STANZA_BYTES = 60 * 1024  # protocol page, section 1, "Large things"
+
+_CLIENT = "{jabber:client}"
+_BODY, _ERROR = f"{_CLIENT}body", f"{_CLIENT}error"
+_COPILOT = f"{{{NAMESPACE}}}copilot"
+_DELAY = "{urn:xmpp:delay}delay"
+_CONDITION = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
+_KINDS = frozenset({"normal", "chat", "error", "groupchat", "headline"})
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9+/=:_ .@-]*")  # every value of the protocol: base64, ids, nearly all JIDs
+_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2: not a Char
+_ESCAPES = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;"}
+    | {
+        "\t": "&#9;",
+        "\n": "&#10;",
+        "\r": "&#13;",
+    }  # a parser makes them blanks if they stand bare (XML 1.0, 3.3.3)
+)
+
+
+def decode(message: Xml, *, own: str, now: float) -> Envelope:
+    """Take a `<message>` apart, whichever carriages it has.
+
+    `own` is our JID, full or bare: it stands in where the server left out an address (RFC 6120, 8.1), and tells
+    whose `<delay/>` to trust. `now` is the wall clock, seconds since the epoch. A stanza error carries its
+    condition and nothing else: what it echoes of ours must not count. An id that cannot stand in a list of acks
+    (blank inside, longer than 256 characters) is none. Never raises on what a peer can send.
+    """
+    kind = message.get("type", "normal")
+    to, sender = message.get("to") or bare(own), message.get("from") or bare(own)
+    ident = _usable_id(message.get("id"))
+    if kind == "error":
+        return Envelope(to=to, sender=sender, id=ident, kind=kind, error=_condition(message))
+    copilot = message.find(_COPILOT)
+    in_attribute = message.get("ack", "")
+    in_element = "" if copilot is None else copilot.get("ack", "")
+    return Envelope(
+        to=to,
+        sender=sender,
+        id=ident,
+        kind=kind if kind in _KINDS else "normal",
+        body=_info(message.find(_BODY)),
+        element=_info(copilot),
+        acks=tuple(dict.fromkeys(in_attribute.split() + in_element.split())),
+        ack_carriage="body" if in_attribute and not in_element else "element",
+        noack="1" in (message.get("noack"), None if copilot is None else copilot.get("noack")),
+        age=_age(message, own, now),
+    )
+
+
+def encode(envelope: Envelope) -> str:
+    """Write a message as the text of one stanza, without `from` (the server stamps it).
+
+    A command rides in each carriage that the envelope fills. Acks stand in `<copilot ack='ID ID …'>`; without it,
+    or with exactly one beside a body, in `<message ack='ID'>`, the report's form, which takes one id only.
+
+    Raises ValueError if the envelope cannot be written exactly: characters that XML does not allow, names that
+    are none, several acks without `<copilot>`, an id with a blank in a list of acks, or a stanza error.
+    """
+    if envelope.kind == "error" or envelope.kind not in _KINDS:
+        raise ValueError(
+            f"a message of type {envelope.kind!r} cannot be sent; use one of normal, chat, headline"
+        )
+    elemental = envelope.element is not None or (
+        envelope.body is None and bool(envelope.acks) and envelope.ack_carriage == "element"
+    )
+    parts = ["<message to='", escape(envelope.to), "'"]
+    if envelope.id is not None:
+        parts += [" id='", escape(envelope.id), "'"]
+    if elemental or envelope.kind != "normal":
+        parts += [" type='", envelope.kind, "'"]
+    if envelope.body is not None or not elemental:
+        parts.append(_report_marks(envelope, elemental))
+    parts.append(">")
+    if envelope.body is not None:
+        parts.append("<body>")
+        _write(envelope.body, parts)
+        parts.append("</body>")
+    if elemental:
+        parts += [f"<copilot xmlns='{NAMESPACE}'", _list_of_acks(envelope.acks)]
+        parts.append(" noack='1'>" if envelope.noack else ">")
+        if envelope.element is not None:
+            _write(envelope.element, parts)
+        parts.append("</copilot>")
+    parts.append("</message>")
+    return "".join(parts)
+
+
+def encode_bounded(envelope: Envelope, limit: int) -> bytes:
+    """`encode`, as the bytes of the wire.
+
+    Raises ValueError as `encode` does, and ProtocolError `too-large` beyond `limit` bytes: a server would end the
+    stream over it.
+    """
+    data = encode(envelope).encode()
+    if len(data) > limit:
+        raise ProtocolError(
+            "too-large",
+            f"The message {envelope.id} to {envelope.to} has {len(data)} bytes on the wire; {limit} are allowed. "
+            "Send large things by reference (a file's URL), or split them.",
+        )
+    return data
+
+
+def escape(value: str) -> str:
+    """Text for an attribute. Raises ValueError for characters that no XML 1.0 document may hold."""
+    if _PLAIN.fullmatch(value):
+        return value
+    illegal = _ILLEGAL.search(value)
+    if illegal is not None:
+        raise ValueError(
+            f"character {illegal.start()} ({illegal.group()!r}) of a value is not allowed in XML"
+        )
+    return value.translate(_ESCAPES)
+
+
+def nests_deeper(xml: Xml, limit: int) -> bool:
+    """Has this element more levels than that, itself included? By loops: it may have a hundred thousand."""
+    level = [xml]
+    for _ in range(limit):
+        level = [child for parent in level for child in parent]
+        if not level:
+            return False
+    return True
+
+
+def _info(carriage: Xml | None) -> Element | None:
+    """The `<info>` inside `<body>` or `<copilot>`; None if there is none or it is nested too deep."""
+    if carriage is None:
+        return None
+    for child in carriage:
+        if _local(child.tag) == "info":
+            return _plain(child, MAX_DEPTH)
+    return None
+
+
+def _plain(xml: Xml, depth: int) -> Element | None:
+    if depth == 0:
+        return None
+    attributes = {
+        name: value for name, value in xml.items() if name[0] != "{"
+    }  # xml:lang and such are not ours
+    children = []
+    for child in xml:
+        plain = _plain(child, depth - 1)
+        if plain is None:
+            return None
+        children.append(plain)
+    return Element(_local(xml.tag), attributes, tuple(children))
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def _usable_id(ident: str | None) -> str | None:
+    return ident if ident and len(ident) <= MAX_ID and ident.split() == [ident] else None
+
+
+def _condition(message: Xml) -> str:
+    error = message.find(_ERROR)
+    for child in () if error is None else error:
+        if child.tag.startswith(_CONDITION) and _local(child.tag) != "text":
+            return _local(child.tag)
+    return "undefined-condition"
+
+
+def _age(message: Xml, own: str, now: float) -> float:
+    """Seconds since the oldest stamp of our own server; 0 without one (XEP-0203; a peer can forge others)."""
+    delays = [child for child in message if child.tag == _DELAY]
+    if not delays:
+        return 0.0
+    ours = (None, "", bare(own), bare(own).partition("@")[2])
+    stamps = [_instant(delay.get("stamp", "")) for delay in delays if delay.get("from") in ours]
+    return max((now - stamp for stamp in stamps if stamp is not None and stamp < now), default=0.0)
+
+
+def _instant(stamp: str) -> float | None:
+    try:
+        instant = datetime.fromisoformat(stamp)
+        return None if instant.tzinfo is None else instant.timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _report_marks(envelope: Envelope, elemental: bool) -> str:
+    """`ack` and `noack` as attributes of `<message>`, the report's way."""
+    marks = " noack='1'" if envelope.noack else ""
+    if len(envelope.acks) == 1:
+        return f" ack='{escape(envelope.acks[0])}'{marks}"
+    if envelope.acks and not elemental:
+        raise ValueError(
+            f"a message without <copilot> carries one ack, not {len(envelope.acks)}; send one each"
+        )
+    return marks
+
+
+def _list_of_acks(acks: tuple[str, ...]) -> str:
+    for ack in acks:
+        if ack.split() != [ack]:
+            raise ValueError(f"the id {ack!r} cannot stand in a list of acks: it is empty or has blanks")
+    return f" ack='{escape(' '.join(acks))}'" if acks else ""
+
+
+def _write(element: Element, parts: list[str]) -> None:
+    tag = _name(element.tag)
+    parts += ["<", tag]
+    for name, value in element.attributes.items():
+        parts += [" ", _name(name), "='", escape(value), "'"]
+    if not element.children:
+        parts.append("/>")
+        return
+    parts.append(">")
+    for child in element.children:
+        _write(child, parts)
+    parts += ["</", tag, ">"]
+
+
+@functools.lru_cache(maxsize=512)  # the protocol has some fifty names
+def _name(name: str) -> str:
+    if name == "xmlns" or not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be the name of an element or an attribute here")
+    return name

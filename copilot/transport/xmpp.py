@@ -1,0 +1,136 @@
+"""The transport over XMPP: one connection after the other, with full jitter between them (RFC 6120)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random as random_module
+from collections.abc import Callable
+
+from slixmpp.jid import JID, InvalidJID
+
+from copilot.errors import ConfigError, TransportError
+from copilot.protocol.envelope import Envelope
+from copilot.transport.base import Connected, Disconnected, TransportEvent
+from copilot.transport.connection import Connection, Ended
+from copilot.transport.inbox import Inbox
+from copilot.transport.settings import XmppSettings, tls_context
+from copilot.transport.stanza import encode_bounded, escape
+
+MAX_WAIT_S = 60.0  # the longest wait between two attempts, and how long a session lasts that counts as steady
+
+log = logging.getLogger("copilot.transport")
+
+
+class XmppTransport:
+    """A Transport over one XMPP account. `random` gives numbers in [0, 1) for the waits.
+
+    Raises ConfigError if the CA file or the JID cannot be used.
+    """
+
+    def __init__(self, settings: XmppSettings, *, random: Callable[[], float] = random_module.random) -> None:
+        _check(settings)
+        self._settings = settings
+        self._random = random
+        self._inbox = Inbox()
+        self._announced: dict[str, None] = {}  # bare JIDs, in the order of the calls
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._outage_told = False
+
+    async def next_event(self) -> TransportEvent:
+        """See `Transport.next_event`. `Disconnected` comes once per outage, not once per attempt."""
+        if self._task is None and not self._inbox.ended:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task.add_done_callback(self._on_stopped)
+        event = await self._inbox.get()
+        if self._connection is not None and len(self._inbox) <= self._settings.inbox_events // 2:
+            self._connection.listen(True)
+        return event
+
+    def send(self, envelope: Envelope) -> bool:
+        """See `Transport.send`. Raises ValueError for what XML cannot carry, ProtocolError `too-large`."""
+        data = encode_bounded(envelope, self._settings.max_stanza_bytes)
+        connection = self._connection
+        if connection is None or not connection.ready:
+            return False
+        connection.send(data, envelope.id)
+        return True
+
+    def announce(self, to: str) -> None:
+        """See `Transport.announce`. Raises ValueError if `to` cannot be written."""
+        escape(to)
+        self._announced[to] = None
+        if self._connection is not None and self._connection.up:
+            self._connection.announce(to)
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        self._inbox.close()
+        if self._task is None or self._task.done():
+            return
+        if self._connection is not None:
+            await self._connection.goodbye()
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+
+    async def _run(self) -> None:
+        failures = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            log.info("connecting to %s as %s", self._settings.address, self._settings.jid)
+            began = loop.time()
+            self._connection = Connection(self._settings, self._deliver)
+            try:
+                ended = await self._connection.run(self._announced)
+            finally:
+                self._connection = None
+            if ended.fatal is not None:
+                self._inbox.fail(ended.fatal)
+            if self._inbox.ended:
+                return
+            self._tell(ended)
+            failures = 0 if loop.time() - began >= MAX_WAIT_S else failures
+            wait = full_jitter(failures, self._random)
+            failures += 1
+            log.info("%s; trying again in %.1f s", ended.reason, wait)
+            await asyncio.sleep(wait)
+
+    def _deliver(self, event: TransportEvent) -> None:
+        if isinstance(event, Connected):
+            log.info("connected as %s", event.jid)
+            self._outage_told = False
+        self._inbox.put(event)
+        if self._connection is not None and len(self._inbox) >= self._settings.inbox_events:
+            self._connection.listen(False)
+
+    def _tell(self, ended: Ended) -> None:
+        if not self._outage_told:
+            log.warning("%s", ended.reason)
+            self._inbox.put(Disconnected(ended.reason, ended.set_aside))
+            self._outage_told = True
+
+    def _on_stopped(self, task: asyncio.Task[None]) -> None:
+        """A mistake of ours must reach the component, not only the log."""
+        mistake = None if task.cancelled() else task.exception()
+        if mistake is not None:
+            error = TransportError(f"The XMPP transport stopped by a mistake in the program: {mistake!r}")
+            error.__cause__ = mistake
+            self._inbox.fail(error)
+
+
+def full_jitter(failures: int, random: Callable[[], float]) -> float:
+    """Seconds to wait after so many failures in a row: anything up to 1, 2, 4 … 60, so that a fleet spreads out."""
+    return random() * min(MAX_WAIT_S, 2.0 ** min(failures, 10))
+
+
+def _check(settings: XmppSettings) -> None:
+    """Find out now what would fail at the first connection."""
+    try:
+        JID(f"{settings.jid}/{settings.resource}" if settings.resource else settings.jid)
+    except InvalidJID as cause:
+        raise ConfigError(
+            f"XMPP account {settings.jid!r}, resource {settings.resource!r}: {cause}"
+        ) from cause
+    if settings.tls == "required":
+        tls_context(settings.ca_file)

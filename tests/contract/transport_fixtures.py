@@ -1,0 +1,209 @@
+"""What the transport's contract runs on: the pretend server, and a real Prosody behind a line that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import pytest
+
+from copilot.local.prosody import Prosody
+from copilot.protocol.envelope import Envelope
+from copilot.transport.base import Arrived, Connected, Transport
+from copilot.transport.memory import MemoryNetwork, MemoryTransport
+from copilot.transport.settings import XmppSettings
+from copilot.transport.xmpp import XmppTransport
+from tests.conftest import Account
+
+LIMIT_S = 10.0  # for whatever a test waits for
+Event = TypeVar("Event")
+
+
+class Line:
+    """A TCP line on loopback from a port of its own to a server's, which can be cut, frozen and taken down."""
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self.connections = 0
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
+    async def up(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def down(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        self._flowing.set()
+        await asyncio.gather(*self._tasks)
+
+    def cut(self) -> None:
+        """As when a router forgets the connection: both ends get a reset."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def freeze(self) -> None:
+        """As when a cable is pulled: nothing moves, and nobody is told."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        self._flowing.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(self._pump(source, sink))
+            self._tasks.add(task)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        self._writers.add(sink)
+        try:
+            while data := await source.read(65536):
+                await self._flowing.wait()
+                sink.write(data)
+                await sink.drain()
+        except ConnectionError:
+            pass
+        finally:
+            sink.close()
+            self._writers.discard(sink)
+
+
+class Hub(Protocol):
+    """A server under test. Transports are closed when the test ends."""
+
+    async def account(self) -> str:
+        """A new account's bare JID."""
+        ...
+
+    async def transport(self, account: str, resource: str) -> Transport:
+        """A transport that has not connected yet."""
+        ...
+
+    def cut(self, transport: Transport) -> None:
+        """Break its connection."""
+        ...
+
+
+class MemoryHub:
+    def __init__(self) -> None:
+        self.network = MemoryNetwork()
+        self.transports: list[MemoryTransport] = []
+        self._numbers = itertools.count()
+
+    async def account(self) -> str:
+        return f"user{next(self._numbers)}@memory"
+
+    async def transport(self, account: str, resource: str) -> MemoryTransport:
+        self.transports.append(MemoryTransport(self.network, f"{account}/{resource}"))
+        return self.transports[-1]
+
+    def cut(self, transport: Transport) -> None:
+        assert isinstance(transport, MemoryTransport)
+        self.network.cut(transport.jid)
+
+    async def close(self) -> None:
+        for transport in self.transports:
+            await transport.close()
+
+
+class ProsodyHub:
+    """Every transport has a line of its own; it waits no time before it comes back."""
+
+    def __init__(self, prosody: Prosody, make_account: Callable[..., Awaitable[Account]]) -> None:
+        self.prosody = prosody
+        self.lines: dict[Transport, Line] = {}
+        self._make_account = make_account
+        self._accounts: dict[str, Account] = {}
+
+    async def account(self) -> str:
+        account = await self._make_account()
+        self._accounts[account.jid] = account
+        return account.jid
+
+    async def transport(self, account: str, resource: str, **changes: Any) -> XmppTransport:
+        line = Line(self.prosody.port)
+        await line.up()
+        settings = {
+            "jid": account,
+            "password": self._accounts[account].password,
+            "resource": resource,
+            "host": "127.0.0.1",
+            "port": line.port,
+            "ca_file": self.prosody.ca_file,
+        }
+        transport = XmppTransport(XmppSettings(**(settings | changes)), random=lambda: 0.0)
+        self.lines[transport] = line
+        return transport
+
+    async def connected(self, **changes: Any) -> tuple[XmppTransport, str]:
+        """A transport of a new account that is logged in, and its full JID."""
+        transport = await self.transport(await self.account(), "one", **changes)
+        return transport, await connected(transport)
+
+    def cut(self, transport: Transport) -> None:
+        self.lines[transport].cut()
+
+    async def close(self) -> None:
+        for transport, line in self.lines.items():
+            line.thaw()
+            await transport.close()
+            await line.down()
+
+
+@pytest.fixture(name="prosody_hub")
+async def prosody_hub_fixture(
+    prosody: Prosody, account: Callable[..., Awaitable[Account]]
+) -> AsyncIterator[ProsodyHub]:
+    hub = ProsodyHub(prosody, account)
+    yield hub
+    await hub.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.fixture(name="memory_hub")
+async def memory_hub_fixture() -> AsyncIterator[MemoryHub]:
+    hub = MemoryHub()
+    yield hub
+    await hub.close()
+
+
+@pytest.fixture(name="hub", params=["memory_hub", "prosody_hub"])
+def hub_fixture(request: pytest.FixtureRequest) -> Hub:
+    """Each server in turn."""
+    chosen: Hub = request.getfixturevalue(request.param)
+    return chosen
+
+
+async def event(transport: Transport, kind: type[Event]) -> Event:
+    """The next event, which must be of this kind."""
+    async with asyncio.timeout(LIMIT_S):
+        got = await transport.next_event()
+    assert isinstance(got, kind), got
+    return got
+
+
+async def connected(transport: Transport) -> str:
+    """Its full JID, once it is logged in."""
+    return (await event(transport, Connected)).jid
+
+
+async def arrived(transport: Transport) -> Envelope:
+    """The message that the next event must be."""
+    return (await event(transport, Arrived)).envelope
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until it is true."""
+    async with asyncio.timeout(LIMIT_S):
+        while not condition():
+            await asyncio.sleep(0.005)
