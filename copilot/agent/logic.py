@@ -282,8 +282,17 @@ class Agent:
             case StoreJobOutputDir(job_id=job) as answer if job in self._deliveries:
                 return self._deliveries[job].placed(received.sender, answer)
             case Error() as error:
-                log.warning("%s says: %s (%s)", received.sender, error.error_string, error.code)
+                return self._complaint(received.sender, error, now)
         return []
+
+    def _complaint(self, sender: str, error: Error, now: float) -> Actions:
+        """An `error` about something that is not sent again by itself, such as `want_getJobOutputDir`."""
+        log.warning("%s says: %s (%s)", sender, error.error_string, error.code)
+        delivery = self._deliveries.get(error.job_id or "")
+        if delivery is None or delivery.step is not Step.ASKING:
+            return []
+        actions = delivery.refused(error.code, error.error_string, now)
+        return self._home(delivery.assignment.id, now) if actions is None else actions
 
     def _storage_offered(self, storage: str, job: str | None) -> Actions:
         """The report's answer does not say for which job: then it is for the first that waits."""

@@ -23,6 +23,7 @@ from copilot.store.base import Claimed, Store
 log = logging.getLogger("copilot.jobmanager")
 
 REAP_EVERY = 5.0  # s
+REFUSED_FOR_NOW = ("no-slot", "busy-with-job")
 
 
 class InputUrls(Protocol):
@@ -182,8 +183,11 @@ class JobManager:
         return []
 
     async def _refused(self, command: RunJob, error: Error) -> Actions:
-        """The agent cannot read or take the job: that attempt is over."""
+        """The agent cannot take the job now, which counts nothing, or cannot read it: that attempt has failed."""
         job, attempt = command.job.id, self._attempt(command)
+        if error.code in REFUSED_FOR_NOW:
+            await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED)
+            return []
         reason = f"the agent refused the job: {error.code}: {error.error_string}"[:500]
         log.warning("job %s, attempt %d: %s", job, attempt, reason)
         outcome = Outcome(cause=Cause.INFRA_UNDELIVERED, exit_code=1, reason=reason)

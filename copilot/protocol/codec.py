@@ -79,9 +79,13 @@ def decode(info: Element) -> tuple[Command, frozenset[str] | None]:
     kind = COMMANDS.get(name)
     if kind is None:
         raise ProtocolError("unknown-command", f"unknown command {name[:60]!r}")
+    return _decode(kind, info, name), features_of(info)
+
+
+def features_of(info: Element) -> frozenset[str] | None:
+    """The features announced in an `<info>`, whatever else is in it. Raises `ProtocolError` (`bad-value`)."""
     features = info.attributes.get("features")
-    announced = None if features is None else frozenset(decode_value(features).split())
-    return _decode(kind, info, name), announced
+    return None if features is None else frozenset(decode_value(features).split())
 
 
 def parse(document: bytes) -> Element:

@@ -11,6 +11,7 @@ agent about. It knows nothing of jobs, sockets or clocks; `now` is in seconds of
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -116,16 +117,6 @@ class Endpoint:
             self._once.append(message)
         return message.id
 
-    def redirect(self, message_id: str, to: str) -> None:
-        """From now on send the unacknowledged message to another JID of the same account."""
-        message = self._outbox.get(message_id)
-        if message is not None and bare(message.to) == bare(to):
-            message.to = to
-
-    def cancel(self, message_id: str) -> None:
-        """Stop saying it."""
-        self._outbox.forget(message_id)
-
     def give_up(self, message_id: str | None) -> None:
         """It cannot be said (too large for the server): forget it and tell the component that it is void."""
         message = self._outbox.get(message_id or "")
@@ -190,14 +181,15 @@ class Endpoint:
             self._seen.forget(received.sender, received.id)
 
     def refuse(self, received: Received, now: float, *, code: str, text: str, job: str | None = None) -> bool:
-        """Tell the peer that its message has had no effect.
+        """Tell the peer that its message has had no effect; returns whether to acknowledge the message.
 
-        False if it had an `error` a moment ago: then do not acknowledge, it will ask again. A peer of 2011 gets
-        no `error` (it would end on it).
+        Never one that `error` settles: that may be lost, or held back because the peer had one a moment ago, and an
+        acknowledgement would then be taken for success. A peer of 2011 gets no `error` (it would end on it).
         """
         if received.features is None:
             return True
-        return self._error(received.sender, received.id, now, code=code, text=text, job=job)
+        self._error(received.sender, received.id, now, code=code, text=text, job=job)
+        return False
 
     # -- inside
 
@@ -205,8 +197,9 @@ class Endpoint:
         info = self._info(envelope)
         command, features = codec.decode(info)
         peer = self._peer(envelope.sender)
-        peer.element, peer.features = envelope.element is not None, features
         rule = RULES[command.NAME]
+        if not rule.noack:  # what asks for no acknowledgement announces no features
+            peer.element, peer.features = envelope.element is not None, features
         self.counts.received[command.NAME] += 1
         if self.role & Role.AGENT and "/" in envelope.to and envelope.to.lower() != self.jid.lower():
             return [
@@ -230,8 +223,8 @@ class Endpoint:
             ]
         if envelope.id is None and not (rule.noack or envelope.noack):
             return [self._drop(envelope, "no-id", f"{command.NAME} without an id cannot be acknowledged")]
-        if isinstance(command, Error) and command.in_reply_to is not None:
-            return self._refused(envelope.sender, command, command.in_reply_to)
+        if isinstance(command, Error) and (refused := self._refused(envelope.sender, command)) is not None:
+            return [refused]
         received = Received(
             command=command,
             sender=envelope.sender,
@@ -261,11 +254,12 @@ class Endpoint:
             self._owe(received.sender, received.id, element=received.element)
         return False
 
-    def _refused(self, sender: str, error: Error, message_id: str) -> list[ProtocolEvent]:
-        message = self._outbox.settle(sender, message_id)
+    def _refused(self, sender: str, error: Error) -> Refused | None:
+        """What this error settles; None if nothing that waits for an answer."""
+        message = self._outbox.settle(sender, error.in_reply_to or "")
         if message is None:
-            return []
-        return [Refused(id=message_id, to=message.to, command=message.command, error=error)]
+            return None
+        return Refused(id=message.id, to=message.to, command=message.command, error=error)
 
     def _stanza_error(self, envelope: Envelope) -> list[ProtocolEvent]:
         message = self._outbox.get(envelope.id or "")
@@ -274,22 +268,33 @@ class Endpoint:
         return [Undeliverable(id=message.id, to=message.to, command=message.command)]
 
     def _malformed(self, envelope: Envelope, error: ProtocolError, now: float) -> ProtocolEvent:
-        """Count it, acknowledge it (a copy would be no better), and tell a peer that knows of features."""
+        """Count it; tell a peer that knows of features, which settles it there; acknowledge it to all others, for a
+        copy would be no better."""
         if envelope.id is not None and not envelope.noack:
-            self._owe(envelope.sender, envelope.id, element=envelope.element is not None)
-            if self._peer(envelope.sender).features is not None:
+            if self._knows_of_features(envelope):
                 self._error(envelope.sender, envelope.id, now, code=error.code, text=str(error))
+            else:
+                self._owe(envelope.sender, envelope.id, element=envelope.element is not None)
         return self._drop(envelope, error.code, str(error))
+
+    def _knows_of_features(self, envelope: Envelope) -> bool:
+        """By what it said before or, if it can be read, by this message."""
+        if self._peer(envelope.sender).features is not None:
+            return True
+        with contextlib.suppress(ProtocolError):
+            return any(
+                info is not None and codec.features_of(info) is not None
+                for info in (envelope.element, envelope.body)
+            )
+        return False
 
     def _error(
         self, to: str, message_id: str | None, now: float, *, code: str, text: str, job: str | None = None
-    ) -> bool:
+    ) -> None:
         peer = self._peer(to)
-        if now - peer.last_error < SECONDS_BETWEEN_ERRORS:
-            return False
-        peer.last_error = now
-        self.send(to, Error(error_string=text, code=code, in_reply_to=message_id, job_id=job), now)
-        return True
+        if now - peer.last_error >= SECONDS_BETWEEN_ERRORS:
+            peer.last_error = now
+            self.send(to, Error(error_string=text, code=code, in_reply_to=message_id, job_id=job), now)
 
     def _drop(self, envelope: Envelope, reason: str, text: str) -> Dropped:
         self.counts.dropped[reason] += 1

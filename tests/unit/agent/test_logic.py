@@ -366,6 +366,15 @@ def test_what_does_not_fit_the_state_is_ignored() -> None:
     assert world.hear(STORE) == []
 
 
+def test_a_result_whose_claim_is_refused_at_the_first_step_is_dropped() -> None:
+    world = World()
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), OK)
+    actions = world.hear(Error(error_string="no", code="claim-refused", in_reply_to="m", job_id="j1"))
+    assert effects(actions) == [Forget(assignment=ASSIGNMENT)]
+    assert said(actions) == [(MANAGER, WantGetJob)]
+
+
 def test_with_two_results_each_answer_goes_to_its_job() -> None:
     world = World(slots=2)
     second = replace(ASSIGNMENT, job=replace(JOB, id="j2"), claim="claim-2")

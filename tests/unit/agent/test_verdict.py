@@ -9,10 +9,10 @@ from copilot.agent.verdict import MAX_REASON, judge
 from copilot.job import Cause
 
 
-def exited(code: int | None = 0, *, signal: int | None = None, limited: bool = False, strays: int = 0) -> Exit:
-    return Exit(
-        code=None if signal else code, signal=signal, limited=limited, strays=strays, seconds=61.5
-    )
+def exited(
+    code: int | None = 0, *, signal: int | None = None, limited: bool = False, strays: int = 0
+) -> Exit:
+    return Exit(code=None if signal else code, signal=signal, limited=limited, strays=strays, seconds=61.5)
 
 
 @pytest.mark.parametrize(

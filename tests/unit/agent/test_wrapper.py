@@ -38,7 +38,23 @@ def test_a_package_gets_the_name_that_its_tool_knows(package: str, name: str) ->
 
 @pytest.mark.parametrize(
     "package",
-    ["", "a b", "$(id)", "a;b", "-rf", "a/-rf", "../a", "a/b/c", "VO_@a", "a::", "::b", "a\n", "é", "a/../b", ".a"],
+    [
+        "",
+        "a b",
+        "$(id)",
+        "a;b",
+        "-rf",
+        "a/-rf",
+        "../a",
+        "a/b/c",
+        "VO_@a",
+        "a::",
+        "::b",
+        "a\n",
+        "é",
+        "a/../b",
+        ".a",
+    ],
 )
 def test_other_packages_never_reach_the_shell(package: str) -> None:
     with pytest.raises(BadName, match="expected Name"):

@@ -160,6 +160,15 @@ async def test_a_job_that_its_agent_refused_has_used_an_attempt() -> None:
     assert (record.state, record.attempts_used) == (State.WAITING, 1)
 
 
+@pytest.mark.parametrize("code", ["no-slot", "busy-with-job"])
+async def test_a_job_for_which_its_agent_has_no_room_goes_back_uncounted(code: str) -> None:
+    world = World()
+    run = await world.claimed()
+    await world.tell(Refused(id="r", to=AGENT, command=run, error=Error(error_string="no", code=code)))
+    record = await world.record()
+    assert (record.state, record.attempts_used) == (State.WAITING, 0)
+
+
 async def test_a_late_confirmation_changes_nothing() -> None:
     world = World()
     run = await world.claimed()

@@ -173,25 +173,11 @@ def test_what_made_the_server_end_the_stream_is_never_sent_again(agent: Endpoint
     assert agent.outgoing(1.0) == []
 
 
-def test_a_cancelled_message_is_not_sent_again(agent: Endpoint) -> None:
-    agent.cancel(agent.send(MANAGER, GET, 0.0))
-    assert agent.outgoing(0.0) == []
-
-
 def test_what_the_transport_did_not_take_is_due_soon(agent: Endpoint) -> None:
     agent.send(MANAGER, GET, 0.0)
     (envelope,) = agent.outgoing(0.0)
     agent.unsent(envelope, 0.05)
     assert agent.next_wakeup() == 0.05
-
-
-def test_an_unacknowledged_message_can_be_turned_to_another_instance_but_not_to_another_account(
-    agent: Endpoint,
-) -> None:
-    message_id = agent.send(MANAGER, GET, 0.0)
-    agent.redirect(message_id, "jm@x/two")
-    agent.redirect(message_id, "thief@x/two")
-    assert [envelope.to for envelope in agent.outgoing(0.0)] == ["jm@x/two"]
 
 
 def test_a_stanza_error_says_that_nobody_is_there(agent: Endpoint) -> None:
@@ -284,7 +270,7 @@ def malformed(sender: str = AGENT, message_id: str = "bad-1") -> Envelope:
     )
 
 
-def test_a_malformed_message_is_acknowledged_and_a_peer_with_features_is_told(
+def test_a_peer_with_features_is_told_of_a_malformed_message_and_that_settles_it(
     agent: Endpoint, manager: Endpoint
 ) -> None:
     agent.send(MANAGER, GET, 0.0)
@@ -294,7 +280,7 @@ def test_a_malformed_message_is_acknowledged_and_a_peer_with_features_is_told(
     assert isinstance(event, Dropped)
     assert event.reason == "unknown-command"
     (envelope,) = manager.outgoing(0.0)
-    assert envelope.acks == ("bad-1",)
+    assert envelope.acks == ()
     assert envelope.element is not None
     error, _ = codec.decode(envelope.element)
     assert isinstance(error, Error)
@@ -306,6 +292,16 @@ def test_an_old_or_unknown_peer_is_never_sent_an_error(manager: Endpoint) -> Non
     (envelope,) = manager.outgoing(0.0)
     assert envelope.acks == ("bad-1",)
     assert envelope.element is envelope.body is None
+
+
+@pytest.mark.parametrize("features", ["storage", "_BASE64:%"])
+def test_a_malformed_message_of_an_unknown_peer_is_judged_by_its_own_features(
+    manager: Endpoint, features: str
+) -> None:
+    element = Element("info", {"command": "makeCoffee", "features": features})
+    manager.receive(replace(malformed(), element=element), 0.0)
+    (envelope,) = manager.outgoing(0.0)
+    assert (envelope.acks == ()) == (features == "storage")
 
 
 def test_at_most_one_error_a_second_goes_to_a_peer(agent: Endpoint, manager: Endpoint) -> None:
@@ -327,8 +323,8 @@ def test_a_refusal_settles_the_message_and_is_not_taken_for_an_ack(
     agent.send(MANAGER, DONE, 0.0)
     (event,) = carry(agent, manager, done=False)
     assert isinstance(event, Received)
-    assert manager.refuse(event, 0.0, code="stale-attempt", text="too late", job="j1")
-    manager.done(event, 0.0)
+    assert not manager.refuse(event, 0.0, code="stale-attempt", text="too late", job="j1")
+    manager.failed(event)
     events = carry(manager, agent)
     assert [type(item) for item in events] == [Refused]
     assert isinstance(events[0], Refused)
@@ -336,21 +332,41 @@ def test_a_refusal_settles_the_message_and_is_not_taken_for_an_ack(
     assert agent.next_wakeup() is None
 
 
-def test_a_second_refusal_within_a_second_is_put_off_by_not_acknowledging(
-    agent: Endpoint, manager: Endpoint
-) -> None:
+def test_a_refusal_that_is_lost_is_made_again_when_the_copy_comes(agent: Endpoint, manager: Endpoint) -> None:
     agent.send(MANAGER, DONE, 0.0)
-    agent.send(MANAGER, replace(DONE, job_id="j2"), 0.0)
-    first, second = carry(agent, manager, done=False)
-    assert isinstance(first, Received)
-    assert isinstance(second, Received)
-    assert manager.refuse(first, 0.0, code="c", text="t")
-    assert not manager.refuse(second, 0.0, code="c", text="t")
+    (event,) = carry(agent, manager, done=False)
+    assert isinstance(event, Received)
+    manager.refuse(event, 0.0, code="output-mismatch", text="t")
+    manager.failed(event)
+    manager.outgoing(0.0)  # lost
+    (event,) = carry(agent, manager, 10.0, done=False)
+    assert isinstance(event, Received)
+    manager.refuse(event, 10.0, code="output-mismatch", text="t")
+    assert [type(item) for item in carry(manager, agent, 10.0)] == [Refused]
 
 
-def test_a_refusal_of_something_long_settled_is_nothing(agent: Endpoint) -> None:
+def test_a_peer_of_2011_is_acknowledged_instead_of_refused(manager: Endpoint) -> None:
+    (event,) = manager.receive(old(DONE), 0.0)
+    assert isinstance(event, Received)
+    assert manager.refuse(event, 0.0, code="c", text="t")
+    assert manager.outgoing(0.0) == []
+
+
+def test_an_error_does_not_make_its_sender_a_peer_of_2011(agent: Endpoint, manager: Endpoint) -> None:
+    agent.send(MANAGER, GET, 0.0)
+    carry(agent, manager)
+    agent.send(MANAGER, Error(error_string="e", code="c"), 0.0)
+    carry(agent, manager)
+    manager.send(AGENT, RUN, 0.0)
+    for now in (0.0, 20.0, 100.0, 400.0, 1000.0, 2000.0):
+        assert len(manager.outgoing(now)) == 1
+
+
+def test_an_error_about_what_does_not_wait_for_an_answer_goes_to_the_component(agent: Endpoint) -> None:
     error = Error(error_string="e", code="c", in_reply_to="long-ago")
-    assert agent.receive(Envelope(to=AGENT, sender=MANAGER, id="1", body=codec.encode(error)), 0.0) == []
+    (event,) = agent.receive(Envelope(to=AGENT, sender=MANAGER, id="1", body=codec.encode(error)), 0.0)
+    assert isinstance(event, Received)
+    assert event.command == error
 
 
 def test_peers_are_forgotten_when_there_are_too_many(

@@ -85,7 +85,15 @@ def test_the_reports_host_gives_the_reports_listing_and_then_ours() -> None:
 
 
 def test_extra_attributes_come_after_with_their_types() -> None:
-    extra = {"Slots": 4, "Load": 0.25, "Tiny": 1e-9, "Idle": True, "Busy": False, "Tags": ["gpu", 'a "b"'], "None_": []}
+    extra = {
+        "Slots": 4,
+        "Load": 0.25,
+        "Tiny": 1e-9,
+        "Idle": True,
+        "Busy": False,
+        "Tags": ["gpu", 'a "b"'],
+        "None_": [],
+    }
     found = parse(host_jdl(REPORTS_HOST, extra))
     assert list(found)[-8:] == ["Cores", *extra]
     assert {name: found[name] for name in extra} == extra
@@ -93,7 +101,8 @@ def test_extra_attributes_come_after_with_their_types() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['"]; Requirements = true; x = "', "back\\slash", 'end\\"', "line\nfeed\ttab\x7f", "Zürich – 日本", ""]
+    "text",
+    ['"]; Requirements = true; x = "', "back\\slash", 'end\\"', "line\nfeed\ttab\x7f", "Zürich – 日本", ""],
 )
 def test_no_text_gets_out_of_its_string(text: str) -> None:
     found = parse(host_jdl(REPORTS_HOST, {"Site": text, "Tags": (text, text)}))
