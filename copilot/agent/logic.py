@@ -179,8 +179,8 @@ class Agent:
         """`sleep`: the manager says when to ask again. Ours never reboots its machine."""
         if self._asking is not Asking.IDLE:
             self._asking = Asking.IDLE
-            least = min(sleep.retry_after or 0.0, LONGEST_SLEEP, self._settings.request_interval)
-            self._next_ask = now + max(self._wait(), least * self._random())
+            least = min(sleep.retry_after or 0.0, LONGEST_SLEEP)
+            self._next_ask = now + max(self._wait(), least * (1.0 + 0.5 * self._random()))
         return []
 
     def _ask_soon(self, now: float) -> None:

@@ -40,7 +40,6 @@ class JobManagerSettings:
 
     require_file: str | None = None
     request_cooldown: float = 0.0
-    retry_after: float = 10.0
     dispatch_limit: float = 60.0
     max_run_time: float = 24 * 3600.0
     url_lifetime: float = 7 * 24 * 3600.0
@@ -121,12 +120,10 @@ class JobManager:
 
     def _nothing(self, request: Received) -> Actions:
         """No job. A 2011 agent would reboot on `sleep`: it gets it only where the operator wants that."""
-        if request.features is not None:
-            wait = max(self._settings.retry_after, self._settings.request_cooldown)
-            return [Send(to=request.sender, command=Sleep(retry_after=wait))]
-        if self._settings.request_cooldown > 0:
-            return [Send(to=request.sender, command=Sleep(retry_after=self._settings.request_cooldown))]
-        return []
+        cooldown = self._settings.request_cooldown
+        if request.features is None and cooldown == 0:
+            return []
+        return [Send(to=request.sender, command=Sleep(retry_after=cooldown))]
 
     def _can_serve(self, request: Received) -> bool:
         return self._urls is None or (request.features is not None and FEATURE_STORAGE in request.features)

@@ -150,6 +150,7 @@ def _agent(facts: Facts, passwords: Passwords, number: int) -> str:
         AGENT_JABBER_PASSWORD=passwords.of(name),
         AGENT_JABBER_CA=_one_line(facts.tls / "ca.pem"),
         AGENT_WORK_DIR=f"{REMOTE_WORK_DIR}-{number}",
+        AGENT_REQUEST_INTERVAL="2s",
     )
 
 

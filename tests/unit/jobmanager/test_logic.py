@@ -72,7 +72,7 @@ async def test_it_offers_what_waits() -> None:
 
 
 async def test_with_nothing_to_give_it_says_when_to_ask_again() -> None:
-    world = World(JobManagerSettings(retry_after=7.0))
+    world = World(JobManagerSettings(request_cooldown=7.0))
     for command in (WANT, GET):
         assert await world.hear(command) == [Send(to=AGENT, command=Sleep(retry_after=7.0))]
 
