@@ -7,7 +7,6 @@ extraction does by itself differs between versions of Python, so only its readin
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import shutil
 import stat
@@ -67,7 +66,8 @@ class _Unpacker:
         """Files first, symlinks when nothing is written any more."""
         links: list[tuple[list[str], str]] = []
         most = self._limits.size + self._limits.members * _HEADERS_PER_MEMBER
-        with tarfile.TarFile(fileobj=_Careful(zipped, most)) as archive:
+        careful = _Careful(zipped, most)
+        with tarfile.TarFile(fileobj=careful) as archive:
             count = 0
             while (member := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # it would remember each of them
@@ -75,12 +75,15 @@ class _Unpacker:
                 if count > self._limits.members:
                     raise TransferRefused(f"more than {self._limits.members} members in the archive")
                 if member.issym():
-                    links.append((_parts(member), member.linkname))
+                    links.append((_parts(member) or ["."], member.linkname))
                 else:
                     self._unpack(archive, member)
+        while careful.read(BLOCK):  # to the end, where gzip's checksum is
+            pass
         self._link(links)
 
     def _unpack(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        """Write one member that is no symlink."""
         parts = _parts(member)
         if member.isdir():
             os.close(open_directory(self._root, parts, create=True))
@@ -94,21 +97,24 @@ class _Unpacker:
         mode = 0o777 if member.mode & stat.S_IXUSR else 0o666
         with source, self._parent(parts) as parent:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            with io.FileIO(os.open(parts[-1], flags, mode, dir_fd=parent), "w") as target:
+            with os.fdopen(os.open(parts[-1], flags, mode, dir_fd=parent), "wb") as target:
                 shutil.copyfileobj(source, target, BLOCK)
 
     def _link(self, links: list[tuple[list[str], str]]) -> None:
         """Make the symlinks; none stays if one of them leads outside, since others may lead through it."""
-        for parts, target in links:
-            with self._parent(parts) as parent:
-                os.symlink(target, parts[-1], dir_fd=parent)
         root = self._root.resolve()
-        paths = [root.joinpath(*parts) for parts, _ in links]
-        outside = [path for path in paths if not _stays_inside(path, root)]
-        if outside:
-            for path in paths:
+        made: list[Path] = []
+        try:
+            for parts, target in links:
+                with self._parent(parts) as parent:
+                    os.symlink(target, parts[-1], dir_fd=parent)
+                made.append(root.joinpath(*parts))
+            for path in made:
+                _check_inside(path, root)
+        except BaseException:
+            for path in made:
                 path.unlink()
-            raise TransferRefused(f"{outside[0]}: a symbolic link that leads outside")
+            raise
 
     @contextmanager
     def _parent(self, parts: list[str]) -> Iterator[int]:
@@ -151,6 +157,7 @@ def _parts(member: tarfile.TarInfo) -> list[str]:
     return parts
 
 
-def _stays_inside(link: Path, root: Path) -> bool:
+def _check_inside(link: Path, root: Path) -> None:
     target = os.readlink(link)  # noqa: PTH115 - a Path would change the text
-    return not target.startswith("/") and Path(os.path.realpath(link)).is_relative_to(root)
+    if target.startswith("/") or not Path(os.path.realpath(link)).is_relative_to(root):
+        raise TransferRefused(f"{link}: a symbolic link that leads outside")

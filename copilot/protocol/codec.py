@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
-from lxml import etree
-
 from copilot.errors import BadName, ProtocolError
 from copilot.protocol.commands import COMMANDS, Command, Kind, Part
 from copilot.protocol.envelope import Element
@@ -93,6 +91,8 @@ def parse(document: bytes) -> Element:
 
     Entities, DTDs and network are off, depth and size bounded. Raises `ProtocolError` (`malformed`).
     """
+    from lxml import etree  # 4 MB that an agent does without as long as nothing is secret
+
     if len(document) > 2 * MAX_DECODED_BYTES:
         raise ProtocolError(
             "too-large", f"{len(document)} bytes of XML; at most {2 * MAX_DECODED_BYTES} are read"

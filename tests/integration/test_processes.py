@@ -80,7 +80,8 @@ async def test_the_command_leads_its_own_session_with_clean_surroundings(
     with (tmp_path / "held").open("w") as held:
         os.set_inheritable(held.fileno(), True)
         await run_shell(
-            tmp_path, "cat; env; ls -l /proc/self/fd; umask; ulimit -c; awk '{print $1, $5, $6}' /proc/$$/stat"
+            tmp_path,
+            "cat; env; ls -l /proc/self/fd; umask; ulimit -c; awk '{print $1, $5, $6}' /proc/$$/stat",
         )
     said = (tmp_path / "out").read_text()
     assert "secret" not in said
@@ -143,10 +144,28 @@ async def test_orphans_that_end_by_themselves_leave_no_zombies(tmp_path: Path) -
     assert started_after(since) == []
 
 
+async def test_orphans_of_a_long_job_are_reaped_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copilot.agent.processes.REAP_INTERVAL", 0.05)
+    since = strays.ticks_now()
+    text = "(setsid true &); (setsid true &); echo ready; until [ -e over ]; do sleep 0.02; done"
+    task = asyncio.create_task(run_shell(tmp_path, text, limit=30))
+    await until(lambda: has_text(tmp_path / "out"), "the payload did not start")
+    await until(lambda: len(started_after(since)) == 2, "more than the leader and its guard are left")
+    (tmp_path / "over").touch()
+    assert (await task).code == 0
+
+
 async def test_strays_of_one_attempt_are_no_strays_of_another(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    long = asyncio.create_task(run_shell(tmp_path / "one", "mkfifo go; (setsid cat go &); echo; until [ -e over ]; do sleep 0.05; done; echo x >go; echo survived"))
+    long = asyncio.create_task(
+        run_shell(
+            tmp_path / "one",
+            "mkfifo go; (setsid cat go &); echo; until [ -e over ]; do sleep 0.05; done; echo x >go; echo survived",
+        )
+    )
     await until(lambda: has_text(tmp_path / "one" / "out"), "the first did not start")
     ended = await run_shell(tmp_path / "two", "setsid sleep 600 &")
     assert ended.strays == 1

@@ -49,13 +49,6 @@ def test_more_files_than_are_held_at_a_time_are_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_crash_left_half_removed_goes_with_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".tree.trash" / "old" / "deep").mkdir(parents=True)
-    (tmp_path / "tree").mkdir()
-    remove_tree(tmp_path / "tree")
-    assert list(tmp_path.iterdir()) == []
-
-
 CLOSED = """
 import os, sys
 from pathlib import Path

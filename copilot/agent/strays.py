@@ -1,0 +1,132 @@
+"""Finding and stopping every process of an attempt, wherever it went.
+
+A payload's processes share its session. Those that left it (setsid, double fork) still bear the attempt's
+random token in their environment, or have a parent that does. Processes of other users and set-uid programs
+hide their environment; they are found only in the session or below a parent.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+TOKEN_VARIABLE = "COPILOT_SANDBOX_TOKEN"  # noqa: S105 - a name, no secret
+GUARD_NAME = "copilot-guard"  # an argument of the process that watches over a payload's group
+KILL_PATIENCE = 10.0  # s; what survives SIGKILL longer hangs in the kernel
+_SHORTEST_POLL, _LONGEST_POLL = 0.002, 0.05  # s
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A line of the process table (proc(5), /proc/pid/stat). `started` in clock ticks since boot."""
+
+    pid: int
+    parent: int
+    session: int
+    started: int
+    zombie: bool
+
+
+def ticks_now() -> int:
+    """The time as `Process.started` counts it; no process that starts later has a smaller one."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS) - 1
+
+
+def process_table() -> list[Process]:
+    """All processes that exist now."""
+    table = []
+    for name in os.listdir("/proc"):  # noqa: PTH208 - a Path for each of them costs more than the rest
+        if name.isdigit():
+            with suppress(OSError):  # it has ended meanwhile
+                table.append(_parse(int(name), Path(f"/proc/{name}/stat").read_bytes()))
+    return table
+
+
+def _parse(pid: int, line: bytes) -> Process:
+    fields = line.rpartition(b")")[2].split()  # the program's name before it may hold anything
+    return Process(
+        pid=pid,
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        started=int(fields[19]),
+        zombie=fields[0] in (b"Z", b"X"),
+    )
+
+
+def stop(token: str, *, session: int | None = None, since: int = 0, grace: float = 0.0) -> int:
+    """Stop every process of the attempt with this `token` and return how many there were.
+
+    First SIGTERM, after `grace` seconds SIGKILL. The guard of the group goes with the last and is not counted.
+    `session` is the leader's pid, `since` the `ticks_now` before it started. Blocks, KILL_PATIENCE beyond the
+    grace at most; needs no memory of the attempt, so it also serves after a restart of the agent.
+    """
+    counted: set[int] = set()
+    deadline, pauses = time.monotonic() + grace, _pauses()
+    while (strays := _members(token, session, since, guards=False)) and time.monotonic() < deadline:
+        _signal(strays - counted, signal.SIGTERM)
+        counted |= strays
+        time.sleep(next(pauses))
+    counted |= strays
+    deadline, pauses = time.monotonic() + KILL_PATIENCE, _pauses()
+    while rest := _members(token, session, since, guards=True):  # again and again: they may fork meanwhile
+        if time.monotonic() >= deadline:
+            _log.warning("processes %s of a job survive SIGKILL; they hang in the kernel", sorted(rest))
+            break
+        _signal(rest, signal.SIGKILL)
+        time.sleep(next(pauses))
+    return len(counted)
+
+
+def _members(token: str, session: int | None, since: int, *, guards: bool) -> set[int]:
+    """Pids of the attempt's living processes, with or without the guard."""
+    living = [process for process in process_table() if not process.zombie and process.started >= since]
+    found = {
+        process.pid
+        for process in living
+        if (process.session == session or _has_token(process.pid, token))
+        and (guards or not _is_guard(process.pid))
+    }
+    more = found
+    while more:  # those below them that have cleared their environment
+        more = {process.pid for process in living if process.parent in more} - found
+        found |= more
+    return found
+
+
+def _has_token(pid: int, token: str) -> bool:
+    return f"{TOKEN_VARIABLE}={token}".encode() in _words(pid, "environ")
+
+
+def _is_guard(pid: int) -> bool:
+    return GUARD_NAME.encode() in _words(pid, "cmdline")
+
+
+def _words(pid: int, name: str) -> list[bytes]:
+    """The NUL-ended words of /proc/pid/name; none if it has ended or may not be read."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _signal(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):  # ended meanwhile; a set-uid program
+            os.kill(pid, number)
+
+
+def _pauses() -> Iterator[float]:
+    """Short waits that grow: most processes end at once, and nothing tells when strangers' children do."""
+    pause = _SHORTEST_POLL
+    while True:
+        yield pause
+        pause = min(2 * pause, _LONGEST_POLL)
