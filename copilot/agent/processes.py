@@ -1,10 +1,6 @@
 """Running one command with everything it starts, and leaving nothing of it behind.
 
-The command leads its own session and process group. Beside it in the group stands a *guard*, a small shell
-that holds the read end of a pipe (the lifeline) of which the agent holds the other end. When the agent dies,
-however it dies, the guard sees the end of the pipe and kills the group. As long as the guard lives, the
-number of the group cannot be given to another one. (PR_SET_PDEATHSIG would kill the command alone and leave
-its children.)
+The command leads its own session and process group. If the agent dies, its guard stops it (see `guard`).
 
 When the command has ended, what is left of it is stopped (see `strays`) and reaped: the agent has made itself
 the parent of its orphaned descendants (`become_subreaper`).
@@ -31,12 +27,9 @@ REAP_INTERVAL = 60.0  # s between two looks for orphans that ended while the pay
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
-# The guard ignores what a payload may send to its own group. Core files would fill the disk and the package;
-# and if memory runs out, the kernel shall choose the payload, not the agent.
+# Core files would fill the disk and the package; and if memory runs out, the kernel shall choose the payload, not
+# the agent.
 _LAUNCHER = """
-exec 3<&0 </dev/null
-( { trap '' HUP INT QUIT TERM USR1 USR2; cd /; read -r line; kill -KILL 0; } <&3 3<&- >/dev/null 2>&1 & )
-exec 3<&-
 ulimit -S -c 0
 { echo 500 >/proc/self/oom_score_adj; } 2>/dev/null
 exec "$@"
@@ -123,8 +116,8 @@ async def run(
 async def _started(
     argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The running leader; when the block is left, the guard kills what is still in the group."""
-    with _appended(stdout) as out, _appended(stderr) as err, _lifeline() as watched:
+    """The running leader, of whose exit status asyncio takes care while inside."""
+    with _appended(stdout) as out, _appended(stderr) as err:
         mark = object()
         _starting.add(mark)
         try:
@@ -132,11 +125,11 @@ async def _started(
                 "/bin/sh",
                 "-c",
                 _LAUNCHER,
-                strays.GUARD_NAME,
+                "sh",
                 *argv,
                 cwd=cwd,
                 env=environment,
-                stdin=watched,
+                stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
@@ -149,17 +142,6 @@ async def _started(
             yield leader
         finally:
             _leaders.discard(leader.pid)
-
-
-@contextmanager
-def _lifeline() -> Iterator[int]:
-    """The end of a pipe that the guard reads. Nobody writes; the other end closes with the block or with us."""
-    watched, held = os.pipe()
-    try:
-        yield watched
-    finally:
-        os.close(watched)
-        os.close(held)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from copilot.files.disk import disk_errors, open_file
 from copilot.files.newfile import NewFile
 from copilot.job import Cause, JobSpec, Outcome, check_job_id, check_relative_name
 
+TOKEN_FILE = "token"  # noqa: S105 - a name, no secret
 VALIDATION_LIMIT = 3600.0  # s
 LEAST_SPACE = 1024 * 1024  # bytes; with less, the disk counts as full
 _TAIL = 4096  # bytes of stderr that are searched for its last line
@@ -64,7 +65,7 @@ class Sandbox:
         self.package = self.directory / f"{job}.tgz"
         self._wrapper = self.directory / "wrapper"
         self._temporary = self.directory / "tmp"
-        self._token_file = self.directory / "token"
+        self._token_file = self.directory / TOKEN_FILE
         self._token: str | None = None  # once read: a payload may remove the file
         self._job, self._attempt, self._cores = job, attempt, cores
         self._package_tool = package_tool

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOKEN_VARIABLE = "COPILOT_SANDBOX_TOKEN"  # noqa: S105 - a name, no secret
-GUARD_NAME = "copilot-guard"  # an argument of the process that watches over a payload's group
 KILL_PATIENCE = 10.0  # s; what survives SIGKILL longer hangs in the kernel
 _SHORTEST_POLL, _LONGEST_POLL = 0.002, 0.05  # s
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -65,19 +64,19 @@ def _parse(pid: int, line: bytes) -> Process:
 def stop(token: str, *, session: int | None = None, since: int = 0, grace: float = 0.0) -> int:
     """Stop every process of the attempt with this `token` and return how many there were.
 
-    First SIGTERM, after `grace` seconds SIGKILL. The guard of the group goes with the last and is not counted.
+    First SIGTERM, after `grace` seconds SIGKILL.
     `session` is the leader's pid, `since` the `ticks_now` before it started. Blocks, KILL_PATIENCE beyond the
     grace at most; needs no memory of the attempt, so it also serves after a restart of the agent.
     """
     counted: set[int] = set()
     deadline, pauses = time.monotonic() + grace, _pauses()
-    while (strays := _members(token, session, since, guards=False)) and time.monotonic() < deadline:
+    while (strays := _members(token, session, since)) and time.monotonic() < deadline:
         _signal(strays - counted, signal.SIGTERM)
         counted |= strays
         time.sleep(next(pauses))
     counted |= strays
     deadline, pauses = time.monotonic() + KILL_PATIENCE, _pauses()
-    while rest := _members(token, session, since, guards=True):  # again and again: they may fork meanwhile
+    while rest := _members(token, session, since):  # again and again: they may fork meanwhile
         if time.monotonic() >= deadline:
             _log.warning("processes %s of a job survive SIGKILL; they hang in the kernel", sorted(rest))
             break
@@ -86,14 +85,11 @@ def stop(token: str, *, session: int | None = None, since: int = 0, grace: float
     return len(counted)
 
 
-def _members(token: str, session: int | None, since: int, *, guards: bool) -> set[int]:
-    """Pids of the attempt's living processes, with or without the guard."""
+def _members(token: str, session: int | None, since: int) -> set[int]:
+    """Pids of the attempt's living processes."""
     living = [process for process in process_table() if not process.zombie and process.started >= since]
     found = {
-        process.pid
-        for process in living
-        if (process.session == session or _has_token(process.pid, token))
-        and (guards or not _is_guard(process.pid))
+        process.pid for process in living if process.session == session or _has_token(process.pid, token)
     }
     more = found
     while more:  # those below them that have cleared their environment
@@ -103,19 +99,11 @@ def _members(token: str, session: int | None, since: int, *, guards: bool) -> se
 
 
 def _has_token(pid: int, token: str) -> bool:
-    return f"{TOKEN_VARIABLE}={token}".encode() in _words(pid, "environ")
-
-
-def _is_guard(pid: int) -> bool:
-    return GUARD_NAME.encode() in _words(pid, "cmdline")
-
-
-def _words(pid: int, name: str) -> list[bytes]:
-    """The NUL-ended words of /proc/pid/name; none if it has ended or may not be read."""
+    """Not if it has ended, or hides its environment."""
     try:
-        return Path(f"/proc/{pid}/{name}").read_bytes().split(b"\0")
+        return f"{TOKEN_VARIABLE}={token}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return []
+        return False
 
 
 def _signal(pids: set[int], number: signal.Signals) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from copilot.agent.config import AgentConfig
+from copilot.agent.guard import start_guard
 from copilot.agent.journal import read_notes
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def run(config: AgentConfig) -> int:
     """One agent, until it is asked to stop."""
+    start_guard(config.work_dir / "jobs")
     config = _with_own_authority(config)
     log.info("Waking the component up.")
     log.info("The security module does not need to be waken up.")

@@ -16,6 +16,7 @@ import pytest
 
 from copilot.agent import strays
 from copilot.agent.processes import Exit, become_subreaper, run
+from copilot.agent.sandbox import TOKEN_FILE
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -152,7 +153,7 @@ async def test_orphans_of_a_long_job_are_reaped_while_it_runs(
     text = "(setsid true &); (setsid true &); echo ready; until [ -e over ]; do sleep 0.02; done"
     task = asyncio.create_task(run_shell(tmp_path, text, limit=30))
     await until(lambda: has_text(tmp_path / "out"), "the payload did not start")
-    await until(lambda: len(started_after(since)) == 2, "more than the leader and its guard are left")
+    await until(lambda: len(started_after(since)) == 1, "more than the leader is left")
     (tmp_path / "over").touch()
     assert (await task).code == 0
 
@@ -206,29 +207,30 @@ async def test_cancelling_kills_all_and_reaps(tmp_path: Path) -> None:
 AGENT = """
 import asyncio, sys
 from pathlib import Path
+from copilot.agent.guard import start_guard
 from copilot.agent.processes import become_subreaper, run
-become_subreaper()
 here = Path(sys.argv[1])
-asyncio.run(run(["/bin/sh", "-c", "setsid sleep 600 & sleep 600 & echo ready; wait"], cwd=here, environment={},
-    stdout=here / "out", stderr=here / "err", token=sys.argv[2]))
+start_guard(here / "jobs")
+become_subreaper()
+text = "trap '' TERM HUP; setsid sleep 600 & sleep 600 & echo ready; while :; do wait; done"
+asyncio.run(run(["/bin/sh", "-c", text], cwd=here, environment={}, stdout=here / "out", stderr=here / "err",
+    token=sys.argv[2]))
 """
 
 
-async def test_a_killed_agent_leaves_no_group_and_the_next_one_finds_the_rest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+async def test_nothing_of_a_payload_outlives_its_agent(tmp_path: Path, number: signal.Signals) -> None:
     token, out = secrets.token_hex(8), tmp_path / "out"
-    with subprocess.Popen([sys.executable, "-c", AGENT, tmp_path, token]) as agent:
+    (tmp_path / "jobs" / "j1.a1").mkdir(parents=True)
+    (tmp_path / "jobs" / "j1.a1" / TOKEN_FILE).write_text(token)
+    with subprocess.Popen([sys.executable, "-c", AGENT, tmp_path, token], stderr=subprocess.DEVNULL) as agent:
         await until(lambda: has_text(out), "the payload did not start")
-        agent.kill()
-
-    def living() -> set[int]:
-        return strays._members(token, None, 0, guards=True)
-
-    await until(lambda: len(living()) <= 1, "the group outlived its agent")
-    assert await asyncio.to_thread(strays.stop, token) == 1  # the one that had left the group
-    assert living() == set()
+        assert len(strays._members(token, None, 0)) == 3
+        agent.send_signal(number)
+    await until(lambda: strays._members(token, None, 0) == set(), "the payload outlived its agent")
 
 
-async def test_a_payload_cannot_shake_off_its_guard_with_term(tmp_path: Path) -> None:
+async def test_a_payload_may_signal_its_own_group(tmp_path: Path) -> None:
     ended = await run_shell(tmp_path, "trap '' TERM; kill -TERM 0; kill -HUP 0 2>/dev/null; echo no")
     assert ended.signal == signal.SIGHUP
     assert ended.strays == 0

@@ -1,0 +1,46 @@
+"""A second process that outlives the agent by a moment: when the agent dies, however it dies, it stops its jobs.
+
+It waits for the end of a pipe whose other end only the agent holds, then stops every process that bears the token
+of an attempt, wherever it went. (PR_SET_PDEATHSIG would kill a command alone and leave its children.)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+from copilot.agent import strays
+from copilot.agent.sandbox import TOKEN_FILE
+
+_PR_SET_NAME = 15  # linux/prctl.h
+_DEAF_TO = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
+
+def start_guard(jobs: Path) -> int:
+    """Fork the guard of the attempts below `jobs`; returns its pid.
+
+    Call it once, before threads, locks and connections are there: the guard gets copies of all open files.
+    """
+    watched, _held_until_we_die = os.pipe()
+    guard = os.fork()
+    if guard == 0:
+        os.close(_held_until_we_die)
+        try:
+            _wait_and_stop(watched, jobs)
+        finally:
+            os._exit(0)
+    os.close(watched)
+    return guard
+
+
+def _wait_and_stop(watched: int, jobs: Path) -> None:
+    os.setsid()  # a Ctrl-C or a kill of the agent's group must not take the guard along
+    signal.set_wakeup_fd(-1)
+    for number in _DEAF_TO:
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, b"copilot-guard", 0, 0, 0)
+    os.read(watched, 1)  # nobody writes: it returns when the last other end is closed
+    for token in jobs.glob(f"*/{TOKEN_FILE}"):
+        strays.stop(token.read_text())
