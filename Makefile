@@ -41,7 +41,7 @@ lint: $(TESTS)  ## style, types and the direction of imports
 	.venv/bin/lint-imports
 
 servers: $(TESTS)  ## find Prosody and Redis, or fetch them into a cache (installs nothing)
-	.venv/bin/python -m copilot.local.provision prosody redis-server
+	.venv/bin/python -m copilot.local.provision --all prosody redis-server
 
 clean:  ## remove what make made here (the cache of servers stays)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -137,6 +137,8 @@ class Agent:
 
     def _online(self, now: float) -> Actions:
         actions: list[Action] = []
+        if self._next_ask is None:
+            log.info("Component was waken up. Asking job manager for a job")
         while self._left_over:
             actions.extend(self._resume(self._left_over.pop()))
         if self._asking is not Asking.REQUESTED:

@@ -65,8 +65,13 @@ class Installed:
 
 def find(program: str) -> Installed | None:
     """The program as the system has it, else from our cache; None if neither can be run by the servers' user."""
+    return next(find_all(program), None)
+
+
+def find_all(program: str) -> Iterator[Installed]:
+    """Every one of that name that the servers' user can run, the preferred one first."""
     user = unprivileged_user()
-    return next((one for one in _candidates(program) if reachable(one.program, user)), None)
+    return (one for one in _candidates(program) if reachable(one.program, user))
 
 
 def require(program: str) -> Installed:
@@ -227,10 +232,18 @@ def _unpack(archives: Path, tree: Path) -> None:
 
 
 def main(programs: Sequence[str]) -> int:
-    """Print where each program is, fetching what is missing. Exit status 1 if one cannot be had."""
+    """Print where each program is, fetching what is missing. Exit status 1 if one cannot be had.
+
+    A first argument `--all` fetches the packages of these names even where another one is found: tests compare.
+    """
     try:
-        for program, installed in zip(programs, ensure(*programs), strict=True):
-            sys.stdout.write(f"{program}: {installed.program}\n")
+        if programs[:1] == ["--all"]:
+            programs = programs[1:]
+            fetch(*programs)
+        ensure(*programs)
+        for program in programs:
+            for installed in find_all(program):
+                sys.stdout.write(f"{program}: {installed.program}\n")
     except CopilotError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
