@@ -50,14 +50,15 @@ class Facts:
 
 class Store(Protocol):
     """The queue. All methods raise `StoreUnavailable` when the store cannot answer; then nothing is known to
-    have happened, and the same call may be made again."""
+    have happened, and the same call may be made again. They raise `ConfigError` if it refuses our password or rights,
+    and `ValueError` for numbers out of range (`count` and `limit`: 1 to 1000)."""
 
     async def check(self) -> Facts:
         """Look at the server's version and settings. Raises `ConfigError` if it must not be used."""
         ...
 
     async def submit(self, specs: Sequence[JobSpec], *, now: float | None = None) -> None:
-        """Put jobs on the queue, all or none. The same specification again changes nothing.
+        """Put up to 1000 jobs on the queue, all or none. The same specification again changes nothing.
 
         Raises `JobExists` if an id is taken by a different specification, `BadName` for an id not to be submitted.
         """
@@ -85,8 +86,8 @@ class Store(Protocol):
         ...
 
     async def confirm(self, job: str, attempt: int, *, max_run_time: float, now: float | None = None) -> bool:
-        """The agent has the job; from now on it may run for `max_run_time` seconds (the job's own limit goes
-        first). False if the attempt no longer holds the job. Saying it twice changes nothing."""
+        """The agent has the job; from now on it may run for `max_run_time` seconds, or the job's own limit if that is
+        shorter. False if the attempt no longer holds the job. Saying it twice changes nothing."""
         ...
 
     async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
@@ -106,7 +107,8 @@ class Store(Protocol):
         ...
 
     async def publish(self, job: str, *, now: float | None = None) -> bool:
-        """The output lies in its final place. False if it was known before, or if the job is not settled."""
+        """The output lies in its final place. False if it was known before, or if the job is not settled or has no
+        output."""
         ...
 
     async def unpublished(self, limit: int = 100) -> tuple[JobRecord, ...]:

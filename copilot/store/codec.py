@@ -1,0 +1,64 @@
+"""How jobs, outcomes and events are written in Redis: hash and stream fields to records, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
+
+
+def outcome_to_json(outcome: Outcome) -> str:
+    """An outcome without its output: that has a field of its own, for it is dropped when the job runs again."""
+    data = asdict(outcome)
+    del data["output"]
+    return json.dumps(data, separators=(",", ":"))
+
+
+def output_to_json(output: Output | None) -> str:
+    """An output, or "" for none."""
+    return "" if output is None else json.dumps(asdict(output), separators=(",", ":"))
+
+
+def record_from_fields(fields: Mapping[str, str]) -> JobRecord:
+    """The record that the hash `job:<id>` describes (`keys.FIELDS`)."""
+    return JobRecord(
+        spec=JobSpec.from_json(fields["spec"]),
+        state=State(fields["state"]),
+        attempt=int(fields["attempt"]),
+        attempts_used=int(fields["attempts_used"]),
+        agent=fields.get("agent"),
+        submitted=float(fields["submitted"]),
+        claimed=_time(fields.get("claimed")),
+        finished=_time(fields.get("finished")),
+        outcome=_outcome(fields.get("outcome"), fields.get("output")),
+        published="published" in fields,
+    )
+
+
+def event_from_fields(ident: str, fields: Mapping[str, str]) -> Event:
+    """An entry of the event stream."""
+    return Event(
+        id=ident,
+        time=float(fields["time"]),
+        job=fields["job"],
+        kind=EventKind(fields["kind"]),
+        attempt=int(fields["attempt"]),
+        agent=fields["agent"],
+        cause=fields["cause"],
+        text=fields["text"],
+    )
+
+
+def _time(text: str | None) -> float | None:
+    return None if text is None else float(text)
+
+
+def _outcome(text: str | None, output: str | None) -> Outcome | None:
+    if text is None:
+        return None
+    data: dict[str, Any] = json.loads(text)
+    data["cause"] = Cause(data["cause"])
+    return Outcome(**data, output=None if output is None else Output(**json.loads(output)))

@@ -1,0 +1,167 @@
+"""Every key that the queue keeps in Redis: its name, type, meaning and life time.
+
+The scripts spell no key. `TABLE` is handed to each of them as `KEYS`, in this order, and the first line of
+`scripts/prelude.lua` gives the names. An entry ending in ':' is the base of many keys; what follows it is
+a job id, a group or a digest. Below a base there is nothing but keys of that kind, so an unknown id from the wire
+finds nothing and can reach nothing else; keys are only ever made for ids and groups that `submit` has checked.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+from dataclasses import dataclass
+
+from copilot.errors import ConfigError
+
+DEFAULT_PREFIX = "copilot:"
+
+_PREFIX = re.compile(r"[A-Za-z0-9._:-]{0,99}:\Z")
+
+
+class Kind(enum.StrEnum):
+    """Redis' types that we use."""
+
+    HASH = "hash"
+    ZSET = "sorted set"
+    STRING = "string"
+    STREAM = "stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One kind of key. `suffix` says what follows a base, "" for a single key."""
+
+    name: str
+    suffix: str = ""
+    kind: Kind
+    meaning: str
+    life: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field of the hash that describes a job. Times are seconds since the epoch with 17 digits."""
+
+    name: str
+    meaning: str
+
+
+TABLE = (
+    Key(
+        name="job:",
+        suffix="<id>",
+        kind=Kind.HASH,
+        meaning="all that is known about a job; the fields stand below",
+        life="until an operator removes it",
+    ),
+    Key(
+        name="queue:",
+        suffix="<group>",
+        kind=Kind.ZSET,
+        meaning="waiting jobs of one requirement group; score: priority, negated; member: `<place>:<id>`",
+        life="an entry leaves when its job is claimed or settled",
+    ),
+    Key(
+        name="request:",
+        suffix="<digest>",
+        kind=Kind.STRING,
+        meaning="what a request for jobs was given: `<time> <id>:<attempt> …`; the digest is SHA-256 over agent, "
+        "NUL and request id",
+        life="10 minutes",
+    ),
+    Key(
+        name="sequence",
+        kind=Kind.STRING,
+        meaning="the last place given to a job",
+        life="as long as the queue",
+    ),
+    Key(
+        name="running",
+        kind=Kind.ZSET,
+        meaning="running jobs; score: the deadline of the attempt",
+        life="an entry leaves with the end of the attempt",
+    ),
+    Key(
+        name="done",
+        kind=Kind.ZSET,
+        meaning="jobs that are done; score: the time of their end",
+        life="as the job's",
+    ),
+    Key(
+        name="failed",
+        kind=Kind.ZSET,
+        meaning="jobs that failed; score: the time of their end",
+        life="as the job's",
+    ),
+    Key(
+        name="unpublished",
+        kind=Kind.ZSET,
+        meaning="settled jobs whose output is not yet known to lie in its final place; score: the time of their end",
+        life="an entry leaves when the output is published",
+    ),
+    Key(
+        name="events",
+        kind=Kind.STREAM,
+        meaning="what happened, one entry a move: time, job, kind, attempt, agent, cause, text",
+        life="the last 100,000 entries or a few more",
+    ),
+)
+
+FIELDS = (
+    Field(name="spec", meaning="what was submitted, as one line of JSON"),
+    Field(name="group", meaning="requirement group: names the queue"),
+    Field(name="rank", meaning="score in the queue: the priority, negated"),
+    Field(name="place", meaning="number of the submission, 16 digits: the age; kept for life"),
+    Field(name="max_attempts", meaning="how many attempts may count"),
+    Field(name="max_run_time", meaning="the job's own limit in seconds, empty for the manager's"),
+    Field(name="submitted", meaning="time of the submission"),
+    Field(name="state", meaning="`waiting`, `running`, `done` or `failed`"),
+    Field(name="attempt", meaning="number of the last claim, the fencing token; 0 before the first"),
+    Field(name="attempts_used", meaning="claims that count: those not handed back"),
+    Field(name="agent", meaning="bare JID that holds, or last held, the job"),
+    Field(name="claimed", meaning="time of the last claim"),
+    Field(name="confirmed", meaning="when the agent said that it has the job; absent before"),
+    Field(name="handed_back", meaning="the attempt that was handed back last; absent before"),
+    Field(
+        name="settled",
+        meaning="the attempt whose end is known for good; a second report of it is a repetition",
+    ),
+    Field(name="outcome", meaning="how the attempt ended, as JSON without the output"),
+    Field(name="output", meaning="size and SHA-256 of the output, as JSON, for settled jobs only"),
+    Field(name="finished", meaning="time of the end"),
+    Field(name="published", meaning="`1` once the output lies in its final place"),
+)
+
+
+class Keys:
+    """The keys of one queue, under one prefix."""
+
+    def __init__(self, prefix: str = DEFAULT_PREFIX) -> None:
+        """Raises `ConfigError` for a prefix that is not 1 to 100 plain characters ending in ':'."""
+        if not _PREFIX.match(prefix):
+            raise ConfigError(
+                f"Redis key prefix {prefix[:120]!r}: expected at most 100 letters, digits, '.', '_', '-' or ':', "
+                "the last one ':', like 'copilot:'"
+            )
+        self.all = tuple(prefix + key.name for key in TABLE)
+        self._prefix = prefix
+
+    def job(self, job: str) -> str:
+        """The hash of a job."""
+        return f"{self._prefix}job:{job}"
+
+    def queue(self, group: str) -> str:
+        """The waiting jobs of a group."""
+        return f"{self._prefix}queue:{group}"
+
+    @property
+    def events(self) -> str:
+        """The event stream."""
+        return f"{self._prefix}events"
+
+
+def digest(agent: str, request: str) -> str:
+    """What stands for an agent's request in a key: both come from the wire, so only their hash gets there."""
+    return hashlib.sha256(f"{agent}\0{request}".encode()).hexdigest()

@@ -1,0 +1,337 @@
+"""The queue in this process's memory: for tests, simulations and trying things out; gone when the process ends.
+
+Same behaviour as the Redis version, step for step: the contract suite and a comparison of both hold it to that.
+No method waits for anything but `events` with `block`, so each is one step for everybody in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from copilot.clock import Clock, SystemClock
+from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, State
+from copilot.store import rules
+from copilot.store.base import Claimed, Facts, Settled, Store, Verdict
+
+_SYSTEM_CLOCK = SystemClock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """A record and what the store alone needs to know; the fields of `keys.FIELDS` of the same names."""
+
+    record: JobRecord
+    text: str  # the spec's JSON: what "the same specification" means
+    place: int
+    deadline: float = 0.0
+    confirmed: bool = False
+    handed_back: int = 0
+    settled: int = 0
+
+    def holds(self, attempt: int) -> bool:
+        return self.record.state is State.RUNNING and self.record.attempt == attempt
+
+    @property
+    def attempts_left(self) -> bool:
+        return self.record.attempts_used < self.record.spec.max_attempts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What a request for jobs was given, and when."""
+
+    time: float
+    given: tuple[tuple[str, int], ...]
+
+
+class MemoryStore(Store):
+    """The queue in memory. `round_trips` counts the calls, as if each went to a server."""
+
+    def __init__(self, clock: Clock = _SYSTEM_CLOCK) -> None:
+        """`clock` is asked where a call brings no `now`."""
+        self.round_trips = 0
+        self._clock = clock
+        self._jobs: dict[str, _Job] = {}
+        # Waiting jobs, best first, as (priority negated, place, id). A job that is settled while it waits leaves its
+        # entry behind; entries of jobs that do not wait are skipped.
+        self._queue: list[tuple[int, int, str]] = []
+        self._places = itertools.count(1)
+        self._running: set[str] = set()
+        self._unpublished: set[str] = set()
+        self._counts: Counter[State] = Counter()
+        self._requests: dict[tuple[str, str], _Request] = {}
+        self._events: deque[Event] = deque(maxlen=rules.EVENTS_KEPT)
+        self._last_event = 0
+        self._news = asyncio.Event()
+
+    async def check(self) -> Facts:
+        """Always fit for use, never durable."""
+        self.round_trips += 1
+        return Facts(
+            server="memory", warnings=("jobs are kept in this process alone and are gone when it ends",)
+        )
+
+    async def submit(self, specs: Sequence[JobSpec], *, now: float | None = None) -> None:
+        """Put at most 1000 jobs on the queue, all or none: see `Store.submit`.
+
+        Raises also `ValueError` for more, for a group that is not served, and for numbers out of range.
+        """
+        batch = rules.check_batch(specs)
+        time = self._begin(now)
+        for job, (_, text) in batch.items():
+            if job in self._jobs and self._jobs[job].text != text:
+                raise rules.job_exists(job)
+        for job, (spec, text) in batch.items():
+            if job not in self._jobs:
+                self._add(spec, text, time)
+
+    async def waiting(self) -> int:
+        """How many jobs wait."""
+        self.round_trips += 1
+        return self._counts[State.WAITING]
+
+    async def claim(
+        self, *, agent: str, request: str, dispatch_limit: float, count: int = 1, now: float | None = None
+    ) -> tuple[Claimed, ...]:
+        """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range."""
+        rules.check_count("count", count)
+        rules.check_seconds("dispatch_limit", dispatch_limit)
+        time = self._begin(now)
+        remembered = self._requests.get((agent, request))
+        if remembered and time - remembered.time < rules.REQUEST_MEMORY:
+            return tuple(
+                _claimed(self._jobs[job].record)
+                for job, attempt in remembered.given
+                if self._jobs[job].holds(attempt)
+            )
+        records = tuple(
+            self._take(agent, time, time + dispatch_limit) for _ in range(min(count, self._waiting))
+        )
+        if records:
+            self._remember(agent, request, records, time)
+        return tuple(_claimed(record) for record in records)
+
+    async def confirm(self, job: str, attempt: int, *, max_run_time: float, now: float | None = None) -> bool:
+        """The agent has the job: see `Store.confirm`. The shorter of both limits counts."""
+        rules.check_seconds("max_run_time", max_run_time)
+        time = self._begin(now)
+        held = self._held(job, attempt)
+        if held is None:
+            return False
+        if not held.confirmed:
+            own = held.record.spec.max_run_time
+            allowed = max_run_time if own is None else min(own, max_run_time)
+            self._jobs[job] = replace(held, confirmed=True, deadline=time + allowed)
+            self._write(held.record, EventKind.RUNNING, time)
+        return True
+
+    async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
+        """The attempt never began: see `Store.hand_back`."""
+        time = self._begin(now)
+        held = self._held(job, attempt)
+        if held is None:
+            return False
+        self._hand_back(held, cause, "", time)
+        return True
+
+    async def get(self, job: str) -> JobRecord | None:
+        """The record of a job, or None."""
+        self.round_trips += 1
+        return self._jobs[job].record if job in self._jobs else None
+
+    async def finish(self, job: str, attempt: int, outcome: Outcome, *, now: float | None = None) -> Settled:
+        """Settle an attempt: see `Store.finish`; the fencing is explained in `scripts/finish.lua`."""
+        time = self._begin(now)
+        known = self._jobs.get(job)
+        if known is None:
+            return Settled(verdict=Verdict.UNKNOWN, state=None)
+        if known.record.attempt != attempt or attempt == 0:
+            return Settled(verdict=Verdict.STALE, state=known.record.state)
+        if known.settled == attempt:
+            return Settled(verdict=Verdict.REPEATED, state=known.record.state)
+        if known.handed_back == attempt:  # it did begin after all
+            record = replace(known.record, attempts_used=known.record.attempts_used + 1)
+            known = replace(known, record=record)
+        known = replace(known, settled=attempt)
+        text = rules.event_text(outcome.reason)
+        if outcome.cause.retryable and known.attempts_left:
+            self._requeue(known, outcome, text, time)
+        else:
+            self._settle(known, outcome, text, time)
+        return Settled(verdict=Verdict.ACCEPTED, state=self._jobs[job].record.state)
+
+    async def publish(self, job: str, *, now: float | None = None) -> bool:
+        """The output lies in its final place: see `Store.publish`. False also if the job has no output."""
+        time = self._begin(now)
+        if job not in self._unpublished:
+            return False
+        self._unpublished.remove(job)
+        record = replace(self._jobs[job].record, published=True)
+        self._jobs[job] = replace(self._jobs[job], record=record)
+        self._write(record, EventKind.PUBLISHED, time)
+        return True
+
+    async def unpublished(self, limit: int = 100) -> tuple[JobRecord, ...]:
+        """At most `limit` (1 to 1000) settled jobs that wait for `publish`, oldest first."""
+        rules.check_count("limit", limit)
+        self.round_trips += 1
+        records = (self._jobs[job].record for job in self._unpublished)
+        return tuple(heapq.nsmallest(limit, records, key=lambda record: (record.finished, record.spec.id)))
+
+    async def reap(self, *, limit: int = 100, now: float | None = None) -> tuple[Event, ...]:
+        """Take back at most `limit` (1 to 1000) attempts that ran out of time: see `Store.reap`."""
+        rules.check_count("limit", limit)
+        time = self._begin(now)
+        overdue = sorted(
+            (self._jobs[job].deadline, job) for job in self._running if self._jobs[job].deadline <= time
+        )
+        return tuple(self._take_back(self._jobs[job], time) for _, job in overdue[:limit])
+
+    async def events(self, *, after: str = "0", block: float = 0.0, count: int = 100) -> tuple[Event, ...]:
+        """At most `count` (1 to 1000) entries of the event stream: see `Store.events`."""
+        rules.check_count("count", count)
+        rules.check_seconds("block", block)
+        rules.check_event_id(after)
+        self.round_trips += 1
+        last = self._last_event if after == "$" else _number(after)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(block):
+                while self._last_event <= last and block > 0:
+                    await self._news.wait()
+        first = min(max(0, len(self._events) - self._last_event + last), len(self._events))
+        return tuple(itertools.islice(self._events, first, first + count))
+
+    async def counts(self) -> Mapping[State, int]:
+        """How many jobs there are in each state."""
+        self.round_trips += 1
+        return {state: self._counts[state] for state in State}
+
+    async def close(self) -> None:
+        """There is nothing to give back."""
+
+    # ---------------------------------------------------------------- moves; each writes one event
+
+    def _add(self, spec: JobSpec, text: str, time: float) -> None:
+        record = JobRecord(
+            spec=spec, state=State.WAITING, attempt=0, attempts_used=0, agent=None, submitted=time
+        )
+        self._put_in_queue(_Job(record=record, text=text, place=next(self._places)))
+        self._write(record, EventKind.SUBMITTED, time)
+
+    def _take(self, agent: str, time: float, deadline: float) -> JobRecord:
+        job = self._pop()
+        record = replace(
+            job.record,
+            state=State.RUNNING,
+            attempt=job.record.attempt + 1,
+            attempts_used=job.record.attempts_used + 1,
+            agent=agent,
+            claimed=time,
+            outcome=None,
+        )
+        self._set(replace(job, record=record, deadline=deadline, confirmed=False))
+        self._write(record, EventKind.CLAIMED, time)
+        return record
+
+    def _hand_back(self, job: _Job, cause: Cause, text: str, time: float) -> Event:
+        record = replace(job.record, attempts_used=job.record.attempts_used - 1)
+        self._put_in_queue(replace(job, record=record, handed_back=record.attempt))
+        return self._write(record, EventKind.HANDED_BACK, time, cause, text)
+
+    def _requeue(self, job: _Job, outcome: Outcome, text: str, time: float) -> Event:
+        record = replace(job.record, outcome=replace(outcome, output=None))
+        self._put_in_queue(replace(job, record=record))
+        return self._write(record, EventKind.REQUEUED, time, outcome.cause, text)
+
+    def _settle(self, job: _Job, outcome: Outcome, text: str, time: float) -> Event:
+        state = State.DONE if outcome.cause is Cause.OK else State.FAILED
+        record = replace(job.record, state=state, finished=time, outcome=outcome)
+        self._set(replace(job, record=record, settled=record.attempt))
+        if outcome.output is not None:
+            self._unpublished.add(record.spec.id)
+        return self._write(record, EventKind(state.value), time, outcome.cause, text)
+
+    def _take_back(self, job: _Job, time: float) -> Event:
+        if not job.confirmed:
+            return self._hand_back(job, Cause.INFRA_UNDELIVERED, rules.UNDELIVERED_TEXT, time)
+        move = self._requeue if job.attempts_left else self._settle
+        return move(job, rules.OUT_OF_TIME, rules.OUT_OF_TIME.reason, time)
+
+    # ---------------------------------------------------------------- the tables
+
+    def _begin(self, now: float | None) -> float:
+        self.round_trips += 1
+        return self._clock.wall() if now is None else now
+
+    def _held(self, job: str, attempt: int) -> _Job | None:
+        known = self._jobs.get(job)
+        return known if known is not None and known.holds(attempt) else None
+
+    @property
+    def _waiting(self) -> int:
+        return self._counts[State.WAITING]
+
+    def _set(self, job: _Job) -> None:
+        """Replace a job, and keep the counts and the set of running ones in step with it."""
+        ident, state = job.record.spec.id, job.record.state
+        if ident in self._jobs:
+            self._counts[self._jobs[ident].record.state] -= 1
+        self._counts[state] += 1
+        self._jobs[ident] = job
+        (self._running.add if state is State.RUNNING else self._running.discard)(ident)
+
+    def _put_in_queue(self, job: _Job) -> None:
+        """Let a job wait at its own place."""
+        spec = job.record.spec
+        heapq.heappush(self._queue, (-spec.priority, job.place, spec.id))
+        self._set(replace(job, record=replace(job.record, state=State.WAITING)))
+
+    def _pop(self) -> _Job:
+        while True:
+            job = self._jobs[heapq.heappop(self._queue)[-1]]
+            if job.record.state is State.WAITING:
+                return job
+
+    def _remember(self, agent: str, request: str, records: Sequence[JobRecord], time: float) -> None:
+        for key, old in tuple(
+            itertools.islice(self._requests.items(), 2)
+        ):  # two for one, so the table shrinks
+            if time - old.time >= rules.REQUEST_MEMORY:
+                del self._requests[key]
+        given = tuple((record.spec.id, record.attempt) for record in records)
+        self._requests.pop((agent, request), None)  # a new entry stands at the end, in the order of time
+        self._requests[agent, request] = _Request(time=time, given=given)
+
+    def _write(
+        self, record: JobRecord, kind: EventKind, time: float, cause: Cause | None = None, text: str = ""
+    ) -> Event:
+        self._last_event += 1
+        event = Event(
+            id=f"{self._last_event}-0",
+            time=time,
+            job=record.spec.id,
+            kind=kind,
+            attempt=record.attempt,
+            agent=record.agent or "",
+            cause=cause.value if cause else "",
+            text=text,
+        )
+        self._events.append(event)
+        self._news.set()
+        self._news = asyncio.Event()
+        return event
+
+
+def _claimed(record: JobRecord) -> Claimed:
+    assert record.claimed is not None  # a job that was taken has the time of it
+    return Claimed(spec=record.spec, attempt=record.attempt, claimed=record.claimed)
+
+
+def _number(event: str) -> int:
+    return int(event.partition("-")[0])

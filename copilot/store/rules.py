@@ -1,0 +1,95 @@
+"""What every version of the queue holds to: limits, checks of arguments, and the words it writes itself."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from copilot.errors import JobExists
+from copilot.job import ANY_GROUP, Cause, JobSpec, Outcome, check_job_id
+
+MAX_BATCH = 1000  # jobs or entries in one call, so that no step holds the store for long
+REQUEST_MEMORY = 600.0  # seconds for which a request gets the same jobs again (protocol page, section 1)
+EVENTS_KEPT = 100_000
+MAX_EVENT_TEXT = 1000  # characters; a reason comes from an agent, and the stream keeps many
+MAX_PRIORITY = 1_000_000_000  # either way; exact as a score, which is a double
+
+UNDELIVERED_TEXT = "the agent did not confirm in time that it has the job"
+OUT_OF_TIME = Outcome(
+    cause=Cause.POLICY_RUN_TIME,
+    exit_code=124,  # what timeout(1) says
+    reason="the attempt ran longer than allowed, or its result never arrived",
+)
+
+_EVENT_ID = re.compile(r"(\$|[0-9]{1,19}(-[0-9]{1,19})?)\Z")
+
+
+def check_batch(specs: Sequence[JobSpec]) -> dict[str, tuple[JobSpec, str]]:
+    """The jobs to submit with their JSON, by id and in order, repetitions left out.
+
+    Raises `BadName`, `JobExists` (two different jobs of one id), `ValueError` (too many, numbers out of range).
+    """
+    if len(specs) > MAX_BATCH:
+        raise ValueError(
+            f"{len(specs)} jobs in one submit: at most {MAX_BATCH} are allowed; submit them in chunks"
+        )
+    batch: dict[str, tuple[JobSpec, str]] = {}
+    for spec in specs:
+        text = _checked(spec).to_json()
+        if batch.setdefault(spec.id, (spec, text))[1] != text:
+            raise job_exists(spec.id)
+    return batch
+
+
+def _checked(spec: JobSpec) -> JobSpec:
+    check_job_id(spec.id, submitted=True)
+    if spec.group != ANY_GROUP:
+        raise ValueError(
+            f"job {spec.id}: group {spec.group[:140]!r}: only {ANY_GROUP!r} is served; leave it out"
+        )
+    if not -MAX_PRIORITY <= spec.priority <= MAX_PRIORITY:
+        raise ValueError(
+            f"job {spec.id}: priority {spec.priority}: expected at most {MAX_PRIORITY} either way"
+        )
+    if spec.max_attempts < 1:
+        raise ValueError(f"job {spec.id}: max_attempts {spec.max_attempts}: expected 1 or more")
+    if spec.max_run_time is not None:
+        check_seconds(f"job {spec.id}: max_run_time", spec.max_run_time)
+    return spec
+
+
+def job_exists(job: str) -> JobExists:
+    """The error for an id that is taken."""
+    return JobExists(
+        f"job {job}: another job with this id was submitted before, with a different description; "
+        "nothing of this submit was taken: choose another id"
+    )
+
+
+def check_seconds(name: str, value: float) -> float:
+    """Return `value` if it is a length of time: finite, not negative. Raises `ValueError`."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} {value}: expected seconds, 0 or more and finite")
+    return value
+
+
+def check_count(name: str, value: int) -> int:
+    """Return `value` if it may be asked for in one call. Raises `ValueError`."""
+    if not 1 <= value <= MAX_BATCH:
+        raise ValueError(f"{name} {value}: expected 1 to {MAX_BATCH}")
+    return value
+
+
+def check_event_id(text: str) -> str:
+    """Return `text` if it is a place in the event stream. Raises `ValueError`."""
+    if not _EVENT_ID.match(text):
+        raise ValueError(
+            f"event id {text[:60]!r}: expected '0', '$' or the id of an event, like '1700000000000-0'"
+        )
+    return text
+
+
+def event_text(reason: str) -> str:
+    """A reason, short enough for the event stream; the record keeps all of it."""
+    return reason[:MAX_EVENT_TEXT]

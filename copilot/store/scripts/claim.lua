@@ -1,0 +1,49 @@
+-- Give the first waiting jobs of a group to an agent.
+--
+-- Touches: request:<digest>, queue:<group>, job:<id>, running, events.
+-- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
+-- and of two copies of one request, handled by two instances, the second must see what the first was given.
+-- ARGV[2…]: agent, digest of the request, seconds to confirm, how many, group, seconds to remember the request.
+-- Returns three values a job: spec, attempt, time of the claim.
+--
+-- A request that was given nothing is not remembered: its copy may find what has come meanwhile.
+
+local agent, digest, limit, count, group, memory = unpack(ARGV, 2)
+local answer = {}
+
+local function give(id, attempt)
+  local spec, claimed = unpack(redis.call('HMGET', JOB .. id, 'spec', 'claimed'))
+  answer[#answer + 1] = spec
+  answer[#answer + 1] = attempt
+  answer[#answer + 1] = claimed
+end
+
+local remembered = redis.call('GET', REQUEST .. digest)
+if remembered and tonumber(now) - tonumber(string.match(remembered, '^%S+')) < tonumber(memory) then
+  for id, attempt in string.gmatch(remembered, ' (%S+):(%d+)') do
+    local state, current = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt'))
+    if state == 'running' and current == attempt then
+      give(id, attempt)
+    end
+  end
+  return answer
+end
+
+local given = {now}
+local deadline = after(tonumber(limit))
+local taken = redis.call('ZPOPMIN', QUEUE .. group, count)
+for i = 1, #taken, 2 do
+  local id = string.match(taken[i], ':(.*)$')
+  local attempt = string.format('%d', redis.call('HINCRBY', JOB .. id, 'attempt', 1))
+  redis.call('HINCRBY', JOB .. id, 'attempts_used', 1)
+  redis.call('HDEL', JOB .. id, 'confirmed', 'outcome')
+  redis.call('HSET', JOB .. id, 'state', 'running', 'agent', agent, 'claimed', now)
+  redis.call('ZADD', RUNNING, deadline, id)
+  event(id, 'claimed', attempt, agent, '', '')
+  give(id, attempt)
+  given[#given + 1] = id .. ':' .. attempt
+end
+if #given > 1 then
+  redis.call('SET', REQUEST .. digest, table.concat(given, ' '), 'EX', memory)
+end
+return answer

@@ -1,0 +1,20 @@
+-- The agent has the job: the deadline moves from the dispatch to the run time.
+--
+-- Touches: job:<id>, running, events.
+-- Atomic because: between the look at the attempt and the new deadline the job may be reaped and claimed anew.
+-- ARGV[2…]: job, attempt, seconds that the manager allows. The job's own limit counts if it is shorter.
+-- Returns 1, or 0 if the attempt does not hold the job.
+
+local id, attempt, allowed = unpack(ARGV, 2)
+local state, current, agent, confirmed, own =
+  unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent', 'confirmed', 'max_run_time'))
+if state ~= 'running' or current ~= attempt then
+  return 0
+end
+if not confirmed then
+  local seconds = math.min(tonumber(allowed), tonumber(own) or math.huge)
+  redis.call('HSET', JOB .. id, 'confirmed', now)
+  redis.call('ZADD', RUNNING, after(seconds), id)
+  event(id, 'running', attempt, agent, '', '')
+end
+return 1

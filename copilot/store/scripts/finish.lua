@@ -1,0 +1,41 @@
+-- Take the report of an attempt: the job is done, has failed, or runs once more.
+--
+-- Touches: job:<id>, running, queue:<group>, done, failed, unpublished, events.
+-- Atomic because: a report may come twice, by two instances, or while the attempt is being reaped; exactly one of
+-- all that may decide.
+-- ARGV[2…]: job, attempt, cause, '1' if the cause is worth another attempt, outcome, output ('' for none), text.
+-- Returns the verdict and the state after it ('' if unknown).
+--
+-- Fencing: `attempt` in the record is the number of the last claim.
+--   * Another number than that: somebody claimed the job later (or never did): stale.
+--   * That number, and `settled` is the same: the end of this attempt is known already: repeated. `settled` is set
+--     by the report that is accepted, whether the job is over or waits again, and by the reaper when it lets
+--     the job fail. A new claim makes the number grow, so the same report is stale from then on.
+--   * That number, running: the usual case.
+--   * That number, waiting: the attempt was handed back or reaped, but nobody has claimed the job since, so nobody
+--     else can have it and the result is real: accepted, and the job leaves the queue. If it had been handed
+--     back it did begin after all, so now it counts.
+
+local id, attempt, cause, retryable, outcome, output, text = unpack(ARGV, 2)
+local state, current, settled, handed_back, agent, most =
+  unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'settled', 'handed_back', 'agent', 'max_attempts'))
+if not state then
+  return {'unknown', ''}
+end
+if current ~= attempt or attempt == '0' then
+  return {'stale', state}
+end
+if settled == attempt then
+  return {'repeated', state}
+end
+if handed_back == attempt then
+  redis.call('HINCRBY', JOB .. id, 'attempts_used', 1)
+end
+local used = redis.call('HGET', JOB .. id, 'attempts_used')
+if retryable == '1' and tonumber(used) < tonumber(most) then
+  redis.call('HSET', JOB .. id, 'settled', attempt)
+  requeue(id, attempt, agent, cause, outcome, text)
+else
+  settle(id, attempt, agent, cause, outcome, output, text)
+end
+return {'accepted', redis.call('HGET', JOB .. id, 'state')}

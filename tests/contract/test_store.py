@@ -1,0 +1,636 @@
+"""What every version of the queue promises: one suite for memory, fakeredis and real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from copilot.errors import BadName, JobExists
+from copilot.job import Cause, EventKind, Outcome, Output, State
+from copilot.store.base import Settled, Store, Verdict
+from copilot.store.memory import MemoryStore
+from copilot.store.redis import RedisStore
+from tests.contract import store_fixtures
+from tests.contract.store_fixtures import eventually, history, spec
+
+shared_server, store = store_fixtures.shared_server, store_fixtures.store
+
+AGENT = "agent@example.org"
+OTHER = "other@example.org"
+T = 1_700_000_000.123456  # a time with microseconds, to see that none is lost
+OUTPUT = Output(size=3, sha256="ab" * 32)
+GOOD = Outcome(cause=Cause.OK, exit_code=0, reason="fine", host="h1", validate_exit_code=0, output=OUTPUT)
+BAD = Outcome(cause=Cause.USER_EXIT, exit_code=3, reason="exit code 3, naïve", output=OUTPUT)
+LOST = Outcome(cause=Cause.INFRA_LOST, exit_code=1, reason="gone", output=OUTPUT)
+ACCEPTED, REPEATED, STALE = Verdict.ACCEPTED, Verdict.REPEATED, Verdict.STALE
+
+
+async def claim(
+    store: Store, request: str = "r", *, agent: str = AGENT, now: float = T, count: int = 1
+) -> list[str]:
+    """Claim with a dispatch limit of 10 s; `job-<n>/<attempt>` for each."""
+    found = await store.claim(agent=agent, request=request, dispatch_limit=10, count=count, now=now)
+    return [f"{one.spec.id}/{one.attempt}" for one in found]
+
+
+async def run_one(store: Store, **fields: Any) -> None:
+    """Submit `job-1` at T, claim it and confirm it with an hour to run."""
+    await store.submit([spec(**fields)], now=T)
+    assert await claim(store) == ["job-1/1"]
+    assert await store.confirm("job-1", 1, max_run_time=3600, now=T)
+
+
+# ---------------------------------------------------------------- submit
+
+
+async def test_a_submitted_job_waits_with_all_it_was_given(store: Store) -> None:
+    job = spec(arguments="-n 'ä b'", priority=7, packages=("a", "b"), max_run_time=0.1, max_attempts=9)
+    await store.submit([job], now=T)
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.spec == job
+    assert (record.state, record.attempt, record.attempts_used, record.submitted) == (State.WAITING, 0, 0, T)
+    assert (record.agent, record.claimed, record.finished, record.outcome) == (None, None, None, None)
+    assert not record.published
+    assert await history(store) == ["submitted 0"]
+    assert await store.waiting() == 1
+
+
+async def test_an_unknown_job_has_no_record(store: Store) -> None:
+    assert await store.get("nobody") is None
+
+
+async def test_submitting_nothing_does_nothing(store: Store) -> None:
+    await store.submit([])
+    assert await store.waiting() == 0
+
+
+async def test_the_same_submit_again_changes_nothing(store: Store) -> None:
+    await store.submit([spec(), spec()], now=T)
+    await claim(store)
+    await store.submit([spec(), spec(2)], now=T + 5)
+    assert await history(store) == ["submitted 0", "claimed 1"]
+    assert await store.waiting() == 1
+
+
+async def test_one_taken_id_refuses_the_whole_batch(store: Store) -> None:
+    await store.submit([spec(2)])
+    with pytest.raises(JobExists, match="job-2"):
+        await store.submit([spec(1), spec(2, command="other.sh"), spec(3)])
+    assert await store.waiting() == 1
+    assert await store.get("job-1") is None
+
+
+async def test_one_id_for_two_jobs_of_a_batch_is_refused(store: Store) -> None:
+    with pytest.raises(JobExists, match="job-1"):
+        await store.submit([spec(), spec(command="other.sh")])
+    assert await store.waiting() == 0
+
+
+async def test_a_thousand_jobs_go_in_one_step_and_not_one_more(store: MemoryStore | RedisStore) -> None:
+    jobs = [spec(number) for number in range(1000)]
+    await store.submit(jobs[:1])
+    before = store.round_trips
+    await store.submit(jobs)
+    assert store.round_trips == before + 1
+    assert await store.waiting() == 1000
+    with pytest.raises(ValueError, match="at most 1000"):
+        await store.submit([*jobs, spec("extra")])
+    assert await store.waiting() == 1000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"group": "gpu"},
+        {"priority": 2**53},
+        {"max_attempts": 0},
+        {"max_run_time": math.nan},
+        {"max_run_time": math.inf},
+        {"max_run_time": -1.0},
+    ],
+)
+async def test_what_could_not_be_served_is_refused_at_once(store: Store, fields: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="job job-2: "):
+        await store.submit([spec(), spec(2, **fields)])
+    assert await store.waiting() == 0
+
+
+async def test_an_id_that_looks_like_a_second_attempt_is_refused(store: Store) -> None:
+    with pytest.raises(BadName, match="second attempts"):
+        await store.submit([spec("1.a2")])
+
+
+# ---------------------------------------------------------------- claim
+
+
+async def test_priority_goes_before_age_and_age_before_anything_else(store: Store) -> None:
+    big = 1_000_000_000
+    jobs = [spec(9), spec(8), spec(7, priority=1), spec(6, priority=-1), spec(5, priority=big)]
+    await store.submit([*jobs, spec(4, priority=big - 1), spec(3, priority=-big)], now=T)
+    await store.submit([spec(1)], now=T - 100)  # a clock that went back makes nobody older
+    expected = [5, 4, 7, 9, 8, 1, 6, 3]
+    assert await claim(store, count=1000) == [f"job-{number}/1" for number in expected]
+
+
+async def test_age_is_a_number_and_not_a_word(store: Store) -> None:
+    jobs = [f"job-{number}" for number in range(120, 0, -1)]
+    await store.submit([spec(job.removeprefix("job-")) for job in jobs])
+    assert await claim(store, count=120) == [f"{job}/1" for job in jobs]
+
+
+async def test_a_claim_gives_the_job_and_starts_an_attempt(store: Store) -> None:
+    await store.submit([spec(arguments="x")], now=T)
+    (claimed,) = await store.claim(agent=AGENT, request="r", dispatch_limit=10, now=T + 1)
+    assert (claimed.spec, claimed.attempt, claimed.claimed) == (spec(arguments="x"), 1, T + 1)
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.state, record.attempt, record.attempts_used) == (State.RUNNING, 1, 1)
+    assert (record.agent, record.claimed) == (AGENT, T + 1)
+    assert await history(store) == ["submitted 0", "claimed 1"]
+
+
+async def test_an_empty_queue_gives_nothing(store: Store) -> None:
+    assert await claim(store) == []
+
+
+async def test_a_claim_takes_no_more_than_asked_for(store: Store) -> None:
+    await store.submit([spec(number) for number in range(5)])
+    assert await claim(store, count=3) == ["job-0/1", "job-1/1", "job-2/1"]
+    assert await store.waiting() == 2
+
+
+@pytest.mark.parametrize(("count", "limit"), [(0, 1.0), (1001, 1.0), (1, -1.0), (1, math.nan), (1, math.inf)])
+async def test_a_claim_of_nonsense_is_refused(store: Store, count: int, limit: float) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        await store.claim(agent=AGENT, request="r", dispatch_limit=limit, count=count)
+
+
+async def test_a_repeated_request_gets_the_same_jobs_in_the_same_order(store: Store) -> None:
+    await store.submit([spec(number, priority=number) for number in range(4)], now=T)
+    first = await store.claim(agent=AGENT, request="r", dispatch_limit=10, count=2, now=T)
+    again = await store.claim(agent=AGENT, request="r", dispatch_limit=10, count=2, now=T + 599)
+    assert again == first
+    assert await store.waiting() == 2
+
+
+async def test_a_repeated_request_gets_only_what_still_runs(store: Store) -> None:
+    await store.submit([spec(number) for number in range(6)], now=T)
+    await claim(store, count=4)
+    await store.finish("job-1", 1, GOOD, now=T)
+    await store.hand_back("job-2", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    assert await claim(store, "other") == ["job-2/2"]
+    assert await claim(store, count=4) == ["job-0/1", "job-3/1"]
+    await store.finish("job-0", 1, GOOD, now=T)
+    await store.finish("job-3", 1, GOOD, now=T)
+    assert await claim(store, count=4) == []
+
+
+async def test_requests_are_known_by_agent_and_id_for_ten_minutes(store: Store) -> None:
+    await store.submit([spec(number) for number in range(4)], now=T)
+    assert await claim(store, "r") == ["job-0/1"]
+    assert await claim(store, "s") == ["job-1/1"]
+    assert await claim(store, "r", agent=OTHER) == ["job-2/1"]
+    assert await claim(store, "r", now=T + 600) == ["job-3/1"]
+    assert await claim(store, "r", now=T + 601) == ["job-3/1"]
+
+
+async def test_a_request_that_got_nothing_may_get_something_later(store: Store) -> None:
+    assert await claim(store) == []
+    await store.submit([spec()])
+    assert await claim(store) == ["job-1/1"]
+
+
+async def test_ids_from_the_wire_do_no_harm(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    strange = "r:\n\0 * {x} 'ä"
+    assert await claim(store, strange, agent=strange) == ["job-1/1"]
+    assert await claim(store, strange, agent=strange) == ["job-1/1"]
+    assert await store.get(strange) is None
+    assert not await store.confirm(strange, 1, max_run_time=1)
+    assert not await store.hand_back("", 1, cause=Cause.INFRA_UNDELIVERED)
+    assert await store.finish(strange, 1, GOOD) == Settled(verdict=Verdict.UNKNOWN, state=None)
+    assert not await store.publish(strange)
+
+
+# ---------------------------------------------------------------- confirm, hand back
+
+
+async def test_a_confirmation_is_written_once(store: Store) -> None:
+    await run_one(store)
+    assert await store.confirm("job-1", 1, max_run_time=99999, now=T + 1)
+    assert await history(store) == ["submitted 0", "claimed 1", "running 1"]
+    assert await store.reap(now=T + 3599.9) == ()
+    assert len(await store.reap(now=T + 3600)) == 1
+
+
+async def test_every_attempt_has_to_be_confirmed_anew(store: Store) -> None:
+    await run_one(store)
+    await store.finish("job-1", 1, LOST, now=T)
+    await claim(store, "s")
+    (event,) = await store.reap(now=T + 10)
+    assert event.kind is EventKind.HANDED_BACK
+    await claim(store, "t")
+    assert await store.confirm("job-1", 3, max_run_time=3600, now=T)
+    assert (await history(store))[-1] == "running 3"
+    assert await store.reap(now=T + 10) == ()
+
+
+@pytest.mark.parametrize("own", [60.0, 4000.0])
+async def test_the_shorter_of_both_run_times_counts(store: Store, own: float) -> None:
+    await run_one(store, max_run_time=own)
+    limit = min(own, 3600)
+    assert await store.reap(now=T + limit - 0.001) == ()
+    assert len(await store.reap(now=T + limit)) == 1
+
+
+async def test_only_the_attempt_that_holds_the_job_can_confirm_it_or_hand_it_back(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    for attempt in (0, 1, 2):
+        assert not await store.confirm("job-1", attempt, max_run_time=1, now=T)
+        assert not await store.hand_back("job-1", attempt, cause=Cause.INFRA_UNDELIVERED, now=T)
+    await claim(store)
+    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    await claim(store, "s")
+    for attempt in (0, 1, 3):
+        assert not await store.confirm("job-1", attempt, max_run_time=1, now=T)
+        assert not await store.hand_back("job-1", attempt, cause=Cause.INFRA_UNDELIVERED, now=T)
+    assert await store.confirm("job-1", 2, max_run_time=1, now=T)
+    with pytest.raises(ValueError, match="max_run_time"):
+        await store.confirm("job-1", 2, max_run_time=math.inf)
+
+
+async def test_a_job_that_was_handed_back_has_its_old_place_and_does_not_count_it(store: Store) -> None:
+    await store.submit([spec(number) for number in range(3)], now=T)
+    await claim(store, count=2)
+    assert await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T + 1)
+    assert not await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T + 1)
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.state, record.attempt, record.attempts_used, record.agent) == (State.WAITING, 1, 0, AGENT)
+    assert await claim(store, "s", count=2) == ["job-1/2", "job-2/1"]
+    assert await history(store) == [
+        "submitted 0",
+        "claimed 1",
+        "handed-back 1 infra-undelivered",
+        "claimed 2",
+    ]
+
+
+# ---------------------------------------------------------------- finish
+
+
+async def test_a_good_result_makes_the_job_done(store: Store) -> None:
+    await run_one(store)
+    assert await store.finish("job-1", 1, GOOD, now=T + 60) == Settled(verdict=ACCEPTED, state=State.DONE)
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.state, record.outcome, record.finished) == (State.DONE, GOOD, T + 60)
+    (event,) = await store.events(after=(await store.events())[2].id)
+    assert (event.kind, event.time, event.attempt, event.agent) == (EventKind.DONE, T + 60, 1, AGENT)
+    assert (event.cause, event.text) == ("ok", "fine")
+
+
+async def test_a_users_failure_is_final_and_keeps_its_output(store: Store) -> None:
+    await run_one(store)
+    assert await store.finish("job-1", 1, BAD, now=T + 60) == Settled(verdict=ACCEPTED, state=State.FAILED)
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.outcome == BAD
+    assert (await history(store))[-1] == "failed 1 user-exit"
+
+
+async def test_a_result_needs_no_confirmation_before_it(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await claim(store)
+    assert await store.finish("job-1", 1, GOOD, now=T) == Settled(verdict=ACCEPTED, state=State.DONE)
+
+
+async def test_a_retryable_failure_runs_again_from_its_old_place_without_its_output(store: Store) -> None:
+    await run_one(store)
+    await store.submit([spec(2)], now=T)
+    assert await store.finish("job-1", 1, LOST, now=T + 60) == Settled(verdict=ACCEPTED, state=State.WAITING)
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.outcome == replace(LOST, output=None)
+    assert (record.finished, record.attempts_used) == (None, 1)
+    assert await store.unpublished() == ()
+    assert await claim(store, "s", count=2) == ["job-1/2", "job-2/1"]
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.outcome is None
+
+
+async def test_attempts_end(store: Store) -> None:
+    await store.submit([spec(max_attempts=2)], now=T)
+    await claim(store, "r")
+    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    for attempt in (2, 3):
+        assert await claim(store, f"r{attempt}") == [f"job-1/{attempt}"]
+        settled = await store.finish("job-1", attempt, LOST, now=T)
+    assert settled == Settled(verdict=ACCEPTED, state=State.FAILED)
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.attempt, record.attempts_used, record.outcome) == (3, 2, LOST)
+    assert (await history(store))[-2:] == ["claimed 3", "failed 3 infra-lost"]
+    assert await store.waiting() == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"), [(GOOD, State.DONE), (BAD, State.FAILED), (LOST, State.WAITING)]
+)
+async def test_the_same_report_again_changes_nothing(store: Store, outcome: Outcome, state: State) -> None:
+    await run_one(store)
+    await store.finish("job-1", 1, outcome, now=T)
+    before = await store.get("job-1"), await history(store)
+    for report in (outcome, GOOD, BAD, LOST):
+        assert await store.finish("job-1", 1, report, now=T + 1) == Settled(verdict=REPEATED, state=state)
+    assert (await store.get("job-1"), await history(store)) == before
+
+
+async def test_a_report_of_a_requeued_attempt_is_stale_once_the_job_is_claimed_again(store: Store) -> None:
+    await run_one(store)
+    await store.finish("job-1", 1, LOST, now=T)
+    await claim(store, "s")
+    for attempt in (0, 1, 3, -1):
+        assert await store.finish("job-1", attempt, GOOD) == Settled(verdict=STALE, state=State.RUNNING)
+    assert await store.finish("job-1", 2, GOOD) == Settled(verdict=ACCEPTED, state=State.DONE)
+    assert await store.finish("job-1", 1, GOOD) == Settled(verdict=STALE, state=State.DONE)
+
+
+async def test_a_job_that_nobody_claimed_cannot_be_finished(store: Store) -> None:
+    await store.submit([spec()])
+    for attempt in (0, 1):
+        assert await store.finish("job-1", attempt, GOOD) == Settled(verdict=STALE, state=State.WAITING)
+    assert await claim(store) == ["job-1/1"]
+
+
+async def test_the_result_of_an_attempt_that_was_handed_back_is_taken_while_nobody_else_has_the_job(
+    store: Store,
+) -> None:
+    await store.submit([spec(), spec(2)], now=T)
+    await claim(store)
+    await store.reap(now=T + 10)
+    assert await store.finish("job-1", 1, GOOD, now=T + 11) == Settled(verdict=ACCEPTED, state=State.DONE)
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.attempts_used, record.outcome) == (1, GOOD)  # it did begin, so it counts
+    assert await store.waiting() == 1
+    assert await claim(store, "s", count=2) == ["job-2/1"]
+
+
+async def test_a_retryable_report_of_an_attempt_that_was_handed_back_counts_it(store: Store) -> None:
+    await store.submit([spec(max_attempts=2)], now=T)
+    for attempt, state in ((1, State.WAITING), (2, State.FAILED)):
+        assert await claim(store, f"r{attempt}") == [f"job-1/{attempt}"]
+        await store.hand_back("job-1", attempt, cause=Cause.INFRA_UNDELIVERED, now=T)
+        assert await store.finish("job-1", attempt, LOST, now=T) == Settled(verdict=ACCEPTED, state=state)
+        assert await store.finish("job-1", attempt, LOST, now=T) == Settled(verdict=REPEATED, state=state)
+        record = await store.get("job-1")
+        assert record is not None
+        assert record.attempts_used == attempt
+    assert await store.waiting() == 0
+
+
+async def test_the_result_of_a_reaped_attempt_is_taken_while_nobody_else_has_the_job(store: Store) -> None:
+    await run_one(store)
+    await store.reap(now=T + 3600)
+    assert await store.finish("job-1", 1, GOOD, now=T + 3601) == Settled(verdict=ACCEPTED, state=State.DONE)
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.attempts_used, record.outcome, record.state) == (1, GOOD, State.DONE)
+    assert await claim(store, "s") == []
+
+
+async def test_a_long_reason_is_cut_in_the_stream_and_kept_in_the_record(store: Store) -> None:
+    await run_one(store)
+    await store.finish("job-1", 1, replace(BAD, reason="ä" * 5000), now=T)
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.outcome is not None
+    assert len(record.outcome.reason) == 5000
+    assert len((await store.events())[-1].text) == 1000
+
+
+# ---------------------------------------------------------------- reap
+
+
+async def test_an_attempt_that_was_never_confirmed_is_handed_back(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await claim(store)
+    assert await store.reap(now=T + 9.9) == ()
+    (event,) = await store.reap(now=T + 10)
+    assert (event.kind, event.cause, event.attempt) == (EventKind.HANDED_BACK, "infra-undelivered", 1)
+    assert (event.job, event.agent, event.time) == ("job-1", AGENT, T + 10)
+    assert event == (await store.events())[-1]
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.state, record.attempts_used, record.outcome) == (State.WAITING, 0, None)
+    assert await store.reap(now=T + 99) == ()
+
+
+async def test_an_attempt_that_ran_too_long_is_requeued_and_in_the_end_failed(store: Store) -> None:
+    await run_one(store, max_attempts=2)
+    (event,) = await store.reap(now=T + 3600)
+    assert (event.kind, event.cause) == (EventKind.REQUEUED, "policy-run-time")
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.outcome is not None
+    assert (record.state, record.attempts_used, record.outcome.cause) == (
+        State.WAITING,
+        1,
+        Cause.POLICY_RUN_TIME,
+    )
+    await claim(store, "s", now=T + 3601)
+    await store.confirm("job-1", 2, max_run_time=60, now=T + 3601)
+    (event,) = await store.reap(now=T + 3661)
+    assert (event.kind, event.cause) == (EventKind.FAILED, "policy-run-time")
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.outcome is not None
+    assert (record.state, record.finished, record.outcome.cause) == (
+        State.FAILED,
+        T + 3661,
+        Cause.POLICY_RUN_TIME,
+    )
+    assert await store.finish("job-1", 2, GOOD) == Settled(verdict=REPEATED, state=State.FAILED)
+    assert await store.unpublished() == ()
+
+
+async def test_the_longest_overdue_are_reaped_first(store: Store) -> None:
+    await store.submit([spec(number) for number in range(4)], now=T)
+    for number, late in enumerate((3, 1, 2, 500)):
+        await claim(store, f"r{number}", now=T + late)
+    events = await store.reap(limit=2, now=T + 100)
+    assert [event.job for event in events] == ["job-1", "job-2"]
+    assert [event.job for event in await store.reap(limit=2, now=T + 100)] == ["job-0"]
+    with pytest.raises(ValueError, match="limit"):
+        await store.reap(limit=0)
+
+
+async def test_a_settled_job_is_not_reaped(store: Store) -> None:
+    await run_one(store)
+    await store.finish("job-1", 1, GOOD, now=T)
+    assert await store.reap(now=T + 99999) == ()
+
+
+# ---------------------------------------------------------------- publish
+
+
+async def test_outputs_wait_for_their_publication_oldest_first(store: Store) -> None:
+    await store.submit([spec(number) for number in range(5)], now=T)
+    await claim(store, count=5)
+    for number, outcome, end in ((0, GOOD, 4), (1, BAD, 2), (2, replace(GOOD, output=None), 1), (3, GOOD, 2)):
+        await store.finish(f"job-{number}", 1, outcome, now=T + end)
+    assert [record.spec.id for record in await store.unpublished()] == ["job-1", "job-3", "job-0"]
+    (first,) = await store.unpublished(limit=1)
+    assert first == await store.get("job-1")
+    with pytest.raises(ValueError, match="limit"):
+        await store.unpublished(limit=0)
+
+
+async def test_an_output_is_published_once(store: Store) -> None:
+    await run_one(store)
+    assert not await store.publish("job-1", now=T)
+    await store.finish("job-1", 1, GOOD, now=T)
+    assert await store.publish("job-1", now=T + 1)
+    assert not await store.publish("job-1", now=T + 2)
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.published
+    assert await store.unpublished() == ()
+    assert (await history(store))[-2:] == ["done 1 ok", "published 1"]
+
+
+async def test_a_job_without_output_has_nothing_to_publish(store: Store) -> None:
+    await run_one(store)
+    await store.finish("job-1", 1, replace(BAD, output=None), now=T)
+    assert not await store.publish("job-1", now=T)
+
+
+# ---------------------------------------------------------------- events
+
+
+async def test_events_are_read_from_any_place(store: Store) -> None:
+    await store.submit([spec(number) for number in range(5)], now=T)
+    events = await store.events()
+    assert [event.job for event in events] == [f"job-{number}" for number in range(5)]
+    assert {(event.kind, event.time, event.agent, event.cause) for event in events} == {
+        (EventKind.SUBMITTED, T, "", "")
+    }
+    assert await store.events(after=events[1].id, count=2) == events[2:4]
+    assert await store.events(after=events[-1].id) == ()
+    assert await store.events(after="$") == ()
+    assert await store.events(after="9999999999999999999") == ()
+
+
+@pytest.mark.parametrize("after", ["+", "-1", "9" * 30, ""])
+async def test_a_wrong_place_in_the_stream_is_refused(store: Store, after: str) -> None:
+    with pytest.raises(ValueError, match="event id"):
+        await store.events(after=after)
+
+
+async def test_waiting_for_events_ends_with_the_first_one(store: Store) -> None:
+    await store.submit([spec("old")])
+    (old,) = await store.events()
+    assert await store.events(block=30) == (old,)
+    readers = [asyncio.create_task(store.events(after=after, block=30)) for after in (old.id, "$")]
+    async with asyncio.timeout(10):
+        for number in itertools.count():  # nobody can see from here when the server has got a "$"
+            await store.submit([spec(number)])
+            await asyncio.sleep(0)  # the version in memory lets nobody else run
+            if all(reader.done() for reader in readers):
+                break
+    assert readers[0].result()[0].job == "job-0"
+    assert old not in readers[1].result()
+
+
+async def test_news_below_the_place_asked_for_do_not_end_the_waiting(store: Store) -> None:
+    reader = asyncio.create_task(store.events(after="9999999999999999999", block=0.05))
+    async with asyncio.timeout(10):
+        for number in itertools.count():
+            await store.submit([spec(number)])
+            await asyncio.sleep(0)
+            if reader.done():
+                break
+    assert reader.result() == ()
+
+
+@pytest.mark.parametrize("block", [0.0001, 0.05])
+async def test_waiting_for_events_ends_when_the_time_is_over(store: Store, block: float) -> None:
+    begin = time.monotonic()
+    assert await asyncio.wait_for(store.events(block=block), 10) == ()
+    assert time.monotonic() - begin >= block
+
+
+async def test_a_reader_that_gives_up_disturbs_nobody(store: MemoryStore | RedisStore) -> None:
+    assert await store.events(block=0.001) == ()  # connects: fakeredis cannot be interrupted while it does
+    before = store.round_trips
+    reader = asyncio.create_task(store.events(block=30))
+    await eventually(lambda: store.round_trips > before)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    await store.submit([spec()])
+    assert len(await store.events(block=30)) == 1
+
+
+# ---------------------------------------------------------------- the whole
+
+
+async def test_counts_follow_the_jobs(store: Store) -> None:
+    await store.submit([spec(number) for number in range(6)], now=T)
+    await claim(store, count=4)
+    await store.finish("job-0", 1, GOOD, now=T)
+    await store.finish("job-1", 1, BAD, now=T)
+    await store.finish("job-2", 1, LOST, now=T)
+    expected = {State.WAITING: 3, State.RUNNING: 1, State.DONE: 1, State.FAILED: 1}
+    assert await store.counts() == expected
+    assert await store.waiting() == 3
+
+
+async def test_without_a_time_the_stores_own_clock_counts(store: Store) -> None:
+    begin = time.time()
+    await store.submit([spec()])
+    (claimed,) = await store.claim(agent=AGENT, request="r", dispatch_limit=0)
+    (event,) = await store.reap()
+    assert begin - 1 <= claimed.claimed <= event.time <= time.time() + 1
+
+
+async def test_every_method_is_one_round_trip(store: MemoryStore | RedisStore) -> None:
+    async def everything(job: str) -> list[int]:
+        steps = [
+            store.submit([spec(job), spec(job + "x")]),
+            store.waiting(),
+            store.claim(agent=AGENT, request=job, dispatch_limit=10, count=2),
+            store.hand_back(f"job-{job}x", 1, cause=Cause.INFRA_UNDELIVERED),
+            store.confirm(f"job-{job}", 1, max_run_time=60),
+            store.finish(f"job-{job}", 1, GOOD),
+            store.unpublished(),
+            store.publish(f"job-{job}"),
+            store.get(f"job-{job}"),
+            store.reap(),
+            store.events(),
+            store.counts(),
+        ]
+        counts = []
+        for step in steps:
+            before = store.round_trips
+            await step
+            counts.append(store.round_trips - before)
+        return counts
+
+    await everything("first")  # a new server has to learn the scripts
+    assert set(await everything("second")) == {1}
+
+
+async def test_closing_twice_is_allowed(store: Store) -> None:
+    await store.waiting()
+    await store.close()
+    await store.close()

@@ -1,0 +1,340 @@
+"""What the queue promises on a real Redis and nowhere else: races, crashes, refusals, settings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from copilot.errors import ConfigError, StoreError, StoreUnavailable
+from copilot.job import Cause, Outcome, Output, State
+from copilot.store.base import Facts, Verdict
+from copilot.store.keys import FIELDS, TABLE
+from copilot.store.redis import MAX_CONNECTIONS, RedisStore
+from copilot.store.rules import EVENTS_KEPT
+from tests.contract import store_fixtures
+from tests.contract.store_fixtures import RedisServer, eventually, new_prefix, server_in_new_directory, spec
+
+shared_server, redis_program, server = (
+    store_fixtures.shared_server,
+    store_fixtures.redis_program,
+    store_fixtures.server,
+)
+
+AGENT = "agent@example.org"
+GOOD = Outcome(cause=Cause.OK, exit_code=0, output=Output(size=1, sha256="ab" * 32))
+LOST = Outcome(cause=Cause.INFRA_LOST, exit_code=1)
+
+
+@pytest.fixture
+def own_server(redis_program: str) -> Iterator[RedisServer]:
+    """Each real server in turn, to do with as you like."""
+    with server_in_new_directory(redis_program) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def opened(server: RedisServer, url: str = "", **options: Any) -> AsyncIterator[RedisStore]:
+    store = RedisStore.from_url(url or server.url, **({"prefix": new_prefix()} | options))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+# ---------------------------------------------------------------- races
+
+
+async def test_fifty_claimers_get_each_of_five_hundred_jobs_once(server: RedisServer) -> None:
+    prefix = new_prefix()
+
+    async def claimer(number: int, claims: list[str]) -> None:
+        async with opened(server, prefix=prefix) as store:
+            request = 0
+            while got := await store.claim(
+                agent=f"a{number}", request=str(request), dispatch_limit=60, count=3
+            ):
+                request += 1
+                claims += [one.spec.id for one in got]
+
+    claims: list[str] = []
+    async with opened(server, prefix=prefix) as store:
+        await store.submit([spec(number) for number in range(500)])
+        await asyncio.gather(*(claimer(number, claims) for number in range(50)))
+        assert Counter(claims) == Counter(f"job-{number}" for number in range(500))
+        assert await store.counts() == {State.WAITING: 0, State.RUNNING: 500, State.DONE: 0, State.FAILED: 0}
+
+
+async def test_of_many_copies_of_a_request_all_get_the_same_job(server: RedisServer) -> None:
+    async with opened(server) as store:
+        await store.submit([spec(number) for number in range(50)])
+        copies = await asyncio.gather(
+            *(store.claim(agent=AGENT, request="r", dispatch_limit=60) for _ in range(50))
+        )
+        assert len(set(copies)) == 1
+        assert await store.waiting() == 49
+
+
+async def test_of_many_copies_of_a_report_one_is_accepted(server: RedisServer) -> None:
+    async with opened(server) as store:
+        await store.submit([spec()])
+        await store.claim(agent=AGENT, request="r", dispatch_limit=60)
+        answers = await asyncio.gather(*(store.finish("job-1", 1, GOOD) for _ in range(50)))
+        assert Counter(answer.verdict for answer in answers) == {Verdict.ACCEPTED: 1, Verdict.REPEATED: 49}
+        published = await asyncio.gather(*(store.publish("job-1") for _ in range(50)))
+        assert sum(published) == 1
+
+
+async def test_readers_that_wait_for_events_keep_nobody_from_working(server: RedisServer) -> None:
+    async with opened(server) as store:
+        readers = [asyncio.create_task(store.events(block=60)) for _ in range(3 * MAX_CONNECTIONS)]
+        await eventually(lambda: store.round_trips == len(readers))
+        await store.submit([spec()])
+        found = await asyncio.wait_for(asyncio.gather(*readers), 10)
+        assert {events[0].job for events in found} == {"job-1"}
+
+
+# ---------------------------------------------------------------- crashes
+
+
+async def test_kill_9_of_redis_loses_nothing_that_was_acknowledged(own_server: RedisServer) -> None:
+    prefix = new_prefix()
+    submitted: set[str] = set()
+    claimed: dict[str, int] = {}
+    finished: set[str] = set()
+
+    async def submitter(store: RedisStore, number: int) -> None:
+        for one in range(10_000):
+            job = spec(f"{number}-{one}")
+            await store.submit([job])
+            submitted.add(job.id)
+
+    async def worker(store: RedisStore, number: int) -> None:
+        for request in range(10_000):
+            for one in await store.claim(agent=f"a{number}", request=str(request), dispatch_limit=60):
+                claimed[one.spec.id] = one.attempt
+                await store.finish(one.spec.id, one.attempt, GOOD)
+                finished.add(one.spec.id)
+
+    async with opened(own_server, prefix=prefix) as store:
+        tasks = [
+            asyncio.create_task(work(store, number)) for number in range(4) for work in (submitter, worker)
+        ]
+        await eventually(lambda: len(finished) > 100)
+        own_server.kill()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(end) for end in ends} == {StoreUnavailable}
+        own_server.start()
+        for job in submitted:
+            record = await store.get(job)
+            assert record is not None
+            assert record.attempt >= claimed.get(job, 0)
+            assert record.state is State.DONE or job not in finished
+
+
+async def test_after_a_restart_the_same_store_goes_on_with_scripts_that_redis_has_forgotten(
+    own_server: RedisServer,
+) -> None:
+    async with opened(own_server) as store:
+        await store.submit([spec()])
+        own_server.kill()
+        with pytest.raises(StoreUnavailable, match="trying again"):
+            await store.submit([spec()])
+        own_server.start()
+        await store.submit([spec(), spec(2)])
+        assert await store.waiting() == 2
+
+
+# ---------------------------------------------------------------- refusals
+
+
+async def test_a_frozen_server_is_given_up_after_the_timeout(own_server: RedisServer) -> None:
+    async with opened(own_server, timeout=0.1) as store:
+        await store.submit([spec()])
+        with own_server.frozen():
+            begin = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await store.waiting()
+            with pytest.raises(StoreUnavailable):
+                await store.events(after="$", block=0.1)
+            assert time.monotonic() - begin < 5
+        assert await store.waiting() == 1
+
+
+async def test_a_listener_that_is_already_connected_gives_up_a_frozen_server(own_server: RedisServer) -> None:
+    async with opened(own_server, timeout=0.1) as store:
+        assert await store.events(block=0.01) == ()
+        with own_server.frozen(), pytest.raises(StoreUnavailable, match="did not answer within"):
+            await store.events(block=0.1)
+
+
+async def test_a_full_memory_refuses_a_job_whole_and_says_what_to_do(own_server: RedisServer) -> None:
+    async with opened(own_server) as store:
+        await store.submit([spec()])
+        await store.claim(agent=AGENT, request="r", dispatch_limit=60)
+        with own_server.client() as client:
+            client.config_set("maxmemory", "1")
+            with pytest.raises(StoreUnavailable, match="raise maxmemory"):
+                await store.submit([spec(2)])
+            for refused in (
+                store.finish("job-1", 1, GOOD),
+                store.claim(agent="b", request="r", dispatch_limit=1),
+            ):
+                with contextlib.suppress(StoreUnavailable):
+                    await refused
+            client.config_set("maxmemory", "0")
+        assert await store.get("job-2") is None
+        record = await store.get("job-1")
+        assert record is not None
+        assert sum((await store.counts()).values()) == 1
+        assert (await store.counts())[record.state] == 1
+
+
+async def test_a_replica_refuses_and_says_what_to_do(own_server: RedisServer) -> None:
+    async with opened(own_server) as store:
+        with own_server.client() as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(StoreUnavailable, match="read-only replica"):
+            await store.submit([spec()])
+
+
+async def test_a_server_that_is_busy_with_a_script_is_waited_for(own_server: RedisServer) -> None:
+    with own_server.client() as client:
+        client.config_set("lua-time-limit", "10")
+
+    def hang() -> None:
+        with own_server.client() as client, contextlib.suppress(Exception):
+            client.eval("while true do end", 0)
+
+    async def ask_for_ever(store: RedisStore) -> None:
+        while True:
+            await store.waiting()
+
+    async with opened(own_server) as store:
+        await store.waiting()
+        hanging = asyncio.create_task(asyncio.to_thread(hang))
+        with pytest.raises(StoreUnavailable, match="SCRIPT KILL"):
+            await asyncio.wait_for(ask_for_ever(store), 10)
+        with own_server.client() as client:
+            client.execute_command("SCRIPT KILL")
+        await hanging
+        assert await store.waiting() == 0
+
+
+async def test_a_key_that_somebody_else_has_written_is_named(server: RedisServer) -> None:
+    prefix = new_prefix()
+    with server.client() as client:
+        client.set(f"{prefix}queue:any", "x")
+    async with opened(server, prefix=prefix) as store:
+        with pytest.raises(StoreError, match="another program") as caught:
+            await store.submit([spec()])
+        assert not caught.value.retryable
+
+
+async def test_a_wrong_password_is_a_matter_of_configuration(own_server: RedisServer) -> None:
+    with own_server.client() as client:
+        client.config_set("requirepass", "right")
+    for password in ("", "?password=wr0ng"):
+        async with opened(own_server, own_server.url + password) as store:
+            with pytest.raises(ConfigError, match="look at user name, password") as caught:
+                await store.waiting()
+            assert "wr0ng" not in str(caught.value)
+    async with opened(own_server, own_server.url + "?password=right") as store:
+        assert await store.waiting() == 0
+
+
+async def test_a_server_that_is_not_there_is_named() -> None:
+    store = RedisStore.from_url("redis://127.0.0.1:1/0")
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
+        await store.waiting()
+    await store.close()
+
+
+# ---------------------------------------------------------------- check
+
+
+async def test_a_durable_server_is_fit_for_use(server: RedisServer) -> None:
+    async with opened(server) as store:
+        facts = await store.check()
+        assert facts.server.startswith("Redis ")
+        assert facts.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        ({"appendonly": "no"}, "appendonly is off"),
+        ({"appendfsync": "everysec"}, "appendfsync is everysec"),
+        ({"rename-command": 'CONFIG ""'}, "does not tell"),
+        ({"user": "default on nopass ~* &* +@all -config"}, "does not tell"),
+    ],
+)
+async def test_a_server_that_may_forget_is_used_with_a_warning(
+    redis_program: str, settings: dict[str, str], warning: str
+) -> None:
+    with server_in_new_directory(redis_program, **settings) as server:
+        async with opened(server) as store:
+            facts: Facts = await store.check()
+            assert len(facts.warnings) == 1
+            assert warning in facts.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [({"maxmemory-policy": "allkeys-lru"}, "noeviction"), ({"cluster-enabled": "yes"}, "Cluster")],
+)
+async def test_a_server_that_would_lose_jobs_is_not_used(
+    redis_program: str, settings: dict[str, str], complaint: str
+) -> None:
+    with server_in_new_directory(redis_program, **settings) as server:
+        async with opened(server) as store:
+            with pytest.raises(ConfigError, match=complaint):
+                await store.check()
+
+
+# ---------------------------------------------------------------- keys
+
+
+async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisServer) -> None:
+    prefix = new_prefix()
+    async with opened(server, prefix=prefix) as store:
+        jobs = [spec("done"), spec("failed", max_attempts=1), spec("back"), spec("running", max_run_time=1)]
+        await store.submit(jobs)
+        for one in jobs[:3]:
+            await store.claim(agent=AGENT, request=one.id, dispatch_limit=60)
+            await store.confirm(one.id, 1, max_run_time=60)
+        for job, outcome in (("job-done", GOOD), ("job-failed", LOST), ("job-back", LOST)):
+            await store.finish(job, 1, outcome)
+        await store.publish("job-done")
+        await store.claim(agent=AGENT, request="r", dispatch_limit=60, count=2)
+        await store.hand_back("job-back", 2, cause=Cause.INFRA_UNDELIVERED)
+    with server.client() as client:
+        found = {key.removeprefix(prefix): client.type(key) for key in client.scan_iter(f"{prefix}*")}
+        fields = {name for key in found if key.startswith("job:") for name in client.hkeys(prefix + key)}
+        requests = [client.ttl(prefix + key) for key in found if key.startswith("request:")]
+    kinds = {key.name: key.kind.replace("sorted set", "zset") for key in TABLE}
+    bases = {key.name: bool(key.suffix) for key in TABLE}
+    for name, kind in found.items():
+        base, colon, _ = name.partition(":")
+        assert bases[base + colon] == bool(colon), name
+        assert kinds[base + colon] == kind
+    missing = {"unpublished"}  # all outputs are published
+    assert {name.partition(":")[0] for name in found} == {key.name.rstrip(":") for key in TABLE} - missing
+    assert fields == {field.name for field in FIELDS}
+    assert all(590 < left <= 600 for left in requests)
+
+
+async def test_the_event_stream_is_bounded(server: RedisServer) -> None:
+    prefix = new_prefix()
+    fill = "for i = 1, 101000 do redis.call('XADD', KEYS[1], '*', 'x', i) end"
+    async with opened(server, prefix=prefix) as store:
+        with server.client() as client:
+            client.eval(fill, 1, f"{prefix}events")
+            await store.submit([spec()])
+            assert EVENTS_KEPT <= client.xlen(f"{prefix}events") <= EVENTS_KEPT + 1000
+            client.delete(f"{prefix}events")
