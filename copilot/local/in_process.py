@@ -33,9 +33,11 @@ from copilot.runtime.loop import Loop
 from copilot.storagemanager.directories import Directories
 from copilot.storagemanager.logic import StorageManager, StorageManagerSettings
 from copilot.store.base import Store
+from copilot.transport.base import Transport
 from copilot.transport.memory import MemoryNetwork, MemoryTransport
 
-MANAGER = "jobmanager@copilot.internal"
+DOMAIN = "copilot.internal"
+MANAGER = f"jobmanager@{DOMAIN}"
 DAY = 24 * 3600.0  # s
 MAX_OUTPUT = 2**30  # bytes
 
@@ -47,28 +49,37 @@ class InProcess:
     store: Store
     area: FileArea
     done: Path
-    endpoints: tuple[Endpoint, ...]
+    manager: Endpoint
+    agents: tuple[Endpoint, ...]
 
 
 @contextlib.asynccontextmanager
-async def in_process(directory: Path, store: Store, *, agents: int = 1) -> AsyncIterator[InProcess]:
-    """One manager and some agents while inside; everything is stopped on the way out."""
+async def in_process(
+    directory: Path, store: Store, *, agents: int = 1, connect: Callable[[str], Transport] | None = None
+) -> AsyncIterator[InProcess]:
+    """One manager and some agents while inside; everything is stopped on the way out.
+
+    `connect` makes the session of a full JID; without it all talk over a network in memory.
+    """
     for name in ("files", "done"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     area, done = FileArea(directory / "files"), directory / "done"
     network = MemoryNetwork()
+    connect = connect or (lambda jid: MemoryTransport(network, jid))
     become_subreaper()
-    loops = [_manager(network, store, area, done)]
-    loops += [_agent(network, directory, number) for number in range(1, agents + 1)]
+    loops = [_manager(connect(f"{MANAGER}/one"), store, area, done)]
+    names = {number: f"agent-{number}@{DOMAIN}/a" for number in range(1, agents + 1)}
+    loops += [_agent(connect(name), directory, number) for number, name in names.items()]
     async with asyncio.TaskGroup() as group:
         for loop, _ in loops:
             group.create_task(loop.run())
-        yield InProcess(store=store, area=area, done=done, endpoints=tuple(endpoint for _, endpoint in loops))
+        manager, *others = (endpoint for _, endpoint in loops)
+        yield InProcess(store=store, area=area, done=done, manager=manager, agents=tuple(others))
         for loop, _ in loops:
             loop.stop()
 
 
-def _manager(network: MemoryNetwork, store: Store, area: FileArea, done: Path) -> tuple[Loop, Endpoint]:
+def _manager(transport: Transport, store: Store, area: FileArea, done: Path) -> tuple[Loop, Endpoint]:
     secret = secrets.token_bytes(SECRET_BYTES)
     claims, urls = Claims(MANAGER, [secret]), UrlSigner(area.root.as_uri(), secret, SystemClock())
     outputs = Directories(area, done, urls, lifetime=DAY, max_size=MAX_OUTPUT)
@@ -79,10 +90,10 @@ def _manager(network: MemoryNetwork, store: Store, area: FileArea, done: Path) -
         ]
     )
     endpoint = _endpoint(Role.JOB_MANAGER | Role.STORAGE_MANAGER)
-    return Loop(parts, endpoint, MemoryTransport(network, f"{MANAGER}/one")), endpoint
+    return Loop(parts, endpoint, transport), endpoint
 
 
-def _agent(network: MemoryNetwork, directory: Path, number: int) -> tuple[Loop, Endpoint]:
+def _agent(transport: Transport, directory: Path, number: int) -> tuple[Loop, Endpoint]:
     work_dir = directory / "work" / f"agent-{number}"
     work_dir.mkdir(parents=True, exist_ok=True)
     logic = Agent(
@@ -94,7 +105,6 @@ def _agent(network: MemoryNetwork, directory: Path, number: int) -> tuple[Loop, 
     files = Files.standard(shared=(directory / "files",))
     settings = ServiceSettings(work_dir=work_dir, package_tool=("false",), max_output=MAX_OUTPUT)
     endpoint = _endpoint(Role.AGENT, trusts=lambda jid: jid == MANAGER)
-    transport = MemoryTransport(network, f"agent-{number}@copilot.internal/a")
     loop = Loop(logic, endpoint, transport, performer=AgentService(settings, files), announce_to=MANAGER)
     return loop, endpoint
 
