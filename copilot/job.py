@@ -16,14 +16,15 @@ import enum
 import json
 import re
 from dataclasses import asdict, dataclass, fields
+from pathlib import PurePosixPath
 from typing import Any, Self
 
 from copilot.errors import BadName
 
 # A whole `runJob` must stay under 60 kB on the wire (protocol page, section 1); together these limits see to it.
-MAX_INPUT_FILES = 64
-MAX_INPUT_NAME_BYTES = 4096  # all names of a job together
-MAX_TEXT_BYTES = 16 * 1024  # arguments, environment and packages together
+MAX_INPUT_FILES = 32
+MAX_INPUT_NAME_BYTES = 2048  # all names of a job together, command and validation included
+MAX_TEXT_BYTES = 16 * 1024  # arguments, environment, packages and Chirp server together
 MAX_NAME_BYTES = 255  # one part of a path
 DEFAULT_MAX_ATTEMPTS = 3
 ANY_GROUP = "any"  # the queue of jobs that every host may take
@@ -100,12 +101,15 @@ def check_job_id(text: str, *, submitted: bool = False) -> str:
 
 
 def check_relative_name(text: str) -> str:
-    """Return `text` if it names a file below a directory (no `..`, not absolute, no control characters)."""
+    """Return `text` if it names a file below a directory (no `..`, not absolute, no control characters).
+
+    Raises `BadName`.
+    """
     parts = text.split("/")
     if (
         not text
         or any(part in ("", ".", "..") for part in parts)
-        or any(len(part.encode()) > MAX_NAME_BYTES for part in parts)
+        or any(_utf8_bytes(part) > MAX_NAME_BYTES for part in parts)
         or any(ord(character) < 32 or ord(character) == 127 for character in text)
         or "\\" in text
         or len(parts) > 32
@@ -115,6 +119,17 @@ def check_relative_name(text: str) -> str:
             "or control characters"
         )
     return text
+
+
+def _utf8_bytes(text: str) -> int:
+    """The length of `text` on the wire. Raises `BadName` for lone surrogates, which stand for bytes that are no
+    UTF-8 (PEP 383)."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise BadName(
+            f"{text[:140]!r}: character {error.start + 1} is not UTF-8; save or rename it as UTF-8 text"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,17 +172,32 @@ class JobSpec:
         check_relative_name(self.command)
         if self.validation is not None:
             check_relative_name(self.validation)
-        names = sum(len(item.name.encode()) for item in self.inputs)
+        self._check_names()
+        self._check_text()
+
+    def _check_names(self) -> None:
+        named = (self.command, self.validation or "", *(item.name for item in self.inputs))
+        names = sum(map(_utf8_bytes, named))
         if len(self.inputs) > MAX_INPUT_FILES or names > MAX_INPUT_NAME_BYTES:
             raise BadName(
-                f"job {self.id}: {len(self.inputs)} input files with {names} bytes of names; at most {MAX_INPUT_FILES} "
-                f"files and {MAX_INPUT_NAME_BYTES} bytes are allowed: pack them into one archive"
+                f"job {self.id}: {len(self.inputs)} input files, {names} bytes of names with command and validation; "
+                f"at most {MAX_INPUT_FILES} files and {MAX_INPUT_NAME_BYTES} bytes are allowed: pack them into one "
+                "archive"
             )
-        text = sum(len(part.encode()) for part in (self.arguments, self.environment, *self.packages))
+        files = {item.name for item in self.inputs}
+        for name in files:
+            if clash := files.intersection(map(str, PurePosixPath(name).parents)):
+                raise BadName(
+                    f"job {self.id}: input {clash.pop()!r} is a file and the directory of {name!r}: rename one"
+                )
+
+    def _check_text(self) -> None:
+        packages = " ".join(self.packages)
+        text = sum(map(_utf8_bytes, (self.arguments, self.environment, packages, self.chirp_server or "")))
         if text > MAX_TEXT_BYTES:
             raise BadName(
-                f"job {self.id}: {text} bytes of arguments, environment and packages; at most {MAX_TEXT_BYTES} are "
-                "allowed: put them into an input file"
+                f"job {self.id}: {text} bytes of arguments, environment, packages and Chirp server; at most "
+                f"{MAX_TEXT_BYTES} are allowed: put them into an input file"
             )
 
     def to_json(self) -> str:

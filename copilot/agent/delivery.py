@@ -3,9 +3,9 @@
 A state machine without I/O. A result is never given up: every step that fails is tried again, later and later,
 until a storage manager has acknowledged the report or said that it does not want it.
 
-    ASKING ──have──▶ PLACING ──store──▶ UPLOADING ──▶ REPORTING ──ack──▶ (gone)
-       ▲                                    │              │
-       └──────────── WAITING ◀── failed ────┴── mismatch ──┘
+    ASKING ◀──no answer── PLACING ──store──▶ UPLOADING ──▶ REPORTING ──ack──▶ (gone)
+      ▲ └──────have──────────▲                   │              │
+      └───────────── WAITING ◀──── failed ───────┴── mismatch ──┘
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from copilot.protocol.commands import GetJobOutputDir, JobDone, StoreJobOutputDi
 from copilot.runtime.component import Action, Actions, Perform, Send
 
 ANSWER_WITHIN = 10.0  # s until a request to all instances is made again
+PLACE_WITHIN = 60.0  # s that one has to answer `getJobOutputDir`: it may have died after its ack
 FIRST_RETRY = 2.0  # s
 LONGEST_RETRY = 600.0  # s
 MOST_MISMATCHES = 5  # a package that arrives damaged so often is damaged here
@@ -30,7 +31,7 @@ class Step(enum.Enum):
 
     WAITING = enum.auto()  # for the time of the next try
     ASKING = enum.auto()  # `want_getJobOutputDir` is out
-    PLACING = enum.auto()  # `getJobOutputDir` is out; it is sent again by itself
+    PLACING = enum.auto()  # `getJobOutputDir` is out; it is sent again by itself, for a while
     UPLOADING = enum.auto()
     REPORTING = enum.auto()  # `jobDone` is out; it is sent again by itself
 
@@ -64,18 +65,24 @@ class Delivery:
         want = WantGetJobOutputDir(job_id=self.assignment.id, agent_host=self._host, jm_job_data=self._claim)
         return [Send(to=self.assignment.manager, command=want)]
 
-    def offered(self, storage: str) -> Actions:
+    def offered(self, storage: str, now: float) -> Actions:
         """A storage manager would take it: ask that one."""
         if self.step is not Step.ASKING:
             return []
-        self.step, self._due = Step.PLACING, None
+        self.step, self._due = Step.PLACING, now + PLACE_WITHIN
         request = GetJobOutputDir(job_id=self.assignment.id, agent_host=self._host, jm_job_data=self._claim)
-        return [Send(to=storage, command=request)]
+        return [Send(to=storage, command=request, void_at=self._due)]
+
+    def awaits(self, command: GetJobOutputDir | JobDone) -> bool:
+        """Whether an answer to `command` matters now: it may be of an earlier step, or attempt, of the same job."""
+        awaited = {Step.PLACING: GetJobOutputDir, Step.REPORTING: JobDone}.get(self.step)
+        return type(command) is awaited and command.jm_job_data == self._claim
 
     def placed(self, storage: str, answer: StoreJobOutputDir) -> Actions:
         """There is a directory: upload, or report at once if there is nothing to upload."""
         if self.step is not Step.PLACING:
             return []
+        self._due = None
         self._storage = storage
         self._claim = answer.jm_job_data or self._claim
         if self.outcome.output is None:
@@ -104,7 +111,7 @@ class Delivery:
         return self._again(now, reason)
 
     def retry(self, now: float) -> Actions:
-        """What was asked of one instance has become void: begin anew."""
+        """The report has become void: begin anew."""
         return self._again(now, "no answer")
 
     def _report(self) -> list[Action]:

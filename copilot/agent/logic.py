@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from copilot.agent.delivery import Delivery, Step
 from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
+from copilot.agent.verdict import one_line
 from copilot.job import Cause, Outcome, Output
 from copilot.protocol.commands import (
     Error,
@@ -116,8 +117,8 @@ class Agent:
                 return self._tick(now)
             case Finished(effect=effect, result=result):
                 return self._finished(effect, result, now)
-            case Acked(command=JobDone(job_id=job)):
-                return self._home(job, now)
+            case Acked(command=JobDone() as report) if self._awaits(report):
+                return self._home(report.job_id, now)
             case Refused(command=command, error=error):
                 return self._refused(command, error, now)
             case Expired(command=command) | Undeliverable(command=command):
@@ -222,7 +223,8 @@ class Agent:
         self._held[assignment.id] = assignment
         if note.outcome is not None:
             log.info("job %s: ended before the restart; reporting it", assignment.id)
-            return self._deliver(assignment, note.outcome)
+            self._deliver(assignment, note.outcome)
+            return []
         log.warning("job %s: was not at its end when the agent stopped; reporting it as lost", assignment.id)
         return [Perform(effect=Pack(assignment=assignment))]
 
@@ -241,6 +243,8 @@ class Agent:
                 if isinstance(result, Exception):
                     log.warning("job %s: its output could not be stored yet: %s", assignment.id, result)
                 return delivery.uploaded(result if isinstance(result, Exception) else None, now)
+            case Forget(assignment=assignment) if isinstance(result, Exception):
+                log.error("job %s: what it left cannot be removed: %s", assignment.id, result)
         return []
 
     def _not_remembered(self, note: Note, error: object) -> Actions:
@@ -255,19 +259,19 @@ class Agent:
         if isinstance(result, Outcome):
             outcome = replace(result, host=self._settings.host)
         else:
-            reason = f"the agent failed: {type(result).__name__}: {result}"[:500]
+            reason = one_line(f"the agent failed: {type(result).__name__}: {result}")
             log.error("job %s: %s", assignment.id, reason)
             outcome = Outcome(cause=Cause.INFRA_LOST, exit_code=1, reason=reason, host=self._settings.host)
         log.info(
             "job %s: %s, exit code %d %s", assignment.id, outcome.cause, outcome.exit_code, outcome.reason
         )
-        return self._deliver(assignment, outcome)
+        self._deliver(assignment, outcome)
+        return [Perform(effect=Remember(note=Note(assignment=assignment, outcome=outcome)))]
 
-    def _deliver(self, assignment: Assignment, outcome: Outcome) -> Actions:
+    def _deliver(self, assignment: Assignment, outcome: Outcome) -> None:
         self._deliveries[assignment.id] = Delivery(
             assignment, outcome, host=self._settings.host, random=self._random
         )
-        return [Perform(effect=Remember(note=Note(assignment=assignment, outcome=outcome)))]
 
     # -- getting it home
 
@@ -280,48 +284,42 @@ class Agent:
             case Sleep() as sleep:
                 return self._nothing_now(sleep, now)
             case HaveGetJobOutputDir(job_id=job):
-                return self._storage_offered(received.sender, job)
+                return self._storage_offered(received.sender, job, now)
             case StoreJobOutputDir(job_id=job) as answer if job in self._deliveries:
                 return self._deliveries[job].placed(received.sender, answer)
             case Error() as error:
-                return self._complaint(received.sender, error, now)
+                log.warning("%s says: %s (%s)", received.sender, error.error_string, error.code)
         return []
 
-    def _complaint(self, sender: str, error: Error, now: float) -> Actions:
-        """An `error` about something that is not sent again by itself, such as `want_getJobOutputDir`."""
-        log.warning("%s says: %s (%s)", sender, error.error_string, error.code)
-        delivery = self._deliveries.get(error.job_id or "")
-        if delivery is None or delivery.step is not Step.ASKING:
-            return []
-        actions = delivery.refused(error.code, error.error_string, now)
-        return self._home(delivery.assignment.id, now) if actions is None else actions
-
-    def _storage_offered(self, storage: str, job: str | None) -> Actions:
+    def _storage_offered(self, storage: str, job: str | None, now: float) -> Actions:
         """The report's answer does not say for which job: then it is for the first that waits."""
         waiting: Sequence[Delivery] = [
             delivery
             for delivery in self._deliveries.values()
             if delivery.step is Step.ASKING and job in (None, delivery.assignment.id)
         ]
-        return waiting[0].offered(storage) if waiting else []
+        return waiting[0].offered(storage, now) if waiting else []
+
+    def _awaits(self, command: GetJobOutputDir | JobDone) -> bool:
+        delivery = self._deliveries.get(command.job_id)
+        return delivery is not None and delivery.awaits(command)
 
     def _refused(self, command: object, error: Error, now: float) -> Actions:
         log.warning("a manager refused %s: %s (%s)", type(command).__name__, error.error_string, error.code)
         match command:
             case GetJob():
                 return self._nothing_now(Sleep(), now)
-            case GetJobOutputDir(job_id=job) | JobDone(job_id=job) if job in self._deliveries:
-                actions = self._deliveries[job].refused(error.code, error.error_string, now)
-                return self._home(job, now) if actions is None else actions
+            case GetJobOutputDir() | JobDone() if self._awaits(command):
+                actions = self._deliveries[command.job_id].refused(error.code, error.error_string, now)
+                return self._home(command.job_id, now) if actions is None else actions
         return []
 
     def _unanswered(self, event: Expired | Undeliverable, command: object, now: float) -> Actions:
         match command:
             case GetJob() if self._asking is Asking.REQUESTED:
                 return self._nothing_now(Sleep(), now)
-            case GetJobOutputDir(job_id=job) | JobDone(job_id=job) if job in self._deliveries:
-                if isinstance(event, Expired):
-                    return self._deliveries[job].retry(now)
+            case JobDone() if isinstance(event, Expired) and self._awaits(command):
+                return self._deliveries[command.job_id].retry(now)
         return []
 
     def _home(self, job: str, now: float) -> Actions:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from copilot.agent.effects import Assignment, Execute, Forget, Pack, Remember, Upload
-from copilot.agent.journal import write_note
+from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
+from copilot.agent.journal import attempt_name, read_notes, remove_note, write_note
 from copilot.agent.sandbox import Sandbox
-from copilot.errors import CopilotError, NoSpace, TransferError
+from copilot.agent.verdict import one_line
+from copilot.errors import BadName, CopilotError, NoSpace, TransferError
 from copilot.files.base import FileClient, FileFacts
 from copilot.job import Cause, InputFile, JobSpec, Outcome, Output
 from copilot.protocol.commands import Job, JobInput
@@ -26,7 +28,8 @@ log = logging.getLogger("copilot.agent")
 FETCHES_AT_ONCE = 4
 FETCH_TRIES = 4
 FIRST_FETCH_RETRY = 1.0  # s, doubling
-MAX_REASON = 500  # characters
+
+_ATTEMPT = re.compile(r"(?P<job>.+)\.a(?P<attempt>[1-9][0-9]*)\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +42,43 @@ class ServiceSettings:
     max_run_time: float = 7 * 24 * 3600.0  # of a job whose manager names no limit
 
 
+def recover(work_dir: Path) -> list[Note]:
+    """The notes of a former life. Attempts without one are removed: they were not begun, or are over.
+
+    Call it once, before anything is performed; it blocks. What cannot be removed is named in the log.
+    """
+    notes = read_notes(_journal(work_dir))
+    noted = {attempt_name(note.assignment) for note in notes}
+    for directory in (work_dir / "jobs").glob("*.a*"):
+        match = _ATTEMPT.match(directory.name)
+        if match is None or directory.name in noted:
+            continue
+        try:
+            Sandbox(work_dir, match["job"], int(match["attempt"])).remove()
+        except (CopilotError, OSError) as error:
+            log.error("%s is left over from a crash and cannot be removed: %s", directory, error)
+    return notes
+
+
+def _journal(work_dir: Path) -> Path:
+    return work_dir / "journal"
+
+
 class AgentService:
     """Implements `copilot.runtime.component.Performer` for an agent."""
 
     def __init__(self, settings: ServiceSettings, files: FileClient) -> None:
         self._settings = settings
         self._files = files
+        self._journal = _journal(settings.work_dir)
 
     def perform(self, effect: Any) -> Awaitable[Any] | None:
         """Do it; see the effects."""
         match effect:
             case Remember(note=note):
-                sandbox = self._sandbox(note.assignment)
                 if note.outcome is None:
-                    sandbox.prepare()
-                write_note(sandbox.directory, note)
+                    self._sandbox(note.assignment).prepare()
+                write_note(self._journal, note)
                 return None
             case Execute(assignment=assignment):
                 return self._execute(assignment)
@@ -63,7 +88,7 @@ class AgentService:
                 facts = FileFacts(size=output.size, sha256=output.sha256)
                 return self._files.put(self._sandbox(assignment).package, url, facts=facts)
             case Forget(assignment=assignment):
-                return asyncio.to_thread(self._sandbox(assignment).remove)
+                return asyncio.to_thread(self._forget, assignment)
         raise TypeError(f"an agent has no effect {effect!r}")
 
     def _sandbox(self, assignment: Assignment) -> Sandbox:
@@ -72,16 +97,29 @@ class AgentService:
             self._settings.work_dir, job.id, job.attempt or 1, package_tool=tuple(self._settings.package_tool)
         )
 
+    def _forget(self, assignment: Assignment) -> None:
+        remove_note(self._journal, assignment)  # first: a report must not outlive its output
+        self._sandbox(assignment).remove()
+
     async def _execute(self, assignment: Assignment) -> Outcome:
         """Fetch, run, validate, pack."""
-        sandbox, job = self._sandbox(assignment), assignment.job
+        sandbox = self._sandbox(assignment)
+        return await self._packed(sandbox, await self._attempt(sandbox, assignment.job))
+
+    async def _attempt(self, sandbox: Sandbox, job: Job) -> Outcome:
+        """Fetch, run, validate; what this host fails at is no fault of the job."""
+        try:
+            spec = _spec(job)
+        except BadName as error:
+            return _failure(error, Cause.USER_PREREQUISITE, "this agent takes no such job")
         try:
             await self._fetch_all(sandbox, job)
         except (CopilotError, OSError) as error:
-            outcome = _not_fetched(error)
-        else:
-            outcome = await self._run(sandbox, job)
-        return await self._packed(sandbox, outcome)
+            return _failure(error, Cause.INFRA_FETCH, "an input file could not be fetched")
+        try:
+            return await self._run(sandbox, spec, self._limit(job))
+        except (CopilotError, OSError) as error:
+            return _failure(error, Cause.INFRA_LOST, "this host could not run the job to its end")
 
     async def _fetch_all(self, sandbox: Sandbox, job: Job) -> None:
         wanted = asyncio.Semaphore(FETCHES_AT_ONCE)
@@ -107,30 +145,27 @@ class AgentService:
             else:
                 return
 
-    async def _run(self, sandbox: Sandbox, job: Job) -> Outcome:
-        spec = _spec(job)
-        limit = min(job.max_run_time or self._settings.max_run_time, self._settings.max_run_time)
+    async def _run(self, sandbox: Sandbox, spec: JobSpec, limit: float) -> Outcome:
         outcome = await sandbox.run(spec, limit)
-        if outcome.cause is not Cause.OK or job.validation is None:
+        if outcome.cause is not Cause.OK or spec.validation is None:
             return outcome
-        code = await sandbox.validate(spec)
-        if code == 0:
-            return replace(outcome, validate_exit_code=0)
-        reason = f"the validation script {job.validation} exited with {code}"
-        return replace(outcome, cause=Cause.USER_VALIDATION, validate_exit_code=code, reason=reason)
+        return _validated(outcome, spec.validation, await sandbox.validate(spec))
+
+    def _limit(self, job: Job) -> float:
+        longest = self._settings.max_run_time
+        return longest if job.max_run_time is None else min(job.max_run_time, longest)
 
     async def _packed(self, sandbox: Sandbox, outcome: Outcome) -> Outcome:
         """With its output, or with the reason why there is none."""
         try:
             return replace(outcome, output=await self._pack(sandbox))
         except (CopilotError, OSError) as error:
-            why = f"the output could not be packed: {error}"
-            cause = Cause.INFRA_DISK_FULL if isinstance(error, NoSpace) else Cause.INFRA_STORE
-        log.error("%s", why)
-        if outcome.cause is not Cause.OK:
-            cause = outcome.cause  # what came first explains more
-        reason = "; ".join(part for part in (outcome.reason, why) if part)
-        return replace(outcome, cause=cause, reason=reason[:MAX_REASON])
+            failure = _failure(error, Cause.INFRA_STORE, "the output could not be packed")
+        log.error("%s", failure.reason)
+        if outcome.cause is Cause.OK:
+            return replace(outcome, cause=failure.cause, reason=failure.reason)
+        reason = one_line(f"{outcome.reason}; {failure.reason}")  # what came first explains more
+        return replace(outcome, reason=reason)
 
     async def _pack(self, sandbox: Sandbox) -> Output:
         package = await sandbox.pack(self._settings.max_output)
@@ -170,8 +205,17 @@ def _spec(job: Job) -> JobSpec:
     )
 
 
-def _not_fetched(error: Exception) -> Outcome:
-    cause = Cause.INFRA_DISK_FULL if isinstance(error, NoSpace) else Cause.INFRA_FETCH
-    return Outcome(
-        cause=cause, exit_code=1, reason=f"an input file could not be fetched: {error}"[:MAX_REASON]
-    )
+def _validated(outcome: Outcome, script: str, code: int) -> Outcome:
+    if code == 0:
+        return replace(outcome, validate_exit_code=0)
+    reason = one_line(f"the validation script {script} exited with {code}")
+    return replace(outcome, cause=Cause.USER_VALIDATION, validate_exit_code=code, reason=reason)
+
+
+def _failure(error: Exception, cause: Cause, what: str) -> Outcome:
+    """An attempt that `error` ended: by `cause`, unless the error itself knows better."""
+    if isinstance(error, NoSpace):
+        cause = Cause.INFRA_DISK_FULL
+    elif isinstance(error, BadName):
+        cause = Cause.USER_PREREQUISITE  # it is as bad on every other host
+    return Outcome(cause=cause, exit_code=1, reason=one_line(f"{what}: {error}"))

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from copilot.agent.config import AgentConfig
 from copilot.agent.guard import start_guard
-from copilot.agent.journal import read_notes
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
-from copilot.agent.service import AgentService, ServiceSettings
+from copilot.agent.service import AgentService, ServiceSettings, recover
 from copilot.cli import daemon
 from copilot.files.clients import Files
 from copilot.host import read_host
@@ -81,5 +80,5 @@ def _logic(config: AgentConfig) -> Agent:
         jdl=lambda: host_jdl(read_host(config.work_dir), {"Slots": config.slots}),
         has_file=lambda path: Path(path).is_absolute() and Path(path).exists(),
         random=random.random,
-        journal=read_notes(config.work_dir / "jobs"),
+        journal=recover(config.work_dir),
     )

@@ -53,7 +53,7 @@ def _open_code() -> dict[str, int]:
     packages = [Path(path).parent for module in list(sys.modules.values()) for path in _search_path(module)]
     opened = {}
     for directory in {*sys.path, *map(str, packages)}:
-        if Path(directory).is_dir():
+        if os.path.isdir(directory):  # noqa: PTH112  # Path.is_dir raises where it may not look
             opened[directory] = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     return opened
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from copilot.errors import BadName, JobExists
-from copilot.files.area import FileArea
+from copilot.files.area import FileArea, input_name
+from copilot.files.disk import directory, disk_errors, open_file_below
 from copilot.job import DEFAULT_MAX_ATTEMPTS, InputFile, JobSpec, check_job_id, check_relative_name
 from copilot.store.base import Store
 
@@ -56,9 +57,7 @@ async def submit(submission: Submission, store: Store, area: FileArea) -> JobSpe
     files = _files(submission)
     environment = shell_environment(submission.environment)
     try:
-        staged = [
-            await asyncio.to_thread(_stage, area, submission.id, name, path) for name, path in files.items()
-        ]
+        staged = [await _staged(area, submission.id, name, path) for name, path in files.items()]
         spec = JobSpec(
             id=submission.id,
             command=submission.command.name,
@@ -81,10 +80,14 @@ async def submit(submission: Submission, store: Store, area: FileArea) -> JobSpe
 
 
 def shell_environment(variables: Mapping[str, str]) -> str:
-    """Shell text that sets the variables. Raises `BadName` for a name that no shell takes."""
-    for name in variables:
+    """Shell text that sets the variables. Raises `BadName` for a name or value that no environment takes."""
+    for name, value in variables.items():
         if not _VARIABLE.match(name):
-            raise BadName(f"environment variable {name!r}: expected letters, digits and '_', no digit first")
+            raise BadName(
+                f"environment variable {name[:140]!r}: expected letters, digits and '_', no digit first"
+            )
+        if "\0" in value:
+            raise BadName(f"environment variable {name}: its value holds a NUL character; leave that out")
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
@@ -104,21 +107,37 @@ def _files(submission: Submission) -> dict[str, Path]:
     return files
 
 
+async def _staged(area: FileArea, job: str, name: str, source: Path) -> InputFile:
+    """The input in its place. A thread cannot be cancelled: its end is waited for, or it would stage what
+    `_withdraw` has just removed."""
+    work = asyncio.ensure_future(asyncio.to_thread(_stage, area, job, name, source))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.gather(work, return_exceptions=True)
+        raise
+
+
 def _stage(area: FileArea, job: str, name: str, source: Path) -> InputFile:
     facts = area.store_input(job, source, name)
-    _give_to_owner(area, area.input_path(job, name))
+    if os.geteuid() == 0:
+        _give_to_owner(area, input_name(job, name))
     return InputFile(name=name, size=facts.size, sha256=facts.sha256)
 
 
-def _give_to_owner(area: FileArea, path: Path) -> None:
-    """What root submits must be readable for the user as whom the services run."""
-    if os.geteuid() != 0:
-        return
+def _give_to_owner(area: FileArea, relative: str) -> None:
+    """What root submits must be readable for the user as whom the services run.
+
+    That user may write here: a symlink of theirs on the way must not have root give them somebody else's file.
+    """
     owner = area.root.stat()
-    for item in (path, *path.parents):
-        if item == area.root:
-            return
-        os.chown(item, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    *parents, _ = relative.split("/")
+    with disk_errors(f"giving {area.root / relative} to the owner of the file area"):
+        for depth in range(1, len(parents) + 1):
+            with directory(area.root, parents[:depth]) as opened:
+                os.fchown(opened, owner.st_uid, owner.st_gid)
+        with open_file_below(area.root, relative) as file:
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
 
 
 async def _withdraw(job: str, store: Store, area: FileArea) -> None:

@@ -38,8 +38,8 @@ class _Slot:
 
 
 def encode_value(text: str) -> str:
-    """`text` as an attribute value."""
-    return PREFIX + b64encode(text.encode()).decode("ascii")
+    """`text` as an attribute value; what no UTF-8 can say (lone surrogates) becomes a question mark."""
+    return PREFIX + b64encode(text.encode(errors="replace")).decode("ascii")
 
 
 def decode_value(value: str) -> str:

@@ -41,16 +41,21 @@ class Directories:
         return self._urls.output_url(job, attempt, self._lifetime, self._max_size)
 
     async def facts(self, job: str, attempt: int) -> Output | None:
-        """Size and SHA-256 of what was uploaded, or None."""
+        """Size and SHA-256 of what was uploaded, or None if there is no such file.
+
+        Raises `TransferError` if we cannot look: the disk, or our right to read, and not the upload, is at fault.
+        """
         try:
             facts = await asyncio.to_thread(self._area.facts, job, attempt)
-        except TransferRefused:
+        except TransferRefused as error:
+            if isinstance(error.__cause__, PermissionError) or not self._area.root.is_dir():
+                raise
             return None
         return Output(size=facts.size, sha256=facts.sha256)
 
     async def publish(self, job: str, attempt: int) -> None:
         """Move it to `<done>/<job>/<job>.tgz`."""
-        destination = self._done / check_job_id(job) / f"{job}.tgz"
+        destination = self._done / check_job_id(job, submitted=True) / f"{job}.tgz"
         await asyncio.to_thread(self._area.take_output, job, attempt, destination)
         await asyncio.to_thread(self._area.drop_attempt, job, attempt)
 

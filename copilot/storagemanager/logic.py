@@ -87,7 +87,7 @@ class StorageManager:
         """As `Component.handle`."""
         match event:
             case Received(command=WantGetJobOutputDir() as want):
-                return self._offer(event, want)
+                return [Send(to=event.sender, command=HaveGetJobOutputDir(job_id=want.job_id))]  # (2.2.2.2)
             case Received(command=GetJobOutputDir() as request):
                 return self._directory(event, request)
             case Received(command=JobDone() as report):
@@ -106,14 +106,6 @@ class StorageManager:
         for record in await self._store.unpublished():
             await self._publish(record.spec.id, record.attempt)
         return []
-
-    def _offer(self, received: Received, want: WantGetJobOutputDir) -> Actions:
-        """`have_getJobOutputDir` (2.2.2.2)."""
-        try:
-            self._claim(received, want.job_id, want.jm_job_data)
-        except ClaimRefused as error:
-            return [_refuse(received, error, want.job_id)]
-        return [Send(to=received.sender, command=HaveGetJobOutputDir(job_id=want.job_id))]
 
     async def _directory(self, received: Received, request: GetJobOutputDir) -> Actions:
         """`storeJobOutputDir` (2.2.2.4): a directory of this attempt's own."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from copilot.agent.delivery import ANSWER_WITHIN, LONGEST_RETRY, MOST_MISMATCHES
+from copilot.agent.delivery import ANSWER_WITHIN, LONGEST_RETRY, MOST_MISMATCHES, PLACE_WITHIN
 from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
 from copilot.agent.logic import LONGEST_WAIT_FOR_DISK, RUN_JOB_WITHIN, Agent, AgentSettings
 from copilot.errors import TransferRefused, TransferUnavailable
@@ -366,13 +366,55 @@ def test_what_does_not_fit_the_state_is_ignored() -> None:
     assert world.hear(STORE) == []
 
 
-def test_a_result_whose_claim_is_refused_at_the_first_step_is_dropped() -> None:
+REFUSAL = Error(error_string="no", code="stale-attempt", in_reply_to="m", job_id="j1")
+OLD_REQUEST = GetJobOutputDir(job_id="j1", jm_job_data="claim-0")
+OLD_REPORT = JobDone(job_id="j1", exit_code=0, state="done", jm_job_data="claim-0")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Refused(id="m", to=ONE, command=OLD_REQUEST, error=REFUSAL),
+        Refused(id="m", to=ONE, command=OLD_REPORT, error=REFUSAL),
+        Acked(id="m", to=ONE, command=OLD_REPORT),
+        Expired(id="m", to=ONE, command=OLD_REPORT),
+        Received(command=REFUSAL, sender=ONE, id="e", features=None, element=True, wants_ack=False),
+    ],
+    ids=["request-refused", "report-refused", "report-acked", "report-void", "copy-of-a-refusal"],
+)
+@pytest.mark.parametrize("answers", [(), (HaveGetJobOutputDir(),), (HaveGetJobOutputDir(), STORE)])
+def test_what_is_said_about_an_earlier_attempt_does_not_touch_the_result_of_this_one(
+    event: Event, answers: tuple[Command, ...]
+) -> None:
+    world = World()
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), replace(OK, output=None))
+    for answer in answers:
+        world.hear(answer)
+    before = world.agent.wakeup()
+    assert world.tell(event) == []
+    assert world.agent.wakeup() == before
+
+
+def test_without_a_directory_it_begins_anew_for_its_storage_manager_may_have_died() -> None:
     world = World()
     world.hold()
     world.finish(Execute(assignment=ASSIGNMENT), OK)
-    actions = world.hear(Error(error_string="no", code="claim-refused", in_reply_to="m", job_id="j1"))
-    assert effects(actions) == [Forget(assignment=ASSIGNMENT)]
-    assert said(actions) == [(MANAGER, WantGetJob)]
+    (request,) = world.hear(HaveGetJobOutputDir())
+    assert isinstance(request, Send)
+    assert request.void_at == world.now + PLACE_WITHIN
+    world.tell(Acked(id="m", to=ONE, command=request.command))
+    assert said(world.wait(PLACE_WITHIN)) == [(MANAGER, WantGetJobOutputDir)]
+    assert said(world.hear(HaveGetJobOutputDir(), TWO)) == [(TWO, GetJobOutputDir)]
+
+
+def test_what_cannot_be_removed_is_told_and_does_not_hold_the_slot(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    done = reported(world)
+    world.tell(Acked(id="m", to=ONE, command=done))
+    assert world.finish(Forget(assignment=ASSIGNMENT), OSError(16, "a mount point")) == []
+    assert "a mount point" in caplog.text
+    assert (ONE, GetJob) in said(world.hear(HaveGetJob()))
 
 
 def test_with_two_results_each_answer_goes_to_its_job() -> None:
@@ -443,7 +485,9 @@ def test_after_an_interruption_it_asks_again_but_waits_for_a_job_that_was_promis
 
 def test_after_a_restart_it_reports_what_had_ended() -> None:
     world = World(journal=(Note(assignment=ASSIGNMENT, outcome=OK),))
-    assert (MANAGER, WantGetJobOutputDir) in said(world.tell(Online(jid="agent@x/a")))
+    actions = world.tell(Online(jid="agent@x/a"))
+    assert (MANAGER, WantGetJobOutputDir) in said(actions)
+    assert effects(actions) == []  # the note is there; writing it again could fail, and keep others from being resumed
     world.hear(HaveGetJobOutputDir())
     (upload,) = effects(world.hear(STORE))
     assert isinstance(upload, Upload)

@@ -89,6 +89,10 @@ def test_a_value_survives_line_breaks_and_both_prefixes(text: str) -> None:
     assert codec.decode_value("_" + broken) == text
 
 
+def test_text_that_is_no_utf8_is_written_all_the_same() -> None:
+    assert codec.decode_value(codec.encode_value("a\udc80b")) == "a?b"
+
+
 def test_a_value_without_prefix_is_read_as_it_is() -> None:
     assert codec.decode_value("2 + 2") == "2 + 2"
 

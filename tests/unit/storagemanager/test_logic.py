@@ -141,11 +141,7 @@ async def test_without_the_claim_on_the_job_nothing_is_done(data: str | None) ->
     world = World()
     await world.begin()
     world.upload()
-    for command in (
-        WantGetJobOutputDir(job_id="j1", jm_job_data=data),
-        GetJobOutputDir(job_id="j1", jm_job_data=data),
-        replace(DONE, jm_job_data=data),
-    ):
+    for command in (GetJobOutputDir(job_id="j1", jm_job_data=data), replace(DONE, jm_job_data=data)):
         assert refusal(await world.hear(command)) == "claim-refused"
     assert (await world.record()).state is State.RUNNING
 

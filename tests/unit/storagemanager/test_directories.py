@@ -1,0 +1,180 @@
+"""The storage manager's files in a real file area."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from copilot.errors import BadName, TransferError, TransferRefused, TransferUnavailable
+from copilot.files.area import FileArea
+from copilot.files.base import FileFacts
+from copilot.files.disk import disk_errors
+from copilot.job import Output
+from copilot.storagemanager.directories import Directories
+from tests.unit.files.serving import names_below
+
+DATA = b"the packed output"
+OUTPUT = Output(size=len(DATA), sha256=hashlib.sha256(DATA).hexdigest())
+
+
+class Urls:
+    """Implements the port, in a readable way."""
+
+    def output_url(self, job: str, attempt: int, expires_in: float, max_size: int) -> str:
+        return f"https://files/{job}.a{attempt}?{expires_in:.0f}s,{max_size}B"
+
+
+class World:
+    """An area, the directory of finished jobs, and what the storage manager sees of them."""
+
+    def __init__(self, root: Path, area: type[FileArea] = FileArea) -> None:
+        for name in ("area", "done"):
+            (root / name).mkdir()
+        self.area, self.done = area(root / "area"), root / "done"
+        self.directories = Directories(self.area, self.done, Urls(), lifetime=60.0, max_size=1000)
+
+    def upload(self, data: bytes = DATA, *, attempt: int = 1) -> None:
+        """As the file server does it."""
+        with self.area.new_output("j", attempt) as new:
+            new.write(data)
+            new.commit()
+
+    async def uploaded(self) -> None:
+        await self.directories.prepare("j", 1)
+        self.upload()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+async def test_an_output_goes_its_way_from_the_url_to_its_final_place(world: World) -> None:
+    assert await world.directories.prepare("j", 1) == "https://files/j.a1?60s,1000B"
+    assert await world.directories.facts("j", 1) is None
+    world.upload()
+    assert await world.directories.facts("j", 1) == OUTPUT
+    await world.directories.publish("j", 1)
+    assert (world.done / "j" / "j.tgz").read_bytes() == DATA
+    assert names_below(world.done) == {"j/j.tgz"}
+    assert list(world.area.root.iterdir()) == []
+    assert await world.directories.facts("j", 1) is None
+
+
+async def test_every_step_may_be_taken_twice(world: World) -> None:
+    await world.uploaded()
+    await world.directories.prepare("j", 1)  # does not touch what lies there
+    assert await world.directories.facts("j", 1) == await world.directories.facts("j", 1) == OUTPUT
+    for _ in range(2):
+        await world.directories.publish("j", 1)
+        assert (world.done / "j" / "j.tgz").read_bytes() == DATA
+    for _ in range(2):
+        await world.directories.discard("j", 1)
+    assert names_below(world.done) == {"j/j.tgz"}
+
+
+async def test_a_publication_that_a_crash_broke_off_is_finished(world: World) -> None:
+    await world.uploaded()
+    world.area.take_output("j", 1, world.done / "j" / "j.tgz")
+    assert list(world.area.root.iterdir())  # the crash came before the attempt's directory was dropped
+    await world.directories.publish("j", 1)
+    assert list(world.area.root.iterdir()) == []
+
+
+async def test_attempts_do_not_meet(world: World) -> None:
+    for attempt in (1, 2):
+        await world.directories.prepare("j", attempt)
+    world.upload(b"of the first", attempt=1)
+    world.upload(attempt=2)
+    await world.directories.discard("j", 1)
+    assert await world.directories.facts("j", 1) is None
+    assert await world.directories.facts("j", 2) == OUTPUT
+
+
+async def test_what_is_missing_cannot_be_published(world: World) -> None:
+    await world.directories.prepare("j", 1)
+    with pytest.raises(TransferRefused, match="moving the output of job j, attempt 1"):
+        await world.directories.publish("j", 1)
+    assert names_below(world.done) == set()
+
+
+async def test_a_directory_of_finished_jobs_that_is_away_loses_nothing(world: World) -> None:
+    await world.uploaded()
+    world.done.rmdir()
+    with pytest.raises(TransferError):
+        await world.directories.publish("j", 1)
+    assert await world.directories.facts("j", 1) == OUTPUT
+
+
+async def test_what_nobody_uploaded_has_no_facts_and_can_be_discarded(world: World) -> None:
+    assert await world.directories.facts("j", 1) is None
+    await world.directories.discard("j", 1)
+
+
+async def test_a_link_in_place_of_the_output_is_no_output(world: World, tmp_path: Path) -> None:
+    await world.directories.prepare("j", 1)
+    (tmp_path / "secret").write_text("secret")
+    world.area.output_path("j", 1).symlink_to(tmp_path / "secret")
+    assert await world.directories.facts("j", 1) is None
+
+
+class TroubledArea(FileArea):
+    """Its disk cannot be read for this reason."""
+
+    number = errno.EIO
+
+    def facts(self, job: str, attempt: int) -> FileFacts:
+        raise error_of(self.number)
+
+
+def error_of(number: int) -> TransferError:
+    """What the file area makes of an `OSError`."""
+    try:
+        with disk_errors("reading"):
+            raise OSError(number, os.strerror(number))
+    except TransferError as error:
+        return error
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.EIO, TransferUnavailable),
+        (errno.ESTALE, TransferUnavailable),
+        (errno.EMFILE, TransferUnavailable),
+        (errno.EACCES, TransferRefused),
+    ],
+)
+async def test_an_output_that_cannot_be_looked_at_is_not_taken_for_missing(
+    tmp_path: Path, number: int, expected: type[TransferError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TroubledArea, "number", number)
+    with pytest.raises(expected):
+        await World(tmp_path, TroubledArea).directories.facts("j", 1)
+
+
+async def test_an_area_that_is_away_is_not_taken_for_an_empty_one(world: World) -> None:
+    await world.uploaded()
+    world.area.root.rename(world.area.root.with_name("unmounted"))
+    with pytest.raises(TransferRefused):
+        await world.directories.facts("j", 1)
+
+
+async def test_without_urls_files_travel_by_chirp(world: World) -> None:
+    directories = Directories(world.area, world.done, None, lifetime=60.0, max_size=1000)
+    assert await directories.prepare("j", 1) is None
+    assert (world.area.root / "j.a1").is_dir()
+
+
+@pytest.mark.parametrize("job", ["../j", "j.a1", ""])
+async def test_a_bad_id_becomes_no_path(world: World, job: str) -> None:
+    for step in (world.directories.prepare, world.directories.publish, world.directories.discard):
+        with pytest.raises(BadName):
+            await step(job, 1)
+    assert names_below(world.done) == set()
+    assert list(world.done.iterdir()) == []

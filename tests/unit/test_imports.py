@@ -1,0 +1,50 @@
+"""What a light program must not import: an agent runs on other people's machines, in memory that is theirs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LARGEST_AGENT_MIB = 45  # 36 of Python 3.11, asyncio, slixmpp and psutil, and some room for other versions
+HEAVY = ("aiohttp", "classad2", "cryptography", "fsspec", "lxml", "redis", "rich", "typer")
+
+
+def loaded_by(module: str) -> set[str]:
+    """Names of the top-level modules that are there after `module` was imported."""
+    text = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["copilot.cli.agent", "copilot.cli.daemon"])
+def test_an_agent_starts_without_what_only_managers_and_commands_need(module: str) -> None:
+    loaded = loaded_by(module)
+    assert "slixmpp" in loaded  # or we looked at the wrong thing
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_an_agent_stays_small(record_property: Callable[[str, object], None]) -> None:
+    text = "import copilot.cli.agent; print(open('/proc/self/status').read())"
+    done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
+    (resident,) = re.findall(r"VmRSS:\s+(\d+) kB", done.stdout)
+    record_property("agent_resident_mib", round(int(resident) / 1024))  # in the report of --junit-xml
+    assert int(resident) / 1024 < LARGEST_AGENT_MIB
+
+
+def test_imports_only_go_down() -> None:
+    checker = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [checker, "--no-cache"],
+        cwd=ROOT,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
