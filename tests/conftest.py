@@ -1,8 +1,8 @@
 """Real servers for the tests: started once for a whole run, when the first test asks, and gone after it.
 
 The process that leads the run owns them, for a worker of pytest-xdist may end before the others. A worker asks it
-over a Unix socket, then uses the server by its directory. All share one Prosody, each worker has its own Redis. Without the programs, tests that need them are skipped
-on a laptop and fail where `CI` is set.
+over a Unix socket, then uses the server by its directory. All share one Prosody and one ejabberd, each worker has its
+own Redis. Without the programs, tests that need them are skipped on a laptop and fail where `CI` is set.
 """
 
 from __future__ import annotations
@@ -24,11 +24,26 @@ import pytest
 import redis as redis_client
 
 from copilot.errors import CopilotError, ServerMissing
+from copilot.local.chirp import Chirp
+from copilot.local.ejabberd import Ejabberd
 from copilot.local.prosody import Prosody
 from copilot.local.redis import Redis
 
-STARTERS: dict[str, Callable[[Path], Prosody | Redis]] = {"prosody": Prosody, "redis": Redis}
-FIXTURES = {"prosody": "prosody", "account": "prosody", "redis_server": "redis", "redis_url": "redis"}
+Server = Chirp | Prosody | Ejabberd | Redis
+STARTERS: dict[str, Callable[[Path], Server]] = {
+    "chirp": Chirp,
+    "prosody": Prosody,
+    "ejabberd": Ejabberd,
+    "redis": Redis,
+}
+FIXTURES = {
+    "chirp_server": "chirp",
+    "prosody": "prosody",
+    "account": "prosody",
+    "ejabberd": "ejabberd",
+    "redis_server": "redis",
+    "redis_url": "redis",
+}
 ANSWER_LIMIT_S = 50.0  # below the limit of a test
 
 
@@ -51,7 +66,7 @@ class Keeper(threading.Thread):
         self._listening = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
-        self._servers: dict[str, Prosody | Redis] = {}
+        self._servers: dict[str, Server] = {}
         self._lock = asyncio.Lock()
         self.start()
         self._listening.wait()
@@ -143,6 +158,18 @@ def _running(config: pytest.Config, name: str) -> Path:
 def prosody(request: pytest.FixtureRequest) -> Prosody:
     """The Prosody of this run: `.domain`, `.port`, `.ca_file`. To stop or kill one, start your own."""
     return Prosody(_running(request.config, "prosody"))
+
+
+@pytest.fixture(scope="session")
+def ejabberd(request: pytest.FixtureRequest) -> Ejabberd:
+    """The ejabberd of this run: as `prosody`; `register` makes accounts."""
+    return Ejabberd(_running(request.config, "ejabberd"))
+
+
+@pytest.fixture(scope="session")
+def chirp_server(request: pytest.FixtureRequest) -> Chirp:
+    """The Chirp server of this run: `.url`, `.port`, `.root`, `.challenges`. To stop or kill one, start your own."""
+    return Chirp(_running(request.config, "chirp"))
 
 
 @pytest.fixture

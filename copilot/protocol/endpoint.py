@@ -21,11 +21,22 @@ from copilot.protocol import codec
 from copilot.protocol.acks import Outbox, Pending, Seen, Sight
 from copilot.protocol.commands import Command, Error
 from copilot.protocol.envelope import Element, Envelope, bare
-from copilot.protocol.events import Acked, Dropped, Expired, ProtocolEvent, Received, Refused, Undeliverable
+from copilot.protocol.events import (
+    Acked,
+    BodyStripped,
+    Dropped,
+    Expired,
+    ProtocolEvent,
+    Received,
+    Refused,
+    Undeliverable,
+)
 from copilot.protocol.rules import RULES, Role
+from copilot.protocol.selftest import SelfTest
 
 PEERS_REMEMBERED = 50_000
 SECONDS_BETWEEN_ERRORS = 1.0  # to one peer
+MOST_ACKS = 32  # in one message: they must not make it too large, least of all one that carries a command
 
 
 @dataclass(slots=True)
@@ -76,14 +87,16 @@ class Endpoint:
         self._once: list[Pending] = []  # said once, never again
         self._void: list[ProtocolEvent] = []
         self._online = False
+        self._selftest = SelfTest()
 
     # -- the session
 
     def online(self, jid: str) -> None:
-        """The session is up: everything unacknowledged goes out again at once."""
+        """The session is up: everything unacknowledged goes out again at once, and the self-test."""
         self.jid = jid
         self._online = True
         self._outbox.due_now()
+        self._selftest.begin(jid)
 
     def offline(self, set_aside: Collection[str] = ()) -> None:
         """The session is gone. `set_aside`: ids that made the server end the stream; they are never sent again."""
@@ -130,13 +143,15 @@ class Endpoint:
             return []
         due, void = self._outbox.take_due(now)
         self._void.extend(Expired(id=item.id, to=item.to, command=item.command) for item in void)
-        envelopes = [self._envelope(message) for message in (*self._once, *due)]
+        envelopes = self._selftest.outgoing()
+        envelopes.extend(self._envelope(message) for message in (*self._once, *due))
         self._once.clear()
-        for (peer, element), ids in self._owed.items():
-            envelopes.extend(_pure_acks(peer, ids, element=element))
-            self.counts.sent["ack"] += 1 if element else len(ids)
+        acks = [
+            item for (to, element), ids in self._owed.items() for item in _pure_acks(to, ids, element=element)
+        ]
+        self.counts.sent["ack"] += len(acks)
         self._owed.clear()
-        return envelopes
+        return [*envelopes, *acks]
 
     def unsent(self, envelope: Envelope, due: float) -> None:
         """The transport would not take it: it is due again at `due`, or as soon as the session is back."""
@@ -157,6 +172,8 @@ class Endpoint:
         """Take a message apart. Never raises for what a peer may do."""
         if envelope.kind == "error":
             return self._stanza_error(envelope)
+        if self._selftest.is_answer(envelope):
+            return [BodyStripped(jid=self.jid)] if self._selftest.hear(envelope) else []
         events: list[ProtocolEvent] = []
         if envelope.body is not None or envelope.element is not None:
             try:
@@ -315,11 +332,11 @@ class Endpoint:
         return peer
 
     def _envelope(self, message: Pending) -> Envelope:
-        """In the carriage that the peer speaks; in both while we do not know."""
+        """In the carriage that the peer speaks, if the server lets it through; in both while we do not know."""
         command = message.command
         rule = RULES[command.NAME]
         peer = self._peers.get(message.to.lower())
-        speaks = None if peer is None else peer.element
+        speaks = True if self._selftest.stripped else None if peer is None else peer.element
         info = codec.encode(command, () if rule.noack else self._features)
         self.counts.sent[command.NAME] += 1
         self.counts.resent += message.sent > 1
@@ -328,13 +345,20 @@ class Endpoint:
             id=message.id,
             body=info if speaks is not True else None,
             element=info if speaks is not False else None,
-            acks=tuple(self._owed.pop((message.to, True), ())),
+            acks=self._riding(message.to),
             noack=rule.noack,
         )
+
+    def _riding(self, to: str) -> tuple[str, ...]:
+        """Acknowledgements that go with a command; the rest follow."""
+        owed = self._owed.get((to, True), [])
+        riding, owed[:] = tuple(owed[:MOST_ACKS]), owed[MOST_ACKS:]
+        return riding
 
 
 def _pure_acks(to: str, ids: list[str], *, element: bool) -> list[Envelope]:
     """The element carriage takes many in one message, the report's form one."""
     if element:
-        return [Envelope(to=to, acks=tuple(ids))]
+        parts = range(0, len(ids), MOST_ACKS)
+        return [Envelope(to=to, acks=tuple(ids[start : start + MOST_ACKS])) for start in parts]
     return [Envelope(to=to, acks=(message_id,), ack_carriage="body") for message_id in ids]

@@ -65,4 +65,11 @@ class Dropped:
     text: str
 
 
-ProtocolEvent = Received | Acked | Refused | Undeliverable | Expired | Dropped
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyStripped:
+    """The self-test found that our server empties the body carriage; for the log. From now on it is not used."""
+
+    jid: str  # ours, full
+
+
+ProtocolEvent = Received | Acked | Refused | Undeliverable | Expired | Dropped | BodyStripped

@@ -35,6 +35,9 @@ class Parts:
 
 
 async def _gather(done: list[Action], later: Sequence[Awaitable[Actions]]) -> Actions:
-    for actions in await asyncio.gather(*later):
+    """All to their end: none goes on unseen when another one fails."""
+    for actions in await asyncio.gather(*later, return_exceptions=True):
+        if isinstance(actions, BaseException):
+            raise actions
         done.extend(actions)
     return done

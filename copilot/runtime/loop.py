@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from copilot.clock import Clock, SystemClock
-from copilot.errors import CopilotError, ProtocolError, StoreUnavailable, TransportError
+from copilot.errors import CopilotError, ProtocolError, StoreUnavailable
 from copilot.log import rate_limited
 from copilot.protocol.endpoint import Endpoint
-from copilot.protocol.events import Acked, Dropped, Received
+from copilot.protocol.envelope import Envelope, bare
+from copilot.protocol.events import Acked, BodyStripped, Dropped, Received
 from copilot.runtime.component import (
     Action,
     Actions,
@@ -39,10 +41,14 @@ from copilot.transport.base import Arrived, Connected, Disconnected, Transport, 
 
 log = logging.getLogger("copilot.loop")
 
-MOST_AT_ONCE = 256  # coroutines of the component
+MOST_AT_ONCE = 256  # events waiting for the component, and its coroutines at work, together
 STALLED_SEND = 0.05  # s until a full send buffer is tried again
 # Dropped, and nothing to worry about: the bare JID of a service reaches all its instances, whatever their part.
 QUIET = {"wrong-role": logging.DEBUG, "void": logging.INFO, "not-for-us": logging.INFO}
+STRIPPED = (
+    "the XMPP server of %s delivers messages without what the report's carriage puts into their body, as ejabberd "
+    "does: only the element carriage is used from now on, and programs of 2011 cannot be reached through it"
+)
 LAST_WORK = 5.0  # s that messages in work have left when the component leaves
 
 
@@ -68,11 +74,11 @@ class Loop:
         self._now = (clock or SystemClock()).monotonic
         self._inbox: deque[Event] = deque()
         self._stir = asyncio.Event()
-        self._work: set[asyncio.Task[None]] = set()
-        self._effects: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+        self._work: set[asyncio.Future[Any]] = set()
+        self._effects: set[asyncio.Future[Any]] = set()
+        self._room = asyncio.Event()  # the reader may go on
         self._exit: int | None = None
-        self._broken: BaseException | None = None
+        self._broken: Exception | None = None
 
     async def run(self) -> int:
         """Turn until the component leaves; returns its exit code.
@@ -103,6 +109,8 @@ class Loop:
         """Work off what has come in, then let the time-driven part speak, then send."""
         while self._inbox and self._exit is None:
             self._dispatch(self._inbox.popleft())
+        if len(self._work) < MOST_AT_ONCE:
+            self._room.set()
         now = self._now()
         wakeup = self._component.wakeup()
         if wakeup is not None and wakeup <= now:
@@ -116,7 +124,7 @@ class Loop:
             try:
                 if not self._transport.send(envelope):
                     self._endpoint.unsent(envelope, now + STALLED_SEND)
-            except ProtocolError as error:
+            except (ProtocolError, ValueError) as error:  # too large, or nothing that XML can carry
                 log.error("message %s to %s cannot be sent: %s", envelope.id, envelope.to, error)
                 self._endpoint.give_up(envelope.id)
         for event in self._endpoint.events():
@@ -125,6 +133,9 @@ class Loop:
     def _dispatch(self, event: Event) -> None:
         if isinstance(event, Acked):
             log.debug("Got ACK for %s", event.id)
+        if isinstance(event, BodyStripped):
+            log.warning(STRIPPED, bare(event.jid).partition("@")[2])
+            return
         if isinstance(event, Dropped):
             key, text = f"{event.sender} {event.reason}", "dropped a message from %s: %s: %s"
             rate_limited(
@@ -143,19 +154,33 @@ class Loop:
             self._failed(event, error)
             return
         if isinstance(result, Awaitable):
-            _spawn(self._work, self._decide(event, result))
+            self._beside(self._work, result, partial(self._decided, event))
         else:
-            self._carry_out(event, result)
+            self._decided(event, result)
 
-    async def _decide(self, event: Event, result: Awaitable[Actions]) -> None:
-        async with self._room:
-            try:
-                actions = await result
-            except Exception as error:  # noqa: BLE001  # as above
-                self._failed(event, error)
-            else:
-                self._carry_out(event, actions)
-            self._stir.set()
+    def _beside(
+        self, running: set[asyncio.Future[Any]], work: Awaitable[Any], then: Callable[[Any], None]
+    ) -> None:
+        """Let `work` run; its result, or the exception that it raised, goes to `then` unless it was cancelled."""
+        task = asyncio.ensure_future(work)
+        running.add(task)
+
+        def ended(task: asyncio.Future[Any]) -> None:
+            running.discard(task)
+            if not task.cancelled():
+                then(task.exception() or task.result())
+                self._stir.set()
+
+        task.add_done_callback(ended)
+
+    def _decided(self, event: Event, result: Actions | Exception) -> None:
+        if isinstance(result, Exception):
+            self._failed(event, result)
+            return
+        try:
+            self._carry_out(event, result)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._failed(event, error)
 
     def _carry_out(self, event: Event, actions: Actions) -> None:
         """All actions, in order; then the acknowledgement of what caused them."""
@@ -178,19 +203,18 @@ class Loop:
                 try:
                     pending = self._performer.perform(effect)
                 except (OSError, CopilotError) as error:
-                    self._add(Finished(effect=effect, result=error))
+                    # Before anything else: a copy that waits must not find what this effect should have made safe.
+                    self._inbox.appendleft(Finished(effect=effect, result=error))
+                    self._stir.set()
                     return False
                 if pending is not None:
-                    _spawn(self._effects, self._effect(effect, pending))
+                    self._beside(self._effects, pending, partial(self._finished, effect))
             case Leave(exit_code=code):
                 self._exit = code
         return True
 
-    async def _effect(self, effect: Any, pending: Awaitable[Any]) -> None:
-        try:
-            result: Any = await pending
-        except Exception as error:  # noqa: BLE001  # the component decides what a failed effect means
-            result = error
+    def _finished(self, effect: Any, result: Any) -> None:
+        """The component decides what a failed effect means."""
         self._add(Finished(effect=effect, result=result))
 
     def _failed(self, event: Event, error: Exception) -> None:
@@ -222,19 +246,17 @@ class Loop:
         try:
             while True:
                 self._heard(await self._transport.next_event())
-                if self._room.locked():
-                    async with self._room:
-                        pass
-        except TransportError as error:
+                if len(self._work) + len(self._inbox) >= MOST_AT_ONCE:
+                    self._room.clear()
+                    await self._room.wait()
+        except Exception as error:  # noqa: BLE001  # whatever it is: a service that hears nothing must not go on
             self._broken = error
             self._stir.set()
 
     def _heard(self, event: TransportEvent) -> None:
         match event:
             case Arrived(envelope=envelope):
-                for heard in self._endpoint.receive(envelope, self._now()):
-                    self._inbox.append(heard)
-                self._stir.set()
+                self._take_apart(envelope)
             case Connected(jid=jid):
                 log.info("Ready as %s", jid)
                 self._endpoint.online(jid)
@@ -243,6 +265,15 @@ class Loop:
                 log.warning("the XMPP session is gone: %s", reason)
                 self._endpoint.offline(set_aside)
                 self._add(Offline(reason=reason))
+
+    def _take_apart(self, envelope: Envelope) -> None:
+        try:
+            events = self._endpoint.receive(envelope, self._now())
+        except Exception as error:  # a bug in one message's reading must not end the service
+            log.error("a message from %s could not be read: %s", envelope.sender, error, exc_info=error)
+            return
+        for event in events:
+            self._add(event)
 
     def _add(self, event: Event) -> None:
         self._inbox.append(event)
@@ -259,9 +290,3 @@ class Loop:
         if self._broken is None:
             self._flush()
         await self._transport.close()
-
-
-def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.create_task(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)

@@ -20,7 +20,7 @@ from copilot.transport.settings import XmppSettings
 from copilot.transport.stanza import NAMESPACE, decode
 from copilot.transport.xmpp import XmppTransport
 from tests.contract.transport_fixtures import (  # noqa: F401 - pytest finds the fixtures here
-    ProsodyHub,
+    ServerHub,
     arrived,
     connected,
     event,
@@ -44,7 +44,7 @@ def big(to: str, size: int, ident: str = "big") -> Envelope:
 # Log-in
 
 
-async def test_a_wrong_password_is_not_tried_again(prosody_hub: ProsodyHub) -> None:
+async def test_a_wrong_password_is_not_tried_again(prosody_hub: ServerHub) -> None:
     transport = await prosody_hub.transport(await prosody_hub.account(), "one", password="wrong")
     for _ in range(2):
         with pytest.raises(
@@ -55,7 +55,7 @@ async def test_a_wrong_password_is_not_tried_again(prosody_hub: ProsodyHub) -> N
     assert prosody_hub.lines[transport].connections == 1
 
 
-async def test_a_server_of_an_unknown_authority_is_refused(prosody_hub: ProsodyHub, tmp_path: Path) -> None:
+async def test_a_server_of_an_unknown_authority_is_refused(prosody_hub: ServerHub, tmp_path: Path) -> None:
     other = certificates.ensure(tmp_path, ["copilot.internal"]).ca_file
     for ca_file, named in ((other, re.escape(str(other))), (None, "that this system trusts")):
         transport = await prosody_hub.transport(await prosody_hub.account(), "one", ca_file=ca_file)
@@ -63,7 +63,7 @@ async def test_a_server_of_an_unknown_authority_is_refused(prosody_hub: ProsodyH
             await event(transport, Connected)
 
 
-async def test_the_server_makes_up_a_resource_where_none_is_set(prosody_hub: ProsodyHub) -> None:
+async def test_the_server_makes_up_a_resource_where_none_is_set(prosody_hub: ServerHub) -> None:
     account = await prosody_hub.account()
     transport = await prosody_hub.transport(account, "")
     jid = await connected(transport)
@@ -73,12 +73,12 @@ async def test_the_server_makes_up_a_resource_where_none_is_set(prosody_hub: Pro
 
 
 async def test_without_a_host_every_address_of_the_domain_is_tried(
-    prosody_hub: ProsodyHub, monkeypatch: pytest.MonkeyPatch
+    prosody_hub: ServerHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transport = await prosody_hub.transport(await prosody_hub.account(), "one", host="")
     away = await prosody_hub.transport(await prosody_hub.account(), "one")
     await prosody_hub.lines[away].down()
-    domain, ports = prosody_hub.prosody.domain, [prosody_hub.lines[one].port for one in (away, transport)]
+    domain, ports = prosody_hub.server.domain, [prosody_hub.lines[one].port for one in (away, transport)]
 
     async def records(*_: object) -> list[tuple[str, str, str, int]]:
         return [("xmpp-client", domain, "127.0.0.1", port) for port in ports]
@@ -118,7 +118,7 @@ async def test_without_tls_it_still_logs_in_by_scram(open_directory: Path) -> No
 # Lines that break, servers that are away
 
 
-async def test_an_outage_is_told_once_however_many_attempts_it_takes(prosody_hub: ProsodyHub) -> None:
+async def test_an_outage_is_told_once_however_many_attempts_it_takes(prosody_hub: ServerHub) -> None:
     transport, jid = await prosody_hub.connected()
     line = prosody_hub.lines[transport]
     await line.down()
@@ -132,7 +132,7 @@ async def test_an_outage_is_told_once_however_many_attempts_it_takes(prosody_hub
     assert transport._task is task
 
 
-async def test_a_server_that_is_not_there_yet_is_told_and_waited_for(prosody_hub: ProsodyHub) -> None:
+async def test_a_server_that_is_not_there_yet_is_told_and_waited_for(prosody_hub: ServerHub) -> None:
     transport = await prosody_hub.transport(await prosody_hub.account(), "one")
     line = prosody_hub.lines[transport]
     await line.down()
@@ -142,7 +142,7 @@ async def test_a_server_that_is_not_there_yet_is_told_and_waited_for(prosody_hub
     await connected(transport)
 
 
-async def test_a_dead_link_is_found_by_pings(prosody_hub: ProsodyHub) -> None:
+async def test_a_dead_link_is_found_by_pings(prosody_hub: ServerHub) -> None:
     transport, jid = await prosody_hub.connected(ping_interval=0.05, ping_timeout=0.1, login_timeout=2.0)
     line = prosody_hub.lines[transport]
     line.freeze()
@@ -151,14 +151,14 @@ async def test_a_dead_link_is_found_by_pings(prosody_hub: ProsodyHub) -> None:
     assert await connected(transport) == jid
 
 
-async def test_pings_leave_a_live_session_alone(prosody_hub: ProsodyHub) -> None:
+async def test_pings_leave_a_live_session_alone(prosody_hub: ServerHub) -> None:
     transport, jid = await prosody_hub.connected(ping_interval=0.001)
     for number in range(50):
         assert transport.send(Envelope(to=jid, id=f"i{number}"))
         assert (await arrived(transport)).id == f"i{number}"
 
 
-async def test_a_stanza_over_the_servers_limit_is_set_aside(prosody_hub: ProsodyHub) -> None:
+async def test_a_stanza_over_the_servers_limit_is_set_aside(prosody_hub: ServerHub) -> None:
     transport, jid = await prosody_hub.connected(max_stanza_bytes=2 * 1024 * 1024)
     assert transport.send(big(jid, 50_000, "fits"))
     assert (await arrived(transport)).id == "fits"
@@ -172,7 +172,7 @@ async def test_a_stanza_over_the_servers_limit_is_set_aside(prosody_hub: Prosody
     assert (await arrived(transport)).id == "after"
 
 
-async def test_a_full_buffer_takes_nothing_until_it_has_drained(prosody_hub: ProsodyHub) -> None:
+async def test_a_full_buffer_takes_nothing_until_it_has_drained(prosody_hub: ServerHub) -> None:
     sender, jid = await prosody_hub.connected(buffer_bytes=256 * 1024)
     prosody_hub.lines[sender].freeze()
     sent = 0
@@ -187,7 +187,7 @@ async def test_a_full_buffer_takes_nothing_until_it_has_drained(prosody_hub: Pro
     assert (await arrived(sender)).id == "again"
 
 
-async def test_a_slow_component_makes_the_senders_wait(prosody_hub: ProsodyHub) -> None:
+async def test_a_slow_component_makes_the_senders_wait(prosody_hub: ServerHub) -> None:
     receiver, jid = await prosody_hub.connected(inbox_events=10, ping_interval=0.01, ping_timeout=0.5)
     sender, _ = await prosody_hub.connected(buffer_bytes=64 * 1024 * 1024)
     for number in range(300):
@@ -202,7 +202,7 @@ async def test_a_slow_component_makes_the_senders_wait(prosody_hub: ProsodyHub) 
         assert (await arrived(receiver)).id == f"i{number}"
 
 
-async def test_close_sends_what_was_handed_over(prosody_hub: ProsodyHub) -> None:
+async def test_close_sends_what_was_handed_over(prosody_hub: ServerHub) -> None:
     receiver, jid = await prosody_hub.connected()
     sender, _ = await prosody_hub.connected()
     for number in range(100):
@@ -214,7 +214,7 @@ async def test_close_sends_what_was_handed_over(prosody_hub: ProsodyHub) -> None
 # What others see of us
 
 
-async def test_it_answers_pings_versions_and_feature_lists(prosody_hub: ProsodyHub) -> None:
+async def test_it_answers_pings_versions_and_feature_lists(prosody_hub: ServerHub) -> None:
     _, jid = await prosody_hub.connected(features=("lease", "slots"), name="Co-Pilot agent", version="9.9")
     asker, _ = await prosody_hub.connected()
     plugins = client(asker).plugin
@@ -227,7 +227,7 @@ async def test_it_answers_pings_versions_and_feature_lists(prosody_hub: ProsodyH
     assert (version["name"], version["version"], version["os"]) == ("Co-Pilot agent", "9.9", "")
 
 
-async def test_strangers_cannot_subscribe_to_our_presence(prosody_hub: ProsodyHub) -> None:
+async def test_strangers_cannot_subscribe_to_our_presence(prosody_hub: ServerHub) -> None:
     transport, jid = await prosody_hub.connected()
     stranger, _ = await prosody_hub.connected()
     client(stranger).send_raw(f"<presence to='{jid.partition('/')[0]}' type='subscribe'/>")
@@ -237,7 +237,7 @@ async def test_strangers_cannot_subscribe_to_our_presence(prosody_hub: ProsodyHu
     assert (await arrived(stranger)).id == "j"
 
 
-async def test_an_iq_nested_beyond_reason_does_no_harm(prosody_hub: ProsodyHub) -> None:
+async def test_an_iq_nested_beyond_reason_does_no_harm(prosody_hub: ServerHub) -> None:
     transport, jid = await prosody_hub.connected()
     sender, _ = await prosody_hub.connected()
     deep = "<a xmlns='x'>" + "<a>" * 20_000 + "</a>" * 20_000 + "</a>"
@@ -257,7 +257,7 @@ async def test_an_iq_nested_beyond_reason_does_no_harm(prosody_hub: ProsodyHub) 
 @pytest.mark.parametrize(
     "name", ["want_getJob", "getJob", "runJob", "storeJobOutputDir", "jobDone", "sleep", "ack.of-getJob"]
 )
-async def test_stanzas_of_2011_pass_the_server_unchanged(prosody_hub: ProsodyHub, name: str) -> None:
+async def test_stanzas_of_2011_pass_the_server_unchanged(prosody_hub: ServerHub, name: str) -> None:
     receiver, to = await prosody_hub.connected()
     sender, jid = await prosody_hub.connected()
     [path] = CAPTURED.glob(f"{name}.sent-by-*.xml")
@@ -282,7 +282,7 @@ def test_slixmpp_has_the_private_parts_of_the_short_way() -> None:
 
 @pytest.mark.parametrize("short_way", [True, False])
 async def test_messages_presence_and_stream_errors_come_by_either_way(
-    prosody_hub: ProsodyHub,
+    prosody_hub: ServerHub,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     short_way: bool,

@@ -1,21 +1,23 @@
-"""What the transport's contract runs on: the pretend server, and a real Prosody behind a line that can be cut."""
+"""What the transport's contract runs on: the pretend server, real Prosody and ejabberd behind lines that can be cut."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import pytest
 
+from copilot.local.ejabberd import Ejabberd
 from copilot.local.prosody import Prosody
 from copilot.protocol.envelope import Envelope
 from copilot.transport.base import Arrived, Connected, Transport
 from copilot.transport.memory import MemoryNetwork, MemoryTransport
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
-from tests.conftest import Account
 
 LIMIT_S = 10.0  # for whatever a test waits for
 Event = TypeVar("Event")
@@ -81,6 +83,8 @@ class Line:
 class Hub(Protocol):
     """A server under test. Transports are closed when the test ends."""
 
+    readdresses: bool  # a message for a vanished instance arrives addressed to the one that gets it
+
     async def account(self) -> str:
         """A new account's bare JID."""
         ...
@@ -93,8 +97,14 @@ class Hub(Protocol):
         """Break its connection."""
         ...
 
+    def delivered(self, envelope: Envelope) -> Envelope:
+        """What this server makes of a message on its way."""
+        ...
+
 
 class MemoryHub:
+    readdresses = False
+
     def __init__(self) -> None:
         self.network = MemoryNetwork()
         self.transports: list[MemoryTransport] = []
@@ -111,35 +121,39 @@ class MemoryHub:
         assert isinstance(transport, MemoryTransport)
         self.network.cut(transport.jid)
 
+    def delivered(self, envelope: Envelope) -> Envelope:
+        return envelope
+
     async def close(self) -> None:
         for transport in self.transports:
             await transport.close()
 
 
-class ProsodyHub:
-    """Every transport has a line of its own; it waits no time before it comes back."""
+class ServerHub:
+    """A real server. Every transport has a line of its own; it waits no time before it comes back."""
 
-    def __init__(self, prosody: Prosody, make_account: Callable[..., Awaitable[Account]]) -> None:
-        self.prosody = prosody
+    def __init__(self, server: Prosody | Ejabberd) -> None:
+        self.server = server
+        self.readdresses = isinstance(server, Ejabberd)
         self.lines: dict[Transport, Line] = {}
-        self._make_account = make_account
-        self._accounts: dict[str, Account] = {}
+        self._passwords: dict[str, str] = {}
 
     async def account(self) -> str:
-        account = await self._make_account()
-        self._accounts[account.jid] = account
-        return account.jid
+        password = uuid.uuid4().hex
+        jid = await self.server.register(f"user-{uuid.uuid4().hex}", password)
+        self._passwords[jid] = password
+        return jid
 
     async def transport(self, account: str, resource: str, **changes: Any) -> XmppTransport:
-        line = Line(self.prosody.port)
+        line = Line(self.server.port)
         await line.up()
         settings = {
             "jid": account,
-            "password": self._accounts[account].password,
+            "password": self._passwords[account],
             "resource": resource,
             "host": "127.0.0.1",
             "port": line.port,
-            "ca_file": self.prosody.ca_file,
+            "ca_file": self.server.ca_file,
         }
         transport = XmppTransport(XmppSettings(**(settings | changes)), random=lambda: 0.0)
         self.lines[transport] = line
@@ -153,21 +167,38 @@ class ProsodyHub:
     def cut(self, transport: Transport) -> None:
         self.lines[transport].cut()
 
+    def delivered(self, envelope: Envelope) -> Envelope:
+        return _stripped(envelope) if isinstance(self.server, Ejabberd) else envelope
+
     async def close(self) -> None:
         for transport, line in self.lines.items():
             line.thaw()
             await transport.close()
             await line.down()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def _stripped(envelope: Envelope) -> Envelope:
+    """What ejabberd leaves of a message: all that stands in `<copilot>`, and nothing of the report's form."""
+    if envelope.element is not None:
+        return replace(envelope, body=None)
+    if envelope.body is None and envelope.ack_carriage == "element":
+        return envelope
+    return replace(envelope, body=None, acks=(), ack_carriage="element", noack=False)
 
 
 @pytest.fixture(name="prosody_hub")
-async def prosody_hub_fixture(
-    prosody: Prosody, account: Callable[..., Awaitable[Account]]
-) -> AsyncIterator[ProsodyHub]:
-    hub = ProsodyHub(prosody, account)
+async def prosody_hub_fixture(prosody: Prosody) -> AsyncIterator[ServerHub]:
+    hub = ServerHub(prosody)
     yield hub
     await hub.close()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.fixture(name="ejabberd_hub")
+async def ejabberd_hub_fixture(ejabberd: Ejabberd) -> AsyncIterator[ServerHub]:
+    hub = ServerHub(ejabberd)
+    yield hub
+    await hub.close()
 
 
 @pytest.fixture(name="memory_hub")
@@ -177,7 +208,7 @@ async def memory_hub_fixture() -> AsyncIterator[MemoryHub]:
     await hub.close()
 
 
-@pytest.fixture(name="hub", params=["memory_hub", "prosody_hub"])
+@pytest.fixture(name="hub", params=["memory_hub", "prosody_hub", "ejabberd_hub"])
 def hub_fixture(request: pytest.FixtureRequest) -> Hub:
     """Each server in turn."""
     chosen: Hub = request.getfixturevalue(request.param)

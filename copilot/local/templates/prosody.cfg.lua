@@ -1,4 +1,6 @@
--- A private Prosody, written anew at every start. Change copilot/local/templates/prosody.cfg.lua instead.
+-- Prosody (0.12 or later) as Co-Pilot needs it; etc/prosody/prosody.cfg.lua in the sources. The embedded system and the
+-- tests run a private Prosody with this very text, written anew at every start, so do not edit that one. In yours put
+-- in your host, addresses and certificates; the rest has its reason beside it.
 -- TLS on the client port, accounts, presence and one chat-room service; no federation, no HTTP, no mailboxes.
 
 data_path = $data
@@ -14,8 +16,12 @@ http_ports = {}
 https_ports = {}
 
 modules_enabled = { "roster", "saslauth", "tls", "disco", "ping", "time", "version"$more_modules }
+-- Not here, on purpose:
+-- limits: the usual 10 kB/s are less than a manager needs, who speaks for a whole fleet on one connection;
+-- smacks: it would keep a dead agent's session, and so its presence, for minutes;
 -- offline: a message to an agent that is away must bounce or vanish, for acknowledgements repeat it.
 modules_disabled = { "offline", "s2s", "s2s_auth_certs" }
+-- Bare JIDs that may manage accounts by ad-hoc commands (XEP-0133), where "admin_adhoc" is among the modules.
 admins = { $admins }
 
 authentication = "internal_hashed"
@@ -34,6 +40,7 @@ c2s_stanza_size_limit = 1024 * 1024
 -- At the end, clients get this many seconds to close their streams.
 c2s_close_timeout = 2
 
+-- A message to a bare JID reaches every session of the account: all have the same priority. Sessions are not limited.
 VirtualHost $domain
 
 -- Agents meet here and are seen by the heartbeat; a room needs no owner to be configured before it opens.

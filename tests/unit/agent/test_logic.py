@@ -487,7 +487,8 @@ def test_after_a_restart_it_reports_what_had_ended() -> None:
     world = World(journal=(Note(assignment=ASSIGNMENT, outcome=OK),))
     actions = world.tell(Online(jid="agent@x/a"))
     assert (MANAGER, WantGetJobOutputDir) in said(actions)
-    assert effects(actions) == []  # the note is there; writing it again could fail, and keep others from being resumed
+    # The note is there: writing it again could fail, and keep others from being resumed.
+    assert effects(actions) == []
     world.hear(HaveGetJobOutputDir())
     (upload,) = effects(world.hear(STORE))
     assert isinstance(upload, Upload)

@@ -21,10 +21,11 @@ from copilot.protocol.commands import (
     Sleep,
     WantGetJob,
 )
-from copilot.protocol.endpoint import SECONDS_BETWEEN_ERRORS, Endpoint
+from copilot.protocol.endpoint import MOST_ACKS, SECONDS_BETWEEN_ERRORS, Endpoint
 from copilot.protocol.envelope import Element, Envelope
 from copilot.protocol.events import Acked, Dropped, Expired, Received, Refused, Undeliverable
 from copilot.protocol.rules import RULES, Role
+from copilot.protocol.selftest import SELF_TEST_ID
 from tests.unit.protocol.wire import carry, endpoint, stamped
 
 AGENT, MANAGER = "agent@x/a", "jm@x/one"
@@ -49,6 +50,12 @@ def old(
 ) -> Envelope:
     """As a peer of 2011 says it: in the body alone, without features."""
     return Envelope(to=to, sender=sender, id=message_id, body=codec.encode(command))
+
+
+def said(source: Endpoint, now: float) -> list[Command]:
+    """What goes out now, without the self-test."""
+    due = [envelope for envelope in source.outgoing(now) if envelope.id != SELF_TEST_ID]
+    return [codec.decode(info)[0] for one in due if (info := one.element or one.body) is not None]
 
 
 def received(events: list[object]) -> list[Command]:
@@ -108,6 +115,19 @@ def test_an_ack_rides_on_the_answer(agent: Endpoint, manager: Endpoint) -> None:
     assert [event.command for event in events if isinstance(event, Acked)] == [GET]
 
 
+def test_acks_never_make_a_message_too_large(agent: Endpoint, manager: Endpoint) -> None:
+    owed = [agent.send(MANAGER, GET, 0.0) for _ in range(3 * MOST_ACKS)]
+    for event in carry(agent, manager, done=False):
+        assert isinstance(event, Received)
+        manager.done(event, 0.0)
+    manager.send(AGENT, RUN, 0.0)
+    envelopes = manager.outgoing(0.0)
+    assert [len(envelope.acks) for envelope in envelopes] == [MOST_ACKS] * 3
+    assert sorted(ident for envelope in envelopes for ident in envelope.acks) == sorted(owed)
+    assert [envelope.element is not None for envelope in envelopes] == [True, False, False]
+    assert manager.counts.sent["ack"] == 2
+
+
 def test_nothing_is_acknowledged_before_the_work_is_done(agent: Endpoint, manager: Endpoint) -> None:
     agent.send(MANAGER, GET, 0.0)
     carry(agent, manager, done=False)
@@ -152,7 +172,7 @@ def test_everything_unacknowledged_goes_out_again_after_a_reconnect(agent: Endpo
     assert agent.outgoing(1.0) == []
     assert agent.next_wakeup() is None
     agent.online(AGENT)
-    assert len(agent.outgoing(2.0)) == 2
+    assert said(agent, 2.0) == [GET, DONE]
 
 
 def test_a_message_that_became_void_is_told(agent: Endpoint) -> None:
@@ -170,7 +190,7 @@ def test_what_made_the_server_end_the_stream_is_never_sent_again(agent: Endpoint
     agent.offline(set_aside=[message_id, "unknown"])
     assert [event.id for event in agent.events() if isinstance(event, Expired)] == [message_id]
     agent.online(AGENT)
-    assert agent.outgoing(1.0) == []
+    assert said(agent, 1.0) == []
 
 
 def test_what_the_transport_did_not_take_is_due_soon(agent: Endpoint) -> None:

@@ -23,6 +23,7 @@ from copilot.protocol import acks, claim, codec, endpoint, rules
 from copilot.protocol.commands import COMMANDS
 from copilot.protocol.envelope import Element, Envelope
 from copilot.protocol.rules import RULES, Role, Rule
+from copilot.protocol.selftest import SelfTest
 from copilot.runtime import secret
 from copilot.store import rules as store_rules
 from copilot.transport import stanza
@@ -213,6 +214,16 @@ def test_both_carriages_are_shown_saying_the_same() -> None:
     assert f"`{command.NAME}`" in section("### Two carriages")
 
 
+def test_the_self_test_that_is_shown_is_the_one_that_is_sent() -> None:
+    (shown,) = examples(section("### The self-test at log-in"))
+    test = SelfTest()
+    test.begin(shown.sender)
+    assert test.outgoing() == [replace(shown, sender="")]
+    assert test.is_answer(shown)
+    assert not test.hear(shown)
+    assert test.hear(replace(shown, body=None, noack=False))
+
+
 def test_acknowledgements_are_shown_in_both_carriages() -> None:
     body, element = examples(section("### Acknowledgements"))
     assert (body.ack_carriage, len(body.acks)) == ("body", 1)
@@ -221,7 +232,7 @@ def test_acknowledgements_are_shown_in_both_carriages() -> None:
 
 
 def test_no_example_stands_outside_these() -> None:
-    assert len(examples(PAGE)) == len(COMMANDS) + 4
+    assert len(examples(PAGE)) == len(COMMANDS) + 5
 
 
 # -- the tables of attributes

@@ -19,7 +19,7 @@ def endpoint(
     features: tuple[str, ...] = ("storage",),
     trusts: Callable[[str], bool] = lambda _: True,
 ) -> Endpoint:
-    """An endpoint that is online as `jid`, with ids that can be read and no randomness."""
+    """An endpoint that is online as `jid` and has sent its self-test, with ids that can be read, no randomness."""
     numbers = itertools.count(1)
     made = Endpoint(
         role,
@@ -29,6 +29,7 @@ def endpoint(
         trusts=trusts,
     )
     made.online(jid)
+    made.outgoing(0.0)
     return made
 
 

@@ -1,0 +1,154 @@
+"""A private Chirp server: where agents of 2011 fetch and put files, for the embedded system and the tests.
+
+    directory/
+      chirp.log     written by us
+      port          where it listens; kept
+      root/         what clients see, the server's own, survives restarts
+      transient/    the server's own scratch space
+      challenges/   where clients on this machine prove which Unix user they are
+
+Who may do what below `root` stands in files named `.__acl` there; clients with the right `a` change it by `setacl`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from copilot.errors import CopilotError
+from copilot.local import provision
+from copilot.local.ports import check_free, remembered_port
+from copilot.local.process import Child, give, make_directory, unprivileged_user
+from copilot.local.writing import write_file
+
+ACL = ".__acl"  # as chirp_server names it
+LISTEN = "127.0.0.1"
+START_LIMIT_S = 30.0
+PROBE_LIMIT_S = 1.0
+
+
+class Chirp:
+    """One server and its directory. Any number of objects may stand for it; the one that started it stops it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        user: str | None = None,
+        port: int = 0,
+        rights: Mapping[str, str] | None = None,
+        free_space: int = 0,
+    ) -> None:
+        """`port` 0: a free one, kept for ever; `user` is for root alone (default: see `unprivileged_user`).
+
+        `rights` on the root as the first start makes it: a subject, such as `unix:alice` or `address:10.*`, to
+        letters of `rwldpax` (read, write, list, delete, put, admin, execute); default: everything for us by `unix`.
+        `free_space` in bytes: the server refuses files when less would stay free on its disk.
+        """
+        self.directory = directory.absolute()
+        self._user = user or unprivileged_user()
+        self._wanted_port = port
+        self._rights = rights or {f"unix:{pwd.getpwuid(os.geteuid()).pw_name}": "rwldax"}
+        self._free_space = free_space
+        self._child: Child | None = None
+
+    @property
+    def port(self) -> int:
+        """TCP port on 127.0.0.1."""
+        return remembered_port(self.directory / "port", LISTEN, self._wanted_port)
+
+    @property
+    def url(self) -> str:
+        """For clients: `chirp://host:port`."""
+        return f"chirp://{LISTEN}:{self.port}"
+
+    @property
+    def root(self) -> Path:
+        """The directory that clients see as `/`."""
+        return self.directory / "root"
+
+    @property
+    def challenges(self) -> Path:
+        """For `ChirpClient(challenges=…)`: where the server asks for files as proof of a Unix user."""
+        return self.directory / "challenges"
+
+    async def start(self) -> None:
+        """Return when clients can connect.
+
+        Raises ServerMissing if there is no chirp_server, ConfigError for a taken port or an unreachable
+        directory, CopilotError with the end of the log if it does not come up.
+        """
+        installed = provision.require("chirp_server")
+        make_directory(self.directory, self._user)
+        check_free(LISTEN, self.port)
+        self._make_directories()
+        child = await Child.start(
+            [installed.program, *self._arguments()],
+            log=self.directory / "chirp.log",
+            user=self._user,
+            env=installed.environment(),
+            cwd=self.directory / "transient",
+        )
+        await child.wait_until(self._answers, limit_s=START_LIMIT_S)
+        self._child = child
+
+    async def stop(self) -> None:
+        """End the server if this object started it. Transfers under way break."""
+        if self._child is not None:
+            await self._child.stop()
+            self._child = None
+
+    async def wait(self) -> int:
+        """The exit status, as soon as a started server has ended by itself or by `stop`."""
+        if self._child is None:
+            raise CopilotError(
+                f"The Chirp server in {self.directory} was not started by this object; call start() first"
+            )
+        return await self._child.wait()
+
+    def _make_directories(self) -> None:
+        if (
+            not self.root.exists()
+        ):  # later it is the server's, and root does not write into others' directories
+            self._make_root()
+        transient = self.directory / "transient"
+        transient.mkdir(mode=0o700, exist_ok=True)
+        give(transient, self._user)
+        self.challenges.mkdir(exist_ok=True)
+        self.challenges.chmod(0o1777)  # as /tmp, whose part it plays: any user, and nobody another's file
+
+    def _make_root(self) -> None:
+        new = self.directory / "root.new"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        acl = new / ACL
+        write_file(
+            acl, "".join(f"{subject} {rights}\n" for subject, rights in self._rights.items()), mode=0o600
+        )
+        for path in (acl, new):
+            give(path, self._user)
+        new.rename(self.root)
+
+    def _arguments(self) -> list[str]:
+        return [
+            *(f"--root={self.root}", f"--port={self.port}", f"--interface={LISTEN}"),
+            "--advertise=-",  # else it tells a catalogue on the Internet about itself
+            *("--auth=ticket", "--auth=unix", "--auth=hostname", "--auth=address"),
+            *(f"--challenge-dir={self.challenges}", f"--transient={self.directory / 'transient'}"),
+            f"--free-space={self._free_space}",
+            "--inherit-default-acl",  # directories that others make on the disk have no `.__acl`
+            "--parent-death",
+        ]
+
+    def _answers(self) -> bool:
+        """It refuses an authentication method that does not exist, so it speaks Chirp."""
+        try:
+            with socket.create_connection((LISTEN, self.port), timeout=PROBE_LIMIT_S) as probe:
+                probe.sendall(b"none\n")
+                return probe.recv(8) == b"no\n"
+        except OSError:
+            return False

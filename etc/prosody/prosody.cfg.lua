@@ -1,0 +1,49 @@
+-- Prosody (0.12 or later) as Co-Pilot needs it; etc/prosody/prosody.cfg.lua in the sources. The embedded system and the
+-- tests run a private Prosody with this very text, written anew at every start, so do not edit that one. In yours put
+-- in your host, addresses and certificates; the rest has its reason beside it.
+-- TLS on the client port, accounts, presence and one chat-room service; no federation, no HTTP, no mailboxes.
+
+data_path = "/var/lib/prosody"
+pidfile = "/run/prosody/prosody.pid"
+log = { info = "*console" }
+
+interfaces = { "*", "::" }
+c2s_ports = { 5222 }
+c2s_direct_tls_ports = {}
+s2s_ports = {}
+s2s_direct_tls_ports = {}
+http_ports = {}
+https_ports = {}
+
+modules_enabled = { "roster", "saslauth", "tls", "disco", "ping", "time", "version", "admin_adhoc" }
+-- Not here, on purpose:
+-- limits: the usual 10 kB/s are less than a manager needs, who speaks for a whole fleet on one connection;
+-- smacks: it would keep a dead agent's session, and so its presence, for minutes;
+-- offline: a message to an agent that is away must bounce or vanish, for acknowledgements repeat it.
+modules_disabled = { "offline", "s2s", "s2s_auth_certs" }
+-- Bare JIDs that may manage accounts by ad-hoc commands (XEP-0133), where "admin_adhoc" is among the modules.
+admins = { "admin@example.org" }
+
+authentication = "internal_hashed"
+storage = "internal"
+allow_registration = false
+
+c2s_require_encryption = true
+certificates = "/etc/prosody/certs"
+ssl = { certificate = "/etc/prosody/certs/example.org.crt", key = "/etc/prosody/certs/example.org.key", protocol = "tlsv1_2+" }
+
+-- Nagle's algorithm costs 40 ms a hop. A silent client gets a keep-alive from the kernel after a minute and a
+-- space from Prosody after two: a dead one is found when these stay without an answer.
+network_settings = { nagle = false, tcp_keepalive = 60, read_timeout = 120, tcp_backlog = 1024 }
+-- On the wire: a job description with its list of files, encrypted and in base64, is less.
+c2s_stanza_size_limit = 1024 * 1024
+-- At the end, clients get this many seconds to close their streams.
+c2s_close_timeout = 2
+
+-- A message to a bare JID reaches every session of the account: all have the same priority. Sessions are not limited.
+VirtualHost "example.org"
+
+-- Agents meet here and are seen by the heartbeat; a room needs no owner to be configured before it opens.
+Component "conference.example.org" "muc"
+    restrict_room_creation = "local"
+    muc_room_locking = false
