@@ -253,6 +253,7 @@ class JobRecord:
     attempts_used: int  # claims that count; one that was handed back does not
     agent: str | None  # bare JID of the agent that holds, or last held, the job
     submitted: float
+    first_event: str  # where its story begins in the event stream
     claimed: float | None = None
     finished: float | None = None
     outcome: Outcome | None = None

@@ -20,7 +20,7 @@ async def main(script: Path) -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with in_process(Path(directory), MemoryStore()) as system:
             job = await submit(Submission(id="example", command=script), system.store, system.area)
-            async for event in follow(system.store, job.id, after="0"):
+            async for event in follow(system.store, job.id):
                 print(f"{event.kind:10} {event.agent}")
         with tarfile.open(system.done / job.id / f"{job.id}.tgz") as package:
             stdout = package.extractfile(f"{job.id}/stdout")

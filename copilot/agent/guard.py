@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent import strays
@@ -18,21 +19,34 @@ _PR_SET_NAME = 15  # linux/prctl.h
 _DEAF_TO = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
-def start_guard(jobs: Path) -> int:
-    """Fork the guard of the attempts below `jobs`; returns its pid.
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The guard as the agent sees it: its pid, and our end of the pipe."""
+
+    pid: int
+    held: int
+
+    def dismiss(self) -> None:
+        """Have it look a last time and end; returns when it has."""
+        os.close(self.held)
+        os.waitpid(self.pid, 0)
+
+
+def start_guard(jobs: Path) -> Guard:
+    """Fork the guard of the attempts below `jobs`.
 
     Call it once, before threads, locks and connections are there: the guard gets copies of all open files.
     """
-    watched, _held_until_we_die = os.pipe()
-    guard = os.fork()
-    if guard == 0:
-        os.close(_held_until_we_die)
+    watched, held = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(held)
         try:
             _wait_and_stop(watched, jobs)
         finally:
             os._exit(0)
     os.close(watched)
-    return guard
+    return Guard(pid, held)
 
 
 def _wait_and_stop(watched: int, jobs: Path) -> None:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def run(config: AgentConfig) -> int:
     """One agent, until it is asked to stop."""
-    start_guard(config.work_dir / "jobs")
+    guard = start_guard(config.work_dir / "jobs")
     config = _with_own_authority(config)
     log.info("Waking the component up.")
     log.info("The security module does not need to be waken up.")
@@ -56,6 +56,7 @@ async def run(config: AgentConfig) -> int:
         return await daemon.turn(loop)
     finally:
         await files.close()
+        guard.dismiss()
 
 
 def _with_own_authority(config: AgentConfig) -> AgentConfig:

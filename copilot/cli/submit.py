@@ -152,7 +152,7 @@ async def _run(submission: Submission, config: SubmitConfig, area: FileArea, scr
 async def _wait(store: Store, spec: JobSpec, *, quiet: bool) -> JobRecord:
     """The job's record at its end. A queue that is away for a while is waited for: the job goes on meanwhile."""
     console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
-    after = "0"
+    after: str | None = None
     with console.status(f"job {spec.id}: waiting") as status:
         while True:
             try:

@@ -9,14 +9,21 @@ from copilot.store.base import Store
 
 LOOK_AGAIN = 5.0  # s without news until the record itself is looked at
 PAGE = 1000
+LAST_NUMBER = 2**64 - 1  # of the events of one millisecond (Redis, XADD)
 
 
-async def follow(store: Store, job: str, *, after: str) -> AsyncIterator[Event]:
-    """The events of `job` that come after the stream's position `after`, until nothing more will happen to it.
+async def follow(store: Store, job: str, *, after: str | None = None) -> AsyncIterator[Event]:
+    """The events of `job` from its submission, or after the event with the id `after`, until nothing more will
+    happen to it.
 
     The stream is bounded: a follower that falls far behind may miss events, but never the end, because that stands
     in the record. For a job that is not known there is nothing to follow. Raises as `Store.events` and `Store.get`.
     """
+    if after is None:
+        record = await store.get(job)
+        if record is None:
+            return
+        after = _just_before(record.first_event)
     ended = False
     while True:
         events = await store.events(after=after, block=0.0 if ended else LOOK_AGAIN, count=PAGE)
@@ -30,6 +37,12 @@ async def follow(store: Store, job: str, *, after: str) -> AsyncIterator[Event]:
             return
         record = await store.get(job)
         ended = record is None or at_rest(record)  # then once more, for what was written before we looked
+
+
+def _just_before(event: str) -> str:
+    """The position in the stream after which `event` (`<milliseconds>-<number>`) comes first."""
+    milliseconds, number = map(int, event.split("-"))
+    return f"{milliseconds}-{number - 1}" if number else f"{milliseconds - 1}-{LAST_NUMBER}"
 
 
 def at_rest(record: JobRecord) -> bool:

@@ -31,6 +31,7 @@ def record_from_fields(fields: Mapping[str, str]) -> JobRecord:
         attempts_used=int(fields["attempts_used"]),
         agent=fields.get("agent"),
         submitted=float(fields["submitted"]),
+        first_event=fields["first_event"],
         claimed=_time(fields.get("claimed")),
         finished=_time(fields.get("finished")),
         outcome=_outcome(fields.get("outcome"), fields.get("output")),

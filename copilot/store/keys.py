@@ -117,6 +117,7 @@ FIELDS = (
     Field(name="max_attempts", meaning="how many attempts may count"),
     Field(name="max_run_time", meaning="the job's own limit in seconds, empty for the manager's"),
     Field(name="submitted", meaning="time of the submission"),
+    Field(name="first_event", meaning="id of the entry of the event stream that tells of the submission"),
     Field(name="state", meaning="`waiting`, `running`, `done` or `failed`"),
     Field(name="attempt", meaning="number of the last claim, the fencing token; 0 before the first"),
     Field(name="attempts_used", meaning="claims that count: those not handed back"),

@@ -219,7 +219,13 @@ class MemoryStore(Store):
 
     def _add(self, spec: JobSpec, text: str, time: float) -> None:
         record = JobRecord(
-            spec=spec, state=State.WAITING, attempt=0, attempts_used=0, agent=None, submitted=time
+            spec=spec,
+            state=State.WAITING,
+            attempt=0,
+            attempts_used=0,
+            agent=None,
+            submitted=time,
+            first_event=_event_id(self._last_event + 1),
         )
         self._put_in_queue(_Job(record=record, text=text, place=next(self._places)))
         self._write(record, EventKind.SUBMITTED, time)
@@ -313,7 +319,7 @@ class MemoryStore(Store):
     ) -> Event:
         self._last_event += 1
         event = Event(
-            id=f"{self._last_event}-0",
+            id=_event_id(self._last_event),
             time=time,
             job=record.spec.id,
             kind=kind,
@@ -331,6 +337,10 @@ class MemoryStore(Store):
 def _claimed(record: JobRecord) -> Claimed:
     assert record.claimed is not None  # a job that was taken has the time of it
     return Claimed(spec=record.spec, attempt=record.attempt, claimed=record.claimed)
+
+
+def _event_id(number: int) -> str:
+    return f"{number}-0"
 
 
 def _number(event: str) -> int:

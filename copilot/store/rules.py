@@ -22,7 +22,7 @@ OUT_OF_TIME = Outcome(
     reason="the attempt ran longer than allowed, or its result never arrived",
 )
 
-_EVENT_ID = re.compile(r"(\$|[0-9]{1,19}(-[0-9]{1,19})?)\Z")
+_EVENT_ID = re.compile(r"(\$|[0-9]{1,19}(-[0-9]{1,20})?)\Z")
 
 
 def check_batch(specs: Sequence[JobSpec]) -> dict[str, tuple[JobSpec, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from copilot.client.follow import follow
 from copilot.errors import BadName, JobExists
 from copilot.job import Cause, EventKind, Outcome, Output, State
 from copilot.store.base import Settled, Store, Verdict
@@ -534,6 +535,19 @@ async def test_events_are_read_from_any_place(store: Store) -> None:
 async def test_a_wrong_place_in_the_stream_is_refused(store: Store, after: str) -> None:
     with pytest.raises(ValueError, match="event id"):
         await store.events(after=after)
+
+
+async def test_a_job_knows_where_its_story_begins_and_following_it_starts_there(store: Store) -> None:
+    await store.submit([spec(number) for number in range(3)], now=T)
+    events = await store.events()
+    for event in events:
+        record = await store.get(event.job)
+        assert record is not None
+        assert record.first_event == event.id
+    await store.claim(agent=AGENT, request="r", dispatch_limit=10, count=3, now=T)
+    for job in ("job-0", "job-2"):
+        told = follow(store, job)
+        assert [(await anext(told)).kind for _ in range(2)] == [EventKind.SUBMITTED, EventKind.CLAIMED]
 
 
 async def test_waiting_for_events_ends_with_the_first_one(store: Store) -> None:

@@ -19,7 +19,8 @@ for i = 2, #ARGV, 6 do
       'max_attempts', max_attempts, 'max_run_time', max_run_time, 'submitted', now,
       'state', 'waiting', 'attempt', 0, 'attempts_used', 0)
     put_in_queue(id)
-    event(id, 'submitted', '0', '', '', '')
+    local written = event(id, 'submitted', '0', '', '', '')
+    redis.call('HSET', JOB .. id, 'first_event', written[1])
   end
 end
 return ''

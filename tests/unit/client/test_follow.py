@@ -37,7 +37,7 @@ async def run(store: MemoryStore, outcome: Outcome) -> None:
     await store.finish(claimed.spec.id, claimed.attempt, outcome)
 
 
-async def heard(store: MemoryStore, job: str = "j", after: str = "0") -> list[EventKind]:
+async def heard(store: MemoryStore, job: str = "j", after: str | None = None) -> list[EventKind]:
     return [event.kind async for event in follow(store, job, after=after)]
 
 
@@ -53,7 +53,7 @@ async def test_it_tells_every_step_until_the_output_is_in_its_place() -> None:
 async def test_after_done_it_waits_for_the_output() -> None:
     store = await submitted("j")
     await run(store, DONE)
-    events = follow(store, "j", after="0")
+    events = follow(store, "j")
     assert [(await anext(events)).kind for _ in range(4)] == TO_THE_END[:4]
     next_one = asyncio.ensure_future(anext(events))
     looks = store.round_trips
@@ -91,7 +91,7 @@ async def test_events_of_other_jobs_are_not_told() -> None:
 async def test_it_goes_on_where_it_stopped() -> None:
     store = await submitted("j")
     await run(store, FAILED)
-    first = await anext(follow(store, "j", after="0"))
+    first = await anext(follow(store, "j"))
     assert await heard(store, after=first.id) == [EventKind.CLAIMED, EventKind.RUNNING, EventKind.FAILED]
 
 

@@ -15,6 +15,7 @@ FIELDS = {
     "attempt": "0",
     "attempts_used": "0",
     "submitted": "1700000000.1234560",
+    "first_event": "7-0",
 }
 text = st.text(st.characters(codec="utf-8"))
 
