@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from copilot.errors import TransportError
 from copilot.protocol.envelope import Envelope
 
 
@@ -25,7 +24,8 @@ class Disconnected:
     """The session is gone; the transport is trying again. `reason` is for people."""
 
     reason: str
-    set_aside: tuple[str, ...] = ()  # ids of messages that made the server end the stream: never send them again
+    # ids of messages that made the server end the stream: never send them again
+    set_aside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,3 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Say goodbye (`unavailable`), flush and end. Idempotent."""
         ...
-
-
-__all__ = ["Arrived", "Connected", "Disconnected", "PresenceChanged", "Transport", "TransportError", "TransportEvent"]
