@@ -18,6 +18,9 @@ from pathlib import Path
 
 TOKEN_VARIABLE = "COPILOT_SANDBOX_TOKEN"  # noqa: S105 - a name, no secret
 KILL_PATIENCE = 10.0  # s; what survives SIGKILL longer hangs in the kernel
+_LOOK_AGAIN = (0.001, 0.002, 0.004, 0.008)  # s between looks at a process that has no environment just now
+_KERNEL = 2  # kthreadd, the parent of all threads of the kernel
+_HIDDEN = b"?"
 _SHORTEST_POLL, _LONGEST_POLL = 0.002, 0.05  # s
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -87,10 +90,17 @@ def stop(token: str, *, session: int | None = None, since: int = 0, grace: float
 
 def _members(token: str, session: int | None, since: int) -> set[int]:
     """Pids of the attempt's living processes."""
-    living = [process for process in process_table() if not process.zombie and process.started >= since]
-    found = {
-        process.pid for process in living if process.session == session or _has_token(process.pid, token)
-    }
+    for pause in (*_LOOK_AGAIN, None):
+        living = [process for process in process_table() if not process.zombie and process.started >= since]
+        environments = {
+            process.pid: _environment(process) for process in living if process.session != session
+        }
+        if b"" not in environments.values() or pause is None:
+            break
+        time.sleep(pause)
+    mark = f"{TOKEN_VARIABLE}={token}".encode()
+    found = {process.pid for process in living if process.session == session}
+    found |= {pid for pid, environment in environments.items() if mark in environment.split(b"\0")}
     more = found
     while more:  # those below them that have cleared their environment
         more = {process.pid for process in living if process.parent in more} - found
@@ -98,12 +108,14 @@ def _members(token: str, session: int | None, since: int) -> set[int]:
     return found
 
 
-def _has_token(pid: int, token: str) -> bool:
-    """Not if it has ended, or hides its environment."""
+def _environment(process: Process) -> bytes:
+    """What /proc/pid/environ holds: nothing for a moment while the process becomes another program (execve(2))."""
+    if _KERNEL in (process.pid, process.parent):
+        return _HIDDEN
     try:
-        return f"{TOKEN_VARIABLE}={token}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
+        return Path(f"/proc/{process.pid}/environ").read_bytes()
+    except OSError:  # it has ended, or is none of our business
+        return _HIDDEN
 
 
 def _signal(pids: set[int], number: signal.Signals) -> None:

@@ -25,3 +25,20 @@ def test_a_programs_name_cannot_disguise_its_line() -> None:
 
 def test_stopping_an_attempt_that_left_nothing_stops_nothing() -> None:
     assert strays.stop("a token that no process has") == 0
+
+
+def test_a_process_that_is_becoming_another_program_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = strays.Process(pid=4711, parent=1, session=4711, started=5, zombie=False)
+    environments = iter([b"", f"A=b\0{strays.TOKEN_VARIABLE}=t".encode()])
+    monkeypatch.setattr(strays, "process_table", lambda: [process])
+    monkeypatch.setattr(strays, "_environment", lambda _: next(environments))
+    assert strays._members("t", None, 0) == {4711}
+
+
+def test_a_process_that_has_no_environment_at_all_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = strays.Process(pid=4711, parent=1, session=4711, started=5, zombie=False)
+    monkeypatch.setattr(strays, "process_table", lambda: [process])
+    monkeypatch.setattr(strays, "_environment", lambda _: b"")
+    assert strays._members("t", None, 0) == set()

@@ -95,7 +95,9 @@ def program(tmp_path: Path) -> list[str]:
 
 
 def environment(user: str) -> dict[str, str]:
-    return {**os.environ, RUN_AS: user}
+    """Without what starts a measurement of coverage, which could not write its file as somebody else."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    return {**kept, RUN_AS: user}
 
 
 @as_root
