@@ -25,7 +25,7 @@ class Files:
 
     @classmethod
     def standard(cls, *, ca_file: Path | None = None, shared: tuple[Path, ...] = ()) -> Self:
-        """`http:`, `https:` and, below the `shared` directories, `file:`. `ca_file` (PEM): see `HttpClient`."""
+        """`http:`, `https:`, `chirp:` and, below the `shared` directories, `file:`. `ca_file` (PEM): see `HttpClient`."""
 
         def http() -> FileClient:
             from copilot.files.http import HttpClient
@@ -37,7 +37,12 @@ class Files:
 
             return LocalClient(shared)
 
-        return cls({"http": http, "https": http, "file": local})
+        def chirp() -> FileClient:
+            from copilot.files.chirp.client import ChirpClient
+
+            return ChirpClient()
+
+        return cls({"http": http, "https": http, "chirp": chirp, "file": local})
 
     async def get(
         self, url: str, path: Path, *, size: int | None = None, sha256: str | None = None

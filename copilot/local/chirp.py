@@ -15,8 +15,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from copilot.errors import CopilotError
@@ -99,6 +101,9 @@ class Chirp:
     async def stop(self) -> None:
         """End the server if this object started it. Transfers under way break."""
         if self._child is not None:
+            # Each connection has a process of its own, which would go on serving; they share the leader's group.
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
             await self._child.stop()
             self._child = None
 

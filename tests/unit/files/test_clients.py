@@ -55,7 +55,7 @@ async def test_the_scheme_decides_and_schemes_may_share_a_client() -> None:
 @pytest.mark.parametrize("url", ["gopher://host/in?s=secret", "in", "", "://x"])
 async def test_an_unknown_scheme_is_refused_with_those_that_are_known(url: str) -> None:
     files = Files.standard()
-    with pytest.raises(TransferRefused, match="known here are: file, http, https") as caught:
+    with pytest.raises(TransferRefused, match="known here are: chirp, file, http, https") as caught:
         await files.get(url, Path("in"))
     assert "secret" not in str(caught.value)
 
