@@ -40,8 +40,8 @@ lint: $(TESTS)  ## style, types and the direction of imports
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-servers: $(TESTS)  ## find Prosody, ejabberd and Redis, or fetch them into a cache (installs nothing)
-	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server
+servers: $(TESTS)  ## find Prosody, ejabberd, Redis and Chirp, or fetch them into a cache (installs nothing)
+	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server chirp_server
 
 clean:  ## remove what make made here (the cache of servers stays)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -32,8 +32,9 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 APT_LIMIT_S = 300.0
 APT_TAIL_LINES = 5
 
-# Programs that are called otherwise than their package.
+# What we call a program where its file or its package is called otherwise.
 EXECUTABLES = {"ejabberd": "ejabberdctl"}
+PACKAGES = {"chirp_server": "coop-computing-tools", "chirp_put": "coop-computing-tools"}
 # How a system's package manager installs, and what it calls our programs where its name differs from Debian's.
 MANAGERS = {
     "apt-get": ("apt-get update && apt-get install", {}),
@@ -83,7 +84,7 @@ def require(program: str) -> Installed:
     raise ServerMissing(
         f"{program} is not installed. Fetch it into {cache_directory()} (no root needed on Debian and Ubuntu) by\n"
         f"    {shlex.quote(sys.executable)} -m copilot.local.provision {program}\n"
-        f"or install it: {_install_command([program])}"
+        f"or install it: {_install_command([PACKAGES.get(program, program)])}"
     )
 
 
@@ -97,12 +98,14 @@ def ensure(*programs: str) -> list[Installed]:
     return [require(program) for program in programs]
 
 
-def fetch(*packages: str) -> None:
-    """Download Debian or Ubuntu packages with what they depend on, and unpack each into a tree of our cache.
+def fetch(*programs: str) -> None:
+    """Download the Debian or Ubuntu packages of these programs with what they depend on, and unpack each package
+    into a tree of our cache.
 
     A tree appears complete or not at all, and of two runs at once one waits for the other. Raises ServerMissing
     where there is no apt-get or it fails (no network, unknown package).
     """
+    packages = tuple(dict.fromkeys(PACKAGES.get(program, program) for program in programs))
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise ServerMissing(
             f"{' and '.join(packages)} cannot be fetched here, for this is not Debian or Ubuntu. "
