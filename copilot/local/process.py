@@ -144,15 +144,19 @@ class Child:
 
     async def stop(self, *, grace_s: float = GRACE_S) -> None:
         """TERM, then KILL after `grace_s` seconds. The child is gone and reaped when this returns."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
+        self._signal(signal.SIGTERM)
         try:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), grace_s)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._signal(signal.SIGKILL)
             await self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Not by the methods of `Process`: those look for the exit status, too, and may take it from asyncio."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def _failure(self, what: str) -> str:
         lines = self._log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
