@@ -67,11 +67,9 @@ def command(  # noqa: PLR0917  # one parameter per option
     ] = None,
     chirp_dir: Annotated[
         Path | None,
-        typer.Option(
-            help="Directory that this server exports.  [default: JM_FILES_DIR or JM_CHIRP_WORK_DIR]"
-        ),
+        typer.Option(help="Directory that this server exports. (default: JM_FILES_DIR or JM_CHIRP_WORK_DIR)"),
     ] = None,
-    job_id: Annotated[str | None, typer.Option("--id", help="Id of the job.  [default: a new UUID]")] = None,
+    job_id: Annotated[str | None, typer.Option("--id", help="Id of the job. (default: a new UUID)")] = None,
     priority: Annotated[int, typer.Option(min=-1000, max=1000, help="Higher goes first.")] = 0,
     max_run_time: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Longest run.")] = None,
     max_attempts: Annotated[
@@ -83,9 +81,11 @@ def command(  # noqa: PLR0917  # one parameter per option
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
     config: Annotated[
         Path | None,
-        typer.Option(help="Configuration file or directory.  [default: $COPILOT_CONFIG or /etc/copilot]"),
+        typer.Option(help="Configuration file or directory. (default: $COPILOT_CONFIG or /etc/copilot)"),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,  # noqa: ARG001
+    version: Annotated[  # noqa: ARG001  # its callback does it all
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Submit a job. Without --wait, prints its id."""
     job = job_id or str(uuid.uuid4())

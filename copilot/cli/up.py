@@ -30,7 +30,7 @@ def up(
     directory: Annotated[
         Path | None,
         typer.Option(
-            "--dir", help="Where data are kept.  [default: ~/.local/share/copilot; root: /var/lib/copilot]"
+            "--dir", help="Where data are kept. (default: ~/.local/share/copilot; root: /var/lib/copilot)"
         ),
     ] = None,
     listen: Annotated[
