@@ -21,20 +21,19 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from copilot.errors import CopilotError
 from copilot.local import provision
-from copilot.local.ports import check_free, remembered_port
-from copilot.local.process import Child, give, make_directory, unprivileged_user
+from copilot.local.ports import check_free
+from copilot.local.process import Child, give, make_directory
+from copilot.local.server import LOOPBACK, PrivateServer
 from copilot.local.writing import write_file
 
 ACL = ".__acl"  # as chirp_server names it
-LISTEN = "127.0.0.1"
 START_LIMIT_S = 30.0
 PROBE_LIMIT_S = 1.0
 
 
-class Chirp:
-    """One server and its directory. Any number of objects may stand for it; the one that started it stops it."""
+class Chirp(PrivateServer):
+    """One Chirp server and its directory."""
 
     def __init__(
         self,
@@ -51,22 +50,14 @@ class Chirp:
         letters of `rwldpax` (read, write, list, delete, put, admin, execute); default: everything for us by `unix`.
         `free_space` in bytes: the server refuses files when less would stay free on its disk.
         """
-        self.directory = directory.absolute()
-        self._user = user or unprivileged_user()
-        self._wanted_port = port
+        super().__init__(directory, port=port, user=user)
         self._rights = rights or {f"unix:{pwd.getpwuid(os.geteuid()).pw_name}": "rwldax"}
         self._free_space = free_space
-        self._child: Child | None = None
-
-    @property
-    def port(self) -> int:
-        """TCP port on 127.0.0.1."""
-        return remembered_port(self.directory / "port", LISTEN, self._wanted_port)
 
     @property
     def url(self) -> str:
         """For clients: `chirp://host:port`."""
-        return f"chirp://{LISTEN}:{self.port}"
+        return f"chirp://{LOOPBACK}:{self.port}"
 
     @property
     def root(self) -> Path:
@@ -86,7 +77,7 @@ class Chirp:
         """
         installed = provision.require("chirp_server")
         make_directory(self.directory, self._user)
-        check_free(LISTEN, self.port)
+        check_free(LOOPBACK, self.port)
         self._make_directories()
         child = await Child.start(
             [installed.program, *self._arguments()],
@@ -104,16 +95,7 @@ class Chirp:
             # Each connection has a process of its own, which would go on serving; they share the leader's group.
             with suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGKILL)
-            await self._child.stop()
-            self._child = None
-
-    async def wait(self) -> int:
-        """The exit status, as soon as a started server has ended by itself or by `stop`."""
-        if self._child is None:
-            raise CopilotError(
-                f"The Chirp server in {self.directory} was not started by this object; call start() first"
-            )
-        return await self._child.wait()
+        await super().stop()
 
     def _make_directories(self) -> None:
         if (
@@ -140,7 +122,7 @@ class Chirp:
 
     def _arguments(self) -> list[str]:
         return [
-            *(f"--root={self.root}", f"--port={self.port}", f"--interface={LISTEN}"),
+            *(f"--root={self.root}", f"--port={self.port}", f"--interface={LOOPBACK}"),
             "--advertise=-",  # else it tells a catalogue on the Internet about itself
             *("--auth=ticket", "--auth=unix", "--auth=hostname", "--auth=address"),
             *(f"--challenge-dir={self.challenges}", f"--transient={self.directory / 'transient'}"),
@@ -152,7 +134,7 @@ class Chirp:
     def _answers(self) -> bool:
         """It refuses an authentication method that does not exist, so it speaks Chirp."""
         try:
-            with socket.create_connection((LISTEN, self.port), timeout=PROBE_LIMIT_S) as probe:
+            with socket.create_connection((LOOPBACK, self.port), timeout=PROBE_LIMIT_S) as probe:
                 probe.sendall(b"none\n")
                 return probe.recv(8) == b"no\n"
         except OSError:

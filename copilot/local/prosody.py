@@ -16,17 +16,17 @@ import re
 import secrets
 import socket
 import subprocess
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
 
 from copilot.errors import CopilotError
 from copilot.local import certificates, provision
-from copilot.local.accounts import checked_domain, checked_name, checked_password
-from copilot.local.ports import check_free, listens, remembered_port
-from copilot.local.process import Child, give, identity, make_directory, unprivileged_user
+from copilot.local.accounts import checked_name, checked_password
+from copilot.local.ports import check_free, listens
+from copilot.local.process import Child, give, identity, make_directory
 from copilot.local.provision import SYSTEM, Installed
+from copilot.local.server import XmppServer
 from copilot.local.writing import write_file
 
 START_LIMIT_S = 30.0
@@ -37,39 +37,8 @@ PUT_SCRIPT = 'set -e; umask 077; mkdir -p "$1"; cat >"$1/.$2.$$"; mv -f "$1/.$2.
 DELETE_SCRIPT = 'rm -f "$1"/*/"$2".dat "$1"/*/"$2".list'
 
 
-class Prosody:
-    """One server and its directory. Any number of objects may stand for it; the one that started it stops it."""
-
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        domain: str = "copilot.internal",
-        listen: str = "127.0.0.1",
-        port: int = 0,
-        user: str | None = None,
-        admins: Sequence[str] = (),
-    ) -> None:
-        """`port` 0: a free one, kept for ever; `user` is for root alone (default: see `unprivileged_user`);
-        `admins` are bare JIDs that may manage accounts by ad-hoc commands (XEP-0133).
-        """
-        self.domain = checked_domain(domain)
-        self.directory = directory.absolute()
-        self._listen = listen
-        self._wanted_port = port
-        self._user = user or unprivileged_user()
-        self._admins = tuple(admins)
-        self._child: Child | None = None
-
-    @property
-    def port(self) -> int:
-        """TCP port for clients (STARTTLS)."""
-        return remembered_port(self.directory / "port", self._listen, self._wanted_port)
-
-    @property
-    def ca_file(self) -> Path:
-        """The certificate authority that clients must trust; there after the first start."""
-        return self.directory / "tls" / "ca.pem"
+class Prosody(XmppServer):
+    """One Prosody and its directory."""
 
     async def start(self) -> None:
         """Return when clients can connect.
@@ -90,20 +59,6 @@ class Prosody:
         )
         await child.wait_until(lambda: listens(child.pid, self.port), limit_s=START_LIMIT_S)
         self._child = child
-
-    async def stop(self) -> None:
-        """End the server if this object started it; clients get a closing stream."""
-        if self._child is not None:
-            await self._child.stop()
-            self._child = None
-
-    async def wait(self) -> int:
-        """The exit status, as soon as a started server has ended by itself or by `stop`."""
-        if self._child is None:
-            raise CopilotError(
-                f"The Prosody in {self.directory} was not started by this object; call start() first"
-            )
-        return await self._child.wait()
 
     async def register(self, localpart: str, password: str) -> str:
         """Make the account or give it a new password, whether the server runs or not; returns its bare JID.

@@ -16,32 +16,19 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from copilot.errors import CopilotError
 from copilot.local import provision
-from copilot.local.ports import check_free, remembered_port
-from copilot.local.process import Child, give, make_directory, unprivileged_user
+from copilot.local.ports import check_free
+from copilot.local.process import Child, give, make_directory
+from copilot.local.server import LOOPBACK, PrivateServer
 from copilot.local.writing import write_file
 
-LISTEN = "127.0.0.1"
 START_LIMIT_S = 60.0  # reading a large append-only file takes its time
 PROBE_LIMIT_S = 1.0
 PASSWORD_BYTES = 32
 
 
-class Redis:
-    """One server and its directory. Any number of objects may stand for it; the one that started it stops it."""
-
-    def __init__(self, directory: Path, *, user: str | None = None, port: int = 0) -> None:
-        """`port` 0: a free one, kept for ever; `user` is for root alone (default: see `unprivileged_user`)."""
-        self.directory = directory.absolute()
-        self._user = user or unprivileged_user()
-        self._wanted_port = port
-        self._child: Child | None = None
-
-    @property
-    def port(self) -> int:
-        """TCP port on 127.0.0.1."""
-        return remembered_port(self.directory / "port", LISTEN, self._wanted_port)
+class Redis(PrivateServer):
+    """One Redis and its directory."""
 
     @property
     def password(self) -> str:
@@ -51,7 +38,7 @@ class Redis:
     @property
     def url(self) -> str:
         """For clients: `redis://:password@host:port/0`. A secret: not for logs or command lines."""
-        return f"redis://:{self.password}@{LISTEN}:{self.port}/0"
+        return f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"
 
     async def start(self) -> None:
         """Return when the data are loaded and clients are served.
@@ -61,7 +48,7 @@ class Redis:
         """
         installed = provision.require("redis-server")
         make_directory(self.directory, self._user)
-        check_free(LISTEN, self.port)
+        check_free(LOOPBACK, self.port)
         configuration = self._write_configuration()
         child = await Child.start(
             [installed.program, configuration],
@@ -72,20 +59,6 @@ class Redis:
         )
         await child.wait_until(self._answers, limit_s=START_LIMIT_S)
         self._child = child
-
-    async def stop(self) -> None:
-        """End the server if this object started it. Nothing that was answered is lost."""
-        if self._child is not None:
-            await self._child.stop()
-            self._child = None
-
-    async def wait(self) -> int:
-        """The exit status, as soon as a started server has ended by itself or by `stop`."""
-        if self._child is None:
-            raise CopilotError(
-                f"The Redis in {self.directory} was not started by this object; call start() first"
-            )
-        return await self._child.wait()
 
     @property
     def _data(self) -> Path:
@@ -102,7 +75,7 @@ class Redis:
         write_file(
             configuration,
             Template(template).substitute(
-                listen=LISTEN, port=self.port, password=self.password, data=_quoted(self._data)
+                listen=LOOPBACK, port=self.port, password=self.password, data=_quoted(self._data)
             ),
             mode=0o600,
         )
@@ -112,7 +85,7 @@ class Redis:
     def _answers(self) -> bool:
         """It knows our password, so it is ours, and it has loaded its data (`-LOADING` until then)."""
         try:
-            with socket.create_connection((LISTEN, self.port), timeout=PROBE_LIMIT_S) as probe:
+            with socket.create_connection((LOOPBACK, self.port), timeout=PROBE_LIMIT_S) as probe:
                 probe.sendall(f"AUTH {self.password}\r\nPING\r\nQUIT\r\n".encode())
                 with probe.makefile("rb") as answers:
                     return answers.read() == b"+OK\r\n+PONG\r\n+OK\r\n"
