@@ -11,6 +11,7 @@ The short way goes round slixmpp's own counters, so XEP-0198 must stay off (docs
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -80,7 +81,9 @@ class FastClient(ClientXMPP):
         self.cancel_connection_attempt()
         if self.transport is not None:
             gone = self.disconnected
-            self.abort()
+            # asyncio before 3.11.4 cannot abort a TLS transport whose connection has just ended by itself.
+            with contextlib.suppress(AttributeError):
+                self.abort()
             await asyncio.wait((gone,), timeout=1)
         sender = getattr(self, "_run_out_filters", None)
         if sender is not None:

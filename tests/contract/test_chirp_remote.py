@@ -71,13 +71,13 @@ def test_files_go_both_ways(filesystem: Any, place: str, tmp_path: Path) -> None
     assert (tmp_path / "back").read_bytes() == b"data"
 
 
-def test_errors_are_those_that_python_has(filesystem: Any, place: str) -> None:
+def test_errors_are_those_that_python_has(filesystem: Any, place: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         filesystem.cat(f"{place}/nothing")
     with pytest.raises(FileExistsError):
         filesystem.mkdir(place)
     with pytest.raises(IsADirectoryError):
-        filesystem.get_file(place, "/nowhere")
+        filesystem.get_file(place, str(tmp_path / "nowhere"))
     assert not filesystem.exists(f"{place}/nothing")
 
 
