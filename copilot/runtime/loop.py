@@ -19,7 +19,7 @@ from copilot.errors import CopilotError, ProtocolError, StoreUnavailable
 from copilot.log import rate_limited
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import Envelope, bare
-from copilot.protocol.events import Acked, BodyStripped, Dropped, Received
+from copilot.protocol.events import Acked, BodyStripped, Dropped, Expired, Received, Refused
 from copilot.runtime.component import (
     Action,
     Actions,
@@ -42,6 +42,9 @@ from copilot.transport.base import Arrived, Connected, Disconnected, Transport, 
 log = logging.getLogger("copilot.loop")
 
 MOST_AT_ONCE = 256  # events waiting for the component, and its coroutines at work, together
+# A message comes again if it is not acknowledged; what the endpoint tells of our own messages does not.
+TOLD_ONCE = (Acked, Refused, Expired)
+STORE_RETRY = 5.0  # s until such an event is handled again after the store was away
 STALLED_SEND = 0.05  # s until a full send buffer is tried again
 # Dropped, and nothing to worry about: the bare JID of a service reaches all its instances, whatever their part.
 QUIET = {"wrong-role": logging.DEBUG, "void": logging.INFO, "not-for-us": logging.INFO}
@@ -222,6 +225,8 @@ class Loop:
             self._endpoint.failed(event)
         if isinstance(error, StoreUnavailable):
             rate_limited(log, "store", logging.ERROR, "%s", error)
+            if isinstance(event, TOLD_ONCE):
+                asyncio.get_running_loop().call_later(STORE_RETRY, self._add, event)
         else:
             log.error("%s could not be handled: %s", type(event).__name__, error, exc_info=error)
 

@@ -103,6 +103,26 @@ async def test_what_could_not_be_handled_is_not_acknowledged_and_its_copy_is_han
     assert component.commands() == [GET, GET]
 
 
+async def test_what_became_of_a_message_of_ours_is_told_again_when_the_store_was_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop_module, "STORE_RETRY", 0.01)
+    answers: Iterator[Callable[[], Decision]] = iter(
+        [lambda: _raise_later(StoreUnavailable("away")), lambda: _raise(StoreUnavailable("away")), list]
+    )
+
+    def decide(event: Event) -> Decision | None:
+        if isinstance(event, Received):
+            return [Send(to=PEER, command=RUN, void_at=0.0)]
+        return next(answers)() if isinstance(event, Expired) else None
+
+    component = Scripted(decide)
+    async with running(component) as bench:
+        bench.say(GET, "m1")
+        await until(lambda: sum(isinstance(event, Expired) for event in component.events) == 3)
+    assert next(answers, None) is None
+
+
 async def test_a_refused_message_is_not_acknowledged_and_its_copy_is_refused_again() -> None:
     component = on_command(lambda event: [Refuse(received=event, code="no-slot", text="full")])
     async with running(component) as bench:
