@@ -26,6 +26,7 @@ from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable,
 from copilot.files.area import FileArea
 from copilot.job import DEFAULT_MAX_ATTEMPTS, Event, EventKind, JobRecord, JobSpec
 from copilot.jobmanager.config import SubmitConfig
+from copilot.runtime.signals import on_stop
 from copilot.store.base import Store
 
 PROGRAM = "copilot-job-submit"
@@ -112,7 +113,7 @@ def command(  # noqa: PLR0917  # one parameter per option
     except CopilotError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         code = error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         print(f"{PROGRAM}: interrupted; if job {job} is on the queue already, it goes on", file=sys.stderr)
         code = INTERRUPTED
     raise typer.Exit(code)
@@ -132,13 +133,15 @@ class _Screen:
 
 
 async def _run(submission: Submission, config: SubmitConfig, area: FileArea, screen: _Screen) -> int:
-    store, spec = open_store(config), None
+    store, spec, this = open_store(config), None, asyncio.current_task()
+    assert this is not None
     try:
-        spec = await submit(submission, store, area)
-        if not screen.wait:
-            print(json.dumps({"id": spec.id, "state": "waiting"}) if screen.as_json else spec.id)
-            return 0
-        record = await _wait(store, spec, quiet=screen.as_json)
+        with on_stop(this.cancel):  # asyncio's own handler cancels a running task, and that may get lost
+            spec = await submit(submission, store, area)
+            if not screen.wait:
+                print(json.dumps({"id": spec.id, "state": "waiting"}) if screen.as_json else spec.id)
+                return 0
+            record = await _wait(store, spec, quiet=screen.as_json)
     except asyncio.CancelledError:
         if spec is None:
             raise
