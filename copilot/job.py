@@ -25,6 +25,7 @@ from copilot.errors import BadName
 MAX_INPUT_FILES = 32
 MAX_INPUT_NAME_BYTES = 2048  # all names of a job together, command and validation included
 MAX_TEXT_BYTES = 16 * 1024  # arguments, environment, packages and Chirp server together
+MAX_REASON = 500  # characters of an outcome's reason
 MAX_NAME_BYTES = 255  # one part of a path
 DEFAULT_MAX_ATTEMPTS = 3
 ANY_GROUP = "any"  # the queue of jobs that every host may take
@@ -130,6 +131,12 @@ def _utf8_bytes(text: str) -> int:
         raise BadName(
             f"{text[:140]!r}: character {error.start + 1} is not UTF-8; save or rename it as UTF-8 text"
         ) from error
+
+
+def one_line(text: str) -> str:
+    """`text` without anything that moves a cursor or hides text, at most `MAX_REASON` characters long."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= MAX_REASON else shown[: MAX_REASON - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from copilot.agent.effects import Assignment, Upload
 from copilot.errors import NoSpace, TransferUnavailable
-from copilot.job import Cause, Outcome
+from copilot.job import Cause, Outcome, one_line
 from copilot.protocol.commands import GetJobOutputDir, JobDone, StoreJobOutputDir, WantGetJobOutputDir
 from copilot.runtime.component import Action, Actions, Perform, Send
 
@@ -137,7 +137,7 @@ class Delivery:
             self.outcome = Outcome(
                 cause=Cause.INFRA_STORE,
                 exit_code=self.outcome.exit_code,
-                reason=f"the output could not be stored: {reason}"[:500],
+                reason=one_line(f"the output could not be stored: {reason}"),
                 host=self.outcome.host,
                 validate_exit_code=self.outcome.validate_exit_code,
             )

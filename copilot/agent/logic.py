@@ -18,8 +18,7 @@ from dataclasses import dataclass, replace
 
 from copilot.agent.delivery import Delivery, Step
 from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
-from copilot.agent.verdict import one_line
-from copilot.job import Cause, Outcome, Output
+from copilot.job import Cause, Outcome, Output, one_line
 from copilot.protocol.commands import (
     Error,
     GetJob,

@@ -23,14 +23,14 @@ from pathlib import Path
 
 from copilot.agent import processes, strays
 from copilot.agent.trees import remove_tree
-from copilot.agent.verdict import DISK_FULL_TEXT, judge, one_line
+from copilot.agent.verdict import DISK_FULL_TEXT, judge
 from copilot.agent.wrapper import NOT_STARTED, SCRIPT, STATUS, Step, Wrapper
 from copilot.errors import BadName, NoSpace, TransferRefused
 from copilot.files.archive import pack
 from copilot.files.base import FileFacts
 from copilot.files.disk import disk_errors, open_file
 from copilot.files.newfile import NewFile
-from copilot.job import Cause, JobSpec, Outcome, check_job_id, check_relative_name
+from copilot.job import Cause, JobSpec, Outcome, check_job_id, check_relative_name, one_line
 
 TOKEN_FILE = "token"  # noqa: S105 - a name, no secret
 VALIDATION_LIMIT = 3600.0  # s

@@ -17,10 +17,9 @@ from typing import Any
 from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
 from copilot.agent.journal import attempt_name, read_notes, remove_note, write_note
 from copilot.agent.sandbox import Sandbox
-from copilot.agent.verdict import one_line
 from copilot.errors import BadName, CopilotError, NoSpace, TransferError
 from copilot.files.base import FileClient, FileFacts
-from copilot.job import Cause, InputFile, JobSpec, Outcome, Output
+from copilot.job import Cause, InputFile, JobSpec, Outcome, Output, one_line
 from copilot.protocol.commands import Job, JobInput
 
 log = logging.getLogger("copilot.agent")
@@ -128,9 +127,12 @@ class AgentService:
             async with wanted:
                 await self._fetch(item, sandbox.input_path(item.name))
 
-        async with _first_error(), asyncio.TaskGroup() as group:
-            for item in _inputs(job):
-                group.create_task(fetch(item))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for item in _inputs(job):
+                    group.create_task(fetch(item))
+        except BaseExceptionGroup as failures:  # the first one ended the others
+            raise failures.exceptions[0] from failures
 
     async def _fetch(self, item: JobInput, path: Path) -> None:
         for wait in (*(FIRST_FETCH_RETRY * 2**n for n in range(FETCH_TRIES - 1)), None):
@@ -172,17 +174,6 @@ class AgentService:
         for note in package.notes:
             log.info("%s: %s", package.path.name, note)
         return Output(size=package.facts.size, sha256=package.facts.sha256)
-
-
-class _first_error:  # noqa: N801  # used like a function
-    """Turns the group that `TaskGroup` raises into its first error."""
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, BaseExceptionGroup):
-            raise error.exceptions[0] from error
 
 
 def _inputs(job: Job) -> tuple[JobInput, ...]:

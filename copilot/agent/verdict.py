@@ -6,9 +6,7 @@ import signal
 
 from copilot.agent.processes import Exit
 from copilot.agent.wrapper import NOT_STARTED, Step
-from copilot.job import Cause, Outcome
-
-MAX_REASON = 500  # characters
+from copilot.job import Cause, Outcome, one_line
 
 DISK_FULL_TEXT = "No space left on device"  # what programs print for ENOSPC
 
@@ -60,9 +58,3 @@ def _end(ended: Exit) -> str:
         return f"signal {ended.signal} ({signal.Signals(ended.signal).name})"
     except ValueError:  # a real-time signal
         return f"signal {ended.signal}"
-
-
-def one_line(text: str) -> str:
-    """`text` without anything that moves a cursor or hides text, at most `MAX_REASON` characters long."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown if len(shown) <= MAX_REASON else shown[: MAX_REASON - 1] + "…"

@@ -25,6 +25,7 @@ from copilot.files.base import BLOCK, FileFacts, public_url
 from copilot.files.digest import FIELD, format_digest
 from copilot.files.newfile import NewFile
 from copilot.files.upload import Upload
+from copilot.retry import full_jitter
 
 STALL = 60.0  # seconds without a byte in either direction, after which the other side counts as away
 TRIES = 4  # in a row without a new byte
@@ -39,9 +40,9 @@ _NEXT_STEP = {
 }
 
 
-def full_jitter(failures: int) -> float:
+def pause(failures: int) -> float:
     """Seconds to wait after so many failures in a row."""
-    return random.uniform(0, min(MAX_PAUSE, 2.0**failures))  # noqa: S311 - spreads load, guards nothing
+    return full_jitter(failures, MAX_PAUSE, random.random)
 
 
 class HttpClient:
@@ -56,7 +57,7 @@ class HttpClient:
         *,
         ca_file: Path | None = None,
         stall: float = STALL,
-        backoff: Callable[[int], float] = full_jitter,
+        backoff: Callable[[int], float] = pause,
     ) -> None:
         self._ca_file = ca_file
         self._stall = stall

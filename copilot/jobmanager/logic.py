@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from copilot.job import Cause, JobSpec, Outcome
+from copilot.job import Cause, JobSpec, Outcome, one_line
 from copilot.protocol.claim import Claim, Claims
 from copilot.protocol.commands import Error, GetJob, HaveGetJob, Job, JobInput, RunJob, Sleep, WantGetJob
 from copilot.protocol.envelope import bare
@@ -185,7 +185,7 @@ class JobManager:
         if error.code in REFUSED_FOR_NOW:
             await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED)
             return []
-        reason = f"the agent refused the job: {error.code}: {error.error_string}"[:500]
+        reason = one_line(f"the agent refused the job: {error.code}: {error.error_string}")
         log.warning("job %s, attempt %d: %s", job, attempt, reason)
         outcome = Outcome(cause=Cause.INFRA_UNDELIVERED, exit_code=1, reason=reason)
         await self._store.finish(job, attempt, outcome)

@@ -17,8 +17,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from copilot.errors import BadName, CopilotError
-from copilot.job import check_job_id
+from copilot.errors import CopilotError
 
 SIGNED_PREFIX = b"copilot-claim-v1\0"  # so that no other use of the secret can yield a valid claim
 SECRET_BYTES = 32
@@ -78,17 +77,6 @@ class Claims:
 
     def _mac(self, key: str, head: str) -> bytes:
         return hmac.digest(self._secrets[key], SIGNED_PREFIX + head.encode(), "sha256")
-
-
-def split_alias(job: str) -> tuple[str, int | None]:
-    """`("J", 2)` for the alias `J.a2` under which a 2011 agent knows a second attempt; `(job, None)` otherwise."""
-    stem, dot, number = job.rpartition(".a")
-    if dot and number.isascii() and number.isdigit():
-        try:
-            return check_job_id(stem), int(number)
-        except BadName:
-            return job, None
-    return job, None
 
 
 def _key_id(secret: bytes) -> str:

@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from copilot.errors import ConfigError
+from copilot.protocol.claim import SECRET_BYTES
 
-SECRET_BYTES = 32
 VALID_AFTER_ROTATION = 7 * 24 * 3600.0  # s
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.errors import TransferError
-from copilot.job import Cause, JobRecord, Outcome, Output, State
+from copilot.job import Cause, JobRecord, Outcome, Output, State, one_line
 from copilot.protocol.claim import Claim, ClaimRefused, Claims
 from copilot.protocol.commands import (
     GetJobOutputDir,
@@ -30,7 +30,6 @@ from copilot.store.base import Store, Verdict
 log = logging.getLogger("copilot.storagemanager")
 
 REPAIR_EVERY = 60.0  # s
-MAX_REASON = 500  # characters
 
 
 class Outputs(Protocol):
@@ -201,7 +200,7 @@ def _outcome(report: JobDone, output: Output | None) -> Outcome:
     return Outcome(
         cause=_cause(report),
         exit_code=report.exit_code,
-        reason=(report.reason or "")[:MAX_REASON],
+        reason=one_line(report.reason or ""),
         host=report.agent_host[:255],
         validate_exit_code=report.validate_exit_code,
         output=output,

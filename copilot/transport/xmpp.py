@@ -11,6 +11,7 @@ from slixmpp.jid import JID, InvalidJID
 
 from copilot.errors import ConfigError, TransportError
 from copilot.protocol.envelope import Envelope
+from copilot.retry import full_jitter
 from copilot.transport.base import Connected, Disconnected, TransportEvent
 from copilot.transport.connection import Connection, Ended
 from copilot.transport.inbox import Inbox
@@ -91,7 +92,7 @@ class XmppTransport:
                 return
             self._tell(ended)
             failures = 0 if loop.time() - began >= MAX_WAIT_S else failures
-            wait = full_jitter(failures, self._random)
+            wait = full_jitter(failures, MAX_WAIT_S, self._random)
             failures += 1
             log.info("%s; trying again in %.1f s", ended.reason, wait)
             await asyncio.sleep(wait)
@@ -117,11 +118,6 @@ class XmppTransport:
             error = TransportError(f"The XMPP transport stopped by a mistake in the program: {mistake!r}")
             error.__cause__ = mistake
             self._inbox.fail(error)
-
-
-def full_jitter(failures: int, random: Callable[[], float]) -> float:
-    """Seconds to wait after so many failures in a row: anything up to 1, 2, 4 … 60, so that a fleet spreads out."""
-    return random() * min(MAX_WAIT_S, 2.0 ** min(failures, 10))
 
 
 def _check(settings: XmppSettings) -> None:

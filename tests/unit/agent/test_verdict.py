@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from copilot.agent.processes import Exit
-from copilot.agent.verdict import MAX_REASON, judge
-from copilot.job import Cause
+from copilot.agent.verdict import judge
+from copilot.job import MAX_REASON, Cause
 
 
 def exited(

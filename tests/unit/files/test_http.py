@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from copilot.errors import NoSpace, TransferCorrupt, TransferError, TransferRefused, TransferUnavailable
-from copilot.files.http import MAX_PAUSE, TRIES, HttpClient, full_jitter
+from copilot.files.http import MAX_PAUSE, TRIES, HttpClient, pause
 from tests.unit.files.serving import HOST, facts_of, make_file, names_below
 
 
@@ -176,4 +176,4 @@ async def test_a_broken_url_is_refused_without_its_signature(
 
 
 def test_the_pause_grows_and_has_an_end() -> None:
-    assert all(0 <= full_jitter(failures) <= min(MAX_PAUSE, 2**failures) for failures in range(1, 50))
+    assert all(0 <= pause(failures) <= min(MAX_PAUSE, 2**failures) for failures in range(1, 50))

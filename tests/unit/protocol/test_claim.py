@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from copilot.protocol.claim import SECRET_BYTES, Claim, ClaimRefused, Claims, split_alias
+from copilot.protocol.claim import SECRET_BYTES, Claim, ClaimRefused, Claims
 
 OLD, NEW = b"o" * SECRET_BYTES, b"n" * SECRET_BYTES
 CLAIM = Claim(job="j1", attempt=2, agent="agent@example.org", started=1795206693.25)
@@ -66,17 +66,3 @@ def test_short_or_missing_secrets_are_a_mistake_of_the_program() -> None:
     for secrets in ((), (b"short",)):
         with pytest.raises(ValueError, match="32 bytes"):
             Claims("jm@example.org", secrets)
-
-
-@pytest.mark.parametrize(
-    ("job", "expected"),
-    [
-        ("j1", ("j1", None)),
-        ("j1.a2", ("j1", 2)),
-        ("j1.ax", ("j1.ax", None)),
-        (".a2", (".a2", None)),
-        ("a.a1.a3", ("a.a1", 3)),
-    ],
-)
-def test_the_alias_of_a_second_attempt_is_taken_apart(job: str, expected: tuple[str, int | None]) -> None:
-    assert split_alias(job) == expected

@@ -14,11 +14,12 @@ import pytest
 
 from copilot.errors import LoginRefused, SessionReplaced, TransportError
 from copilot.local import certificates
+from copilot.retry import full_jitter
 from copilot.transport import xmpp
 from copilot.transport.base import Disconnected, PresenceChanged, TransportEvent
 from copilot.transport.connection import Connection
 from copilot.transport.settings import XmppSettings
-from copilot.transport.xmpp import MAX_WAIT_S, XmppTransport, full_jitter
+from copilot.transport.xmpp import MAX_WAIT_S, XmppTransport
 
 LIMIT_S = 10.0
 HEADER = (
@@ -200,9 +201,18 @@ async def test_a_mistake_of_ours_reaches_the_component(
 
 
 def test_waits_double_up_to_a_minute_and_are_drawn_from_zero() -> None:
-    assert [full_jitter(failures, lambda: 1.0) for failures in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert full_jitter(10_000, lambda: 1.0) == MAX_WAIT_S
-    assert full_jitter(3, lambda: 0.0) == 0.0
+    assert [full_jitter(failures, MAX_WAIT_S, lambda: 1.0) for failures in range(8)] == [
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        60,
+        60,
+    ]
+    assert full_jitter(10_000, MAX_WAIT_S, lambda: 1.0) == MAX_WAIT_S
+    assert full_jitter(3, MAX_WAIT_S, lambda: 0.0) == 0.0
 
 
 # Stanzas that no orderly server sends
