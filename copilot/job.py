@@ -24,14 +24,16 @@ from copilot.errors import BadName
 # A whole `runJob` must stay under 60 kB on the wire (protocol page, section 1); together these limits see to it.
 MAX_INPUT_FILES = 32
 MAX_INPUT_NAME_BYTES = 2048  # all names of a job together, command and validation included
-MAX_TEXT_BYTES = 16 * 1024  # arguments, environment, packages and Chirp server together
+MAX_TEXT_BYTES = 16 * 1024  # arguments, environment, packages, Chirp server and directory together
 MAX_REASON = 500  # characters of an outcome's reason
 MAX_NAME_BYTES = 255  # one part of a path
 DEFAULT_MAX_ATTEMPTS = 3
 ANY_GROUP = "any"  # the queue of jobs that every host may take
 
-_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
-_ALIAS = re.compile(r"\.a[0-9]+\Z")
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(\.a[0-9]{1,9})?\Z")
+_SUBMITTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_ALIAS = re.compile(r"(?P<job>.+)\.a(?P<attempt>0|[1-9][0-9]*)\Z", re.ASCII)
+_LOOKS_LIKE_ALIAS = re.compile(r"\.a[0-9]+\Z")
 
 
 class State(enum.StrEnum):
@@ -87,18 +89,32 @@ class EventKind(enum.StrEnum):
 def check_job_id(text: str, *, submitted: bool = False) -> str:
     """Return `text` if it may be a job id, else raise `BadName`.
 
-    `submitted`: the id is new; then it may not look like the alias `<id>.a<attempt>` that old agents get
-    for later attempts (protocol page, sections 1 and 2).
+    `submitted`: it is the job's own; then it may not look like an alias, which otherwise may follow it.
     """
-    if not _JOB_ID.match(text):
+    if not (_SUBMITTED_ID if submitted else _JOB_ID).match(text):
         raise BadName(
             f"job id {text[:140]!r}: expected 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit"
         )
-    if submitted and _ALIAS.search(text):
+    if submitted and _LOOKS_LIKE_ALIAS.search(text):
         raise BadName(
             f"job id {text!r}: ids ending in '.a<digits>' are kept for second attempts; choose another"
         )
     return text
+
+
+def alias(job: str, attempt: int) -> str:
+    """The name of one attempt: the job's own for the first, `<job>.a<attempt>` for later ones.
+
+    Agents of 2011 get it as job id, and use it in paths: so a late upload of one attempt cannot touch another's
+    (protocol page, section 2). No submitted id looks like an alias.
+    """
+    return job if attempt == 1 else f"{job}.a{attempt}"
+
+
+def split_alias(text: str) -> tuple[str, int]:
+    """The inverse of `alias`."""
+    match = _ALIAS.match(text)
+    return (match["job"], int(match["attempt"])) if match else (text, 1)
 
 
 def check_relative_name(text: str) -> str:
@@ -157,7 +173,8 @@ class JobSpec:
 
     `command` and `validation` name files below the job's directory. `arguments` is a shell word list and
     `environment` shell text: a shell reads them inside the job's sandbox and nowhere else (protocol page,
-    section 2). `max_run_time` in seconds, None for the manager's own. Higher `priority` goes first.
+    section 2). `max_run_time` in seconds, None for the manager's own. Higher `priority` goes first. `input_dir` is
+    the directory on `chirp_server` where the inputs lie, None: where staging puts them.
     """
 
     id: str
@@ -173,12 +190,15 @@ class JobSpec:
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     max_run_time: float | None = None
     chirp_server: str | None = None
+    input_dir: str | None = None
 
     def __post_init__(self) -> None:
         check_job_id(self.id)
         check_relative_name(self.command)
         if self.validation is not None:
             check_relative_name(self.validation)
+        if self.input_dir is not None and self.input_dir != "/":  # that is the server's root
+            check_relative_name(self.input_dir.removeprefix("/"))
         self._check_names()
         self._check_text()
 
@@ -200,10 +220,11 @@ class JobSpec:
 
     def _check_text(self) -> None:
         packages = " ".join(self.packages)
-        text = sum(map(_utf8_bytes, (self.arguments, self.environment, packages, self.chirp_server or "")))
+        places = (self.chirp_server or "", self.input_dir or "")
+        text = sum(map(_utf8_bytes, (self.arguments, self.environment, packages, *places)))
         if text > MAX_TEXT_BYTES:
             raise BadName(
-                f"job {self.id}: {text} bytes of arguments, environment, packages and Chirp server; at most "
+                f"job {self.id}: {text} bytes of arguments, environment, packages, Chirp server and directory; at most "
                 f"{MAX_TEXT_BYTES} are allowed: put them into an input file"
             )
 
@@ -264,7 +285,7 @@ class JobRecord:
     claimed: float | None = None
     finished: float | None = None
     outcome: Outcome | None = None
-    published: bool = False  # the output is in its final place
+    published: bool = False  # the finisher has taken the result to its place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

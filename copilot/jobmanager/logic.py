@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
+from urllib.parse import quote
 
-from copilot.job import Cause, JobSpec, Outcome, one_line
+from copilot.job import Cause, JobSpec, Outcome, alias, one_line, split_alias
 from copilot.protocol.claim import Claim, Claims
 from copilot.protocol.commands import Error, GetJob, HaveGetJob, Job, JobInput, RunJob, Sleep, WantGetJob
 from copilot.protocol.envelope import bare
@@ -43,6 +44,7 @@ class JobManagerSettings:
     dispatch_limit: float = 60.0
     max_run_time: float = 24 * 3600.0
     url_lifetime: float = 7 * 24 * 3600.0
+    chirp: str = ""  # host:port of the Chirp server, as agents reach it; empty where there is none
 
 
 class JobManager:
@@ -95,9 +97,10 @@ class JobManager:
         """`have_getJob` if there is anything to have (2.2.1.2)."""
         if not self._can_serve(want):
             return []
+        holds = await self._held(want)
         if await self._store.waiting():
             return [Send(to=want.sender, command=HaveGetJob(require_file=self._settings.require_file))]
-        return self._nothing(want)
+        return self._nothing(want, holds)
 
     async def _give(self, request: Received, now: float) -> Actions:
         """`runJob`, with a claim (2.2.1.4); the same request again gets the same job again."""
@@ -106,82 +109,90 @@ class JobManager:
                 "this service hands files out by HTTP only, which needs an agent with the feature 'storage'"
             )
             return [Refuse(received=request, code="storage-needed", text=text)]
+        holds = await self._held(request)
         claimed = await self._store.claim(
-            agent=bare(request.sender), request=request.id or "", dispatch_limit=self._settings.dispatch_limit
+            agent=bare(request.sender),
+            request=request.id or "",
+            dispatch_limit=self._settings.dispatch_limit,
+            holder=request.sender if request.features is None else "",
         )
         void_at = now + self._settings.dispatch_limit
         actions: list[Action] = [
-            Send(to=request.sender, command=self._run_job(item, bare(request.sender)), void_at=void_at)
-            for item in claimed
+            Send(to=request.sender, command=self._run_job(item, request), void_at=void_at) for item in claimed
         ]
         for item in claimed:
             log.info("job %s, attempt %d: handed to %s", item.spec.id, item.attempt, request.sender)
-        return actions or self._nothing(request)
+        return actions or self._nothing(request, holds)
 
-    def _nothing(self, request: Received) -> Actions:
-        """No job. A 2011 agent would reboot on `sleep`: it gets it only where the operator wants that."""
+    async def _held(self, request: Received) -> int:
+        """How many jobs an agent of 2011 was given and has not reported. It asks only when it holds none, so
+        they seem lost: the store gives them some time (protocol page, section 2)."""
+        return 0 if request.features is not None else await self._store.suspect(request.sender)
+
+    def _nothing(self, request: Received, holds: int) -> Actions:
+        """No job. A 2011 agent reboots its machine on `sleep`: it gets it only where the operator wants that, and
+        never while it may hold a job."""
         cooldown = self._settings.request_cooldown
-        if request.features is None and cooldown == 0:
+        if request.features is None and (cooldown == 0 or holds):
             return []
         return [Send(to=request.sender, command=Sleep(retry_after=cooldown))]
 
     def _can_serve(self, request: Received) -> bool:
-        return self._urls is None or (request.features is not None and FEATURE_STORAGE in request.features)
+        """Whether the agent can get at files: by URLs, or by Chirp where there is a server."""
+        return bool(self._settings.chirp) or _takes_urls(request)
 
-    def _run_job(self, item: Claimed, agent: str) -> RunJob:
-        spec = item.spec
+    def _run_job(self, item: Claimed, request: Received) -> RunJob:
+        spec, agent = item.spec, bare(request.sender)
         claim = Claim(job=spec.id, attempt=item.attempt, agent=agent, started=item.claimed)
-        return RunJob(job=self._describe(spec, item.attempt), jm_job_data=self._claims.sign(claim))
+        job = self._describe(spec, item.attempt)
+        if request.features is not None:
+            job = replace(job, id=spec.id, attempt=item.attempt, max_run_time=self._run_time(spec))
+        if _takes_urls(request):
+            job = replace(job, inputs=self._inputs(spec))
+        return RunJob(job=job, jm_job_data=self._claims.sign(claim))
 
     def _describe(self, spec: JobSpec, attempt: int) -> Job:
+        """The job in the report's words, for agents of 2011."""
         return Job(
-            id=spec.id,
+            id=alias(spec.id, attempt),
             command=spec.command,
             arguments=spec.arguments,
             environment=spec.environment,
             packages=spec.packages,
             validation=spec.validation,
-            chirp_url=spec.chirp_server or "",
-            input_dir=f"/{spec.id}",
+            chirp_url=spec.chirp_server or self._settings.chirp,
+            input_dir=_input_dir(spec),
             input_files=tuple(item.name for item in spec.inputs),
-            output_dir=spec.id,
-            attempt=attempt,
-            max_run_time=self._run_time(spec),
-            inputs=self._inputs(spec),
+            output_dir=alias(spec.id, attempt),
         )
 
     def _inputs(self, spec: JobSpec) -> tuple[JobInput, ...]:
-        urls = self._urls
-        if urls is None:
-            return ()
         return tuple(
-            JobInput(
-                name=item.name,
-                url=urls.input_url(spec.id, item.name, self._settings.url_lifetime),
-                size=item.size,
-                sha256=item.sha256,
-            )
+            JobInput(name=item.name, url=self._url(spec, item.name), size=item.size, sha256=item.sha256)
             for item in spec.inputs
         )
+
+    def _url(self, spec: JobSpec, name: str) -> str:
+        """By the file server if it has the file, else by Chirp."""
+        if self._urls is not None and spec.input_dir is None:
+            return self._urls.input_url(spec.id, name, self._settings.url_lifetime)
+        server = spec.chirp_server or self._settings.chirp
+        return f"chirp://{server}{quote(_input_dir(spec).rstrip('/'))}/{quote(name)}"
 
     def _run_time(self, spec: JobSpec) -> float:
         limit = self._settings.max_run_time
         return limit if spec.max_run_time is None else min(limit, spec.max_run_time)
 
-    def _attempt(self, command: RunJob) -> int:
-        assert command.job.attempt is not None
-        return command.job.attempt
-
     async def _confirm(self, command: RunJob) -> Actions:
         """The agent has it; from now on it may run."""
-        job, attempt = command.job.id, self._attempt(command)
-        if not await self._store.confirm(job, attempt, max_run_time=command.job.max_run_time or 0.0):
+        job, attempt = _attempt(command)
+        if not await self._store.confirm(job, attempt, max_run_time=self._settings.max_run_time):
             log.info("job %s, attempt %d: confirmed too late", job, attempt)
         return []
 
     async def _refused(self, command: RunJob, error: Error) -> Actions:
         """The agent cannot take the job now, which counts nothing, or cannot read it: that attempt has failed."""
-        job, attempt = command.job.id, self._attempt(command)
+        job, attempt = _attempt(command)
         if error.code in REFUSED_FOR_NOW:
             await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED)
             return []
@@ -193,7 +204,7 @@ class JobManager:
 
     async def _undelivered(self, command: RunJob) -> Actions:
         """No acknowledgement within the dispatch limit: somebody else may have it."""
-        job, attempt = command.job.id, self._attempt(command)
+        job, attempt = _attempt(command)
         if await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED):
             log.warning("job %s, attempt %d: never confirmed by its agent; back in the queue", job, attempt)
         return []
@@ -202,3 +213,18 @@ class JobManager:
         for event in await self._store.reap():
             log.warning("job %s, attempt %d: %s (%s)", event.job, event.attempt, event.kind, event.cause)
         return []
+
+
+def _attempt(command: RunJob) -> tuple[str, int]:
+    """The job and the attempt that we have sent: ours have both, those of 2011 an alias."""
+    job = command.job
+    return split_alias(job.id) if job.attempt is None else (job.id, job.attempt)
+
+
+def _takes_urls(request: Received) -> bool:
+    return request.features is not None and FEATURE_STORAGE in request.features
+
+
+def _input_dir(spec: JobSpec) -> str:
+    """Where the inputs lie on the Chirp server; attempts count from 1, so 0 is what was there before them."""
+    return f"/{alias(spec.id, 0)}" if spec.input_dir is None else f"/{spec.input_dir.strip('/')}"

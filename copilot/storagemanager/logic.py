@@ -1,8 +1,8 @@
 """The generic storage manager: takes outputs and settles jobs (report, sections 2.2.2 and 2.2.3).
 
-The order that loses nothing: the output lies under its attempt's name → its size and SHA-256 are checked → the
-store's record names it → it moves to its final place → the record says so. `repair` finishes what stopped
-between two of these steps.
+The order that loses nothing: the output lies under its attempt's name → it is sealed, its size and SHA-256 are
+checked → the store's record names it → the finisher takes it to its place → the record says so. `repair` finishes
+what stopped between two of these steps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.errors import TransferError
-from copilot.job import Cause, JobRecord, Outcome, Output, State, one_line
+from copilot.job import JobRecord, Output, State, alias, split_alias
 from copilot.protocol.claim import Claim, ClaimRefused, Claims
 from copilot.protocol.commands import (
     GetJobOutputDir,
@@ -25,6 +25,7 @@ from copilot.protocol.commands import (
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
 from copilot.runtime.component import Actions, Event, Leave, Online, Refuse, Send, Stopping, Tick
+from copilot.storagemanager.report import as_announced, outcome_of, outcome_of_2011
 from copilot.store.base import Store, Verdict
 
 log = logging.getLogger("copilot.storagemanager")
@@ -32,31 +33,39 @@ log = logging.getLogger("copilot.storagemanager")
 REPAIR_EVERY = 60.0  # s
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an attempt is to put its output: `url`, or `<name>/<name>.tgz` on the Chirp server `chirp` (host:port).
+
+    `name` is `copilot.job.alias` of the attempt. `url` is None where files travel by Chirp alone, `chirp` is empty
+    where there is no Chirp server; agents of 2011 know nothing but the latter.
+    """
+
+    url: str | None = None
+    chirp: str = ""
+
+
 class Outputs(Protocol):
-    """The file area, as far as outputs go. All methods may take long and are safe to repeat."""
+    """Where outputs go. All methods may take long, are safe to repeat, and raise `TransferError` or OSError."""
 
-    async def prepare(self, job: str, attempt: int) -> str | None:
-        """Make room for the output of an attempt; returns the URL to which it is to be put (None: by Chirp)."""
+    async def prepare(self, job: str, attempt: int) -> Place:
+        """Make room for the output of an attempt, and let its agent write there."""
         ...
 
-    async def facts(self, job: str, attempt: int) -> Output | None:
-        """Size and hash of what lies there, or None."""
+    async def seal(self, job: str, attempt: int) -> Output | None:
+        """Take the right to write back, then say what lies there: size and hash, or None for nothing.
+
+        From now on nobody can change what was found, until `prepare` makes room once more.
+        """
         ...
 
-    async def publish(self, job: str, attempt: int) -> None:
-        """Move it to its final place."""
+    async def publish(self, record: JobRecord) -> None:
+        """Hand the output of the settled job's last attempt to its finisher, and drop the rest of that attempt."""
         ...
 
     async def discard(self, job: str, attempt: int) -> None:
-        """Drop what an attempt has left."""
+        """Take the right to write back and drop what an attempt has left."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorageManagerSettings:
-    """What the storage manager's logic needs of the configuration."""
-
-    address: str = ""  # host:port of the Chirp server, for agents that speak Chirp
 
 
 class StorageManager:
@@ -67,14 +76,12 @@ class StorageManager:
         store: Store,
         claims: Claims,
         outputs: Outputs,
-        settings: StorageManagerSettings,
         *,
         random: Callable[[], float],
     ) -> None:
         self._store = store
         self._claims = claims
         self._outputs = outputs
-        self._settings = settings
         self._random = random
         self._next_repair: float | None = None
 
@@ -86,7 +93,8 @@ class StorageManager:
         """As `Component.handle`."""
         match event:
             case Received(command=WantGetJobOutputDir() as want):
-                return [Send(to=event.sender, command=HaveGetJobOutputDir(job_id=want.job_id))]  # (2.2.2.2)
+                job = None if event.features is None else want.job_id
+                return [Send(to=event.sender, command=HaveGetJobOutputDir(job_id=job))]  # (2.2.2.2)
             case Received(command=GetJobOutputDir() as request):
                 return self._directory(event, request)
             case Received(command=JobDone() as report):
@@ -101,9 +109,9 @@ class StorageManager:
         return []
 
     async def repair(self) -> Actions:
-        """Bring settled jobs whose output is not in its place to their end."""
+        """Bring the results of settled jobs to their finisher, those that nobody reported included."""
         for record in await self._store.unpublished():
-            await self._publish(record.spec.id, record.attempt)
+            await self._publish(record)
         return []
 
     async def _directory(self, received: Received, request: GetJobOutputDir) -> Actions:
@@ -113,14 +121,16 @@ class StorageManager:
         except ClaimRefused as error:
             return [_refuse(received, error, request.job_id)]
         record = await self._store.get(claim.job)
-        if record is None or record.attempt != claim.attempt or record.state.final:
+        stale = record is None or record.attempt != claim.attempt or record.state.final
+        if stale and received.features is not None:
             return [_stale(received, claim)]
-        url = await self._outputs.prepare(claim.job, claim.attempt)
+        # An agent of 2011 takes no refusal and would wait for ever: it may bring what nobody wants, and is rid of it.
+        place = await self._outputs.prepare(claim.job, claim.attempt)
         answer = StoreJobOutputDir(
             job_id=request.job_id,
-            output_dir=request.job_id,
-            output_chirp_url=self._settings.address,
-            output_url=url,
+            output_dir=alias(claim.job, claim.attempt),
+            output_chirp_url=place.chirp,
+            output_url=None if received.features is None else place.url,
         )
         return [Send(to=received.sender, command=answer)]
 
@@ -130,44 +140,41 @@ class StorageManager:
             claim = self._claim(received, report.job_id, report.jm_job_data)
         except ClaimRefused as error:
             return [_refuse(received, error, report.job_id)]
-        output = await self._stored(claim, report)
-        if not _as_announced(report, output):
-            text = (
-                "the stored output is not what was announced: ask for a directory again and upload once more"
-            )
-            return [Refuse(received=received, code="output-mismatch", text=text, job=report.job_id)]
-        settled = await self._store.finish(claim.job, claim.attempt, _outcome(report, output))
+        if received.features is None:
+            outcome = outcome_of_2011(report, await self._stored(claim))
+        else:
+            output = None if report.output_size is None else await self._stored(claim)
+            if not as_announced(report, output):
+                return [_mismatch(received, report.job_id)]
+            outcome = outcome_of(report, output)
+        settled = await self._store.finish(claim.job, claim.attempt, outcome)
         log.info(
             "job %s, attempt %d: report %s, now %s", claim.job, claim.attempt, settled.verdict, settled.state
         )
-        if settled.verdict is Verdict.ACCEPTED and settled.state is not None and settled.state.final:
-            if output is not None:
-                await self._publish(claim.job, claim.attempt)
+        if settled.record is not None:
+            await self._publish(settled.record)
         elif settled.verdict is not Verdict.REPEATED or settled.state is State.WAITING:
             await self._discard(claim)
         return []
 
-    async def _stored(self, claim: Claim, report: JobDone) -> Output | None:
-        if report.output_size is None:
-            return None
-        found = await self._outputs.facts(claim.job, claim.attempt)
-        return found or await self._published(claim)
-
-    async def _published(self, claim: Claim) -> Output | None:
-        """A copy of a report whose output has moved on already: the record knows what it was."""
-        record: JobRecord | None = await self._store.get(claim.job)
+    async def _stored(self, claim: Claim) -> Output | None:
+        """What lies there for good, or lay there: a copy of a report may come when its output has moved on."""
+        found = await self._outputs.seal(claim.job, claim.attempt)
+        if found is not None:
+            return found
+        record = await self._store.get(claim.job)
         if record is None or record.attempt != claim.attempt or record.outcome is None:
             return None
         return record.outcome.output
 
-    async def _publish(self, job: str, attempt: int) -> None:
-        """To the final place; what goes wrong here goes on in `repair`, the job is settled all the same."""
+    async def _publish(self, record: JobRecord) -> None:
+        """To its finisher; what goes wrong here goes on in `repair`, the job is settled all the same."""
         try:
-            await self._outputs.publish(job, attempt)
+            await self._outputs.publish(record)
         except (TransferError, OSError) as error:
-            log.error("job %s: its output could not be moved to its place yet: %s", job, error)
+            log.error("job %s: its result could not be brought to its place yet: %s", record.spec.id, error)
             return
-        await self._store.publish(job)
+        await self._store.publish(record.spec.id)
 
     async def _discard(self, claim: Claim) -> None:
         try:
@@ -177,8 +184,13 @@ class StorageManager:
                 "job %s, attempt %d: its output could not be dropped: %s", claim.job, claim.attempt, error
             )
 
-    def _claim(self, received: Received, job: str, text: str | None) -> Claim:
-        return self._claims.check(text, job=job, agent=bare(received.sender))
+    def _claim(self, received: Received, named: str, text: str | None) -> Claim:
+        """The claim of the sender on the job that it names: by its id, or by the alias that an agent of 2011 got."""
+        job, _ = split_alias(named)
+        claim = self._claims.check(text, job=job, agent=bare(received.sender))
+        if named not in (job, alias(job, claim.attempt)):
+            raise ClaimRefused(f"jmJobData: this claim is on attempt {claim.attempt}, not on {named!r}")
+        return claim
 
 
 def _refuse(received: Received, error: ClaimRefused, job: str) -> Refuse:
@@ -190,32 +202,6 @@ def _stale(received: Received, claim: Claim) -> Refuse:
     return Refuse(received=received, code="stale-attempt", text=text, job=claim.job)
 
 
-def _as_announced(report: JobDone, output: Output | None) -> bool:
-    if report.output_size is None:
-        return output is None
-    return output == Output(size=report.output_size, sha256=report.output_sha256 or "")
-
-
-def _outcome(report: JobDone, output: Output | None) -> Outcome:
-    return Outcome(
-        cause=_cause(report),
-        exit_code=report.exit_code,
-        reason=one_line(report.reason or ""),
-        host=report.agent_host[:255],
-        validate_exit_code=report.validate_exit_code,
-        output=output,
-    )
-
-
-def _cause(report: JobDone) -> Cause:
-    """What the agent named, if we know it and it fits the exit code; else what the codes say."""
-    validated = report.validate_exit_code in (None, 0)
-    try:
-        named = Cause(report.cause) if report.cause is not None else None
-    except ValueError:
-        named = None
-    if named is not None and (named is not Cause.OK or (report.exit_code == 0 and validated)):
-        return named
-    if report.exit_code != 0:
-        return Cause.USER_EXIT
-    return Cause.OK if validated else Cause.USER_VALIDATION
+def _mismatch(received: Received, job: str) -> Refuse:
+    text = "the stored output is not what was announced: ask for a directory again and upload once more"
+    return Refuse(received=received, code="output-mismatch", text=text, job=job)

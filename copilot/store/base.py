@@ -34,10 +34,12 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """Answer to `finish`: the verdict, and the job's state after it (None if unknown)."""
+    """Answer to `finish`: the verdict, the job's state after it (None if unknown), and its record if this report
+    has ended it."""
 
     verdict: Verdict
     state: State | None
+    record: JobRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +77,22 @@ class Store(Protocol):
         request: str,
         dispatch_limit: float,
         count: int = 1,
+        holder: str = "",
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give up to `count` waiting jobs to `agent` (bare JID): highest priority first, then oldest.
 
         The same `request` (message id) of the same agent within 10 minutes gets the same jobs again as long as
         those attempts still run. An attempt that is not confirmed by `confirm` within `dispatch_limit` seconds
-        is handed back by `reap`.
+        is handed back by `reap`. `holder` is the full JID of an agent that takes one job at a time, see `suspect`.
+        """
+        ...
+
+    async def suspect(self, holder: str, *, now: float | None = None) -> int:
+        """`holder` asks for work, which it does only when it holds none: its attempts that were claimed
+        `rules.SUSPECT_AFTER` ago are lost unless they are reported within `rules.SUSPECT_GRACE`.
+
+        Returns how many running attempts it was given.
         """
         ...
 
@@ -107,17 +118,18 @@ class Store(Protocol):
         ...
 
     async def publish(self, job: str, *, now: float | None = None) -> bool:
-        """The output lies in its final place. False if it was known before, or if the job is not settled or has no
-        output."""
+        """The finisher has taken the result to its place. False if it was known before, or if the job is not
+        settled."""
         ...
 
     async def unpublished(self, limit: int = 100) -> tuple[JobRecord, ...]:
-        """Settled jobs whose output is not yet known to lie in its final place, oldest first."""
+        """Settled jobs that their finisher has not taken yet, oldest first."""
         ...
 
     async def reap(self, *, limit: int = 100, now: float | None = None) -> tuple[Event, ...]:
         """Take back attempts that ran out of time: unconfirmed ones are handed back, the others requeued or,
-        when no attempts are left, failed with `policy-run-time`. Returns the events that it wrote."""
+        when no attempts are left, failed with `policy-run-time`, suspected ones with `infra-lost`. Returns the
+        events that it wrote."""
         ...
 
     async def events(self, *, after: str = "0", block: float = 0.0, count: int = 100) -> tuple[Event, ...]:

@@ -24,6 +24,8 @@ class Kind(enum.StrEnum):
     """Redis' types that we use."""
 
     HASH = "hash"
+    LIST = "list"
+    SET = "set"
     ZSET = "sorted set"
     STRING = "string"
     STREAM = "stream"
@@ -72,6 +74,14 @@ TABLE = (
         life="10 minutes",
     ),
     Key(
+        name="held:",
+        suffix="<digest>",
+        kind=Kind.SET,
+        meaning="attempts given to an agent that takes one job at a time, as `<id>:<attempt>`; the digest is SHA-256 "
+        "over its full JID",
+        life="30 days after the last claim; an entry leaves when the agent asks again and the attempt is over",
+    ),
+    Key(
         name="sequence",
         kind=Kind.STRING,
         meaning="the last place given to a job",
@@ -98,8 +108,8 @@ TABLE = (
     Key(
         name="unpublished",
         kind=Kind.ZSET,
-        meaning="settled jobs whose output is not yet known to lie in its final place; score: the time of their end",
-        life="an entry leaves when the output is published",
+        meaning="settled jobs that their finisher has not taken yet; score: the time of their end",
+        life="an entry leaves when the job is published",
     ),
     Key(
         name="events",
@@ -108,6 +118,36 @@ TABLE = (
         life="the last 100,000 entries or a few more",
     ),
 )
+
+# Outside of our prefix: tools of 2011 write these (protocol page, section 2). `<list>` is one of `OLD_LISTS`, or the
+# one that the configuration names.
+OLD_TABLE = (
+    Key(
+        name="<list>",
+        kind=Kind.LIST,
+        meaning="ids of new jobs, pushed at the right",
+        life="an entry leaves when a manager takes it",
+    ),
+    Key(
+        name="job:<id>:description",
+        kind=Kind.STRING,
+        meaning="what the job is: seven fields joined by `::::`",
+        life="until the job is on the queue",
+    ),
+    Key(
+        name="<list>:taking",
+        kind=Kind.LIST,
+        meaning="ids that a manager has taken and not yet put on the queue",
+        life="moments; what a manager that died leaves there is found by another one within a minute",
+    ),
+    Key(
+        name="<list>:rejected",
+        kind=Kind.LIST,
+        meaning="ids of jobs that were refused; the log says why",
+        life="until an operator removes them; push them on `<list>` again when they are mended",
+    ),
+)
+OLD_LISTS = ("waiting-jobs", "waiting_jobs")  # the report's default, and that of the code of 2011
 
 FIELDS = (
     Field(name="spec", meaning="what was submitted, as one line of JSON"),
@@ -125,6 +165,7 @@ FIELDS = (
     Field(name="claimed", meaning="time of the last claim"),
     Field(name="confirmed", meaning="when the agent said that it has the job; absent before"),
     Field(name="handed_back", meaning="the attempt that was handed back last; absent before"),
+    Field(name="suspected", meaning="the attempt that its agent seems to have lost; absent before"),
     Field(
         name="settled",
         meaning="the attempt whose end is known for good; a second report of it is a repetition",
@@ -132,7 +173,7 @@ FIELDS = (
     Field(name="outcome", meaning="how the attempt ended, as JSON without the output"),
     Field(name="output", meaning="size and SHA-256 of the output, as JSON, for settled jobs only"),
     Field(name="finished", meaning="time of the end"),
-    Field(name="published", meaning="`1` once the output lies in its final place"),
+    Field(name="published", meaning="`1` once the finisher has taken the result to its place"),
 )
 
 
@@ -163,6 +204,21 @@ class Keys:
         return f"{self._prefix}events"
 
 
-def digest(agent: str, request: str) -> str:
-    """What stands for an agent's request in a key: both come from the wire, so only their hash gets there."""
-    return hashlib.sha256(f"{agent}\0{request}".encode()).hexdigest()
+def old_description(job: str) -> str:
+    """Where the description of a job of the old format stands; the id has been checked."""
+    return f"job:{job}:description"
+
+
+def old_taking(name: str) -> str:
+    """The ids of the list `name` that are being taken."""
+    return f"{name}:taking"
+
+
+def old_rejected(name: str) -> str:
+    """The ids of the list `name` that were refused."""
+    return f"{name}:rejected"
+
+
+def digest(*words: str) -> str:
+    """What stands for words from the wire in a key (an agent, or its request): only their hash gets there."""
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,6 +32,7 @@ class _Job:
     deadline: float = 0.0
     confirmed: bool = False
     handed_back: int = 0
+    suspected: int = 0
     settled: int = 0
 
     def holds(self, attempt: int) -> bool:
@@ -66,6 +67,7 @@ class MemoryStore(Store):
         self._unpublished: set[str] = set()
         self._counts: Counter[State] = Counter()
         self._requests: dict[tuple[str, str], _Request] = {}
+        self._held: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
         self._events: deque[Event] = deque(maxlen=rules.EVENTS_KEPT)
         self._last_event = 0
         self._news = asyncio.Event()
@@ -97,7 +99,14 @@ class MemoryStore(Store):
         return self._counts[State.WAITING]
 
     async def claim(
-        self, *, agent: str, request: str, dispatch_limit: float, count: int = 1, now: float | None = None
+        self,
+        *,
+        agent: str,
+        request: str,
+        dispatch_limit: float,
+        count: int = 1,
+        holder: str = "",
+        now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range."""
         rules.check_count("count", count)
@@ -115,26 +124,42 @@ class MemoryStore(Store):
         )
         if records:
             self._remember(agent, request, records, time)
+        if holder:
+            self._held[holder].update((record.spec.id, record.attempt) for record in records)
         return tuple(_claimed(record) for record in records)
+
+    async def suspect(self, holder: str, *, now: float | None = None) -> int:
+        """What this agent was given before seems lost: see `Store.suspect`."""
+        time = self._begin(now)
+        held = {(job, attempt) for job, attempt in self._held[holder] if self._jobs[job].holds(attempt)}
+        self._held[holder] = held
+        for ident, attempt in held:
+            job = self._jobs[ident]
+            claimed = job.record.claimed or 0.0
+            if job.suspected != attempt and claimed + rules.SUSPECT_AFTER <= time:
+                deadline = min(job.deadline, time + rules.SUSPECT_GRACE)
+                self._jobs[ident] = replace(job, suspected=attempt, deadline=deadline)
+        return len(held)
 
     async def confirm(self, job: str, attempt: int, *, max_run_time: float, now: float | None = None) -> bool:
         """The agent has the job: see `Store.confirm`. The shorter of both limits counts."""
         rules.check_seconds("max_run_time", max_run_time)
         time = self._begin(now)
-        held = self._held(job, attempt)
+        held = self._holding(job, attempt)
         if held is None:
             return False
         if not held.confirmed:
             own = held.record.spec.max_run_time
             allowed = max_run_time if own is None else min(own, max_run_time)
-            self._jobs[job] = replace(held, confirmed=True, deadline=time + allowed)
+            deadline = held.deadline if held.suspected == attempt else time + allowed
+            self._jobs[job] = replace(held, confirmed=True, deadline=deadline)
             self._write(held.record, EventKind.RUNNING, time)
         return True
 
     async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
         """The attempt never began: see `Store.hand_back`."""
         time = self._begin(now)
-        held = self._held(job, attempt)
+        held = self._holding(job, attempt)
         if held is None:
             return False
         self._hand_back(held, cause, "", time)
@@ -162,19 +187,21 @@ class MemoryStore(Store):
         text = rules.event_text(outcome.reason)
         if outcome.cause.retryable and known.attempts_left:
             self._requeue(known, outcome, text, time)
-        else:
-            self._settle(known, outcome, text, time)
-        return Settled(verdict=Verdict.ACCEPTED, state=self._jobs[job].record.state)
+            return Settled(verdict=Verdict.ACCEPTED, state=State.WAITING)
+        self._settle(known, outcome, text, time)
+        record = self._jobs[job].record
+        return Settled(verdict=Verdict.ACCEPTED, state=record.state, record=record)
 
     async def publish(self, job: str, *, now: float | None = None) -> bool:
-        """The output lies in its final place: see `Store.publish`. False also if the job has no output."""
+        """The finisher has taken the result: see `Store.publish`."""
         time = self._begin(now)
         if job not in self._unpublished:
             return False
         self._unpublished.remove(job)
         record = replace(self._jobs[job].record, published=True)
         self._jobs[job] = replace(self._jobs[job], record=record)
-        self._write(record, EventKind.PUBLISHED, time)
+        if record.outcome is not None and record.outcome.output is not None:
+            self._write(record, EventKind.PUBLISHED, time)
         return True
 
     async def unpublished(self, limit: int = 100) -> tuple[JobRecord, ...]:
@@ -259,15 +286,15 @@ class MemoryStore(Store):
         state = State.DONE if outcome.cause is Cause.OK else State.FAILED
         record = replace(job.record, state=state, finished=time, outcome=outcome)
         self._set(replace(job, record=record, settled=record.attempt))
-        if outcome.output is not None:
-            self._unpublished.add(record.spec.id)
+        self._unpublished.add(record.spec.id)
         return self._write(record, EventKind(state.value), time, outcome.cause, text)
 
     def _take_back(self, job: _Job, time: float) -> Event:
         if not job.confirmed:
             return self._hand_back(job, Cause.INFRA_UNDELIVERED, rules.UNDELIVERED_TEXT, time)
         move = self._requeue if job.attempts_left else self._settle
-        return move(job, rules.OUT_OF_TIME, rules.OUT_OF_TIME.reason, time)
+        end = rules.LOST if job.suspected == job.record.attempt else rules.OUT_OF_TIME
+        return move(job, end, end.reason, time)
 
     # ---------------------------------------------------------------- the tables
 
@@ -275,7 +302,7 @@ class MemoryStore(Store):
         self.round_trips += 1
         return self._clock.wall() if now is None else now
 
-    def _held(self, job: str, attempt: int) -> _Job | None:
+    def _holding(self, job: str, attempt: int) -> _Job | None:
         known = self._jobs.get(job)
         return known if known is not None and known.holds(attempt) else None
 

@@ -130,11 +130,9 @@ class RedisStore(Store):
 
         Raises also `ValueError` for more, for a group that is not served, and for numbers out of range.
         """
-        arguments: list[str | float] = []
-        for job, (spec, text) in rules.check_batch(specs).items():
-            limit = "" if spec.max_run_time is None else repr(spec.max_run_time)
-            arguments += [job, text, spec.group, -spec.priority, spec.max_attempts, limit]
-        if taken := await self._run("submit", now, *arguments):
+        jobs = rules.check_batch(specs).values()
+        values = [value for spec, text in jobs for value in job_values(spec, text)]
+        if taken := await self._run("submit", now, *values):
             raise rules.job_exists(taken)
 
     async def waiting(self) -> int:
@@ -142,17 +140,31 @@ class RedisStore(Store):
         return int(await self._send(self._client, "ZCARD", self._keys.queue(ANY_GROUP)))
 
     async def claim(
-        self, *, agent: str, request: str, dispatch_limit: float, count: int = 1, now: float | None = None
+        self,
+        *,
+        agent: str,
+        request: str,
+        dispatch_limit: float,
+        count: int = 1,
+        holder: str = "",
+        now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range."""
         limit = rules.check_seconds("dispatch_limit", dispatch_limit)
         size = rules.check_count("count", count)
-        memory = round(rules.REQUEST_MEMORY)
-        flat = await self._run("claim", now, agent, digest(agent, request), limit, size, ANY_GROUP, memory)
+        memory, held_memory = round(rules.REQUEST_MEMORY), round(rules.HELD_MEMORY)
+        held = digest(holder) if holder else ""
+        given = (agent, digest(agent, request), limit, size, ANY_GROUP, memory, held, held_memory)
+        flat = await self._run("claim", now, *given)
         return tuple(
             Claimed(spec=JobSpec.from_json(spec), attempt=int(attempt), claimed=float(claimed))
             for spec, attempt, claimed in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         )
+
+    async def suspect(self, holder: str, *, now: float | None = None) -> int:
+        """What this agent was given before seems lost: see `Store.suspect`."""
+        young, grace = rules.SUSPECT_AFTER, rules.SUSPECT_GRACE
+        return int(await self._run("suspect", now, digest(holder), young, grace))
 
     async def confirm(self, job: str, attempt: int, *, max_run_time: float, now: float | None = None) -> bool:
         """The agent has the job: see `Store.confirm`. The shorter of both limits counts."""
@@ -170,7 +182,7 @@ class RedisStore(Store):
 
     async def finish(self, job: str, attempt: int, outcome: Outcome, *, now: float | None = None) -> Settled:
         """Settle an attempt: see `Store.finish`; the fencing is explained in `scripts/finish.lua`."""
-        verdict, state = await self._run(
+        verdict, state, *record = await self._run(
             "finish",
             now,
             job,
@@ -181,32 +193,30 @@ class RedisStore(Store):
             codec.output_to_json(outcome.output),
             rules.event_text(outcome.reason),
         )
-        return Settled(verdict=Verdict(verdict), state=State(state) if state else None)
+        return Settled(
+            verdict=Verdict(verdict),
+            state=State(state) if state else None,
+            record=_record(record[0]) if record else None,
+        )
 
     async def publish(self, job: str, *, now: float | None = None) -> bool:
-        """The output lies in its final place: see `Store.publish`. False also if the job has no output."""
+        """The finisher has taken the result: see `Store.publish`."""
         return bool(await self._run("publish", now, job))
 
     async def unpublished(self, limit: int = 100) -> tuple[JobRecord, ...]:
         """At most `limit` (1 to 1000) settled jobs that wait for `publish`, oldest first."""
         found = await self._run("unpublished", None, rules.check_count("limit", limit))
-        return tuple(
-            codec.record_from_fields(dict(zip(flat[::2], flat[1::2], strict=True))) for flat in found
-        )
+        return tuple(map(_record, found))
 
     async def reap(self, *, limit: int = 100, now: float | None = None) -> tuple[Event, ...]:
         """Take back at most `limit` (1 to 1000) attempts that ran out of time: see `Store.reap`."""
-        late = rules.OUT_OF_TIME
-        written = await self._run(
-            "reap",
-            now,
-            rules.check_count("limit", limit),
-            Cause.INFRA_UNDELIVERED.value,
-            rules.UNDELIVERED_TEXT,
-            late.cause.value,
-            codec.outcome_to_json(late),
-            late.reason,
-        )
+        ends = [
+            word
+            for end in (rules.OUT_OF_TIME, rules.LOST)
+            for word in (end.cause.value, codec.outcome_to_json(end), end.reason)
+        ]
+        unconfirmed = Cause.INFRA_UNDELIVERED.value, rules.UNDELIVERED_TEXT
+        written = await self._run("reap", now, rules.check_count("limit", limit), *unconfirmed, *ends)
         names = ("time", "job", "kind", "attempt", "agent", "cause", "text")
         return tuple(
             codec.event_from_fields(ident, dict(zip(names, values, strict=True)))
@@ -258,7 +268,20 @@ class RedisStore(Store):
             )
         return ()
 
-    async def _run(self, name: str, now: float | None, *arguments: str | float) -> Any:
+    async def script(self, name: str, *arguments: str | float | bytes) -> Any:
+        """Run a script of ours, for the other files of this package."""
+        return await self._run(name, None, *arguments)
+
+    async def raw(self, command: str, *arguments: str | float | bytes, wait: float | None = None) -> Any:
+        """Send one command about keys of others: nobody knows what is in them, so texts in the answer are bytes.
+
+        `wait`: how long the command itself waits, in seconds; it does so on a connection of its own.
+        """
+        client = self._client if wait is None else self._listener
+        async with _answer_within((wait or 0.0) + self._timeout):
+            return await self._send(client, command, *arguments, NEVER_DECODE=True)
+
+    async def _run(self, name: str, now: float | None, *arguments: str | float | bytes) -> Any:
         """Run a script with all keys and the time in front of its own arguments."""
         script = _script(name)
         rest = (len(self._keys.all), *self._keys.all, "" if now is None else repr(now), *arguments)
@@ -267,11 +290,24 @@ class RedisStore(Store):
         except exceptions.NoScriptError:
             return await self._send(self._client, "EVAL", script.text, *rest)
 
-    async def _send(self, client: Redis, command: str, *arguments: str | float) -> Any:
+    async def _send(
+        self, client: Redis, command: str, *arguments: str | float | bytes, **options: bool
+    ) -> Any:
         self.round_trips += 1
         untyped: Any = client
         with _our_errors():
-            return await untyped.execute_command(command, *arguments)
+            return await untyped.execute_command(command, *arguments, **options)
+
+
+def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
+    """What `add_job` of the scripts takes; `text` is the JSON of `spec`."""
+    limit = "" if spec.max_run_time is None else repr(spec.max_run_time)
+    return spec.id, text, spec.group, -spec.priority, spec.max_attempts, limit
+
+
+def _record(flat: Sequence[str]) -> JobRecord:
+    """The record in the fields of a hash as a script returns them: names and values by turns."""
+    return codec.record_from_fields(dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
 def check_fitness(info: Mapping[str, Any]) -> None:

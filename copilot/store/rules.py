@@ -15,11 +15,22 @@ EVENTS_KEPT = 100_000
 MAX_EVENT_TEXT = 1000  # characters; a reason comes from an agent, and the stream keeps many
 MAX_PRIORITY = 1_000_000_000  # either way; exact as a score, which is a double
 
+HELD_MEMORY = (
+    30 * 24 * 3600.0
+)  # seconds for which it is known what was given to an agent of one job at a time
+SUSPECT_AFTER = 60.0  # seconds since the claim; a `want_getJob` is void then, so it was said after the claim
+SUSPECT_GRACE = 30.0  # seconds that the report of a suspected attempt may still be on its way
+
 UNDELIVERED_TEXT = "the agent did not confirm in time that it has the job"
 OUT_OF_TIME = Outcome(
     cause=Cause.POLICY_RUN_TIME,
     exit_code=124,  # what timeout(1) says
     reason="the attempt ran longer than allowed, or its result never arrived",
+)
+LOST = Outcome(
+    cause=Cause.INFRA_LOST,
+    exit_code=1,
+    reason="the agent asked for work although it had this job, so it has lost it",
 )
 
 _EVENT_ID = re.compile(r"(\$|[0-9]{1,19}(-[0-9]{1,20})?)\Z")

@@ -14,7 +14,7 @@ import pytest
 from copilot.client.follow import follow
 from copilot.errors import BadName, JobExists
 from copilot.job import Cause, EventKind, Outcome, Output, State
-from copilot.store.base import Settled, Store, Verdict
+from copilot.store.base import Store, Verdict
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
@@ -38,6 +38,16 @@ async def claim(
     """Claim with a dispatch limit of 10 s; `job-<n>/<attempt>` for each."""
     found = await store.claim(agent=agent, request=request, dispatch_limit=10, count=count, now=now)
     return [f"{one.spec.id}/{one.attempt}" for one in found]
+
+
+async def finish(
+    store: Store, job: str, attempt: int, outcome: Outcome, *, now: float = T
+) -> tuple[Verdict, State | None]:
+    """Report, and look at the answer: the record comes with it if, and only if, the report has ended the job."""
+    settled = await store.finish(job, attempt, outcome, now=now)
+    ended = settled.verdict is ACCEPTED and settled.state is not None and settled.state.final
+    assert settled.record == (await store.get(job) if ended else None)
+    return settled.verdict, settled.state
 
 
 async def run_one(store: Store, **fields: Any) -> None:
@@ -216,7 +226,7 @@ async def test_ids_from_the_wire_do_no_harm(store: Store) -> None:
     assert await store.get(strange) is None
     assert not await store.confirm(strange, 1, max_run_time=1)
     assert not await store.hand_back("", 1, cause=Cause.INFRA_UNDELIVERED)
-    assert await store.finish(strange, 1, GOOD) == Settled(verdict=Verdict.UNKNOWN, state=None)
+    assert await finish(store, strange, 1, GOOD) == (Verdict.UNKNOWN, None)
     assert not await store.publish(strange)
 
 
@@ -289,7 +299,7 @@ async def test_a_job_that_was_handed_back_has_its_old_place_and_does_not_count_i
 
 async def test_a_good_result_makes_the_job_done(store: Store) -> None:
     await run_one(store)
-    assert await store.finish("job-1", 1, GOOD, now=T + 60) == Settled(verdict=ACCEPTED, state=State.DONE)
+    assert await finish(store, "job-1", 1, GOOD, now=T + 60) == (ACCEPTED, State.DONE)
     record = await store.get("job-1")
     assert record is not None
     assert (record.state, record.outcome, record.finished) == (State.DONE, GOOD, T + 60)
@@ -300,7 +310,7 @@ async def test_a_good_result_makes_the_job_done(store: Store) -> None:
 
 async def test_a_users_failure_is_final_and_keeps_its_output(store: Store) -> None:
     await run_one(store)
-    assert await store.finish("job-1", 1, BAD, now=T + 60) == Settled(verdict=ACCEPTED, state=State.FAILED)
+    assert await finish(store, "job-1", 1, BAD, now=T + 60) == (ACCEPTED, State.FAILED)
     record = await store.get("job-1")
     assert record is not None
     assert record.outcome == BAD
@@ -310,13 +320,13 @@ async def test_a_users_failure_is_final_and_keeps_its_output(store: Store) -> No
 async def test_a_result_needs_no_confirmation_before_it(store: Store) -> None:
     await store.submit([spec()], now=T)
     await claim(store)
-    assert await store.finish("job-1", 1, GOOD, now=T) == Settled(verdict=ACCEPTED, state=State.DONE)
+    assert await finish(store, "job-1", 1, GOOD, now=T) == (ACCEPTED, State.DONE)
 
 
 async def test_a_retryable_failure_runs_again_from_its_old_place_without_its_output(store: Store) -> None:
     await run_one(store)
     await store.submit([spec(2)], now=T)
-    assert await store.finish("job-1", 1, LOST, now=T + 60) == Settled(verdict=ACCEPTED, state=State.WAITING)
+    assert await finish(store, "job-1", 1, LOST, now=T + 60) == (ACCEPTED, State.WAITING)
     record = await store.get("job-1")
     assert record is not None
     assert record.outcome == replace(LOST, output=None)
@@ -334,8 +344,8 @@ async def test_attempts_end(store: Store) -> None:
     await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
     for attempt in (2, 3):
         assert await claim(store, f"r{attempt}") == [f"job-1/{attempt}"]
-        settled = await store.finish("job-1", attempt, LOST, now=T)
-    assert settled == Settled(verdict=ACCEPTED, state=State.FAILED)
+        settled = await finish(store, "job-1", attempt, LOST)
+    assert settled == (ACCEPTED, State.FAILED)
     record = await store.get("job-1")
     assert record is not None
     assert (record.attempt, record.attempts_used, record.outcome) == (3, 2, LOST)
@@ -351,7 +361,7 @@ async def test_the_same_report_again_changes_nothing(store: Store, outcome: Outc
     await store.finish("job-1", 1, outcome, now=T)
     before = await store.get("job-1"), await history(store)
     for report in (outcome, GOOD, BAD, LOST):
-        assert await store.finish("job-1", 1, report, now=T + 1) == Settled(verdict=REPEATED, state=state)
+        assert await finish(store, "job-1", 1, report, now=T + 1) == (REPEATED, state)
     assert (await store.get("job-1"), await history(store)) == before
 
 
@@ -360,15 +370,15 @@ async def test_a_report_of_a_requeued_attempt_is_stale_once_the_job_is_claimed_a
     await store.finish("job-1", 1, LOST, now=T)
     await claim(store, "s")
     for attempt in (0, 1, 3, -1):
-        assert await store.finish("job-1", attempt, GOOD) == Settled(verdict=STALE, state=State.RUNNING)
-    assert await store.finish("job-1", 2, GOOD) == Settled(verdict=ACCEPTED, state=State.DONE)
-    assert await store.finish("job-1", 1, GOOD) == Settled(verdict=STALE, state=State.DONE)
+        assert await finish(store, "job-1", attempt, GOOD) == (STALE, State.RUNNING)
+    assert await finish(store, "job-1", 2, GOOD) == (ACCEPTED, State.DONE)
+    assert await finish(store, "job-1", 1, GOOD) == (STALE, State.DONE)
 
 
 async def test_a_job_that_nobody_claimed_cannot_be_finished(store: Store) -> None:
     await store.submit([spec()])
     for attempt in (0, 1):
-        assert await store.finish("job-1", attempt, GOOD) == Settled(verdict=STALE, state=State.WAITING)
+        assert await finish(store, "job-1", attempt, GOOD) == (STALE, State.WAITING)
     assert await claim(store) == ["job-1/1"]
 
 
@@ -378,7 +388,7 @@ async def test_the_result_of_an_attempt_that_was_handed_back_is_taken_while_nobo
     await store.submit([spec(), spec(2)], now=T)
     await claim(store)
     await store.reap(now=T + 10)
-    assert await store.finish("job-1", 1, GOOD, now=T + 11) == Settled(verdict=ACCEPTED, state=State.DONE)
+    assert await finish(store, "job-1", 1, GOOD, now=T + 11) == (ACCEPTED, State.DONE)
     record = await store.get("job-1")
     assert record is not None
     assert (record.attempts_used, record.outcome) == (1, GOOD)  # it did begin, so it counts
@@ -391,8 +401,8 @@ async def test_a_retryable_report_of_an_attempt_that_was_handed_back_counts_it(s
     for attempt, state in ((1, State.WAITING), (2, State.FAILED)):
         assert await claim(store, f"r{attempt}") == [f"job-1/{attempt}"]
         await store.hand_back("job-1", attempt, cause=Cause.INFRA_UNDELIVERED, now=T)
-        assert await store.finish("job-1", attempt, LOST, now=T) == Settled(verdict=ACCEPTED, state=state)
-        assert await store.finish("job-1", attempt, LOST, now=T) == Settled(verdict=REPEATED, state=state)
+        assert await finish(store, "job-1", attempt, LOST, now=T) == (ACCEPTED, state)
+        assert await finish(store, "job-1", attempt, LOST, now=T) == (REPEATED, state)
         record = await store.get("job-1")
         assert record is not None
         assert record.attempts_used == attempt
@@ -402,7 +412,7 @@ async def test_a_retryable_report_of_an_attempt_that_was_handed_back_counts_it(s
 async def test_the_result_of_a_reaped_attempt_is_taken_while_nobody_else_has_the_job(store: Store) -> None:
     await run_one(store)
     await store.reap(now=T + 3600)
-    assert await store.finish("job-1", 1, GOOD, now=T + 3601) == Settled(verdict=ACCEPTED, state=State.DONE)
+    assert await finish(store, "job-1", 1, GOOD, now=T + 3601) == (ACCEPTED, State.DONE)
     record = await store.get("job-1")
     assert record is not None
     assert (record.attempts_used, record.outcome, record.state) == (1, GOOD, State.DONE)
@@ -460,8 +470,8 @@ async def test_an_attempt_that_ran_too_long_is_requeued_and_in_the_end_failed(st
         T + 3661,
         Cause.POLICY_RUN_TIME,
     )
-    assert await store.finish("job-1", 2, GOOD) == Settled(verdict=REPEATED, state=State.FAILED)
-    assert await store.unpublished() == ()
+    assert await finish(store, "job-1", 2, GOOD) == (REPEATED, State.FAILED)
+    assert await store.unpublished() == (record,)
 
 
 async def test_the_longest_overdue_are_reaped_first(store: Store) -> None:
@@ -484,19 +494,19 @@ async def test_a_settled_job_is_not_reaped(store: Store) -> None:
 # ---------------------------------------------------------------- publish
 
 
-async def test_outputs_wait_for_their_publication_oldest_first(store: Store) -> None:
+async def test_results_wait_for_their_finisher_oldest_first(store: Store) -> None:
     await store.submit([spec(number) for number in range(5)], now=T)
     await claim(store, count=5)
     for number, outcome, end in ((0, GOOD, 4), (1, BAD, 2), (2, replace(GOOD, output=None), 1), (3, GOOD, 2)):
         await store.finish(f"job-{number}", 1, outcome, now=T + end)
-    assert [record.spec.id for record in await store.unpublished()] == ["job-1", "job-3", "job-0"]
+    assert [record.spec.id for record in await store.unpublished()] == ["job-2", "job-1", "job-3", "job-0"]
     (first,) = await store.unpublished(limit=1)
-    assert first == await store.get("job-1")
+    assert first == await store.get("job-2")
     with pytest.raises(ValueError, match="limit"):
         await store.unpublished(limit=0)
 
 
-async def test_an_output_is_published_once(store: Store) -> None:
+async def test_a_result_is_published_once(store: Store) -> None:
     await run_one(store)
     assert not await store.publish("job-1", now=T)
     await store.finish("job-1", 1, GOOD, now=T)
@@ -509,10 +519,106 @@ async def test_an_output_is_published_once(store: Store) -> None:
     assert (await history(store))[-2:] == ["done 1 ok", "published 1"]
 
 
-async def test_a_job_without_output_has_nothing_to_publish(store: Store) -> None:
+async def test_the_stream_tells_nothing_of_the_publication_of_a_job_without_output(store: Store) -> None:
     await run_one(store)
     await store.finish("job-1", 1, replace(BAD, output=None), now=T)
-    assert not await store.publish("job-1", now=T)
+    assert await store.publish("job-1", now=T)
+    assert (await history(store))[-1] == "failed 1 user-exit"
+    assert await store.unpublished() == ()
+
+
+# ---------------------------------------------------------------- suspect
+
+HOLDER = f"{AGENT}/old"
+
+
+async def hold(store: Store, request: str = "r", *, now: float = T) -> None:
+    """Claim for an agent that takes one job at a time, and confirm with an hour to run."""
+    for one in await store.claim(agent=AGENT, request=request, dispatch_limit=10, holder=HOLDER, now=now):
+        await store.confirm(one.spec.id, one.attempt, max_run_time=3600, now=now)
+
+
+async def test_an_agent_that_asks_again_has_lost_its_job_unless_it_reports_in_time(store: Store) -> None:
+    await store.submit([spec(1)], now=T)
+    await hold(store)
+    assert await store.suspect(HOLDER, now=T + 60) == 1
+    assert await store.reap(now=T + 89) == ()
+    (event,) = await store.reap(now=T + 90)
+    assert (event.kind, event.cause) == (EventKind.REQUEUED, "infra-lost")
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.outcome is not None
+    assert (record.state, record.outcome.cause) == (State.WAITING, Cause.INFRA_LOST)
+    assert await store.suspect(HOLDER, now=T + 91) == 0
+
+
+async def test_its_report_within_the_grace_counts(store: Store) -> None:
+    await store.submit([spec(1)], now=T)
+    await hold(store)
+    await store.suspect(HOLDER, now=T + 60)
+    assert await finish(store, "job-1", 1, GOOD, now=T + 80) == (ACCEPTED, State.DONE)
+    assert await store.reap(now=T + 1000) == ()
+
+
+async def test_a_request_that_may_be_older_than_the_claim_proves_nothing(store: Store) -> None:
+    await store.submit([spec(1)], now=T)
+    await hold(store)
+    assert await store.suspect(HOLDER, now=T + 59) == 1
+    assert await store.reap(now=T + 600) == ()
+    (event,) = await store.reap(now=T + 3600)
+    assert event.cause == "policy-run-time"
+
+
+async def test_asking_again_and_again_does_not_prolong_the_grace(store: Store) -> None:
+    await store.submit([spec(1)], now=T)
+    await hold(store)
+    for second in (60, 70, 89):
+        await store.suspect(HOLDER, now=T + second)
+    assert len(await store.reap(now=T + 90)) == 1
+
+
+async def test_suspicion_never_gives_a_job_more_time(store: Store) -> None:
+    await store.submit([spec(1, max_run_time=70)], now=T)
+    await hold(store)
+    await store.suspect(HOLDER, now=T + 60)
+    assert len(await store.reap(now=T + 70)) == 1
+
+
+async def test_a_new_job_of_the_same_agent_is_not_suspected_with_the_old_one(store: Store) -> None:
+    await store.submit([spec(1), spec(2)], now=T)
+    await hold(store)
+    assert await store.suspect(HOLDER, now=T + 65) == 1
+    await hold(store, "s", now=T + 65)
+    (event,) = await store.reap(now=T + 600)
+    assert event.job == "job-1"
+    assert await store.suspect(HOLDER, now=T + 700) == 1
+
+
+async def test_another_attempt_at_another_agent_is_not_suspected(store: Store) -> None:
+    await store.submit([spec(1)], now=T)
+    await hold(store)
+    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    await claim(store, "s", agent=OTHER, now=T)
+    assert await store.suspect(HOLDER, now=T + 600) == 0
+
+
+async def test_a_late_confirmation_does_not_lift_the_suspicion(store: Store) -> None:
+    await store.submit([spec(1)], now=T)
+    await store.claim(agent=AGENT, request="r", dispatch_limit=200, holder=HOLDER, now=T)
+    await store.suspect(HOLDER, now=T + 60)
+    await store.confirm("job-1", 1, max_run_time=3600, now=T + 61)
+    (event,) = await store.reap(now=T + 90)
+    assert event.cause == "infra-lost"
+
+
+async def test_a_job_that_is_lost_too_often_fails(store: Store) -> None:
+    await store.submit([spec(1, max_attempts=1)], now=T)
+    await hold(store)
+    await store.suspect(HOLDER, now=T + 60)
+    (event,) = await store.reap(now=T + 90)
+    assert (event.kind, event.cause) == (EventKind.FAILED, "infra-lost")
+    (record,) = await store.unpublished()
+    assert record.spec.id == "job-1"
 
 
 # ---------------------------------------------------------------- events

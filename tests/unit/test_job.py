@@ -21,8 +21,10 @@ from copilot.job import (
     InputFile,
     JobSpec,
     State,
+    alias,
     check_job_id,
     check_relative_name,
+    split_alias,
 )
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.protocol import codec
@@ -94,8 +96,22 @@ def test_a_job_id_may_not_be(text: str) -> None:
         check_job_id(text)
 
 
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True), st.integers(0, 10**6))
+def test_an_alias_names_job_and_attempt_again(job: str, attempt: int) -> None:
+    try:
+        check_job_id(job, submitted=True)
+    except BadName:
+        return
+    assert split_alias(alias(job, attempt)) == (job, attempt)
+
+
+def test_the_first_attempt_bears_the_name_of_its_job() -> None:
+    assert [alias("j", attempt) for attempt in (1, 2, 10)] == ["j", "j.a2", "j.a10"]
+
+
 def test_the_alias_of_a_second_attempt_is_an_id_that_nobody_submits() -> None:
     assert check_job_id("j.a2") == "j.a2"
+    assert check_job_id(alias("j" * 128, 2))
     with pytest.raises(BadName, match=r"\.a<digits>"):
         check_job_id("j.a2", submitted=True)
 
@@ -230,3 +246,23 @@ async def test_a_job_at_all_its_limits_fits_into_a_message(character: str) -> No
         Envelope(to=agent, id="m" * 36, element=info, acks=("m" * 36,)), MAX_STANZA_BYTES
     )
     assert len(message) > MAX_STANZA_BYTES * 0.8  # the limits are no tighter than they must be
+
+
+@pytest.mark.parametrize("directory", ["/", "/data", "data/7", "/data/ä b/7"])
+def test_inputs_may_lie_in_a_directory_of_a_server(directory: str) -> None:
+    spec = JobSpec(id="j", command="run.sh", input_dir=directory)
+    assert JobSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    "directory",
+    ["", "//", "/..", "/data/../..", "data/", "/data\n", "/a\\b", f"/{LONE_SURROGATE}", "/" + "x" * 256],
+)
+def test_a_directory_of_a_server_is_below_its_root(directory: str) -> None:
+    with pytest.raises(BadName):
+        JobSpec(id="j", command="run.sh", input_dir=directory)
+
+
+def test_the_directory_counts_among_the_texts() -> None:
+    with pytest.raises(BadName, match="Chirp server and directory"):
+        JobSpec(id="j", command="run.sh", arguments="x" * (MAX_TEXT_BYTES - 4), input_dir="/data")

@@ -1,14 +1,15 @@
 -- Give the first waiting jobs of a group to an agent.
 --
--- Touches: request:<digest>, queue:<group>, job:<id>, running, events.
+-- Touches: request:<digest>, held:<digest>, queue:<group>, job:<id>, running, events.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- and of two copies of one request, handled by two instances, the second must see what the first was given.
--- ARGV[2…]: agent, digest of the request, seconds to confirm, how many, group, seconds to remember the request.
+-- ARGV[2…]: agent, digest of the request, seconds to confirm, how many, group, seconds to remember the request,
+-- digest of the full JID of an agent that takes one job at a time ('' for others), seconds to remember what it holds.
 -- Returns three values a job: spec, attempt, time of the claim.
 --
 -- A request that was given nothing is not remembered: its copy may find what has come meanwhile.
 
-local agent, digest, limit, count, group, memory = unpack(ARGV, 2)
+local agent, digest, limit, count, group, memory, holder, held_memory = unpack(ARGV, 2)
 local answer = {}
 
 local function give(id, attempt)
@@ -39,6 +40,10 @@ for i = 1, #taken, 2 do
   redis.call('HDEL', JOB .. id, 'confirmed', 'outcome')
   redis.call('HSET', JOB .. id, 'state', 'running', 'agent', agent, 'claimed', now)
   redis.call('ZADD', RUNNING, deadline, id)
+  if holder ~= '' then
+    redis.call('SADD', HELD .. holder, id .. ':' .. attempt)
+    redis.call('EXPIRE', HELD .. holder, held_memory)
+  end
   event(id, 'claimed', attempt, agent, '', '')
   give(id, attempt)
   given[#given + 1] = id .. ':' .. attempt

@@ -6,15 +6,17 @@
 -- Returns 1, or 0 if the attempt does not hold the job.
 
 local id, attempt, allowed = unpack(ARGV, 2)
-local state, current, agent, confirmed, own =
-  unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent', 'confirmed', 'max_run_time'))
+local state, current, agent, confirmed, own, suspected =
+  unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent', 'confirmed', 'max_run_time', 'suspected'))
 if state ~= 'running' or current ~= attempt then
   return 0
 end
 if not confirmed then
   local seconds = math.min(tonumber(allowed), tonumber(own) or math.huge)
   redis.call('HSET', JOB .. id, 'confirmed', now)
-  redis.call('ZADD', RUNNING, after(seconds), id)
+  if suspected ~= attempt then
+    redis.call('ZADD', RUNNING, after(seconds), id)
+  end
   event(id, 'running', attempt, agent, '', '')
 end
 return 1

@@ -4,7 +4,8 @@
 -- Atomic because: a report may come twice, by two instances, or while the attempt is being reaped; exactly one of
 -- all that may decide.
 -- ARGV[2…]: job, attempt, cause, '1' if the cause is worth another attempt, outcome, output ('' for none), text.
--- Returns the verdict and the state after it ('' if unknown).
+-- Returns the verdict, the state after it ('' if unknown) and, if this report has ended the job, all fields of its
+-- hash as a flat list.
 --
 -- Fencing: `attempt` in the record is the number of the last claim.
 --   * Another number than that: somebody claimed the job later (or never did): stale.
@@ -35,7 +36,7 @@ local used = redis.call('HGET', JOB .. id, 'attempts_used')
 if retryable == '1' and tonumber(used) < tonumber(most) then
   redis.call('HSET', JOB .. id, 'settled', attempt)
   requeue(id, attempt, agent, cause, outcome, text)
-else
-  settle(id, attempt, agent, cause, outcome, output, text)
+  return {'accepted', 'waiting'}
 end
-return {'accepted', redis.call('HGET', JOB .. id, 'state')}
+settle(id, attempt, agent, cause, outcome, output, text)
+return {'accepted', redis.call('HGET', JOB .. id, 'state'), redis.call('HGETALL', JOB .. id)}

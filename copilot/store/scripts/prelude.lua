@@ -4,7 +4,7 @@
 -- them, so Redis Cluster is not supported. ARGV[1]: the time in seconds since the epoch, or '' for Redis' own clock.
 -- Runs on Redis 6.2 and later; uses none of cmsgpack, struct and bit.
 
-local JOB, QUEUE, REQUEST, SEQUENCE, RUNNING, DONE, FAILED, UNPUBLISHED, EVENTS = unpack(KEYS)
+local JOB, QUEUE, REQUEST, HELD, SEQUENCE, RUNNING, DONE, FAILED, UNPUBLISHED, EVENTS = unpack(KEYS)
 local EVENTS_KEPT = 100000
 
 local function read_clock()
@@ -46,6 +46,17 @@ local function put_in_queue(id)
   redis.call('HSET', JOB .. id, 'state', 'waiting')
 end
 
+-- A new job: its record, its place in the queue, its first event. Its id is free, and has been checked.
+local function add_job(id, spec, group, rank, max_attempts, max_run_time)
+  local place = string.format('%016.0f', redis.call('INCR', SEQUENCE))
+  redis.call('HSET', JOB .. id, 'spec', spec, 'group', group, 'rank', rank, 'place', place,
+    'max_attempts', max_attempts, 'max_run_time', max_run_time, 'submitted', now,
+    'state', 'waiting', 'attempt', 0, 'attempts_used', 0)
+  put_in_queue(id)
+  local written = event(id, 'submitted', '0', '', '', '')
+  redis.call('HSET', JOB .. id, 'first_event', written[1])
+end
+
 -- The attempt never began: back to its old place, not counted.
 local function hand_back(id, attempt, agent, cause, text)
   redis.call('ZREM', RUNNING, id)
@@ -74,9 +85,9 @@ local function settle(id, attempt, agent, cause, outcome, output, text)
   redis.call('ZREM', queue, entry)
   redis.call('HSET', JOB .. id, 'state', state, 'finished', now, 'settled', attempt, 'outcome', outcome)
   redis.call('ZADD', index, now, id)
+  redis.call('ZADD', UNPUBLISHED, now, id)
   if output ~= '' then
     redis.call('HSET', JOB .. id, 'output', output)
-    redis.call('ZADD', UNPUBLISHED, now, id)
   end
   return event(id, state, attempt, agent, cause, text)
 end

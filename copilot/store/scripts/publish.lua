@@ -1,14 +1,16 @@
--- The output of a settled job lies in its final place.
+-- The finisher has taken the result of a settled job to its place.
 --
 -- Touches: job:<id>, unpublished, events.
 -- Atomic because: two instances may finish the same move, and the event must be written once.
--- ARGV[2]: job. Returns 1, or 0 if it was known before, or the job is not settled or has no output.
+-- ARGV[2]: job. Returns 1, or 0 if it was known before, or the job is not settled. A job without output writes no event.
 
 local id = ARGV[2]
 if redis.call('ZREM', UNPUBLISHED, id) == 0 then
   return 0
 end
-local attempt, agent = unpack(redis.call('HMGET', JOB .. id, 'attempt', 'agent'))
+local attempt, agent, output = unpack(redis.call('HMGET', JOB .. id, 'attempt', 'agent', 'output'))
 redis.call('HSET', JOB .. id, 'published', '1')
-event(id, 'published', attempt, agent, '', '')
+if output then
+  event(id, 'published', attempt, agent, '', '')
+end
 return 1

@@ -12,15 +12,8 @@ for i = 2, #ARGV, 6 do
   end
 end
 for i = 2, #ARGV, 6 do
-  local id, spec, group, rank, max_attempts, max_run_time = unpack(ARGV, i, i + 5)
-  if redis.call('EXISTS', JOB .. id) == 0 then
-    local place = string.format('%016.0f', redis.call('INCR', SEQUENCE))
-    redis.call('HSET', JOB .. id, 'spec', spec, 'group', group, 'rank', rank, 'place', place,
-      'max_attempts', max_attempts, 'max_run_time', max_run_time, 'submitted', now,
-      'state', 'waiting', 'attempt', 0, 'attempts_used', 0)
-    put_in_queue(id)
-    local written = event(id, 'submitted', '0', '', '', '')
-    redis.call('HSET', JOB .. id, 'first_event', written[1])
+  if redis.call('EXISTS', JOB .. ARGV[i]) == 0 then
+    add_job(unpack(ARGV, i, i + 5))
   end
 end
 return ''

@@ -1,4 +1,4 @@
--- Read the oldest settled jobs whose output is not yet known to lie in its final place.
+-- Read the oldest settled jobs that their finisher has not taken yet.
 --
 -- Touches (reads): unpublished, job:<id>.
 -- Atomic because: index and records are read in one step and one round trip.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from copilot.job import Cause, InputFile, JobSpec, State
+from copilot.job import Cause, EventKind, InputFile, JobSpec, State
 from copilot.jobmanager.logic import REAP_EVERY, JobManager, JobManagerSettings
 from copilot.protocol.claim import SECRET_BYTES, Claims
 from copilot.protocol.commands import Command, Error, GetJob, HaveGetJob, Job, Ping, RunJob, Sleep, WantGetJob
@@ -83,7 +83,7 @@ async def test_with_nothing_to_give_it_says_when_to_ask_again() -> None:
 async def test_a_peer_of_2011_is_sent_to_sleep_only_where_that_is_configured(
     cooldown: float, expected: list[Action]
 ) -> None:
-    world = World(JobManagerSettings(request_cooldown=cooldown))
+    world = World(JobManagerSettings(request_cooldown=cooldown, chirp="chirp.example.org:9094"))
     assert await world.hear(WANT, features=None) == expected
 
 
@@ -199,11 +199,96 @@ async def test_it_leaves_when_asked_to() -> None:
     assert await World().tell(Stopping()) == [Leave()]
 
 
-async def test_a_job_for_a_chirp_server_names_it() -> None:
-    world = World()
-    await world.store.submit([replace(SPEC, chirp_server="chirp.example.org:9094")])
-    (action,) = await world.hear(GET, features=None)
+CHIRP = JobManagerSettings(chirp="chirp.example.org:9094")
+
+
+async def order(world: World, spec: JobSpec, *, features: frozenset[str] | None, message: str = "m1") -> Job:
+    """What an agent is told to run."""
+    await world.store.submit([spec])
+    (action,) = await world.hear(GET, features=features, message=message)
     assert isinstance(action, Send)
     assert isinstance(action.command, RunJob)
-    job: Job = action.command.job
-    assert (job.chirp_url, job.input_dir, job.input_files) == ("chirp.example.org:9094", "/j1", ("run.sh",))
+    return action.command.job
+
+
+async def test_a_peer_of_2011_gets_the_job_in_the_reports_words_alone() -> None:
+    assert await order(World(CHIRP), SPEC, features=None) == Job(
+        id="j1",
+        command="run.sh",
+        chirp_url="chirp.example.org:9094",
+        input_dir="/j1.a0",
+        input_files=("run.sh",),
+        output_dir="j1",
+    )
+
+
+async def test_the_chirp_server_of_the_job_goes_before_the_managers() -> None:
+    job = await order(World(CHIRP), replace(SPEC, chirp_server="other.example.org:9094"), features=None)
+    assert job.chirp_url == "other.example.org:9094"
+
+
+async def test_a_job_of_2011_has_its_inputs_where_its_owner_put_them() -> None:
+    old = replace(SPEC, chirp_server="other.example.org:9094", input_dir="/jobs/j 1")
+    job = await order(World(CHIRP, urls=Urls()), old, features=STORAGE)
+    assert job.input_dir == "/jobs/j 1"
+    assert [item.url for item in job.inputs] == ["chirp://other.example.org:9094/jobs/j%201/run.sh"]
+
+
+async def test_without_a_file_server_our_agents_fetch_by_chirp_and_check() -> None:
+    job = await order(World(CHIRP), SPEC, features=STORAGE)
+    (item,) = job.inputs
+    assert (item.url, item.size) == ("chirp://chirp.example.org:9094/j1.a0/run.sh", 3)
+    assert (job.id, job.attempt) == ("j1", 1)
+
+
+async def second_attempt(world: World, *, features: frozenset[str] | None) -> Job:
+    await order(world, SPEC, features=features)
+    await world.store.hand_back("j1", 1, cause=Cause.INFRA_UNDELIVERED)
+    return await order(world, SPEC, features=features, message="m2")
+
+
+async def test_a_peer_of_2011_knows_a_second_attempt_by_an_alias() -> None:
+    job = await second_attempt(World(CHIRP), features=None)
+    assert (job.id, job.output_dir, job.input_dir, job.attempt) == ("j1.a2", "j1.a2", "/j1.a0", None)
+
+
+async def test_our_agents_know_a_second_attempt_by_its_number() -> None:
+    job = await second_attempt(World(CHIRP), features=STORAGE)
+    assert (job.id, job.output_dir, job.attempt) == ("j1", "j1.a2", 2)
+
+
+async def test_the_acknowledgement_of_a_peer_of_2011_confirms_the_attempt_that_it_was_given() -> None:
+    world = World(replace(CHIRP, max_run_time=50.0))
+    job = await second_attempt(world, features=None)
+    await world.tell(Acked(id="r", to=AGENT, command=RunJob(job=job)))
+    await world.store.reap()
+    assert (await world.record()).state is State.RUNNING
+    events = await world.store.events()
+    assert [event.attempt for event in events if event.kind is EventKind.RUNNING] == [2]
+
+
+async def test_a_peer_of_2011_that_asks_again_has_lost_what_it_was_given_a_minute_ago() -> None:
+    world = World(CHIRP)
+    job = await order(world, SPEC, features=None)
+    await world.tell(Acked(id="r", to=AGENT, command=RunJob(job=job)))
+    assert await world.hear(WANT, features=None) == []
+    claimed = (await world.record()).claimed
+    await world.store.suspect(AGENT, now=claimed + 60)
+    await world.store.reap(now=claimed + 91)
+    assert (await world.record()).state is State.WAITING
+    assert await world.hear(WANT, features=None) == [Send(to=AGENT, command=HaveGetJob())]
+
+
+async def test_a_peer_of_2011_never_sleeps_while_it_may_hold_a_job() -> None:
+    world = World(replace(CHIRP, request_cooldown=60.0))
+    await order(world, SPEC, features=None)
+    assert await world.hear(WANT, features=None) == []
+    assert await world.hear(GET, features=None, message="m2") == []
+
+
+async def test_asking_again_costs_our_agents_nothing() -> None:
+    world = World(CHIRP)
+    await order(world, SPEC, features=STORAGE)
+    before = world.store.round_trips
+    await world.hear(WANT)
+    assert world.store.round_trips == before + 1

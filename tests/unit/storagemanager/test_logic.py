@@ -20,11 +20,13 @@ from copilot.protocol.commands import (
 )
 from copilot.protocol.events import Received
 from copilot.runtime.component import Action, Event, Leave, Online, Refuse, Send, Stopping, Tick
-from copilot.storagemanager.logic import REPAIR_EVERY, StorageManager, StorageManagerSettings
+from copilot.storagemanager.logic import REPAIR_EVERY, Place, StorageManager
 from copilot.store.memory import MemoryStore
 
 AGENT = "agent@x/a"
 CLAIMS = Claims("jm@x", [b"s" * SECRET_BYTES])
+OURS = frozenset({"storage"})
+OF_2011 = None  # features
 OUTPUT = Output(size=10, sha256="0" * 64)
 DONE = JobDone(
     job_id="j1",
@@ -41,22 +43,24 @@ class Outputs:
     """Implements the port: what lies where."""
 
     def __init__(self) -> None:
+        self.prepared: list[tuple[str, int]] = []
         self.staged: dict[tuple[str, int], Output] = {}
         self.published: list[tuple[str, int]] = []
         self.discarded: list[tuple[str, int]] = []
         self.broken = False
 
-    async def prepare(self, job: str, attempt: int) -> str:
-        return f"https://files/{job}.a{attempt}"
+    async def prepare(self, job: str, attempt: int) -> Place:
+        self.prepared.append((job, attempt))
+        return Place(url=f"https://files/{job}.a{attempt}", chirp="chirp.example.org:9094")
 
-    async def facts(self, job: str, attempt: int) -> Output | None:
+    async def seal(self, job: str, attempt: int) -> Output | None:
         return self.staged.get((job, attempt))
 
-    async def publish(self, job: str, attempt: int) -> None:
+    async def publish(self, record: JobRecord) -> None:
         if self.broken:
             raise TransferUnavailable("the disk is away")
-        if self.staged.pop((job, attempt), None) is not None:
-            self.published.append((job, attempt))
+        self.staged.pop((record.spec.id, record.attempt), None)
+        self.published.append((record.spec.id, record.attempt))
 
     async def discard(self, job: str, attempt: int) -> None:
         if self.broken:
@@ -70,8 +74,7 @@ class World:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.outputs = Outputs()
-        settings = StorageManagerSettings(address="chirp.example.org:9094")
-        self.manager = StorageManager(self.store, CLAIMS, self.outputs, settings, random=lambda: 0.5)
+        self.manager = StorageManager(self.store, CLAIMS, self.outputs, random=lambda: 0.5)
 
     async def begin(self, *, attempts: int = 3) -> None:
         await self.store.submit([JobSpec(id="j1", command="run.sh", max_attempts=attempts)])
@@ -87,9 +90,11 @@ class World:
         result = self.manager.handle(event, 100.0)
         return list(await result if isinstance(result, Awaitable) else result)
 
-    async def hear(self, command: Command, sender: str = AGENT) -> list[Action]:
+    async def hear(
+        self, command: Command, sender: str = AGENT, *, features: frozenset[str] | None = OURS
+    ) -> list[Action]:
         received = Received(
-            command=command, sender=sender, id="m", features=frozenset(), element=True, wants_ack=True
+            command=command, sender=sender, id="m", features=features, element=True, wants_ack=True
         )
         return await self.tell(received)
 
@@ -184,8 +189,8 @@ async def test_a_report_without_output_needs_none() -> None:
     done = replace(DONE, exit_code=1, cause="user-exit", output_size=None, output_sha256=None)
     await world.hear(report(done=done))
     record = await world.record()
-    assert (record.state, record.published) == (State.FAILED, False)
-    assert world.outputs.published == []
+    assert (record.state, record.published) == (State.FAILED, True)
+    assert world.outputs.published == [("j1", 1)]  # for its finisher wants to know
 
 
 @pytest.mark.parametrize(
@@ -284,3 +289,84 @@ async def test_it_leaves_when_asked_to_and_ignores_the_rest() -> None:
     world = World()
     assert await world.tell(Stopping()) == [Leave()]
     assert await world.tell(Tick()) == []
+
+
+# ---------------------------------------------------------------- agents of 2011
+
+OLD_DONE = JobDone(job_id="j1", exit_code=0, state="done", agent_host="host")
+
+
+async def told_2011(world: World, command: Command) -> list[Action]:
+    return await world.hear(command, features=OF_2011)
+
+
+async def second_attempt() -> World:
+    """The second attempt of j1 is under way, again at agent@x."""
+    world = World()
+    await world.begin()
+    await world.store.hand_back("j1", 1, cause=Cause.INFRA_UNDELIVERED)
+    await world.store.claim(agent="agent@x", request="second", dispatch_limit=60.0)
+    return world
+
+
+async def test_a_peer_of_2011_hears_nothing_but_the_reports_words() -> None:
+    world = World()
+    await world.begin()
+    data = claim()
+    (have,) = await told_2011(world, WantGetJobOutputDir(job_id="j1", jm_job_data=data))
+    assert have == Send(to=AGENT, command=HaveGetJobOutputDir())
+    (place,) = await told_2011(world, GetJobOutputDir(job_id="j1", jm_job_data=data))
+    answer = StoreJobOutputDir(job_id="j1", output_dir="j1", output_chirp_url="chirp.example.org:9094")
+    assert place == Send(to=AGENT, command=answer)
+
+
+async def test_a_peer_of_2011_reports_without_saying_what_it_stored() -> None:
+    world = World()
+    await world.begin()
+    world.upload()
+    assert await told_2011(world, report(done=OLD_DONE)) == []
+    record = await world.record()
+    assert record.state is State.DONE
+    assert record.outcome is not None
+    assert record.outcome.output == OUTPUT
+    assert world.outputs.published == [("j1", 1)]
+
+
+async def test_an_alias_stands_for_its_attempt() -> None:
+    world = await second_attempt()
+    world.upload(attempt=2)
+    data = claim(attempt=2)
+    (place,) = await told_2011(world, GetJobOutputDir(job_id="j1.a2", jm_job_data=data))
+    assert isinstance(place, Send)
+    assert isinstance(place.command, StoreJobOutputDir)
+    assert (place.command.job_id, place.command.output_dir) == ("j1.a2", "j1.a2")
+    assert await told_2011(world, replace(report(2, OLD_DONE), job_id="j1.a2")) == []
+    assert (await world.record()).state is State.DONE
+
+
+@pytest.mark.parametrize("named", ["j1.a3", "j1.a1", "j1.a02", "j2"])
+async def test_an_alias_of_another_attempt_is_refused(named: str) -> None:
+    world = await second_attempt()
+    world.upload(attempt=2)
+    assert refusal(await told_2011(world, replace(report(2, OLD_DONE), job_id=named))) == "claim-refused"
+    assert (await world.record()).state is State.RUNNING
+
+
+async def test_a_peer_of_2011_may_bring_what_nobody_wants_for_it_would_wait_for_ever() -> None:
+    world = await second_attempt()
+    (place,) = await told_2011(world, GetJobOutputDir(job_id="j1", jm_job_data=claim()))
+    assert isinstance(place, Send)
+    world.upload()
+    assert await told_2011(world, report(done=OLD_DONE)) == []
+    assert world.outputs.discarded == [("j1", 1)]
+    assert (await world.record()).state is State.RUNNING
+
+
+async def test_a_report_of_2011_without_an_output_runs_the_job_once_more() -> None:
+    world = World()
+    await world.begin()
+    assert await told_2011(world, report(done=OLD_DONE)) == []
+    record = await world.record()
+    assert record.state is State.WAITING
+    assert record.outcome is not None
+    assert record.outcome.cause is Cause.INFRA_STORE

@@ -6,7 +6,16 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from copilot.store.keys import FIELDS, TABLE, Keys, digest
+from copilot.store.keys import (
+    FIELDS,
+    OLD_TABLE,
+    TABLE,
+    Keys,
+    digest,
+    old_description,
+    old_rejected,
+    old_taking,
+)
 from copilot.store.rules import EVENTS_KEPT, REQUEST_MEMORY
 
 PAGE = Path(__file__).parents[3] / "docs" / "store-keys.md"
@@ -28,6 +37,13 @@ def test_the_page_lists_every_key() -> None:
     assert rows("Key") == expected
 
 
+def test_the_page_lists_the_keys_of_the_old_format() -> None:
+    expected = [[f"`{key.name}`", key.kind, key.meaning, key.life] for key in OLD_TABLE]
+    assert rows("Key of old tools") == expected
+    names = {"<list>", old_description("<id>"), old_taking("<list>"), old_rejected("<list>")}
+    assert {key.name for key in OLD_TABLE} == names
+
+
 def test_the_page_lists_every_field_of_a_job() -> None:
     assert rows("Field") == [[f"`{field.name}`", field.meaning] for field in FIELDS]
 
@@ -47,6 +63,7 @@ def test_the_numbers_in_scripts_and_page_are_those_of_the_rules() -> None:
 
 def test_every_script_touches_just_what_its_header_says() -> None:
     names = {key.name.rstrip(":").upper(): key.name + key.suffix for key in TABLE}
+    names |= {key.name.rpartition(":")[2].upper(): key.name for key in OLD_TABLE}
     helpers = dict(re.findall(r"^local function (\w+)\((?s:.*?)\n(?s:(.*?))^end$", PRELUDE, re.MULTILINE))
     for name, text in SCRIPTS.items():
         if name == "prelude":

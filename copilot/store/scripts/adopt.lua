@@ -1,0 +1,26 @@
+-- Make a job of the old format one of ours: the record as `submit` makes it, and nothing left of the old one.
+--
+-- Touches: job:<id>, queue:<group>, sequence, events, <list>:taking, job:<id>:description.
+-- Atomic because: several managers may be at the same id, each may die at any time, and a tool may write meanwhile.
+-- ARGV[2…]: <list>:taking, job:<id>:description, the description as it was read ('' for none), id, spec, group, rank,
+-- max_attempts, max_run_time. Without a description all after the id are missing.
+-- Returns 'adopted'; 'known' (the same job was adopted before; the id is taken off all the same); or, with nothing
+-- changed, 'missing' (neither description nor job), 'changed' (another description than was read), 'taken' (the id is
+-- that of another job).
+
+local TAKING, DESCRIPTION, text, id, spec = unpack(ARGV, 2, 6)
+local found = redis.call('GET', DESCRIPTION)
+local known = redis.call('HGET', JOB .. id, 'spec')
+if not found and not known then
+  return 'missing'
+elseif found and (found ~= text or not spec) then
+  return 'changed'
+elseif found and known and known ~= spec then
+  return 'taken'
+end
+if not known then
+  add_job(unpack(ARGV, 5))
+end
+redis.call('LREM', TAKING, 0, id)
+redis.call('DEL', DESCRIPTION)
+return known and 'known' or 'adopted'
