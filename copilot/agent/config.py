@@ -47,6 +47,13 @@ class AgentConfig(ServiceSettings):
         unset="AGENT_JABBER_CA_FILE",
         derive=lambda config: config.jabber_ca_file,
     )
+    chirp_ticket_file: Path | None = setting(
+        "AGENT_CHIRP_TICKET_FILE",
+        "Chirp ticket (an RSA key in PEM form) to log in with",
+        READABLE_FILE,
+        default=None,
+        unset="log in by Unix user, host name or address",
+    )
     package_tool: tuple[str, ...] = setting(
         "AGENT_PACKAGE_TOOL",
         "command that prints the environment of a package, whose name it gets as last argument",

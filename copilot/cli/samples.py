@@ -40,7 +40,7 @@ def _sample(cls: type[Settings]) -> str:
 def _lines(cls: type[Settings], item: Setting, active: bool) -> list[str]:
     prefixes = cls.program.prefixes
     own = " (own)" if item.own and len(prefixes) > 1 else ""
-    absence = item.absence.replace("*", prefixes[0])
+    absence = item.absence.replace("*_", f"{prefixes[0]}_")
     blank = "" if active and absence.startswith("required") else "#"
     return [
         "",

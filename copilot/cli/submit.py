@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import json
 import os
+import socket
 import sys
 import uuid
 from collections.abc import Sequence
@@ -19,9 +20,11 @@ from rich.console import Console
 import copilot
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.manager import open_store
+from copilot.cli.storage import address_text, chirp_address, open_staging
 from copilot.client.follow import follow
 from copilot.client.submission import Submission, submit
 from copilot.config import load
+from copilot.config.kinds import ADDRESS, HOST, Address
 from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable, UnknownJob
 from copilot.files.area import FileArea
 from copilot.job import DEFAULT_MAX_ATTEMPTS, Event, EventKind, JobRecord, JobSpec
@@ -64,11 +67,17 @@ def command(  # noqa: PLR0917  # one parameter per option
     ] = None,
     chirp_server: Annotated[
         str | None,
-        typer.Option(help="Chirp server of the job manager, as agents reach it (host or host:port)."),
+        typer.Option(
+            help="Chirp server of the job manager, as agents reach it (host or host:port). "
+            "(default: JM_CHIRP_SERVER; without JM_FILES_URL this machine)"
+        ),
     ] = None,
     chirp_dir: Annotated[
         Path | None,
-        typer.Option(help="Directory that this server exports. (default: JM_FILES_DIR or JM_CHIRP_WORK_DIR)"),
+        typer.Option(
+            help="Directory that this server exports. (default: JM_FILES_DIR or JM_CHIRP_WORK_DIR; without these "
+            "the files go by Chirp)"
+        ),
     ] = None,
     job_id: Annotated[str | None, typer.Option("--id", help="Id of the job. (default: a new UUID)")] = None,
     priority: Annotated[int, typer.Option(min=-1000, max=1000, help="Higher goes first.")] = 0,
@@ -94,6 +103,7 @@ def command(  # noqa: PLR0917  # one parameter per option
         settings, warnings = load(SubmitConfig, config, os.environ, known=KNOWN_KEYS)
         for warning in warnings:
             print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
+        chirp = _chirp(chirp_server, settings)
         submission = Submission(
             id=job,
             command=command,
@@ -106,10 +116,11 @@ def command(  # noqa: PLR0917  # one parameter per option
             max_attempts=max_attempts,
             max_run_time=max_run_time,
             owner=_owner(),
-            chirp_server=_chirp_address(chirp_server, settings),
+            chirp_server=_for_agents(chirp, settings),
         )
         area = _area(chirp_dir, settings)
-        code = asyncio.run(_run(submission, settings, area, _Screen(as_json=as_json, wait=wait)))
+        screen = _Screen(as_json=as_json, wait=wait)
+        code = asyncio.run(_run(submission, settings, _Target(area=area, chirp=chirp), screen))
     except CopilotError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         code = error.exit_code
@@ -132,12 +143,21 @@ class _Screen:
     wait: bool
 
 
-async def _run(submission: Submission, config: SubmitConfig, area: FileArea, screen: _Screen) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """Where files go; at least one of the two is there."""
+
+    area: FileArea | None
+    chirp: Address | None
+
+
+async def _run(submission: Submission, config: SubmitConfig, target: _Target, screen: _Screen) -> int:
     store, spec, this = open_store(config), None, asyncio.current_task()
     assert this is not None
     try:
         with on_stop(this.cancel):  # asyncio's own handler cancels a running task, and that may get lost
-            spec = await submit(submission, store, area)
+            async with open_staging(config, target.area, target.chirp) as staging:
+                spec = await submit(submission, store, staging)
             if not screen.wait:
                 print(json.dumps({"id": spec.id, "state": "waiting"}) if screen.as_json else spec.id)
                 return 0
@@ -216,23 +236,37 @@ def _output(record: JobRecord, config: SubmitConfig) -> str | None:
     return str(config.done_job_dir / record.spec.id / f"{record.spec.id}.tgz")
 
 
-def _area(chirp_dir: Path | None, config: SubmitConfig) -> FileArea:
+def _area(chirp_dir: Path | None, config: SubmitConfig) -> FileArea | None:
+    """The file area, if it is on this machine."""
     root = chirp_dir or config.files_dir
     if root is None:
-        raise ConfigError(
-            f"where do the files of jobs go? Set {config.key('files_dir')} or {config.key('chirp_work_dir')}, "
-            "or give --chirp-dir"
-        )
+        return None
     if not root.is_dir() or not os.access(root, os.W_OK):
         raise ConfigError(f"{root}: expected the directory of the file area, writable for you")
     return FileArea(root)
 
 
-def _chirp_address(option: str | None, config: SubmitConfig) -> str | None:
-    host = option or config.chirp_server
-    if host is None:
-        return None
-    return host if ":" in host else f"{host}:{config.chirp_port}"
+def _chirp(option: str | None, config: SubmitConfig) -> Address | None:
+    """The Chirp server that was named."""
+    if option is None:
+        return chirp_address(config)
+    try:
+        return Address(HOST.convert(option), config.chirp_port)
+    except ValueError:
+        pass
+    try:
+        return ADDRESS.convert(option)
+    except ValueError:
+        raise ConfigError(
+            f"--chirp-server {option!r}: expected {HOST.expects}, or {ADDRESS.expects}"
+        ) from None
+
+
+def _for_agents(chirp: Address | None, config: SubmitConfig) -> str | None:
+    """The Chirp server as agents are told of it (section 4.6): this machine, unless files go otherwise."""
+    if chirp is None and config.files_url is None:
+        chirp = Address(socket.gethostname(), config.chirp_port)
+    return None if chirp is None else address_text(chirp)
 
 
 def _owner() -> str:

@@ -1,56 +1,82 @@
 """The file area: where the inputs and outputs of jobs lie below one root directory.
 
-    <root>/<job>/<relative name>        an input
-    <root>/<job>.a<attempt>/<job>.tgz   the output of one attempt
+    <root>/<job>.a0/<name>        an input; no agent ever may write here
+    <root>/<alias>/<alias>.tgz    what the agent of one attempt uploads; `alias` is the job's id for the first
+                                  attempt, <job>.a<attempt> for later ones, as agents of 2011 upload
+    <root>/.sealed/<alias>.tgz    the same when it has been taken out of its agent's reach
 
-The submit command, the file server and the storage manager share this layout; a file server or a Chirp
-server exports the root. Ids of submitted jobs never end in `.a<digits>`, so the two kinds never meet.
+The submit command, the file server, the Chirp server and the storage manager share this layout. Ids of submitted jobs
+never end in `.a<digits>`, so no two kinds meet.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import os
-import re
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from copilot.errors import BadName
 from copilot.files.base import BLOCK, FileFacts
-from copilot.files.disk import directory, disk_errors, open_directory, open_file, open_file_below
-from copilot.files.newfile import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, NewFile
-from copilot.job import check_job_id, check_relative_name
+from copilot.files.disk import directory, disk_errors, open_directory, open_file_below
+from copilot.files.newfile import NewFile
+from copilot.job import alias, check_job_id, check_relative_name, split_alias
 
-_OUTPUT = re.compile(r"(?P<job>[^/]+)\.a(?P<attempt>[0-9]+)/(?P=job)\.tgz", re.ASCII)
+SEALED = ".sealed"  # no job id, so no agent's directory
+CHIRP_PREFIX = ".__"  # of files that a Chirp server keeps in the directories of others: access lists, tickets
+
+
+def input_directory(job: str) -> str:
+    """Where the inputs of `job` lie, relative to the root. Raises `BadName`."""
+    return alias(check_job_id(job, submitted=True), 0)
 
 
 def input_name(job: str, name: str) -> str:
     """Where the input `name` of `job` lies, relative to the root. Raises `BadName`."""
-    return f"{check_job_id(job, submitted=True)}/{check_relative_name(name)}"
+    if any(part.startswith(CHIRP_PREFIX) for part in check_relative_name(name).split("/")):
+        raise BadName(
+            f"file name {name[:140]!r}: names with {CHIRP_PREFIX} are for Chirp servers; choose another"
+        )
+    return f"{input_directory(job)}/{name}"
+
+
+def output_directory(job: str, attempt: int) -> str:
+    """The directory of an attempt (1, 2, …), relative to the root. Raises `BadName`."""
+    if attempt < 1:
+        raise BadName(f"attempt {attempt} of job {job!r}: attempts count from 1")
+    return alias(check_job_id(job, submitted=True), attempt)
 
 
 def output_name(job: str, attempt: int) -> str:
-    """Where the output of an attempt (1, 2, …) lies, relative to the root. Raises `BadName`."""
-    if attempt < 1:
-        raise BadName(f"attempt {attempt} of job {job!r}: attempts count from 1")
-    return f"{check_job_id(job, submitted=True)}.a{attempt}/{job}.tgz"
+    """Where the agent of an attempt puts its output, relative to the root. Raises `BadName`."""
+    name = output_directory(job, attempt)
+    return f"{name}/{name}.tgz"
+
+
+def sealed_name(job: str, attempt: int) -> str:
+    """Where the output of an attempt lies when it is sealed, relative to the root. Raises `BadName`."""
+    return f"{SEALED}/{output_directory(job, attempt)}.tgz"
 
 
 def split_input_name(path: str) -> tuple[str, str]:
     """The inverse of `input_name`: job and name. Raises `BadName`."""
-    job, _, name = path.partition("/")
-    return check_job_id(job, submitted=True), check_relative_name(name)
+    first, _, name = path.partition("/")
+    job, _ = split_alias(first)
+    if input_name(job, name) != path:
+        raise BadName(f"{path[:300]!r}: expected '<job>.a0/<name>'")
+    return job, name
 
 
 def split_output_name(path: str) -> tuple[str, int]:
     """The inverse of `output_name`: job and attempt. Raises `BadName`."""
-    match = _OUTPUT.fullmatch(path)
-    if match is None or output_name(match["job"], int(match["attempt"])) != path:
-        raise BadName(f"{path[:300]!r}: expected '<job>.a<attempt>/<job>.tgz'")
-    return match["job"], int(match["attempt"])
+    first, _, _ = path.partition("/")
+    job, attempt = split_alias(first)
+    if output_name(job, attempt) != path:
+        raise BadName(f"{path[:300]!r}: expected '<job>[.a<attempt>]/<job>[.a<attempt>].tgz'")
+    return job, attempt
 
 
 class FileArea:
@@ -68,20 +94,19 @@ class FileArea:
         return self.root / input_name(job, name)
 
     def output_path(self, job: str, attempt: int) -> Path:
-        """Where the output of this attempt is stored until it is taken."""
+        """Where the output of this attempt is uploaded to."""
         return self.root / output_name(job, attempt)
+
+    def sealed_path(self, job: str, attempt: int) -> Path:
+        """Where the output of this attempt lies from `seal` to `drop_attempt`, if it has one."""
+        return self.root / sealed_name(job, attempt)
 
     def store_input(self, job: str, source: Path, name: str) -> FileFacts:
         """Copy `source` to its place as input `name` of `job`; the facts are those of the copy."""
-        with (
-            disk_errors(f"reading {source}"),
-            open_file(str(source.resolve())) as file,
-            NewFile.below(self.root, input_name(job, name), create=True) as new,
-        ):
-            while new.copy_block(file):
-                pass
-            new.commit()
-        return new.facts
+        with disk_errors(f"reading {source}"):
+            path = source.resolve()
+            with open_file_below(path.parent, path.name) as file:
+                return self._copy(file, input_name(job, name))
 
     def open_input(self, job: str, name: str) -> io.FileIO:
         """Open an input for reading."""
@@ -90,58 +115,81 @@ class FileArea:
 
     def prepare_output(self, job: str, attempt: int) -> None:
         """Make the directory that the output of this attempt goes to. Idempotent."""
+        name = output_directory(job, attempt)
         with disk_errors(f"making the output directory of job {job}, attempt {attempt}"):
-            alias, _, _ = output_name(job, attempt).partition("/")
-            os.close(open_directory(self.root, (alias,), create=True))
+            os.close(open_directory(self.root, (name,), create=True))
 
     def new_output(self, job: str, attempt: int) -> NewFile:
         """Begin to write the output of this attempt, whose directory is prepared."""
         return NewFile.below(self.root, output_name(job, attempt))
 
-    def facts(self, job: str, attempt: int) -> FileFacts:
-        """Read the output of this attempt through and say what it is."""
-        what, digest, size = output_name(job, attempt), hashlib.sha256(), 0
-        with disk_errors(f"reading {what}"), open_file_below(self.root, what) as file:
+    def seal(self, job: str, attempt: int, *, copy: bool) -> FileFacts | None:
+        """Take what was uploaded, if anything new was, out of its agent's reach, and say what is sealed: None, nothing.
+
+        `copy` is for where its agent may still hold the file open and write, as through a Chirp server, which asks
+        about rights only when a file is opened.
+        """
+        uploaded, sealed = output_name(job, attempt), sealed_name(job, attempt)
+        take = self._take_copy if copy else self._take
+        with disk_errors(f"sealing {self.root / uploaded}"):
+            with suppress(FileNotFoundError):  # another instance was faster
+                if self._is_file(uploaded):
+                    return take(uploaded, sealed)
+            return self._facts(sealed)
+
+    def drop_attempt(self, job: str, attempt: int) -> None:
+        """Remove the directory of this attempt with all that is in it, and its sealed output. Idempotent."""
+        self._drop(output_directory(job, attempt))
+        with disk_errors(f"removing {self.sealed_path(job, attempt)}"):
+            self._unlink(sealed_name(job, attempt))
+
+    def drop_inputs(self, job: str) -> None:
+        """Remove all inputs of `job`. Idempotent."""
+        self._drop(input_directory(job))
+
+    def _take(self, uploaded: str, sealed: str) -> FileFacts | None:
+        (old, old_name), (new, new_name) = uploaded.split("/"), sealed.split("/")
+        os.close(open_directory(self.root, (new,), create=True))
+        with directory(self.root, (old,)) as source, directory(self.root, (new,)) as target:
+            os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
+            os.fsync(target)
+        return self._facts(sealed)
+
+    def _take_copy(self, uploaded: str, sealed: str) -> FileFacts:
+        with open_file_below(self.root, uploaded) as file:
+            facts = self._copy(file, sealed)
+        self._unlink(uploaded)
+        return facts
+
+    def _copy(self, source: io.FileIO, relative: str) -> FileFacts:
+        with NewFile.below(self.root, relative, create=True) as new:
+            while new.copy_block(source):
+                pass
+            new.commit()
+        return new.facts
+
+    def _facts(self, relative: str) -> FileFacts | None:
+        if not self._is_file(relative):
+            return None
+        digest, size = hashlib.sha256(), 0
+        with open_file_below(self.root, relative) as file:
             while block := file.read(BLOCK):
                 digest.update(block)
                 size += len(block)
         return FileFacts(size=size, sha256=digest.hexdigest())
 
-    def take_output(self, job: str, attempt: int, destination: Path) -> None:
-        """Move the output of this attempt to `destination`, durably and in one step, also over file systems.
-
-        The directory of `destination` is made. Idempotent: an output that was taken before is fine.
-        """
-        with disk_errors(f"moving the output of job {job}, attempt {attempt} to {destination}"):
-            os.close(open_directory(destination.parents[1], (destination.parent.name,), create=True))
+    def _is_file(self, relative: str) -> bool:
+        """Whether a plain file is there. Agents may leave anything under the name of their output."""
+        with directory(self.root) as root:
             try:
-                self._move(output_name(job, attempt), destination)
-            except FileNotFoundError:
-                if not destination.is_file():
-                    raise
-            _sweep(destination.parent)
+                return stat.S_ISREG(os.stat(relative, dir_fd=root, follow_symlinks=False).st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
 
-    def _move(self, relative: str, destination: Path) -> None:
-        alias, name = relative.split("/")
-        with directory(self.root, (alias,)) as here, open_file(name, here) as file:
-            os.fsync(file.fileno())  # a Chirp server or a shared file system may not have done it
-            try:
-                os.rename(name, destination, src_dir_fd=here)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                _copy(file, destination)
-                os.unlink(name, dir_fd=here)
-        with directory(destination.parent) as there:
-            os.fsync(there)
-
-    def drop_attempt(self, job: str, attempt: int) -> None:
-        """Remove the directory of this attempt with all that is in it. Idempotent."""
-        self._drop(output_name(job, attempt).partition("/")[0])
-
-    def drop_inputs(self, job: str) -> None:
-        """Remove all inputs of `job`. Idempotent."""
-        self._drop(check_job_id(job, submitted=True))
+    def _unlink(self, relative: str) -> None:
+        parent, name = relative.split("/")
+        with suppress(FileNotFoundError), directory(self.root, (parent,)) as here:
+            os.unlink(name, dir_fd=here)
 
     def _drop(self, name: str) -> None:
         with disk_errors(f"removing {self.root / name}"), directory(self.root) as root:
@@ -153,16 +201,3 @@ class FileArea:
                 shutil.rmtree(name, dir_fd=root)
             else:
                 os.unlink(name, dir_fd=root)  # somebody put a symlink there; what it names is not ours
-
-
-def _copy(source: io.FileIO, destination: Path) -> None:
-    with NewFile.at(destination) as new:
-        while new.copy_block(source):
-            pass
-        new.commit()
-
-
-def _sweep(done: Path) -> None:
-    """Remove what a crash in the middle of a copy left behind; the output itself is in place by now."""
-    for leftover in done.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
-        leftover.unlink(missing_ok=True)

@@ -24,8 +24,18 @@ class Files:
         self._made: dict[Factory, FileClient] = {}
 
     @classmethod
-    def standard(cls, *, ca_file: Path | None = None, shared: tuple[Path, ...] = ()) -> Self:
-        """`http:`, `https:`, `chirp:` and, below the `shared` directories, `file:`. `ca_file` (PEM): see `HttpClient`."""
+    def standard(
+        cls, *, ca_file: Path | None = None, shared: tuple[Path, ...] = (), chirp_ticket: Path | None = None
+    ) -> Self:
+        """`http:`, `https:`, `chirp:` and, below the `shared` directories, `file:`. `ca_file` (PEM): see `HttpClient`.
+
+        Raises `TransferRefused` if `chirp_ticket` is a file without a ticket.
+        """
+        credentials = None
+        if chirp_ticket is not None:
+            from copilot.files.chirp.authentication import Credentials
+
+            credentials = Credentials.with_ticket(chirp_ticket)
 
         def http() -> FileClient:
             from copilot.files.http import HttpClient
@@ -40,7 +50,7 @@ class Files:
         def chirp() -> FileClient:
             from copilot.files.chirp.client import ChirpClient
 
-            return ChirpClient()
+            return ChirpClient(credentials=credentials)
 
         return cls({"http": http, "https": http, "chirp": chirp, "file": local})
 

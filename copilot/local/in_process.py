@@ -22,6 +22,7 @@ from copilot.clock import SystemClock
 from copilot.files.area import FileArea
 from copilot.files.clients import Files
 from copilot.files.signing import UrlSigner
+from copilot.grid.done import DoneDirectory
 from copilot.host import read_host
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.protocol.claim import SECRET_BYTES, Claims
@@ -31,7 +32,8 @@ from copilot.protocol.rules import FEATURE_STORAGE, Role
 from copilot.runtime.compose import Parts
 from copilot.runtime.loop import Loop
 from copilot.storagemanager.directories import Directories
-from copilot.storagemanager.logic import StorageManager, StorageManagerSettings
+from copilot.storagemanager.disk import DiskStorage
+from copilot.storagemanager.logic import StorageManager
 from copilot.store.base import Store
 from copilot.transport.base import Transport
 from copilot.transport.memory import MemoryNetwork, MemoryTransport
@@ -82,11 +84,13 @@ async def in_process(
 def _manager(transport: Transport, store: Store, area: FileArea, done: Path) -> tuple[Loop, Endpoint]:
     secret = secrets.token_bytes(SECRET_BYTES)
     claims, urls = Claims(MANAGER, [secret]), UrlSigner(area.root.as_uri(), secret, SystemClock())
-    outputs = Directories(area, done, urls, lifetime=DAY, max_size=MAX_OUTPUT)
+    outputs = Directories(
+        DiskStorage(area), DoneDirectory(done), urls=urls, lifetime=DAY, max_size=MAX_OUTPUT
+    )
     parts = Parts(
         [
             JobManager(store, claims, JobManagerSettings(), urls=urls, random=random.random),
-            StorageManager(store, claims, outputs, StorageManagerSettings(), random=random.random),
+            StorageManager(store, claims, outputs, random=random.random),
         ]
     )
     endpoint = _endpoint(Role.JOB_MANAGER | Role.STORAGE_MANAGER)
@@ -101,10 +105,11 @@ def _agent(transport: Transport, directory: Path, number: int) -> tuple[Loop, En
         jdl=lambda: host_jdl(read_host(work_dir), {}),
         has_file=lambda path: Path(path).exists(),
         random=random.random,
+        wall=SystemClock().wall,
     )
     files = Files.standard(shared=(directory / "files",))
     settings = ServiceSettings(work_dir=work_dir, package_tool=("false",), max_output=MAX_OUTPUT)
-    endpoint = _endpoint(Role.AGENT, trusts=lambda jid: jid == MANAGER)
+    endpoint = _endpoint(Role.AGENT, trusts=logic.trusts)
     loop = Loop(logic, endpoint, transport, performer=AgentService(settings, files), announce_to=MANAGER)
     return loop, endpoint
 

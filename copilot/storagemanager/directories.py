@@ -1,14 +1,14 @@
-"""Where outputs lie: prepared, checked, published and dropped in the file area, in threads of their own."""
+"""Where outputs go: prepared, sealed, handed to the finisher and dropped, wherever the files are."""
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Protocol
 
-from copilot.errors import TransferRefused
-from copilot.files.area import FileArea
-from copilot.job import Output, check_job_id
+from copilot.files.base import FileFacts
+from copilot.grid.base import Finisher
+from copilot.job import JobRecord, Output
+from copilot.storagemanager.logic import Place
 
 
 class OutputUrls(Protocol):
@@ -19,46 +19,75 @@ class OutputUrls(Protocol):
         ...
 
 
+class Storage(Protocol):
+    """Where the files of attempts lie. All methods may be repeated, and raise `BadName` and `TransferError`."""
+
+    async def prepare(self, job: str, attempt: int) -> None:
+        """Make the directory of an attempt, and let its agent write there."""
+        ...
+
+    async def seal(self, job: str, attempt: int) -> FileFacts | None:
+        """Take the upload out of its agent's reach, then say what it is; None if there is none.
+
+        Without a new upload it is the one that was sealed before. Raises only if we cannot look: the disk, the server,
+        or our right to read, and not the upload, is at fault.
+        """
+        ...
+
+    async def fetch(self, job: str, attempt: int, output: Output) -> Path:
+        """The sealed file, `output`, on this machine; there is none at the path if it has been taken away already."""
+        ...
+
+    async def drop(self, job: str, attempt: int) -> None:
+        """Take the right to write back, and remove all that is there of the attempt."""
+        ...
+
+
 class Directories:
-    """The file area as the storage manager needs it; implements `copilot.storagemanager.logic.Outputs`."""
+    """Implements `copilot.storagemanager.logic.Outputs`."""
 
     def __init__(
-        self, area: FileArea, done: Path, urls: OutputUrls | None, *, lifetime: float, max_size: int
+        self,
+        storage: Storage,
+        finisher: Finisher,
+        *,
+        urls: OutputUrls | None = None,
+        chirp: str = "",
+        lifetime: float,
+        max_size: int,
     ) -> None:
-        """`done` is the directory of finished jobs, which belongs to the storage manager alone; `urls` is None
-        where files travel by Chirp alone; `lifetime` in s, `max_size` in bytes."""
-        self._area = area
-        self._done = done
+        """`urls` is None where files travel by Chirp alone; `chirp` is the address of the Chirp server as agents reach
+        it, host:port, empty where there is none; `lifetime` of URLs in s, `max_size` of an output in bytes."""
+        self._storage = storage
+        self._finisher = finisher
         self._urls = urls
+        self._chirp = chirp
         self._lifetime = lifetime
         self._max_size = max_size
 
-    async def prepare(self, job: str, attempt: int) -> str | None:
-        """Make the attempt's directory; returns the signed URL of its output, if it has one."""
-        await asyncio.to_thread(self._area.prepare_output, job, attempt)
+    async def prepare(self, job: str, attempt: int) -> Place:
+        """Make the attempt's directory; where its output goes."""
+        await self._storage.prepare(job, attempt)
         if self._urls is None:
-            return None
-        return self._urls.output_url(job, attempt, self._lifetime, self._max_size)
+            return Place(chirp=self._chirp)
+        url = self._urls.output_url(job, attempt, self._lifetime, self._max_size)
+        return Place(url=url, chirp=self._chirp)
 
-    async def facts(self, job: str, attempt: int) -> Output | None:
-        """Size and SHA-256 of what was uploaded, or None if there is no such file.
+    async def seal(self, job: str, attempt: int) -> Output | None:
+        """Size and SHA-256 of what was uploaded, which is out of its agent's reach now."""
+        facts = await self._storage.seal(job, attempt)
+        return None if facts is None else Output(size=facts.size, sha256=facts.sha256)
 
-        Raises `TransferError` if we cannot look: the disk, or our right to read, and not the upload, is at fault.
-        """
-        try:
-            facts = await asyncio.to_thread(self._area.facts, job, attempt)
-        except TransferRefused as error:
-            if isinstance(error.__cause__, PermissionError) or not self._area.root.is_dir():
-                raise
-            return None
-        return Output(size=facts.size, sha256=facts.sha256)
-
-    async def publish(self, job: str, attempt: int) -> None:
-        """Move it to `<done>/<job>/<job>.tgz`."""
-        destination = self._done / check_job_id(job, submitted=True) / f"{job}.tgz"
-        await asyncio.to_thread(self._area.take_output, job, attempt, destination)
-        await asyncio.to_thread(self._area.drop_attempt, job, attempt)
+    async def publish(self, record: JobRecord) -> None:
+        """Hand the output to the finisher, then drop the attempt."""
+        job, attempt, outcome = record.spec.id, record.attempt, record.outcome
+        package = None
+        if outcome is not None and outcome.output is not None:
+            package = await self._storage.fetch(job, attempt, outcome.output)
+        await self._finisher.finish(record, package)
+        if attempt:  # else it ended without one
+            await self.discard(job, attempt)
 
     async def discard(self, job: str, attempt: int) -> None:
-        """Drop the attempt's directory with all that is in it."""
-        await asyncio.to_thread(self._area.drop_attempt, job, attempt)
+        """Drop the attempt with all that is there of it."""
+        await self._storage.drop(job, attempt)

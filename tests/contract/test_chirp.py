@@ -18,6 +18,7 @@ from copilot.files.chirp.authentication import Credentials
 from copilot.files.chirp.client import ChirpClient
 from copilot.files.chirp.server import ChirpServer
 from copilot.files.chirp.ticket import Ticket
+from copilot.files.clients import Files
 from copilot.local import provision
 from copilot.local.chirp import Chirp
 from tests.unit.files.chirp_serving import contents, ignore
@@ -154,18 +155,35 @@ async def test_a_ticket_opens_one_directory_until_it_is_withdrawn(place: Place, 
     ticket = Ticket.create()
     await place.owner.mkdir(place.path("attempt"))
     await place.owner.register_ticket(ticket, 60)
-    await place.owner.grant_ticket(ticket, place.path("attempt"), "rwld")
+    await place.owner.grant_ticket(ticket.subject, place.path("attempt"), "rwld")
     agent = place.client("ticket", tickets=(ticket,))
     await agent.put(place.path("attempt/out"), 3, contents(b"abc"))
     with pytest.raises(TransferRefused, match="no right"):
         await agent.put(place.path("elsewhere"), 3, contents(b"abc"))
-    await place.owner.grant_ticket(ticket, place.path("attempt"), "")
+    await place.owner.grant_ticket(ticket.subject, place.path("attempt"), "")
     with pytest.raises(TransferRefused, match="no right"):
         await agent.put(place.path("attempt/out"), 3, contents(b"xyz"))
     await place.owner.delete_ticket(ticket)
     with pytest.raises(TransferRefused, match="accepts none of ticket"):
         await place.client("ticket", tickets=(ticket,)).whoami()
     assert await fetch(place.owner, place.path("attempt/out")) == b"abc"
+
+
+async def test_an_agent_logs_in_with_the_ticket_that_its_settings_name(place: Place, tmp_path: Path) -> None:
+    ticket = Ticket.create()
+    ticket.save(tmp_path / "ticket")
+    await place.owner.register_ticket(ticket, 60)
+    await place.owner.grant_ticket(ticket.subject, place.path(), "w")
+    with_it, without = Files.standard(chirp_ticket=tmp_path / "ticket"), Files.standard()
+    source = make_file(tmp_path / "out", b"data")
+    await with_it.put(source, place.url("out"), facts=facts_of(b"data"))
+    with pytest.raises(TransferRefused, match="no right"):
+        await without.put(source, place.url("out"), facts=facts_of(b"data"))
+    for files in (with_it, without):
+        await files.close()
+    with pytest.raises(TransferRefused, match="not a Chirp ticket"):
+        Files.standard(chirp_ticket=source)
+    await place.owner.delete_ticket(ticket)
 
 
 async def test_a_ticket_in_a_file_is_the_same_ticket_for_us_and_for_openssl(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from copilot.errors import TransferRefused
 from copilot.files.chirp.incoming import Incoming
@@ -41,6 +42,14 @@ class Credentials:
     methods: Sequence[str] = METHODS
     tickets: Sequence[Ticket] = ()
     challenges: Path | None = CHALLENGES
+
+    @classmethod
+    def with_ticket(cls, path: Path | None) -> Self:
+        """All that we have, and first of all the ticket in the file `path`, if it is not None.
+
+        Raises TransferRefused if the file holds no ticket.
+        """
+        return cls() if path is None else cls(tickets=(Ticket.load(path),))
 
 
 async def authenticate(credentials: Credentials, incoming: Incoming, send: Send, server: str) -> str:

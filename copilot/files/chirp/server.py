@@ -99,6 +99,10 @@ class ChirpServer:
         """Facts about a file or directory; symlinks are followed."""
         return await self._ask(path, _stat, "stat", encode_path(path))
 
+    async def lstat(self, path: str) -> Stat:
+        """Facts about a file, directory or symlink, which is not followed."""
+        return await self._ask(path, _stat, "lstat", encode_path(path))
+
     async def list(self, path: str) -> dict[str, Stat]:
         """What is in a directory, by name, without `.` and `..`."""
         return await self._ask(path, _entries, "getlongdir", encode_path(path))
@@ -114,6 +118,10 @@ class ChirpServer:
     async def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
         await self._ask(path, _nothing, "rmdir", encode_path(path))
+
+    async def remove_tree(self, path: str) -> None:
+        """Remove a file, or a directory with all that is in it."""
+        await self._ask(path, _nothing, "rmall", encode_path(path))
 
     async def unlink(self, path: str) -> None:
         """Remove a file."""
@@ -159,9 +167,10 @@ class ChirpServer:
         line = request("ticket_register", "self", lifetime, len(ticket.public_pem)) + ticket.public_pem
         await self._work("", lambda connection: connection.ask(line, _nothing))
 
-    async def grant_ticket(self, ticket: Ticket, path: str, rights: str) -> None:
-        """Let bearers of `ticket` use these of our rights in the directory `path`; the empty text takes all away."""
-        words = ticket.subject, encode_path(path), protocol.check_rights(rights)
+    async def grant_ticket(self, subject: str, path: str, rights: str) -> None:
+        """Let bearers of the ticket `subject` (`Ticket.subject`) use these of our rights in the directory `path`; the
+        empty text takes all away. The ticket remembers each directory for good, those without rights included."""
+        words = protocol.check_subject(subject), encode_path(path), protocol.check_rights(rights)
         await self._ask(path, _nothing, "ticket_modify", *words)
 
     async def delete_ticket(self, ticket: Ticket) -> None:

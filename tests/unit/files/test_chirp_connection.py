@@ -362,6 +362,30 @@ def test_whatever_a_server_says_at_the_log_in_is_a_log_in_or_an_error_of_ours(
     asyncio.run(run())
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_an_honest_answer_with_a_fault_never_makes_a_wrong_file(tmp_path: Path, data: st.DataObject) -> None:
+    """Size and hash are known, as they are for every input of ours: the file is right, or it is not there."""
+    honest = bytearray(b"11\nhello world")
+    for _ in range(data.draw(st.integers(1, 3))):
+        at, new = data.draw(st.tuples(st.integers(0, len(honest)), st.binary(max_size=3)))
+        honest[at : at + data.draw(st.integers(0, 3))] = new
+    answer, target = bytes(honest), tmp_path / "in"
+    target.unlink(missing_ok=True)
+    facts = facts_of(b"hello world")
+
+    async def run() -> None:
+        async with talking(saying(answer)) as port:
+            client = ChirpClient(credentials=BY_ADDRESS)
+            with suppress(TransferError):
+                await client.get(f"chirp://127.0.0.1:{port}/a", target, size=facts.size, sha256=facts.sha256)
+            await client.close()
+
+    asyncio.run(run())
+    assert names_below(tmp_path) <= {"in"}
+    assert not target.exists() or target.read_bytes() == b"hello world"
+
+
 def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 

@@ -6,13 +6,17 @@ import gzip
 import io
 import os
 import tarfile
+import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from copilot.errors import TransferCorrupt, TransferRefused
-from copilot.files.archive import pack
+from copilot.files.archive import MAX_MEMBERS, pack
 from copilot.files.newfile import NewFile
 from copilot.files.unpack import Limits, extract
 
@@ -172,3 +176,115 @@ def test_what_is_no_complete_archive_is_corrupt(tmp_path: Path, there: Path, cut
     (tmp_path / "b.tgz").write_bytes(whole[:cut] or b"no archive")
     with pytest.raises(TransferCorrupt, match="fetch it again"):
         extract(tmp_path / "b.tgz", there, LIMITS)
+
+
+def test_a_million_members_are_refused_soon_without_filling_disk_or_memory(
+    tmp_path: Path, there: Path
+) -> None:
+    info, _ = member("d", tarfile.DIRTYPE)
+    thousand = gzip.compress(info.tobuf() * 1000)
+    with (tmp_path / "a.tgz").open("wb") as file:
+        file.writelines(thousand for _ in range(1000))  # gzip allows one after the other
+    assert MAX_MEMBERS < 1_000_000
+    with pytest.raises(TransferRefused, match="more than 10000 members"):
+        extract(tmp_path / "a.tgz", there, Limits(size=100_000, members=10_000))
+    assert [path.name for path in there.iterdir()] == ["d"]
+
+
+# -- anything at all
+
+NAMES = st.one_of(
+    st.sampled_from(
+        ["a", "a/b", "a/b/c", "b", "./a", "../a", "/a", "a/..", ".", "", "a//b", "x" * 300, "d/" * 40]
+    ),
+    st.text(max_size=20),
+)
+TARGETS = st.sampled_from(["a", "b", "..", "../..", "/etc/passwd", "a/..", "a/b", ".", "", "x" * 300, "loop"])
+KINDS = st.sampled_from(
+    [
+        tarfile.REGTYPE,
+        tarfile.DIRTYPE,
+        tarfile.SYMTYPE,
+        tarfile.LNKTYPE,
+        tarfile.CHRTYPE,
+        tarfile.FIFOTYPE,
+        b"S",
+    ]
+)
+ANYTHING = settings(max_examples=100, deadline=None)
+
+
+def attempt(archive: bytes) -> None:
+    """Unpack it in a place of its own: nothing but errors of ours comes of it, and nothing gets out."""
+    with tempfile.TemporaryDirectory() as outer:
+        there = Path(outer) / "x" / "there"
+        there.mkdir(parents=True)
+        (Path(outer) / "a.tgz").write_bytes(archive)
+        with suppress(TransferRefused, TransferCorrupt):
+            extract(Path(outer) / "a.tgz", there, LIMITS)
+        assert {path.name for path in Path(outer).iterdir()} == {"x", "a.tgz"}
+        assert [path.name for path in (Path(outer) / "x").iterdir()] == ["there"]
+        for path in there.rglob("*"):
+            assert path.resolve().is_relative_to(there)
+            assert path.is_symlink() or path.is_dir() or path.is_file()
+        assert sum(path.lstat().st_size for path in there.rglob("*") if path.is_file()) <= LIMITS.size
+
+
+@ANYTHING
+@given(st.lists(st.tuples(NAMES, KINDS, TARGETS, st.binary(max_size=600)), max_size=6))
+def test_no_list_of_members_gets_out(members: list[tuple[str, bytes, str, bytes]]) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz", errors="surrogateescape") as archive:
+        for name, kind, link, data in members:
+            info, contents = member(name, kind, link=link, data=data if kind == tarfile.REGTYPE else b"")
+            with suppress(ValueError, UnicodeError):  # what tarfile itself will not write
+                archive.addfile(info, io.BytesIO(contents))
+    attempt(packed.getvalue())
+
+
+def honest() -> bytes:
+    """An archive as ours are, with long names and a link, not yet zipped."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        for info, data in (
+            member("job/stdout", data=b"out" * 300),
+            member("job/d", tarfile.DIRTYPE),
+            member("job/" + "long/" * 25 + "name", data=b"x"),
+            member("job/link", tarfile.SYMTYPE, link="stdout"),
+            member("job/ü", data=b"y" * 513, mode=0o755),
+        ):
+            archive.addfile(info, io.BytesIO(data))
+    return plain.getvalue()
+
+
+HONEST = honest()
+BYTES = st.one_of(
+    st.sampled_from([b"\0", b"/", b"..", b"7777777", b"\x80\xff", b"x", b"2", b"L", b"g"]),
+    st.binary(max_size=12),
+)
+
+
+@ANYTHING
+@given(st.lists(st.tuples(st.integers(0, len(HONEST)), BYTES), min_size=1, max_size=5), st.booleans())
+def test_no_change_to_an_honest_archive_gets_out(changes: list[tuple[int, bytes]], summed: bool) -> None:
+    data = bytearray(HONEST)
+    for at, new in changes:
+        data[at : at + len(new)] = new
+    if summed:  # so that the header is believed
+        for at in range(0, len(data) - 511, 512):
+            block = bytes(data[at : at + 148]) + b"        " + bytes(data[at + 156 : at + 512])
+            if block[257:262] == b"ustar":
+                data[at + 148 : at + 156] = b"%06o\0 " % sum(block)
+    attempt(gzip.compress(bytes(data)))
+
+
+@ANYTHING
+@given(
+    st.lists(st.tuples(st.integers(0, 10_000), st.binary(max_size=8)), min_size=1, max_size=4),
+    st.integers(0, 10_000),
+)
+def test_no_change_to_the_zipped_bytes_gets_out(changes: list[tuple[int, bytes]], cut: int) -> None:
+    data = bytearray(gzip.compress(HONEST))
+    for at, new in changes:
+        data[at % len(data) : at % len(data) + len(new)] = new
+    attempt(bytes(data[: max(1, len(data) - cut % 50)]))

@@ -1,0 +1,107 @@
+"""Where inputs of jobs are put before the job goes on the queue: the port, and the disk of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from copilot.files.area import CHIRP_PREFIX, FileArea, input_name
+from copilot.files.base import FileFacts
+from copilot.files.chirp.rights import READ
+from copilot.files.disk import directory, disk_errors, open_file_below
+from copilot.files.newfile import NewFile
+
+ACCESS_LIST = f"{CHIRP_PREFIX}acl"  # as chirp_server names it: lines of a subject and its rights
+_MAX_ACCESS_LIST = 1024 * 1024  # bytes
+
+
+class Staging(Protocol):
+    """Where inputs go. Methods raise `BadName` and `TransferError`, and may be repeated."""
+
+    async def store(self, job: str, name: str, source: Path) -> FileFacts:
+        """Copy `source`, on this machine, to its place as input `name` of `job`; the facts are those of the copy.
+
+        When it is cancelled nothing goes on behind the caller's back: `drop` finds all there is.
+        """
+        ...
+
+    async def drop(self, job: str) -> None:
+        """Remove all inputs of `job`."""
+        ...
+
+
+class DiskStaging:
+    """Into a file area on this machine's disk; implements `Staging`.
+
+    If a Chirp server exports the area, each directory gets an access list: that of the area, and the right to read for
+    `agents`. Without a list of its own a directory is closed to everybody (unless the server inherits default lists).
+    """
+
+    def __init__(self, area: FileArea, agents: Sequence[str]) -> None:
+        """`agents` are the subjects of agents; a ticket among them gets nothing here, for its rights are the server's."""
+        self._area = area
+        self._agents = agents
+
+    async def store(self, job: str, name: str, source: Path) -> FileFacts:
+        """See the port. A thread cannot be cancelled: its end is waited for."""
+        work = asyncio.ensure_future(asyncio.to_thread(self._store, job, name, source))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.gather(work, return_exceptions=True)
+            raise
+
+    async def drop(self, job: str) -> None:
+        """See the port."""
+        await asyncio.to_thread(self._area.drop_inputs, job)
+
+    def _store(self, job: str, name: str, source: Path) -> FileFacts:
+        relative = input_name(job, name)
+        *parents, _ = relative.split("/")
+        written = [f"{'/'.join(parents[: depth + 1])}/{ACCESS_LIST}" for depth in range(len(parents))]
+        access = self._access_list()
+        if access is None:
+            written.clear()
+        else:
+            for path in written:
+                self._write(path, access)
+        facts = self._area.store_input(job, source, name)
+        if os.geteuid() == 0:
+            self._give_to_owner(parents, [*written, relative])
+        return facts
+
+    def _access_list(self) -> bytes | None:
+        """What is in the access list of a new directory; None if no Chirp server exports the area."""
+        what = f"reading the access list of {self._area.root}"
+        with disk_errors(what):
+            try:
+                with open_file_below(self._area.root, ACCESS_LIST) as file:
+                    lines = file.read(_MAX_ACCESS_LIST).decode("ascii", "surrogateescape").splitlines()
+            except FileNotFoundError:
+                return None
+        ours = [line for line in lines if line.partition(" ")[0] not in self._agents]
+        theirs = [f"{subject} {READ}" for subject in self._agents]
+        text = "".join(f"{line}\n" for line in (*ours, *theirs) if line.strip())
+        return text.encode("ascii", "surrogateescape")
+
+    def _write(self, relative: str, data: bytes) -> None:
+        with NewFile.below(self._area.root, relative, create=True) as new:
+            new.write(data)
+            new.commit()
+
+    def _give_to_owner(self, parents: Sequence[str], files: Sequence[str]) -> None:
+        """What root submits must be readable for the user as whom the services run.
+
+        That user may write here: a symlink of theirs on the way must not have root give them somebody else's file.
+        """
+        owner = self._area.root.stat()
+        with disk_errors(f"giving {self._area.root / files[-1]} to the owner of the file area"):
+            for depth in range(1, len(parents) + 1):
+                with directory(self._area.root, parents[:depth]) as opened:
+                    os.fchown(opened, owner.st_uid, owner.st_gid)
+            for relative in files:
+                with open_file_below(self._area.root, relative) as file:
+                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
