@@ -11,6 +11,7 @@ from pathlib import Path
 
 from copilot.client.follow import follow
 from copilot.client.submission import Submission, submit
+from copilot.files.staging import DiskStaging
 from copilot.local.in_process import in_process
 from copilot.store.memory import MemoryStore
 
@@ -19,7 +20,8 @@ async def main(script: Path) -> None:
     """Run `script` as a job and print what it printed."""
     with tempfile.TemporaryDirectory() as directory:
         async with in_process(Path(directory), MemoryStore()) as system:
-            job = await submit(Submission(id="example", command=script), system.store, system.area)
+            staging = DiskStaging(system.area, agents=())
+            job = await submit(Submission(id="example", command=script), system.store, staging)
             async for event in follow(system.store, job.id):
                 print(f"{event.kind:10} {event.agent}")
         with tarfile.open(system.done / job.id / f"{job.id}.tgz") as package:

@@ -16,6 +16,7 @@ from copilot.config.kinds import (
     READABLE_FILE,
     RESOURCE,
     SECURE_MODE,
+    SUBJECTS,
     TEXT,
     TLS,
     URL,
@@ -146,10 +147,23 @@ class StagingSettings(Settings):
     chirp_port: int = setting("*_CHIRP_PORT", "port of Chirp", PORT, default="9094")
     chirp_work_dir: Path | None = setting(
         "*_CHIRP_WORK_DIR",
-        "directory that Chirp exports",
+        "directory that Chirp exports, if it is on this machine",
         PATH,
         default=None,
-        unset="required without *_FILES_URL or queue-only mode",
+        unset="inputs and outputs go to that machine and come from it by Chirp",
+    )
+    chirp_agents: tuple[str, ...] = setting(
+        "*_CHIRP_AGENTS",
+        "as whom Chirp knows agents: who may read inputs, and write the output of an attempt",
+        SUBJECTS,
+        default="hostname:* address:* unix:*",
+    )
+    chirp_ticket_file: Path | None = setting(
+        "*_CHIRP_TICKET_FILE",
+        "Chirp ticket (an RSA key in PEM form) to log in with",
+        READABLE_FILE,
+        default=None,
+        unset="log in by Unix user, host name or address",
     )
     files_url: str | None = setting(
         "*_FILES_URL",

@@ -37,6 +37,7 @@ _FLAG = {
 }
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\Z")
 _LOCAL_PART = re.compile(r"[^\s\"&'/:<>@]{1,255}\Z")  # RFC 7622, 3.3.1
+_SUBJECT = re.compile(r"[a-z]{1,20}:[!-~]{1,250}\Z")
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
 
 
@@ -169,6 +170,17 @@ def _name(value: str) -> str:
     return value
 
 
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(_name, value.split())))
+
+
+def _subjects(value: str) -> tuple[str, ...]:
+    words = value.split()
+    if not words or not all(map(_SUBJECT.match, words)):
+        raise ValueError
+    return tuple(dict.fromkeys(words))
+
+
 def _url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
@@ -225,6 +237,11 @@ LOCAL_PART = Kind("the part of a Jabber ID that stands before the '@'", _local_p
 JID = Kind("a Jabber ID like name@example.org, without a resource", _jid)
 RESOURCE = Kind("a Jabber resource of at most 1023 bytes", _resource)
 NAME = Kind("a name of letters, digits and . _ : -", _name)
+NAMES = Kind("names of letters, digits and . _ : -, separated by blanks", _names)
+SUBJECTS = Kind(
+    "Chirp subjects like hostname:*.example.org, address:192.0.2.* or ticket:<name>, separated by blanks",
+    _subjects,
+)
 URL = Kind("an http:// or https:// address without user, query or fragment", _url)
 CERTIFICATE = Kind("a certificate as base64 of its DER form, in one line", _certificate)
 PATH = Kind("an absolute path", _path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -44,8 +45,8 @@ def resolve(
     """Read the settings of a component.
 
     `path` is a directory, or the component's file itself (with `Copilot.conf` beside it); None: what `COPILOT_CONFIG`
-    names, else `/etc/copilot`. `known` are the keys of all components: a key outside of them is a warning.
-    Raises one `ConfigError` with a line for each problem.
+    names, else `/etc/copilot`. `known` are the keys of all components, and prefixes ending in `*`: a key outside of
+    them is a warning. Raises one `ConfigError` with a line for each problem.
     """
     sources, own = _read(cls, locate(path, environ))
     faults = [fault for source in sources for fault in source.faults]
@@ -88,7 +89,7 @@ def _read(cls: type[Settings], place: Path) -> tuple[list[Source], str]:
 
 def _unknown(source: Source, known: Collection[str]) -> Iterator[str]:
     for key, entry in source.entries.items():
-        if key in known:
+        if any(fnmatch.fnmatchcase(key, pattern) for pattern in known):
             continue
         near = difflib.get_close_matches(key.upper(), known, n=1)
         yield f"{entry.origin}: {key}: no component knows this key" + (
@@ -112,7 +113,9 @@ class _Reader:
 
     def values(self) -> dict[str, Any]:
         """Values by field name; those at fault are left out."""
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {
+            name: self._others(prefixes) for name, prefixes in self._cls.prefixes().items()
+        }
         for name, item in self._declared.items():
             entry = self._find(item)
             if entry is not None:
@@ -133,6 +136,12 @@ class _Reader:
         key = self._cls.key(name)
         entry = self.entries.get(name) or self._at(key) or Entry(key, "", self._own)
         return f"{entry.origin}: {entry.key}: {text}"
+
+    def _others(self, prefixes: tuple[str, ...]) -> dict[str, str]:
+        """What was written under keys that are somebody else's."""
+        keys = {*self._written, *self._environ}
+        found = {key: self._at(key) for key in sorted(keys) if key.startswith(prefixes)}
+        return {key: entry.value for key, entry in found.items() if entry is not None and entry.value}
 
     def _at(self, key: str) -> Entry | None:
         if key in self._environ:

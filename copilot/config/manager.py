@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from copilot.config.groups import FileServerSettings, QueueSettings, ServiceSettings
-from copilot.config.kinds import FLAG, HOST, JID, NAME, PATH, SIZE, TEXT, duration
-from copilot.config.setting import setting, settings
+from copilot.config.kinds import FLAG, HOST, JID, NAME, NAMES, PATH, SIZE, TEXT, duration
+from copilot.config.setting import other_settings, setting, settings
+
+GENERIC = "generic"  # the source and the finisher that come first
 
 
 @settings
@@ -21,6 +23,19 @@ class ManagerSettings(FileServerSettings, QueueSettings, ServiceSettings):
         default=None,
         unset="this manager itself",
     )
+    job_sources: tuple[str, ...] = setting(
+        "*_JOB_SOURCES",
+        "where jobs come from, besides copilot-job-submit: names of installed sources",
+        NAMES,
+        default=GENERIC,
+    )
+    finisher: str = setting(
+        "*_FINISHER",
+        "who takes the results of done and failed jobs: name of an installed finisher",
+        NAME,
+        default=GENERIC,
+    )
+    plug_ins: Mapping[str, str] = other_settings("SOURCE_", "FINISHER_")
     waiting_jobs_list: str | None = setting(
         "*_WAITING_JOBS_LIST",
         "list in Redis on which tools of 2011 put ids of waiting jobs",
@@ -77,17 +92,16 @@ class ManagerSettings(FileServerSettings, QueueSettings, ServiceSettings):
     def _check_files(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if values.get("queue_only_mode_on"):
             return
-        if "done_job_dir" in values and values["done_job_dir"] is None:
+        generic = values.get("finisher") == GENERIC
+        if generic and "done_job_dir" in values and values["done_job_dir"] is None:
             yield (
                 "done_job_dir",
                 f"missing; expected {PATH.expects}: where the results of done jobs are saved",
             )
         if values.get("files_url"):
             yield from cls.missing_directory(values)
-        elif "files_url" in values:
-            for name, kind in (("chirp_server", HOST), ("chirp_work_dir", PATH)):
-                if name in values and values[name] is None:
-                    yield (
-                        name,
-                        f"missing; expected {kind.expects}, or {cls.key('files_url')} instead of Chirp",
-                    )
+        elif "files_url" in values and "chirp_server" in values and values["chirp_server"] is None:
+            yield (
+                "chirp_server",
+                f"missing; expected {HOST.expects}, or {cls.key('files_url')} instead of Chirp",
+            )

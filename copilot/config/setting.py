@@ -114,7 +114,15 @@ def setting(
     return field(repr=not secret, metadata=facts, default=None if default is None else kind.convert(default))
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting,))
+def other_settings(*prefixes: str, default_factory: Callable[[], Mapping[str, str]] = dict) -> Any:
+    """A field that takes all keys with one of these prefixes as they were written: somebody else knows what they mean.
+
+    They may hold secrets, so they stay out of `repr` and of what is shown.
+    """
+    return field(repr=False, default_factory=default_factory, metadata={"prefixes": prefixes})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(setting, other_settings))
 def settings(cls: type[T]) -> type[T]:
     """Make a frozen, keyword-only data class of a class of settings."""
     return dataclass(frozen=True, kw_only=True)(cls)
@@ -134,7 +142,14 @@ class Settings:
     @classmethod
     def declared(cls) -> tuple[Setting, ...]:
         """All settings, in the order in which people should read them."""
-        return tuple(Setting(field=item.name, **item.metadata) for item in fields(cls))
+        return tuple(
+            Setting(field=item.name, **item.metadata) for item in fields(cls) if "key" in item.metadata
+        )
+
+    @classmethod
+    def prefixes(cls) -> Mapping[str, tuple[str, ...]]:
+        """The fields that are `other_settings`, and the prefixes of their keys."""
+        return {item.name: item.metadata["prefixes"] for item in fields(cls) if "prefixes" in item.metadata}
 
     @classmethod
     def key(cls, name: str) -> str:

@@ -26,7 +26,7 @@ def table(cls: type[Settings]) -> str:
     prefix = cls.program.prefixes[0]
     rows = [
         f"| `{cls.key(item.field)}` | {item.doc} | {item.kind.expects} "
-        f"| {item.absence.removeprefix('default: ').replace('*', prefix)} |"
+        f"| {item.absence.removeprefix('default: ').replace('*_', prefix + '_')} |"
         for item in cls.declared()
     ]
     return "\n".join(["| Key | What it is | Value | Without it |", "|---|---|---|---|", *rows])

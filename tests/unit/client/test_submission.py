@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import subprocess
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from copilot.client import submission as module
-from copilot.client.submission import Submission, shell_environment, submit
-from copilot.errors import BadName, CopilotError, JobExists, StoreUnavailable, TransferRefused
-from copilot.files.area import FileArea
-from copilot.files.base import FileFacts
+from copilot.client.submission import Submission, submit
+from copilot.errors import BadName, CopilotError, JobExists, StoreUnavailable
+from copilot.files.area import FileArea, input_name
+from copilot.files.staging import DiskStaging
 from copilot.job import MAX_TEXT_BYTES, InputFile, JobSpec, State
 from copilot.store.memory import MemoryStore
 from tests.unit.files.serving import facts_of, make_file, names_below
-
-# What /bin/sh and env can carry: anything but NUL and text that is no UTF-8.
-VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 
 
 @pytest.fixture
@@ -42,6 +32,11 @@ def here(tmp_path: Path) -> Path:
     make_file(tmp_path / "here" / "check.sh", b"exit 0\n")
     make_file(tmp_path / "here" / "table", b"42\n")
     return tmp_path / "here"
+
+
+def inputs_of_j(*names: str) -> set[str]:
+    """Where these inputs lie in the area."""
+    return {input_name("j", name) for name in names}
 
 
 def described(here: Path, **fields: Any) -> Submission:
@@ -71,15 +66,17 @@ def nothing_is_left(area: FileArea) -> bool:
 async def test_the_files_lie_in_the_area_before_the_job_is_on_the_queue(area: FileArea, here: Path) -> None:
     store = WatchedStore(area)
     spec = await submit(
-        described(here, inputs={"data/t": here / "table"}, validation=here / "check.sh"), store, area
+        described(here, inputs={"data/t": here / "table"}, validation=here / "check.sh"),
+        store,
+        DiskStaging(area, ()),
     )
-    assert store.seen == {"j/run.sh", "j/data/t", "j/check.sh"}
+    assert store.seen == inputs_of_j("run.sh", "data/t", "check.sh")
     record = await store.get("j")
     assert record is not None
     assert (record.spec, record.state) == (spec, State.WAITING)
     facts = facts_of(b"42\n")
     assert InputFile(name="data/t", size=facts.size, sha256=facts.sha256) in spec.inputs
-    assert (area.root / "j/data/t").read_bytes() == b"42\n"
+    assert area.input_path("j", "data/t").read_bytes() == b"42\n"
 
 
 async def test_everything_that_the_owner_said_is_in_the_description(area: FileArea, here: Path) -> None:
@@ -95,7 +92,7 @@ async def test_everything_that_the_owner_said_is_in_the_description(area: FileAr
         owner="alice",
         chirp_server="chirp:9094",
     )
-    spec = await submit(submission, MemoryStore(), area)
+    spec = await submit(submission, MemoryStore(), DiskStaging(area, ()))
     assert replace(spec, inputs=()) == JobSpec(
         id="j",
         command="run.sh",
@@ -114,8 +111,8 @@ async def test_everything_that_the_owner_said_is_in_the_description(area: FileAr
 async def test_a_job_that_does_not_get_on_the_queue_leaves_no_files(area: FileArea, here: Path) -> None:
     store = WatchedStore(area, StoreUnavailable("away"))
     with pytest.raises(StoreUnavailable, match="away"):
-        await submit(described(here), store, area)
-    assert store.seen == {"j/run.sh"}
+        await submit(described(here), store, DiskStaging(area, ()))
+    assert store.seen == inputs_of_j("run.sh")
     assert nothing_is_left(area)
 
 
@@ -123,37 +120,39 @@ async def test_a_job_that_is_on_the_queue_though_the_answer_was_lost_keeps_its_f
     area: FileArea, here: Path
 ) -> None:
     with pytest.raises(StoreUnavailable):
-        await submit(described(here), WatchedStore(area, StoreUnavailable("cut"), lost=True), area)
-    assert names_below(area.root) == {"j/run.sh"}
+        await submit(
+            described(here), WatchedStore(area, StoreUnavailable("cut"), lost=True), DiskStaging(area, ())
+        )
+    assert names_below(area.root) == inputs_of_j("run.sh")
 
 
 async def test_an_id_that_is_taken_is_refused_before_a_file_is_touched(area: FileArea, here: Path) -> None:
     store = MemoryStore()
-    await submit(described(here), store, area)
+    await submit(described(here), store, DiskStaging(area, ()))
     make_file(here / "run.sh", b"something else")
     with pytest.raises(JobExists, match="choose another id"):
-        await submit(described(here, inputs={"t": here / "table"}), store, area)
-    assert names_below(area.root) == {"j/run.sh"}
-    assert (area.root / "j/run.sh").read_bytes() == b"#!/bin/sh\n"
+        await submit(described(here, inputs={"t": here / "table"}), store, DiskStaging(area, ()))
+    assert names_below(area.root) == inputs_of_j("run.sh")
+    assert area.input_path("j", "run.sh").read_bytes() == b"#!/bin/sh\n"
 
 
 @pytest.mark.parametrize("job", ["", "../j", "a/b", "j.a1", "j\n"])
 async def test_a_bad_id_is_refused(area: FileArea, here: Path, job: str) -> None:
     with pytest.raises(BadName):
-        await submit(described(here, id=job), MemoryStore(), area)
+        await submit(described(here, id=job), MemoryStore(), DiskStaging(area, ()))
     assert nothing_is_left(area)
 
 
 @pytest.mark.parametrize("name", ["../t", "/etc/t", "a//t", "", "t\n", "\udcff"])
 async def test_a_bad_name_is_refused(area: FileArea, here: Path, name: str) -> None:
     with pytest.raises(BadName):
-        await submit(described(here, inputs={name: here / "table"}), MemoryStore(), area)
+        await submit(described(here, inputs={name: here / "table"}), MemoryStore(), DiskStaging(area, ()))
     assert nothing_is_left(area)
 
 
 async def test_two_files_of_one_name_are_refused_by_the_names_of_both(area: FileArea, here: Path) -> None:
     with pytest.raises(BadName) as told:
-        await submit(described(here, inputs={"run.sh": here / "table"}), MemoryStore(), area)
+        await submit(described(here, inputs={"run.sh": here / "table"}), MemoryStore(), DiskStaging(area, ()))
     assert str(here / "table") in str(told.value)
     assert str(here / "run.sh") in str(told.value)
     assert nothing_is_left(area)
@@ -161,7 +160,9 @@ async def test_two_files_of_one_name_are_refused_by_the_names_of_both(area: File
 
 async def test_one_file_named_twice_is_one_file(area: FileArea, here: Path) -> None:
     spec = await submit(
-        described(here, inputs={"run.sh": here / "run.sh"}, validation=here / "run.sh"), MemoryStore(), area
+        described(here, inputs={"run.sh": here / "run.sh"}, validation=here / "run.sh"),
+        MemoryStore(),
+        DiskStaging(area, ()),
     )
     assert [item.name for item in spec.inputs] == ["run.sh"]
 
@@ -169,7 +170,7 @@ async def test_one_file_named_twice_is_one_file(area: FileArea, here: Path) -> N
 @pytest.mark.parametrize("missing", ["nothing", "."])
 async def test_a_file_that_is_not_there_is_named(area: FileArea, here: Path, missing: str) -> None:
     with pytest.raises(BadName, match="expected a file that exists"):
-        await submit(described(here, inputs={"t": here / missing}), MemoryStore(), area)
+        await submit(described(here, inputs={"t": here / missing}), MemoryStore(), DiskStaging(area, ()))
     assert nothing_is_left(area)
 
 
@@ -186,83 +187,12 @@ async def test_what_the_description_may_not_hold_leaves_no_files(
     area: FileArea, here: Path, fields: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        await submit(described(here, **fields), MemoryStore(), area)
+        await submit(described(here, **fields), MemoryStore(), DiskStaging(area, ()))
     assert nothing_is_left(area)
 
 
 async def test_a_name_that_is_a_file_and_a_directory_leaves_no_files(area: FileArea, here: Path) -> None:
     inputs = {"a": here / "table", "a/b": here / "table"}
-    with pytest.raises(TransferRefused):
-        await submit(described(here, inputs=inputs), MemoryStore(), area)
+    with pytest.raises(BadName, match="is a file and the directory of"):
+        await submit(described(here, inputs=inputs), MemoryStore(), DiskStaging(area, ()))
     assert nothing_is_left(area)
-
-
-class SlowArea(FileArea):
-    """Stages when it may."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.begun, self.may = threading.Event(), threading.Event()
-
-    def store_input(self, job: str, source: Path, name: str) -> FileFacts:
-        self.begun.set()
-        assert self.may.wait(10)
-        return super().store_input(job, source, name)
-
-
-async def test_a_submitter_who_gives_up_in_the_middle_of_a_copy_leaves_no_files(
-    area: FileArea, here: Path
-) -> None:
-    slow = SlowArea(area.root)
-    submitting = asyncio.create_task(submit(described(here), MemoryStore(), slow))
-    await asyncio.to_thread(slow.begun.wait, 10)
-    submitting.cancel()
-    await asyncio.sleep(0)  # the cancellation arrives while the thread is at work
-    slow.may.set()
-    with pytest.raises(asyncio.CancelledError):
-        await submitting
-    assert nothing_is_left(area)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-class TestAsRoot:
-    async def test_what_root_submits_belongs_to_the_owner_of_the_area(
-        self, area: FileArea, here: Path
-    ) -> None:
-        os.chown(area.root, 65534, 65534)
-        await submit(described(here, inputs={"a/b/t": here / "table"}), MemoryStore(), area)
-        assert {path.stat().st_uid for path in area.root.rglob("*")} == {65534}
-
-    def test_a_symlink_in_the_area_does_not_make_root_give_away_what_is_behind_it(
-        self, area: FileArea, tmp_path: Path
-    ) -> None:
-        os.chown(area.root, 65534, 65534)
-        (tmp_path / "etc").mkdir()
-        secret = make_file(tmp_path / "etc" / "shadow", b"secret")
-        (area.root / "j").symlink_to(tmp_path / "etc")
-        with pytest.raises(TransferRefused, match="link"):
-            module._give_to_owner(area, "j/shadow")
-        assert secret.stat().st_uid == 0
-
-
-@given(value=VALUES)
-def test_a_shell_sets_exactly_the_value(value: str) -> None:
-    text = shell_environment({"FIRST": "'", "VALUE": value, "LAST": '"'})
-    script = f"{text}\nexec /usr/bin/env -0"
-    shown = subprocess.run(["/bin/sh", "-s"], input=script.encode(), env={}, check=True, capture_output=True)
-    assert f"VALUE={value}".encode() in shown.stdout.split(b"\0")
-
-
-@pytest.mark.parametrize("name", ["", "1A", "A B", "A=B", "A;reboot", "Ä", "A\n", "$(A)"])
-def test_a_variable_that_no_shell_takes_is_refused(name: str) -> None:
-    with pytest.raises(BadName, match="expected letters, digits"):
-        shell_environment({name: "1"})
-
-
-def test_a_value_that_no_environment_can_hold_is_refused() -> None:
-    with pytest.raises(BadName, match="A: its value holds a NUL"):
-        shell_environment({"A": "a\0b"})
-
-
-def test_no_variables_are_no_text() -> None:
-    assert shell_environment({}) == ""
