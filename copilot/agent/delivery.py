@@ -1,22 +1,28 @@
 """How one finished job gets home: find a storage manager, get a directory, upload, report (report, 2.2.2 and 2.2.3).
 
-A state machine without I/O. A result is never given up: every step that fails is tried again, later and later,
-until a storage manager has acknowledged the report or said that it does not want it.
+A state machine without I/O. Every step that fails is tried again, later and later, until a storage manager has
+acknowledged the report, or said that it does not want it, or `until` has come.
 
-    ASKING ◀──no answer── PLACING ──store──▶ UPLOADING ──▶ REPORTING ──ack──▶ (gone)
-      ▲ └──────have──────────▲                   │              │
-      └───────────── WAITING ◀──── failed ───────┴── mismatch ──┘
+    ASKING ◀──no answer── PLACING ──store──▶ UPLOADING ──▶ REPORTING ──ack──▶ (gone), or KEPT if it is of 2011
+      ▲ └──────have──────────▲                   │              │ ▲               │
+      └───────────── WAITING ◀──── failed ───────┴── mismatch ──┘ └── redirect ───┘
+
+A `redirect` of what is out (`request`) sends that elsewhere, and changes no step. Each new round asks the manager from
+which the job came: it knows best where the storage manager is now.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from dataclasses import replace
 
-from copilot.agent.effects import Assignment, Upload
+from copilot.agent.effects import Assignment, Note, Remember, Taken, Upload
+from copilot.agent.referral import NotFollowed, Referral, Request, forward
 from copilot.errors import NoSpace, TransferUnavailable
 from copilot.job import Cause, Outcome, one_line
 from copilot.protocol.commands import GetJobOutputDir, JobDone, StoreJobOutputDir, WantGetJobOutputDir
+from copilot.protocol.envelope import bare
 from copilot.runtime.component import Action, Actions, Perform, Send
 
 ANSWER_WITHIN = 10.0  # s until a request to all instances is made again
@@ -24,6 +30,9 @@ PLACE_WITHIN = 60.0  # s that one has to answer `getJobOutputDir`: it may have d
 FIRST_RETRY = 2.0  # s
 LONGEST_RETRY = 600.0  # s
 MOST_MISMATCHES = 5  # a package that arrives damaged so often is damaged here
+DAY = 24 * 3600.0
+RESULT_KEPT = 7 * DAY  # s after the end of a job until its result is given up: disks are finite
+KEPT_AFTER_RECEIPT = DAY  # s after a manager of 2011, which has not worked on it yet, acknowledged the report
 
 
 class Step(enum.Enum):
@@ -34,17 +43,28 @@ class Step(enum.Enum):
     PLACING = enum.auto()  # `getJobOutputDir` is out; it is sent again by itself, for a while
     UPLOADING = enum.auto()
     REPORTING = enum.auto()  # `jobDone` is out; it is sent again by itself
+    KEPT = enum.auto()  # a manager of 2011 has acknowledged it; only a redirect could want it yet
 
 
 class Delivery:
-    """One result on its way."""
+    """One result on its way. `ended`: when its job did, seconds since the epoch; `until`: when it is given up."""
 
     def __init__(
-        self, assignment: Assignment, outcome: Outcome, *, host: str, random: Callable[[], float]
+        self,
+        assignment: Assignment,
+        outcome: Outcome,
+        *,
+        ended: float,
+        until: float,
+        host: str,
+        random: Callable[[], float],
     ) -> None:
         self.assignment = assignment
         self.outcome = outcome
+        self.ended = ended
+        self.until = until
         self.step = Step.WAITING
+        self.request: Request | None = None
         self._host = host
         self._random = random
         self._claim = assignment.claim
@@ -53,17 +73,27 @@ class Delivery:
         self._mismatches = 0
         self._due: float | None = 0.0
 
-    def wakeup(self) -> float | None:
-        """When `tick` has something to do."""
-        return self._due
+    @property
+    def note(self) -> Note:
+        """What the journal should say of it before anybody has taken it."""
+        return Note(assignment=self.assignment, outcome=self.outcome, ended=self.ended)
+
+    def wakeup(self) -> float:
+        """When `tick` has something to do, or it is given up."""
+        return self.until if self._due is None else min(self._due, self.until)
+
+    def concerns(self, jid: str) -> bool:
+        """Whether it came from, or is out at, this bare JID."""
+        out = self.request is not None and bare(self.request.to) == jid
+        return out or bare(self.assignment.manager) == jid
 
     def tick(self, now: float) -> Actions:
         """Ask for a directory (again) when it is time."""
         if self._due is None or now < self._due:
             return []
-        self.step, self._due = Step.ASKING, now + ANSWER_WITHIN * (0.5 + self._random())
+        self.step, self._due = Step.ASKING, self._answer_by(now)
         want = WantGetJobOutputDir(job_id=self.assignment.id, agent_host=self._host, jm_job_data=self._claim)
-        return [Send(to=self.assignment.manager, command=want)]
+        return self._say(self.assignment.manager, want)
 
     def offered(self, storage: str, now: float) -> Actions:
         """A storage manager would take it: ask that one."""
@@ -71,7 +101,36 @@ class Delivery:
             return []
         self.step, self._due = Step.PLACING, now + PLACE_WITHIN
         request = GetJobOutputDir(job_id=self.assignment.id, agent_host=self._host, jm_job_data=self._claim)
-        return [Send(to=storage, command=request, void_at=self._due)]
+        return self._say(storage, request, void_at=self._due)
+
+    def redirected(self, sender: str, referral: Referral, now: float) -> Actions:
+        """Say what is out to somebody else. Raises `NotFollowed`."""
+        if self.request is None:
+            raise NotFollowed(f"nothing is out about job {self.assignment.id}")
+        old, new = self.request, self.request.redirected(sender, referral)
+        if new is None:
+            return []
+        self.request = new
+        match self.step:
+            case Step.ASKING:
+                self._due = self._answer_by(now)
+            case Step.PLACING:
+                self._due = now + PLACE_WITHIN
+            case Step.KEPT:
+                self.step = Step.REPORTING
+                # As the journal has it the report was taken; now a crash must lead to another one.
+                written = Perform(effect=Remember(note=self.note))
+                return [written, *forward(old, new, referral, self.until)]
+        return forward(old, new, referral, self._due or self.until)
+
+    def _say(
+        self, to: str, command: WantGetJobOutputDir | GetJobOutputDir | JobDone, void_at: float | None = None
+    ) -> list[Action]:
+        self.request = Request(to=to, command=command)
+        return [Send(to=to, command=command, void_at=void_at)]
+
+    def _answer_by(self, now: float) -> float:
+        return now + ANSWER_WITHIN * (0.5 + self._random())
 
     def awaits(self, command: GetJobOutputDir | JobDone) -> bool:
         """Whether an answer to `command` matters now: it may be of an earlier step, or attempt, of the same job."""
@@ -80,9 +139,10 @@ class Delivery:
 
     def placed(self, storage: str, answer: StoreJobOutputDir) -> Actions:
         """There is a directory: upload, or report at once if there is nothing to upload."""
-        if self.step is not Step.PLACING:
+        asked = self.request
+        if self.step is not Step.PLACING or asked is None or bare(storage) != bare(asked.to):
             return []
-        self._due = None
+        self._due = self.request = None
         self._storage = storage
         self._claim = answer.jm_job_data or self._claim
         if self.outcome.output is None:
@@ -96,6 +156,8 @@ class Delivery:
 
     def uploaded(self, error: Exception | None, now: float) -> Actions:
         """The upload has ended."""
+        if self.step is not Step.UPLOADING:
+            return []
         if error is None:
             return self._report()
         if not isinstance(error, (TransferUnavailable, NoSpace)):  # those pass by themselves
@@ -114,6 +176,18 @@ class Delivery:
         """The report has become void: begin anew."""
         return self._again(now, "no answer")
 
+    def keep(self, now: float, at: float) -> Note:
+        """A manager of 2011 has acknowledged the report (`at`: seconds since the epoch); returns what to write down."""
+        assert self.request is not None
+        self.step, self._due, self.until = Step.KEPT, None, now + KEPT_AFTER_RECEIPT
+        return replace(self.note, taken=Taken(at=at, by=bare(self.request.to), claim=self._claim))
+
+    def was_kept(self, taken: Taken) -> None:
+        """It was so already when the agent was started."""
+        self._claim, self._storage = taken.claim, taken.by
+        self._report()
+        self.step = Step.KEPT
+
     def _report(self) -> list[Action]:
         self.step, self._due = Step.REPORTING, None
         outcome, output = self.outcome, self.outcome.output
@@ -129,7 +203,7 @@ class Delivery:
             output_size=None if output is None else output.size,
             output_sha256=None if output is None else output.sha256,
         )
-        return [Send(to=self._storage, command=report)]
+        return self._say(self._storage, report, void_at=self.until)
 
     def _again(self, now: float, reason: str) -> Actions:
         """Later, and without the package once it was found wrong too often."""
@@ -143,5 +217,5 @@ class Delivery:
             )
         self._failures += 1
         longest = min(LONGEST_RETRY, FIRST_RETRY * 2.0**self._failures)
-        self.step, self._due = Step.WAITING, now + self._random() * longest
+        self.step, self._due, self.request = Step.WAITING, now + self._random() * longest, None
         return []

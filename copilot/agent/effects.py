@@ -28,14 +28,29 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A manager of 2011 has acknowledged the report, which says that it has it, not that it is safe there.
+
+    `at` is when, in seconds since the epoch; `by` is its bare JID; `claim` is the one that the report bore.
+    """
+
+    at: float
+    by: str
+    claim: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """What the journal keeps of an assignment: enough to report it truthfully after a crash.
 
-    `outcome` is None until the payload has ended. `stored` is when the report was first sent.
+    `outcome` is None until the payload has ended; `ended` is when that was, in seconds since the epoch (None also in
+    notes of older versions).
     """
 
     assignment: Assignment
     outcome: Outcome | None = None
+    ended: float | None = None
+    taken: Taken | None = None
 
     def to_data(self) -> dict[str, Any]:
         """As plain JSON data."""
@@ -58,9 +73,12 @@ class Note:
                     "output": None if output is None else Output(**output),
                 }
             )
+        taken = data.get("taken")
         return cls(
             assignment=Assignment(job=Job(**job), manager=assignment["manager"], claim=assignment["claim"]),
             outcome=outcome,
+            ended=data.get("ended"),
+            taken=None if taken is None else Taken(**taken),
         )
 
 

@@ -1,23 +1,20 @@
-"""The agent's state machine: ask for work, hold it, have it done, get the result home. No I/O.
+"""The agent's state machine: look for work, hold it, have it done, get the result home. No I/O.
 
-Report, section 2.2. One `Slot`'s worth of asking goes on at a time:
+    (a slot is free) ──Search──▶ held ──Execute──▶ Delivery ──▶ (the slot is free)
 
-    IDLE ──want_getJob──▶ ASKED ──have_getJob──▶ REQUESTED ──runJob──▶ (a job is held) ─▶ IDLE
-      ▲                     │                        │
-      └───── no answer ─────┴── sleep, no answer ────┘
-
-A `have_getJob` is taken at any time while a slot is free: a manager may answer late, when work arrives.
+Report, section 2.2. What the agent has said may be sent elsewhere by a `redirect` (`referral.py`).
 """
 
 from __future__ import annotations
 
-import enum
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from copilot.agent.delivery import Delivery, Step
+from copilot.agent.delivery import KEPT_AFTER_RECEIPT, RESULT_KEPT, Delivery, Step
 from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
+from copilot.agent.referral import Named, NotFollowed, Referral
+from copilot.agent.search import Search
 from copilot.job import Cause, Outcome, Output, one_line
 from copilot.protocol.commands import (
     Error,
@@ -25,11 +22,14 @@ from copilot.protocol.commands import (
     GetJobOutputDir,
     HaveGetJob,
     HaveGetJobOutputDir,
+    Job,
     JobDone,
+    Redirect,
     RunJob,
     Sleep,
     StoreJobOutputDir,
     WantGetJob,
+    WantGetJobOutputDir,
 )
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Expired, Received, Refused, Undeliverable
@@ -38,44 +38,41 @@ from copilot.runtime.component import (
     Actions,
     Event,
     Finished,
+    Ignore,
     Leave,
     Offline,
     Online,
     Perform,
     Refuse,
-    Send,
     Stopping,
     Tick,
 )
 
 log = logging.getLogger("copilot.agent")
 
-FIRST_WAIT = 1.0  # s between the first two requests for work while there is none
-RUN_JOB_WITHIN = 60.0  # s that a manager has to answer `getJob` before we ask anew
 LONGEST_WAIT_FOR_DISK = 60.0  # s without asking for work after the journal could not be written
-LONGEST_SLEEP = 3600.0  # s that a manager may send us to sleep for
+LEAST_AFTER_RESTART = 3600.0  # s that a result is offered, however old the clock says it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """What the logic needs of the configuration. `manager` is a bare JID; times in seconds."""
+    """What the logic needs of the configuration. `manager` is a bare JID; times in seconds.
+
+    `referral_domains`: where a redirect may lead.
+    """
 
     manager: str
     host: str
     slots: int = 1
     request_interval: float = 10.0
-
-
-class Asking(enum.Enum):
-    """Where the search for work stands."""
-
-    IDLE = enum.auto()
-    ASKED = enum.auto()
-    REQUESTED = enum.auto()
+    referral_domains: Sequence[str] = ()
 
 
 class Agent:
-    """One agent. `jdl()` describes the host, `has_file(path)` looks for a required file, `random()` yields 0 … 1."""
+    """One agent. `jdl()` describes the host, `has_file(path)` looks for a required file, `random()` yields 0 … 1.
+
+    `wall()` is in seconds since the epoch: what the journal keeps must outlive the clock that `now` is of.
+    """
 
     def __init__(
         self,
@@ -84,28 +81,42 @@ class Agent:
         jdl: Callable[[], str],
         has_file: Callable[[str], bool],
         random: Callable[[], float],
+        wall: Callable[[], float],
         journal: Iterable[Note] = (),
     ) -> None:
         self._settings = settings
-        self._jdl = jdl
-        self._has_file = has_file
         self._random = random
-        self._asking = Asking.IDLE
-        self._next_ask: float | None = None  # None until the first session
-        self._waits = 0
-        self._unsuitable: set[str] = set()  # managers whose required file is missing, until the next round
+        self._wall = wall
+        self._search = Search(
+            settings.manager,
+            host=settings.host,
+            longest_wait=settings.request_interval,
+            jdl=jdl,
+            has_file=has_file,
+            random=random,
+        )
         self._held: dict[str, Assignment] = {}
         self._deliveries: dict[str, Delivery] = {}
-        self._left_over = list(journal)
+        self._referrals = Named()
+        self._left_over = sorted(journal, key=lambda note: note.taken is None)  # read from its end
 
     # -- for the loop
 
     def wakeup(self) -> float | None:
         """When something is to be said."""
         times = [delivery.wakeup() for delivery in self._deliveries.values()]
-        if self._free() > 0:
-            times.append(self._next_ask)
-        return min((when for when in times if when is not None), default=None)
+        search = self._search.wakeup() if self._free() > 0 else None
+        return min(times if search is None else [*times, search], default=None)
+
+    def trusts(self, jid: str) -> bool:
+        """Whether this bare JID may give orders: the manager, who has to do with what we hold, or a late referral."""
+        return (
+            jid == bare(self._settings.manager)
+            or jid in self._referrals
+            or self._search.concerns(jid)
+            or any(jid == bare(assignment.manager) for assignment in self._held.values())
+            or any(delivery.concerns(jid) for delivery in self._deliveries.values())
+        )
 
     def handle(self, event: Event, now: float) -> Actions:
         """As `Component.handle`."""
@@ -116,94 +127,57 @@ class Agent:
                 return self._tick(now)
             case Finished(effect=effect, result=result):
                 return self._finished(effect, result, now)
-            case Acked(command=JobDone() as report) if self._awaits(report):
-                return self._home(report.job_id, now)
-            case Refused(command=command, error=error):
-                return self._refused(command, error, now)
-            case Expired(command=command) | Undeliverable(command=command):
-                return self._unanswered(event, command, now)
+            case Acked(command=JobDone() as report, on_receipt=on_receipt) if self._awaits(report):
+                return self._received(report.job_id, now) if on_receipt else self._home(report.job_id, now)
+            case Refused():
+                return self._refused(event, now)
+            case Expired() | Undeliverable():
+                return self._unanswered(event, now)
             case Online():
                 return self._online(now)
             case Offline():
-                self._asking = Asking.IDLE if self._asking is Asking.ASKED else self._asking
+                self._search.offline()
             case Stopping():
                 return [Leave()]
         return []
-
-    # -- asking for work
 
     def _free(self) -> int:
         return self._settings.slots - len(self._held)
 
     def _online(self, now: float) -> Actions:
         actions: list[Action] = []
-        if self._next_ask is None:
-            log.info("Component was waken up. Asking job manager for a job")
         while self._left_over:
-            actions.extend(self._resume(self._left_over.pop()))
-        if self._asking is not Asking.REQUESTED:
-            self._next_ask = now
+            actions.extend(self._resume(self._left_over.pop(), now))
+        self._search.online(now)
         return actions
 
     def _tick(self, now: float) -> Actions:
         actions: list[Action] = []
-        for delivery in self._deliveries.values():
-            actions.extend(delivery.tick(now))
-        if self._next_ask is not None and self._next_ask <= now and self._free() > 0:
-            actions.extend(self._ask(now))
+        for delivery in list(self._deliveries.values()):
+            actions.extend(self._given_up(delivery, now) if delivery.until <= now else delivery.tick(now))
+        if self._free() > 0:
+            actions.extend(self._search.tick(now))
         return actions
-
-    def _ask(self, now: float) -> Actions:
-        self._asking, self._next_ask = Asking.ASKED, now + self._wait()
-        self._unsuitable.clear()
-        log.info("Asking %s for an address of the job manager", self._settings.manager)
-        want = WantGetJob(agent_host=self._settings.host, jdl=self._jdl())
-        return [Send(to=self._settings.manager, command=want)]
-
-    def _wait(self) -> float:
-        """Longer each time that nothing came, with jitter, so that a fleet does not ask in step."""
-        longest = min(self._settings.request_interval, FIRST_WAIT * 2.0**self._waits)
-        self._waits = min(self._waits + 1, 30)
-        return longest * (0.5 + 0.5 * self._random())
-
-    def _offered(self, received: Received, offer: HaveGetJob, now: float) -> Actions:
-        if self._asking is Asking.REQUESTED or self._free() <= 0 or received.sender in self._unsuitable:
-            return []
-        if offer.require_file is not None and not self._has_file(offer.require_file):
-            log.info("%s requires %s, which this host does not have", received.sender, offer.require_file)
-            self._unsuitable.add(received.sender)
-            return []
-        self._asking, self._next_ask = Asking.REQUESTED, now + RUN_JOB_WITHIN
-        request = GetJob(agent_host=self._settings.host, jdl=self._jdl())
-        return [Send(to=received.sender, command=request, void_at=now + RUN_JOB_WITHIN)]
-
-    def _nothing_now(self, sleep: Sleep, now: float) -> Actions:
-        """`sleep`: the manager says when to ask again. Ours never reboots its machine."""
-        if self._asking is not Asking.IDLE:
-            self._asking = Asking.IDLE
-            least = min(sleep.retry_after or 0.0, LONGEST_SLEEP)
-            self._next_ask = now + max(self._wait(), least * (1.0 + 0.5 * self._random()))
-        return []
-
-    def _ask_soon(self, now: float) -> None:
-        if self._asking is not Asking.REQUESTED:
-            self._asking, self._next_ask = Asking.IDLE, now
-        self._waits = 0
 
     # -- holding work
 
     def _assigned(self, received: Received, order: RunJob, now: float) -> Actions:
         job = order.job
-        if job.id in self._held or job.id in self._deliveries:
+        delivery = self._deliveries.get(job.id)
+        kept = delivery if delivery is not None and delivery.step is Step.KEPT else None
+        if kept is None and (job.id in self._held or delivery is not None):
             return self._held_already(received, order)
+        if kept is not None and order.jm_job_data is not None and order.jm_job_data == kept.assignment.claim:
+            return []  # a copy, too
         if self._free() <= 0:
             text = f"all {self._settings.slots} slots of this agent are taken"
             return [Refuse(received=received, code="no-slot", text=text, job=job.id)]
         assignment = Assignment(job=job, manager=bare(received.sender), claim=order.jm_job_data)
         self._held[job.id] = assignment
-        self._asking, self._next_ask, self._waits = Asking.IDLE, now, 0
+        self._search.found(now)
         log.info("job %s: got it from %s", job.id, received.sender)
         return [
+            *([] if kept is None else self._replaced(kept, job)),
             Perform(effect=Remember(note=Note(assignment=assignment))),
             Perform(effect=Execute(assignment=assignment)),
         ]
@@ -216,13 +190,27 @@ class Agent:
         text = f"this agent still holds attempt {held.job.attempt} of job {order.job.id}"
         return [Refuse(received=received, code="busy-with-job", text=text, job=order.job.id)]
 
-    def _resume(self, note: Note) -> Actions:
+    def _replaced(self, kept: Delivery, job: Job) -> Actions:
+        """A manager that gives a job again does not want the result that we still keep."""
+        del self._deliveries[job.id]
+        if (kept.assignment.job.attempt or 1) == (job.attempt or 1):
+            return []  # they share a directory, and the new one is made afresh
+        return [Perform(effect=Forget(assignment=kept.assignment))]
+
+    def _resume(self, note: Note, now: float) -> Actions:
         """A note of a former life: report what ended, and say of the rest that it was lost."""
         assignment = note.assignment
+        if note.outcome is not None and note.taken is not None:
+            if assignment.id in self._held:  # given out again since
+                return [Perform(effect=Forget(assignment=assignment))]
+            left = min(KEPT_AFTER_RECEIPT, note.taken.at + KEPT_AFTER_RECEIPT - self._wall())
+            self._deliver(note, note.outcome, now + left).was_kept(note.taken)
+            return []
         self._held[assignment.id] = assignment
         if note.outcome is not None:
             log.info("job %s: ended before the restart; reporting it", assignment.id)
-            self._deliver(assignment, note.outcome)
+            left = RESULT_KEPT if note.ended is None else note.ended + RESULT_KEPT - self._wall()
+            self._deliver(note, note.outcome, now + min(RESULT_KEPT, max(LEAST_AFTER_RESTART, left)))
             return []
         log.warning("job %s: was not at its end when the agent stopped; reporting it as lost", assignment.id)
         return [Perform(effect=Pack(assignment=assignment))]
@@ -232,12 +220,12 @@ class Agent:
             case Remember(note=note):
                 return self._not_remembered(note, result)
             case Execute(assignment=assignment):
-                return self._executed(assignment, result)
+                return self._executed(assignment, result, now)
             case Pack(assignment=assignment):
-                return self._executed(assignment, _lost(self._settings.host, result))
+                return self._executed(assignment, _lost(self._settings.host, result), now)
             case Upload(assignment=assignment):
                 delivery = self._deliveries.get(assignment.id)
-                if delivery is None:
+                if delivery is None or delivery.assignment != assignment:
                     return []
                 if isinstance(result, Exception):
                     log.warning("job %s: its output could not be stored yet: %s", assignment.id, result)
@@ -251,10 +239,15 @@ class Agent:
         log.error("job %s: the journal cannot be written: %s", note.assignment.id, error)
         if note.outcome is None:
             self._held.pop(note.assignment.id, None)
-            self._next_ask = None if self._next_ask is None else self._next_ask + LONGEST_WAIT_FOR_DISK
-        return []
+            self._search.put_off(LONGEST_WAIT_FOR_DISK)
+        return self._make_room()
 
-    def _executed(self, assignment: Assignment, result: object) -> Actions:
+    def _make_room(self) -> Actions:
+        """The disk is full: jobs go before results that nobody is likely to ask for again."""
+        kept = [delivery for delivery in self._deliveries.values() if delivery.step is Step.KEPT]
+        return [action for delivery in kept for action in self._forgotten(delivery)]
+
+    def _executed(self, assignment: Assignment, result: object, now: float) -> Actions:
         if isinstance(result, Outcome):
             outcome = replace(result, host=self._settings.host)
         else:
@@ -264,38 +257,72 @@ class Agent:
         log.info(
             "job %s: %s, exit code %d %s", assignment.id, outcome.cause, outcome.exit_code, outcome.reason
         )
-        self._deliver(assignment, outcome)
-        return [Perform(effect=Remember(note=Note(assignment=assignment, outcome=outcome)))]
+        note = Note(assignment=assignment, outcome=outcome, ended=self._wall())
+        self._deliver(note, outcome, now + RESULT_KEPT)
+        room = self._make_room() if outcome.cause is Cause.INFRA_DISK_FULL else []
+        return [*room, Perform(effect=Remember(note=note))]
 
-    def _deliver(self, assignment: Assignment, outcome: Outcome) -> None:
-        self._deliveries[assignment.id] = Delivery(
-            assignment, outcome, host=self._settings.host, random=self._random
+    def _deliver(self, note: Note, outcome: Outcome, until: float) -> Delivery:
+        assignment = note.assignment
+        delivery = self._deliveries[assignment.id] = Delivery(
+            assignment,
+            outcome,
+            ended=self._wall() if note.ended is None else note.ended,
+            until=until,
+            host=self._settings.host,
+            random=self._random,
         )
+        return delivery
 
     # -- getting it home
 
     def _heard(self, received: Received, now: float) -> Actions:
         match received.command:
-            case HaveGetJob() as offer:
-                return self._offered(received, offer, now)
+            case HaveGetJob() as offer if self._free() > 0:
+                return self._search.offered(received.sender, offer, now)
             case RunJob() as order:
                 return self._assigned(received, order, now)
             case Sleep() as sleep:
-                return self._nothing_now(sleep, now)
+                self._search.told_to_sleep(received.sender, sleep, now)
             case HaveGetJobOutputDir(job_id=job):
                 return self._storage_offered(received.sender, job, now)
             case StoreJobOutputDir(job_id=job) as answer if job in self._deliveries:
                 return self._deliveries[job].placed(received.sender, answer)
+            case Redirect() as redirect:
+                return self._redirected(received, redirect, now)
             case Error() as error:
                 log.warning("%s says: %s (%s)", received.sender, error.error_string, error.code)
         return []
 
+    def _redirected(self, received: Received, redirect: Redirect, now: float) -> Actions:
+        """Say what is out to somebody else, whose answers then count."""
+        try:
+            referral = Referral.read(redirect, self._settings.referral_domains)
+            actions = self._follow(received.sender, referral, now)
+        except NotFollowed as reason:
+            return [Ignore(received=received, reason="not-followed", text=str(reason))]
+        if actions:
+            log.info("%s redirects our %s to %s", received.sender, referral.command.NAME, referral.to)
+            self._referrals.add(referral.to)
+        return actions
+
+    def _follow(self, sender: str, referral: Referral, now: float) -> Actions:
+        match referral.command:
+            case WantGetJob() | GetJob() if self._free() > 0:
+                return self._search.redirected(sender, referral, now)
+            case WantGetJobOutputDir(job_id=job) | GetJobOutputDir(job_id=job) | JobDone(job_id=job):
+                if job in self._deliveries:
+                    return self._deliveries[job].redirected(sender, referral, now)
+        raise NotFollowed(f"no {referral.command.NAME} of ours is out")
+
     def _storage_offered(self, storage: str, job: str | None, now: float) -> Actions:
-        """The report's answer does not say for which job: then it is for the first that waits."""
-        waiting: Sequence[Delivery] = [
+        """The report's answer does not say for which job: then it is for the first that waits for its sender."""
+        waiting = [
             delivery
             for delivery in self._deliveries.values()
-            if delivery.step is Step.ASKING and job in (None, delivery.assignment.id)
+            if delivery.step is Step.ASKING
+            and delivery.concerns(bare(storage))
+            and job in (None, delivery.assignment.id)
         ]
         return waiting[0].offered(storage, now) if waiting else []
 
@@ -303,31 +330,51 @@ class Agent:
         delivery = self._deliveries.get(command.job_id)
         return delivery is not None and delivery.awaits(command)
 
-    def _refused(self, command: object, error: Error, now: float) -> Actions:
-        log.warning("a manager refused %s: %s (%s)", type(command).__name__, error.error_string, error.code)
+    def _refused(self, refused: Refused, now: float) -> Actions:
+        command, error = refused.command, refused.error
+        log.warning("a manager refused %s: %s (%s)", command.NAME, error.error_string, error.code)
         match command:
             case GetJob():
-                return self._nothing_now(Sleep(), now)
+                self._search.not_served(refused.to, now)
             case GetJobOutputDir() | JobDone() if self._awaits(command):
                 actions = self._deliveries[command.job_id].refused(error.code, error.error_string, now)
                 return self._home(command.job_id, now) if actions is None else actions
         return []
 
-    def _unanswered(self, event: Expired | Undeliverable, command: object, now: float) -> Actions:
-        match command:
-            case GetJob() if self._asking is Asking.REQUESTED:
-                return self._nothing_now(Sleep(), now)
-            case JobDone() if isinstance(event, Expired) and self._awaits(command):
+    def _unanswered(self, event: Expired | Undeliverable, now: float) -> Actions:
+        match event.command:
+            case GetJob():
+                self._search.not_served(event.to, now)
+            case JobDone() as command if isinstance(event, Expired) and self._awaits(command):
                 return self._deliveries[command.job_id].retry(now)
         return []
 
+    def _received(self, job: str, now: float) -> Actions:
+        """A manager of 2011 has the report and has not looked at it yet: the slot is free, the result is kept a while."""
+        note = self._deliveries[job].keep(now, self._wall())
+        self._held.pop(job, None)
+        self._search.soon(now)
+        return [Perform(effect=Remember(note=note))]
+
     def _home(self, job: str, now: float) -> Actions:
         """The report is safe, or nobody wants it: the slot is free."""
-        delivery = self._deliveries.pop(job, None)
-        if delivery is None:
-            return []
-        self._held.pop(job, None)
-        self._ask_soon(now)
+        self._search.soon(now)
+        return self._forgotten(self._deliveries[job])
+
+    def _given_up(self, delivery: Delivery, now: float) -> Actions:
+        """Its time is over."""
+        if delivery.step is Step.KEPT:
+            return self._forgotten(delivery)
+        log.error(
+            "job %s: nobody has taken its result in time, so it is dropped. It came from %s: is that still the address "
+            "of a manager, and does its storage manager run?",
+            *(delivery.assignment.id, delivery.assignment.manager),
+        )
+        return self._home(delivery.assignment.id, now)
+
+    def _forgotten(self, delivery: Delivery) -> Actions:
+        del self._deliveries[delivery.assignment.id]
+        self._held.pop(delivery.assignment.id, None)
         return [Perform(effect=Forget(assignment=delivery.assignment))]
 
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
 from copilot.agent.journal import attempt_name, read_notes, remove_note, write_note
@@ -180,8 +181,10 @@ def _inputs(job: Job) -> tuple[JobInput, ...]:
     """What to fetch from where; a manager of 2011 names files of a directory on its Chirp server."""
     if job.inputs:
         return job.inputs
-    base = f"chirp://{job.chirp_url}/{job.input_dir.strip('/')}"
-    return tuple(JobInput(name=name, url=f"{base}/{name}", size=0, sha256="") for name in job.input_files)
+    base = f"chirp://{job.chirp_url}/{quote(job.input_dir.strip('/'))}"
+    return tuple(
+        JobInput(name=name, url=f"{base}/{quote(name)}", size=0, sha256="") for name in job.input_files
+    )
 
 
 def _spec(job: Job) -> JobSpec:

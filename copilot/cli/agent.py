@@ -15,6 +15,7 @@ from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
 from copilot.agent.service import AgentService, ServiceSettings, recover
 from copilot.cli import daemon
+from copilot.clock import SystemClock
 from copilot.files.clients import Files
 from copilot.host import read_host
 from copilot.protocol.jdl import host_jdl
@@ -39,15 +40,18 @@ async def run(config: AgentConfig) -> int:
     log.info("The security module does not need to be waken up.")
     transport = daemon.transport(config, config.work_dir, "Co-Pilot agent")
     files = Files.standard(
-        ca_file=config.files_ca_file, shared=() if config.shared_dir is None else (config.shared_dir,)
+        ca_file=config.files_ca_file,
+        shared=() if config.shared_dir is None else (config.shared_dir,),
+        chirp_ticket=config.chirp_ticket_file,
     )
     become_subreaper()
     service = ServiceSettings(
         work_dir=config.work_dir, package_tool=config.package_tool, max_output=config.max_output
     )
+    logic = _logic(config)
     loop = Loop(
-        _logic(config),
-        daemon.endpoint(Role.AGENT, trusts=lambda jid: jid == config.jm_jabber_address.lower()),
+        logic,
+        daemon.endpoint(Role.AGENT, trusts=logic.trusts),
         transport,
         performer=AgentService(service, files),
         announce_to=config.jm_jabber_address,
@@ -75,11 +79,13 @@ def _logic(config: AgentConfig) -> Agent:
         host=socket.gethostname(),
         slots=config.slots,
         request_interval=config.request_interval,
+        referral_domains=config.referral_domains,
     )
     return Agent(
         settings,
         jdl=lambda: host_jdl(read_host(config.work_dir), {"Slots": config.slots}),
         has_file=lambda path: Path(path).is_absolute() and Path(path).exists(),
         random=random.random,
+        wall=SystemClock().wall,
         journal=recover(config.work_dir),
     )

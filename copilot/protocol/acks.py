@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from copilot.protocol.commands import Command
-from copilot.protocol.envelope import bare
+from copilot.protocol.envelope import Element, bare
 
 FIRST_RESEND = 10.0  # s
 LONGEST_RESEND = 600.0  # s
@@ -32,7 +32,8 @@ class Pending:
     void_at: float
     due: float
     sent: int = 0
-    legacy: bool = False  # the receiver is a peer of 2011
+    legacy: bool = False  # the receiver is, or may be, a peer of 2011
+    info: Element | None = None  # `command` in somebody else's words, which go out as they are
 
 
 class Outbox:

@@ -57,6 +57,7 @@ class Counts:
     resent: int = 0
     copies: int = 0
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
+    refused: Counter[str] = field(default_factory=Counter)  # by code; what the component would not do
 
 
 class Endpoint:
@@ -108,10 +109,20 @@ class Endpoint:
 
     # -- what we say
 
-    def send(self, to: str, command: Command, now: float, *, void_at: float | None = None) -> str:
+    def send(
+        self,
+        to: str,
+        command: Command,
+        now: float,
+        *,
+        void_at: float | None = None,
+        info: Element | None = None,
+    ) -> str:
         """Say `command` to a JID; returns the message's id.
 
         Where the rule says so it is sent again until acknowledged or void; `void_at` (absolute) comes first.
+        `info` is the same command as somebody else has put it: it goes out unchanged (a redirect that is followed).
+        Whoever gets that may be of 2011 and is sent no more copies than such a peer: then we ask again who takes it.
         """
         rule = RULES[command.NAME]
         peer = self._peers.get(to.lower())
@@ -122,13 +133,21 @@ class Endpoint:
             command=command,
             void_at=min([*ends, *([] if void_at is None else [void_at])], default=float("inf")),
             due=now,
-            legacy=peer is not None and peer.element is not None and peer.features is None,
+            legacy=info is not None
+            or (peer is not None and peer.element is not None and peer.features is None),
+            info=info,
         )
         if rule.resend:
             self._outbox.add(message)
         elif self._online:
             self._once.append(message)
         return message.id
+
+    def withdraw(self, to: str, command: Command) -> None:
+        """Stop saying `command` to `to`; nothing is told of it any more."""
+        for message in self._outbox:
+            if (message.to, message.command) == (to, command):
+                self._outbox.forget(message.id)
 
     def give_up(self, message_id: str | None) -> None:
         """It cannot be said (too large for the server): forget it and tell the component that it is void."""
@@ -180,10 +199,15 @@ class Endpoint:
                 events.extend(self._command(envelope, now))
             except ProtocolError as error:
                 events.append(self._malformed(envelope, error, now))
+        elif not envelope.acks:
+            events.append(self._drop(envelope, "no-command", "neither a command nor an acknowledgement"))
         for message_id in envelope.acks:
             message = self._outbox.settle(envelope.sender, message_id)
             if message is not None:
-                events.append(Acked(id=message_id, to=message.to, command=message.command))
+                on_receipt = self._acknowledges_on_receipt(envelope)
+                events.append(
+                    Acked(id=message_id, to=message.to, command=message.command, on_receipt=on_receipt)
+                )
         return events
 
     def done(self, received: Received, now: float) -> None:
@@ -201,12 +225,19 @@ class Endpoint:
         """Tell the peer that its message has had no effect; returns whether to acknowledge the message.
 
         Never one that `error` settles: that may be lost, or held back because the peer had one a moment ago, and an
-        acknowledgement would then be taken for success. A peer of 2011 gets no `error` (it would end on it).
+        acknowledgement would then be taken for success. A peer of 2011 gets no `error` (it would end on it). Its
+        request is acknowledged, for a copy would be no better; its order is not, for then it would count on us.
         """
+        self.counts.refused[code] += 1
         if received.features is None:
-            return True
+            return not RULES[received.command.NAME].orders
         self._error(received.sender, received.id, now, code=code, text=text, job=job)
         return False
+
+    def ignore(self, received: Received, *, reason: str, text: str) -> Dropped:
+        """The component makes nothing of it; the event is for the log."""
+        self.counts.dropped[reason] += 1
+        return Dropped(sender=received.sender, reason=reason, text=text)
 
     # -- inside
 
@@ -249,6 +280,7 @@ class Endpoint:
             features=features,
             element=envelope.element is not None,
             wants_ack=not (envelope.noack or rule.noack),
+            info=info,
         )
         return [received] if self._is_new(received, now) else []
 
@@ -294,6 +326,11 @@ class Endpoint:
                 self._owe(envelope.sender, envelope.id, element=envelope.element is not None)
         return self._drop(envelope, error.code, str(error))
 
+    def _acknowledges_on_receipt(self, envelope: Envelope) -> bool:
+        """Whether its acknowledgements are those of a peer of 2011: in the body carriage, the only one that it has."""
+        peer = self._peers.get(envelope.sender.lower())
+        return envelope.ack_carriage == "body" and (peer is None or peer.features is None)
+
     def _knows_of_features(self, envelope: Envelope) -> bool:
         """By what it said before or, if it can be read, by this message."""
         if self._peer(envelope.sender).features is not None:
@@ -337,7 +374,7 @@ class Endpoint:
         rule = RULES[command.NAME]
         peer = self._peers.get(message.to.lower())
         speaks = True if self._selftest.stripped else None if peer is None else peer.element
-        info = codec.encode(command, () if rule.noack else self._features)
+        info = message.info or codec.encode(command, () if rule.noack else self._features)
         self.counts.sent[command.NAME] += 1
         self.counts.resent += message.sent > 1
         return Envelope(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from copilot.protocol.commands import Command, Error
+from copilot.protocol.envelope import Element
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """A command for us. `features` is None for a peer of 2011. Answer with `done` or `failed`."""
+    """A command for us. `features` is None for a peer of 2011. Answer with `done` or `failed`.
+
+    `info` is the command as it stood on the wire, for those that pass it on.
+    """
 
     command: Command
     sender: str  # full JID
@@ -17,15 +21,20 @@ class Received:
     features: frozenset[str] | None
     element: bool  # it came (also) in the element carriage: so may the answer
     wants_ack: bool
+    info: Element = field(default_factory=lambda: Element("info"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acked:
-    """The peer has kept its side: what `command` asked for is safe there."""
+    """The peer has kept its side: what `command` asked for is safe there.
+
+    Not so `on_receipt`: a peer of 2011 acknowledges what it has not yet looked at.
+    """
 
     id: str
     to: str
     command: Command
+    on_receipt: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

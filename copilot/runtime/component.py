@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from copilot.protocol.commands import Command
+from copilot.protocol.envelope import Element
 from copilot.protocol.events import ProtocolEvent, Received
 
 
@@ -52,11 +53,20 @@ Event = ProtocolEvent | Online | Offline | Tick | Stopping | Finished
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """Say `command` to a JID; `void_at` as in `Endpoint.send`."""
+    """Say `command` to a JID; `void_at` and `info` as in `Endpoint.send`."""
 
     to: str
     command: Command
     void_at: float | None = None
+    info: Element | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdraw:
+    """Do not say `command` to `to` again, acknowledged or not."""
+
+    to: str
+    command: Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,20 @@ class Refuse:
     code: str
     text: str
     job: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignore:
+    """Count and log `received` as a message that has no effect; `reason` is a short fixed word."""
+
+    received: Received
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withhold:
+    """Do not acknowledge what caused this: it is not done here. Comes last; the next copy is handled afresh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +107,7 @@ class Leave:
     exit_code: int = 0
 
 
-Action = Send | Refuse | Perform | Leave
+Action = Send | Withdraw | Refuse | Ignore | Withhold | Perform | Leave
 Actions = Sequence[Action]
 
 

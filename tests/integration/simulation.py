@@ -20,9 +20,11 @@ from copilot.agent.logic import Agent, AgentSettings
 from copilot.errors import StoreUnavailable, TransferRefused, TransferUnavailable
 from copilot.job import Cause, JobRecord, JobSpec, Outcome, Output
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
+from copilot.jobmanager.referral import StorageReferral
 from copilot.protocol.claim import SECRET_BYTES, Claims
 from copilot.protocol.commands import RunJob
 from copilot.protocol.endpoint import Endpoint
+from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Received
 from copilot.protocol.rules import FEATURE_STORAGE, Role
 from copilot.runtime.component import (
@@ -31,20 +33,24 @@ from copilot.runtime.component import (
     Component,
     Event,
     Finished,
+    Ignore,
     Offline,
     Online,
     Perform,
     Refuse,
     Send,
     Tick,
+    Withdraw,
+    Withhold,
 )
-from copilot.storagemanager.logic import StorageManager, StorageManagerSettings
+from copilot.storagemanager.logic import Place, StorageManager
 from copilot.store.base import Settled, Verdict
 from copilot.store.memory import MemoryStore
 from copilot.transport.base import Arrived, TransportEvent
 from copilot.transport.memory import Faults, MemoryNetwork
 
 SERVICE = "jm@x"
+STORAGE = "sm@x"  # where managers are apart
 SUBMITTED_WITHIN = 60.0  # s
 LONGEST_JOB = 30.0  # s
 LONGEST_STEP = 0.5  # s that a manager's coroutine waits for its store
@@ -56,7 +62,10 @@ MOST_TURNS = 200_000  # of one schedule; far more than any needs, so one that go
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
-    """One schedule. Shares are 0 … 1, `jitter` in s, deaths a schedule."""
+    """One schedule. Shares are 0 … 1, `jitter` in s, deaths a schedule.
+
+    `apart`: as many storage managers again, on an account of their own, to which the job managers redirect.
+    """
 
     seed: int
     loss: float = 0.0
@@ -72,6 +81,7 @@ class Weather:
     slots: int = 1
     managers: int = 1
     jobs: int = 1
+    apart: bool = False
 
 
 class Time:
@@ -120,10 +130,10 @@ class Outputs:
         self.staged: dict[tuple[str, int], Output] = {}
         self.published: dict[str, Output] = {}
 
-    async def prepare(self, job: str, attempt: int) -> str:
+    async def prepare(self, job: str, attempt: int) -> Place:
         await pause()
         self.prepared.add((job, attempt))
-        return f"file:///{job}.a{attempt}"
+        return Place(url=f"file:///{job}.a{attempt}")
 
     def put(self, assignment: Assignment, output: Output) -> None:
         key = (assignment.id, assignment.job.attempt or 0)
@@ -131,16 +141,18 @@ class Outputs:
             raise TransferRefused(f"no directory for {key}")
         self.staged[key] = output
 
-    async def facts(self, job: str, attempt: int) -> Output | None:
+    async def seal(self, job: str, attempt: int) -> Output | None:
         await pause()
+        self.prepared.discard((job, attempt))
         return self.staged.get((job, attempt))
 
-    async def publish(self, job: str, attempt: int) -> None:
+    async def publish(self, record: JobRecord) -> None:
         await pause()
+        job, attempt = record.spec.id, record.attempt
         if (job, attempt) in self.staged:
             output = self.staged.pop((job, attempt))
             assert self.published.setdefault(job, output) == output, f"{job} is published twice"
-        elif job not in self.published:
+        elif job not in self.published and record.outcome is not None and record.outcome.output is not None:
             raise TransferRefused(f"no output of {job}, attempt {attempt}")
         await self.discard(job, attempt)
 
@@ -266,8 +278,14 @@ class Node:
     def _act(self, action: Action) -> bool:
         now = self._world.time.now
         match action:
-            case Send(to=to, command=command, void_at=void_at):
-                self._endpoint.send(to, command, now, void_at=void_at)
+            case Send(to=to, command=command, void_at=void_at, info=info):
+                self._endpoint.send(to, command, now, void_at=void_at, info=info)
+            case Withdraw(to=to, command=command):
+                self._endpoint.withdraw(to, command)
+            case Ignore(received=received, reason=reason, text=text):
+                self._endpoint.ignore(received, reason=reason, text=text)
+            case Withhold():
+                return False
             case Refuse(received=received, code=code, text=text, job=job):
                 return self._endpoint.refuse(received, now, code=code, text=text, job=job)
             case Perform(effect=effect):
@@ -316,18 +334,21 @@ class Node:
 
 
 class ManagerNode(Node):
-    """A job manager and a storage manager on one session."""
+    """A job manager and a storage manager on one session, or the one of them to which the account belongs."""
 
     def __init__(self, world: World, jid: str) -> None:
         queue: Any = Queue(world)
         random = world.random.random
         settings = JobManagerSettings(max_run_time=3600.0)
-        self._parts: tuple[Component, ...] = (
-            JobManager(queue, world.claims, settings, urls=None, random=random),
-            StorageManager(queue, world.claims, world.outputs, StorageManagerSettings(), random=random),
-        )
-        endpoint = world.endpoint(Role.JOB_MANAGER | Role.STORAGE_MANAGER)
-        super().__init__(world, jid, self, endpoint)
+        jobs = JobManager(queue, world.claims, settings, urls=None, random=random)
+        storage = StorageManager(queue, world.claims, world.outputs, random=random)
+        self._parts: tuple[Component, ...] = (jobs, storage)
+        role = Role.JOB_MANAGER | Role.STORAGE_MANAGER
+        if world.weather.apart and bare(jid) == SERVICE:
+            self._parts = (jobs, StorageReferral(STORAGE))
+        elif world.weather.apart:
+            self._parts, role = (storage,), Role.STORAGE_MANAGER
+        super().__init__(world, jid, self, world.endpoint(role))
 
     def handle(self, event: Event, now: float) -> Coroutine[Any, Any, Actions]:
         """As `copilot.runtime.compose.Parts`, one after the other."""
@@ -356,15 +377,18 @@ class AgentNode(Node):
 
     def __init__(self, world: World, jid: str, journal: dict[tuple[str, int], Note]) -> None:
         self.journal = journal
-        settings = AgentSettings(manager=SERVICE, host=jid, slots=world.weather.slots)
+        settings = AgentSettings(
+            manager=SERVICE, host=jid, slots=world.weather.slots, referral_domains=("x",)
+        )
         agent = Agent(
             settings,
             jdl=lambda: "[]",
             has_file=lambda _: True,
             random=world.random.random,
+            wall=world.time.wall,
             journal=tuple(journal.values()),
         )
-        super().__init__(world, jid, agent, world.endpoint(Role.AGENT, trusts=SERVICE.__eq__))
+        super().__init__(world, jid, agent, world.endpoint(Role.AGENT, trusts=agent.trusts))
 
     def _perform(self, effect: object) -> bool:
         match effect:
@@ -415,7 +439,8 @@ class World:
             for number in range(weather.jobs)
         ]
         self._numbers = itertools.count(1)
-        self.managers = [self._new_manager() for _ in range(weather.managers)]
+        services = (SERVICE, STORAGE) if weather.apart else (SERVICE,)
+        self.managers = [self._new_manager(service) for service in services for _ in range(weather.managers)]
         self.agents = [AgentNode(self, f"agent-{number}@x/a", {}) for number in range(weather.agents)]
 
     # -- chance
@@ -438,8 +463,8 @@ class World:
             trusts=trusts,
         )
 
-    def _new_manager(self) -> ManagerNode:
-        return ManagerNode(self, f"{SERVICE}/{next(self._numbers)}")
+    def _new_manager(self, service: str) -> ManagerNode:
+        return ManagerNode(self, f"{service}/{next(self._numbers)}")
 
     def _plan(self) -> None:
         for node in (*self.managers, *self.agents):
@@ -460,7 +485,7 @@ class World:
     def _replace_a_manager(self) -> None:
         place = self.random.randrange(len(self.managers))
         self.managers[place].die()
-        self.managers[place] = self._new_manager()
+        self.managers[place] = self._new_manager(bare(self.managers[place].jid))
         self.soon(LONGEST_OUTAGE, self.managers[place].start)
 
     def _restart_an_agent(self) -> None:

@@ -95,3 +95,17 @@ def test_managers_that_die_at_any_step_cost_no_job_and_no_attempt(weather: Weath
 @given(BAD_AGENTS)
 def test_agents_that_die_and_come_back_cost_attempts_but_no_job(weather: Weather) -> None:
     ended(weather)
+
+
+@FEWER
+@given(st.builds(replace, BAD_MANAGERS, apart=st.just(True)))
+def test_a_storage_manager_of_its_own_to_which_agents_are_redirected_costs_no_job_and_no_attempt(
+    weather: Weather,
+) -> None:
+    assert attempts_used(ended(weather)) == {1}
+
+
+@FEWER
+@given(st.builds(replace, BAD_AGENTS, apart=st.just(True)))
+def test_agents_that_die_half_way_through_a_redirect_cost_attempts_but_no_job(weather: Weather) -> None:
+    ended(weather)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from copilot.agent.effects import Assignment, Note
+from copilot.agent.effects import Assignment, Note, Taken
 from copilot.agent.journal import attempt_name, read_notes, remove_note, write_note
 from copilot.errors import BadName
 from copilot.job import Cause, Outcome, Output
@@ -75,3 +75,16 @@ def test_a_damaged_note_is_named_and_the_others_are_read(
     write_note(tmp_path, Note(assignment=ASSIGNMENT))
     assert [note.assignment for note in read_notes(tmp_path)] == [ASSIGNMENT]
     assert "bad.a1.json cannot be read and is left alone" in caplog.text
+
+
+def test_what_a_manager_of_2011_has_acknowledged_is_written_down(tmp_path: Path) -> None:
+    taken = Taken(at=1_800_000_000.5, by="sm@x", claim="startedAt=1\n")
+    note = Note(assignment=ASSIGNMENT, outcome=OUTCOME, ended=1_800_000_000.0, taken=taken)
+    write_note(tmp_path, note)
+    assert read_notes(tmp_path) == [note]
+
+
+def test_a_note_of_an_older_version_is_read() -> None:
+    data = Note(assignment=ASSIGNMENT, outcome=OUTCOME).to_data()
+    del data["ended"], data["taken"]
+    assert Note.from_data(data) == Note(assignment=ASSIGNMENT, outcome=OUTCOME)

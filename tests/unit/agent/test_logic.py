@@ -6,11 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from copilot.agent.delivery import ANSWER_WITHIN, LONGEST_RETRY, MOST_MISMATCHES, PLACE_WITHIN
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
-from copilot.agent.logic import LONGEST_WAIT_FOR_DISK, RUN_JOB_WITHIN, Agent, AgentSettings
+from copilot.agent.delivery import (
+    ANSWER_WITHIN,
+    DAY,
+    KEPT_AFTER_RECEIPT,
+    LONGEST_RETRY,
+    MOST_MISMATCHES,
+    PLACE_WITHIN,
+    RESULT_KEPT,
+)
+from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Taken, Upload
+from copilot.agent.logic import LEAST_AFTER_RESTART, LONGEST_WAIT_FOR_DISK, Agent, AgentSettings
+from copilot.agent.search import RUN_JOB_WITHIN
 from copilot.errors import TransferRefused, TransferUnavailable
 from copilot.job import Cause, Outcome, Output
+from copilot.protocol import codec
 from copilot.protocol.commands import (
     Command,
     Error,
@@ -20,6 +30,7 @@ from copilot.protocol.commands import (
     HaveGetJobOutputDir,
     Job,
     JobDone,
+    Redirect,
     RunJob,
     Sleep,
     StoreJobOutputDir,
@@ -31,6 +42,7 @@ from copilot.runtime.component import (
     Action,
     Event,
     Finished,
+    Ignore,
     Leave,
     Offline,
     Online,
@@ -39,8 +51,10 @@ from copilot.runtime.component import (
     Send,
     Stopping,
     Tick,
+    Withdraw,
 )
 
+EPOCH = 1_800_000_000.0  # s
 MANAGER, ONE, TWO = "jm@x", "jm@x/one", "jm@x/two"
 JOB = Job(id="j1", command="run.sh", attempt=1)
 RUN = RunJob(job=JOB, jm_job_data="claim-1")
@@ -57,9 +71,14 @@ class World:
         self, *, slots: int = 1, files: tuple[str, ...] = (), journal: tuple[Note, ...] = ()
     ) -> None:
         self.now = 1000.0
-        settings = AgentSettings(manager=MANAGER, host="host", slots=slots)
+        settings = AgentSettings(manager=MANAGER, host="host", slots=slots, referral_domains=("x",))
         self.agent = Agent(
-            settings, jdl=lambda: "[jdl]", has_file=files.__contains__, random=lambda: 0.5, journal=journal
+            settings,
+            jdl=lambda: "[jdl]",
+            has_file=files.__contains__,
+            random=lambda: 0.5,
+            wall=lambda: EPOCH + self.now,
+            journal=journal,
         )
 
     def tell(self, event: Event) -> list[Action]:
@@ -210,7 +229,9 @@ def test_the_result_goes_home_by_the_four_steps_of_the_report() -> None:
     world = World()
     world.hold()
     actions = world.finish(Execute(assignment=ASSIGNMENT), OK)
-    assert effects(actions) == [Remember(note=Note(assignment=ASSIGNMENT, outcome=OK))]
+    assert effects(actions) == [
+        Remember(note=Note(assignment=ASSIGNMENT, outcome=OK, ended=EPOCH + world.now))
+    ]
     assert said(actions) == [(MANAGER, WantGetJobOutputDir)]
     assert said(world.hear(HaveGetJobOutputDir(), TWO)) == [(TWO, GetJobOutputDir)]
     upload = Upload(assignment=ASSIGNMENT, url="https://files/j1.a1/j1.tgz", output=OUTPUT)
@@ -507,3 +528,356 @@ def test_after_a_restart_it_says_of_an_unfinished_job_that_it_was_lost(packed: o
 
 def test_it_leaves_when_asked_to() -> None:
     assert World().tell(Stopping()) == [Leave()]
+
+
+# -- managers of 2011
+
+
+def test_what_a_manager_says_to_sleep_for_does_not_count_once_another_is_asked_for_its_job() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob(), ONE)
+    world.hear(Sleep(), TWO)
+    assert world.agent.wakeup() == world.now + RUN_JOB_WITHIN
+    world.hear(Sleep(), ONE)
+    assert said(world.wait(10.0)) == [(MANAGER, WantGetJob)]
+
+
+def test_an_offer_that_comes_after_a_job_was_awaited_in_vain_is_taken_and_so_is_that_job() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    world.wait(RUN_JOB_WITHIN)
+    assert said(world.hear(HaveGetJob(), TWO)) == [(TWO, GetJob)]
+    assert Execute(assignment=ASSIGNMENT) in effects(world.hear(RUN))
+
+
+def test_an_offer_of_a_directory_that_names_no_job_is_for_the_first_that_asked_this_manager() -> None:
+    world = World(slots=2)
+    there = Assignment(job=replace(JOB, id="j2"), manager="other@x", claim="startedAt=2")
+    world.agent = restarted(world, Note(assignment=there, outcome=OK))
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), OK)
+    for sender, job in ((ONE, "j1"), ("other@x/r", "j2")):
+        (action,) = world.hear(HaveGetJobOutputDir(), sender)
+        assert isinstance(action, Send)
+        assert isinstance(action.command, GetJobOutputDir)
+        assert (action.to, action.command.job_id) == (sender, job)
+    assert world.hear(HaveGetJobOutputDir(), ONE) == []
+
+
+def test_a_directory_of_somebody_who_was_not_asked_is_none() -> None:
+    world = World()
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), OK)
+    world.hear(HaveGetJobOutputDir(), ONE)
+    assert world.hear(STORE, "other@x/r") == []
+    assert len(effects(world.hear(STORE, TWO))) == 1
+
+
+def test_the_claim_goes_back_byte_for_byte() -> None:
+    world, claim = World(), "startedAt=1795206693\n"
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    world.hear(replace(RUN, jm_job_data=claim))
+    assignment = replace(ASSIGNMENT, claim=claim)
+    commands = [world.finish(Execute(assignment=assignment), replace(OK, output=None))[-1]]
+    commands += world.hear(HaveGetJobOutputDir())
+    commands += world.hear(STORE)
+    assert [send.command.jm_job_data for send in commands if isinstance(send, Send)] == [claim] * 3  # type: ignore[attr-defined]
+
+
+def restarted(world: World, *journal: Note) -> Agent:
+    """An agent in the same world that has found these notes."""
+    other = World(journal=journal, slots=2)
+    other.now = world.now
+    return other.agent
+
+
+def kept(world: World) -> JobDone:
+    """Go as far as that a manager of 2011 has acknowledged the report on job j1."""
+    done = reported(world)
+    (note,) = effects(world.tell(Acked(id="m", to=ONE, command=done, on_receipt=True)))
+    taken = Taken(at=EPOCH + world.now, by=MANAGER, claim="claim-1")
+    assert note == Remember(
+        note=Note(assignment=ASSIGNMENT, outcome=OK, ended=EPOCH + world.now, taken=taken)
+    )
+    return done
+
+
+def test_after_an_acknowledgement_on_receipt_the_slot_is_free_and_the_result_is_kept_for_a_day() -> None:
+    world = World()
+    kept(world)
+    assert said(world.hear(HaveGetJob())) == [(ONE, GetJob)]
+    assert effects(world.wait(KEPT_AFTER_RECEIPT - 1.0)) == []
+    assert effects(world.wait(1.0)) == [Forget(assignment=ASSIGNMENT)]
+
+
+def test_a_second_acknowledgement_changes_nothing() -> None:
+    world = World()
+    done = kept(world)
+    assert world.tell(Acked(id="m", to=ONE, command=done, on_receipt=True)) == []
+
+
+def test_a_copy_of_the_order_for_a_kept_result_is_not_run_again() -> None:
+    world = World()
+    kept(world)
+    assert world.hear(RUN) == []
+
+
+@pytest.mark.parametrize(
+    ("attempt", "forgotten"), [(1, []), (2, [Forget(assignment=ASSIGNMENT)])], ids=["same", "next"]
+)
+def test_a_job_that_is_given_again_is_run_again_in_place_of_its_kept_result(
+    attempt: int, forgotten: list[object]
+) -> None:
+    world = World()
+    kept(world)
+    again = replace(ASSIGNMENT, job=replace(JOB, attempt=attempt), claim="claim-2")
+    done = effects(world.hear(RunJob(job=again.job, jm_job_data="claim-2")))
+    assert done == [*forgotten, Remember(note=Note(assignment=again)), Execute(assignment=again)]
+    assert effects(world.wait(KEPT_AFTER_RECEIPT)) == []
+
+
+def test_kept_results_make_room_when_the_disk_is_full() -> None:
+    world = World()
+    kept(world)
+    second = replace(ASSIGNMENT, job=replace(JOB, id="j2"))
+    world.hear(RunJob(job=second.job, jm_job_data="claim-1"))
+    full = Outcome(cause=Cause.INFRA_DISK_FULL, exit_code=1, reason="full", host="host")
+    first, remember = effects(world.finish(Execute(assignment=second), full))
+    assert first == Forget(assignment=ASSIGNMENT)
+    assert isinstance(remember, Remember)
+    world = World()
+    kept(world)
+    remember = Remember(note=Note(assignment=second))
+    assert effects(world.finish(remember, OSError(28, "no space"))) == [Forget(assignment=ASSIGNMENT)]
+
+
+def test_kept_results_stay_kept_after_a_restart_and_are_not_reported_again() -> None:
+    world = World()
+    taken = Taken(at=EPOCH + world.now - 1000.0, by="sm@x", claim="claim-9")
+    world.agent = restarted(world, Note(assignment=ASSIGNMENT, outcome=OK, ended=0.0, taken=taken))
+    assert said(world.tell(Online(jid="agent@x/a"))) == [(MANAGER, WantGetJob)]
+    assert world.agent.trusts("sm@x")
+    assert effects(world.wait(KEPT_AFTER_RECEIPT - 1001.0)) == []
+    assert effects(world.wait(1.0)) == [Forget(assignment=ASSIGNMENT)]
+
+
+def test_after_a_restart_a_newer_attempt_of_a_kept_result_takes_its_place() -> None:
+    world = World()
+    taken = Note(assignment=ASSIGNMENT, outcome=OK, taken=Taken(at=EPOCH, by=MANAGER, claim=None))
+    newer = Note(assignment=replace(ASSIGNMENT, job=replace(JOB, attempt=2)), outcome=OK)
+    for journal in ((taken, newer), (newer, taken)):
+        world.agent = restarted(world, *journal)
+        actions = world.tell(Online(jid="agent@x/a"))
+        assert effects(actions) == [Forget(assignment=ASSIGNMENT)]
+        assert (MANAGER, WantGetJobOutputDir) in said(actions)
+
+
+def test_a_result_that_nobody_takes_is_dropped_after_a_week_with_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.hold()
+    world.finish(Execute(assignment=ASSIGNMENT), OK)
+    assert effects(world.wait(RESULT_KEPT - 1.0)) == []
+    assert "dropped" not in caplog.text
+    actions = world.wait(1.0)
+    assert effects(actions) == [Forget(assignment=ASSIGNMENT)]
+    assert said(actions) == [(MANAGER, WantGetJob)]
+    assert "job j1: nobody has taken its result in time, so it is dropped. It came from jm@x" in caplog.text
+
+
+def test_a_report_is_void_when_its_result_is_dropped() -> None:
+    world = World()
+    upload = uploading(world)
+    ended = world.now
+    world.now += 3600.0
+    (report,) = world.finish(upload)
+    assert isinstance(report, Send)
+    assert report.void_at == ended + RESULT_KEPT
+
+
+@pytest.mark.parametrize(
+    ("age", "left"),
+    [
+        (2 * DAY, 5 * DAY),
+        (8 * DAY, LEAST_AFTER_RESTART),
+        (-9e9, RESULT_KEPT),
+        (None, RESULT_KEPT),
+    ],
+    ids=["two-days-old", "too-old", "of-the-future", "of-an-older-version"],
+)
+def test_the_week_goes_on_over_a_restart_but_never_ends_at_once(age: float | None, left: float) -> None:
+    world = World()
+    ended = None if age is None else EPOCH + world.now - age
+    world.agent = restarted(world, Note(assignment=ASSIGNMENT, outcome=OK, ended=ended))
+    world.tell(Online(jid="agent@x/a"))
+    assert effects(world.wait(left - 1.0)) == []
+    assert effects(world.wait(1.0)) == [Forget(assignment=ASSIGNMENT)]
+
+
+# -- redirects
+
+
+STORAGE = "sm@x/one"
+
+
+def redirect(world: World, command: Command, sender: str = ONE, to: str = "sm@x") -> list[Action]:
+    return world.hear(Redirect(referral=to, info=codec.encode(command)), sender)
+
+
+def followed(actions: list[Action]) -> tuple[Withdraw, Send]:
+    """What is said in place of what."""
+    (withdraw,) = [action for action in actions if isinstance(action, Withdraw)]
+    send = actions[actions.index(withdraw) + 1]
+    assert isinstance(send, Send)
+    assert send.info == codec.encode(send.command)
+    return withdraw, send
+
+
+def out(actions: list[Action]) -> Command:
+    (send,) = [action for action in actions if isinstance(action, Send)]
+    return send.command
+
+
+def test_a_search_for_work_goes_where_it_is_redirected_and_the_job_comes_from_there() -> None:
+    world = World()
+    want = out(world.tell(Online(jid="agent@x/a")))
+    withdraw, send = followed(redirect(world, want, to="q2@x"))
+    assert (withdraw, send.to) == (Withdraw(to=MANAGER, command=want), "q2@x")
+    assert said(world.hear(HaveGetJob(), "q2@x/r")) == [("q2@x/r", GetJob)]
+    assert world.agent.trusts("q2@x")
+    world.hear(RUN, "q2@x/r")
+    there = replace(ASSIGNMENT, manager="q2@x")
+    assert said(world.finish(Execute(assignment=there), OK)) == [("q2@x", WantGetJobOutputDir)]
+
+
+def test_a_request_for_the_job_itself_goes_where_it_is_redirected() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    get = out(world.hear(HaveGetJob()))
+    world.now += 5.0
+    withdraw, send = followed(redirect(world, get, to="q2@x"))
+    assert (withdraw.to, send.to, send.void_at) == (ONE, "q2@x", world.now + RUN_JOB_WITHIN)
+    world.hear(Sleep(), ONE)
+    assert world.agent.wakeup() == world.now + RUN_JOB_WITHIN
+    world.hear(Sleep(), "q2@x/r")
+    assert said(world.wait(10.0)) == [(MANAGER, WantGetJob)]
+
+
+def test_a_redirect_for_work_means_nothing_to_an_agent_that_has_got_some() -> None:
+    world = World()
+    want = out(world.tell(Online(jid="agent@x/a")))
+    world.hear(HaveGetJob())
+    world.hear(RUN)
+    (ignored,) = redirect(world, want)
+    assert isinstance(ignored, Ignore)
+    assert not world.agent.trusts("sm@x")
+
+
+def test_each_step_with_the_output_goes_where_it_is_redirected() -> None:
+    world = World()
+    world.hold()
+    want = out(world.finish(Execute(assignment=ASSIGNMENT), OK))
+    withdraw, send = followed(redirect(world, want))
+    assert (withdraw.to, send.to) == (MANAGER, "sm@x")
+    get = out(world.hear(HaveGetJobOutputDir(), STORAGE))
+    withdraw, send = followed(redirect(world, get, STORAGE, to="sm2@x"))
+    assert (withdraw.to, send.to, send.void_at) == (STORAGE, "sm2@x", world.now + PLACE_WITHIN)
+    (upload,) = effects(world.hear(STORE, "sm2@x/r"))
+    done = out(world.finish(upload))
+    withdraw, send = followed(redirect(world, done, "sm2@x/r", to="sm3@x/r"))
+    assert (withdraw.to, send.to, send.void_at) == ("sm2@x/r", "sm3@x/r", world.now + RESULT_KEPT)
+    actions = world.tell(Acked(id="m", to="sm3@x/r", command=done))
+    assert effects(actions) == [Forget(assignment=ASSIGNMENT)]
+
+
+def test_another_instance_that_redirects_the_same_is_not_followed_but_no_fault() -> None:
+    world = World()
+    world.hold()
+    want = out(world.finish(Execute(assignment=ASSIGNMENT), OK))
+    followed(redirect(world, want, ONE))
+    assert redirect(world, want, TWO) == []
+
+
+def test_a_referral_that_redirects_again_is_not_followed_and_its_offer_is_taken_all_the_same() -> None:
+    world = World()
+    world.hold()
+    want = out(world.finish(Execute(assignment=ASSIGNMENT), OK))
+    followed(redirect(world, want))
+    (ignored,) = redirect(world, want, STORAGE, to="third@x")
+    assert isinstance(ignored, Ignore)
+    assert not world.agent.trusts("third@x")
+    assert said(world.hear(HaveGetJobOutputDir(), STORAGE)) == [(STORAGE, GetJobOutputDir)]
+
+
+def test_without_an_answer_of_the_referral_the_manager_is_asked_anew_for_the_storage_may_have_moved() -> None:
+    world = World()
+    world.hold()
+    want = out(world.finish(Execute(assignment=ASSIGNMENT), OK))
+    followed(redirect(world, want))
+    again = world.wait(1.5 * ANSWER_WITHIN)
+    assert said(again) == [(MANAGER, WantGetJobOutputDir)]
+    _, send = followed(redirect(world, out(again), to="moved@x"))
+    assert send.to == "moved@x"
+
+
+@pytest.mark.parametrize("step", ["uploading", "waiting"])
+def test_an_old_redirect_means_nothing_when_nothing_is_out(step: str) -> None:
+    world = World()
+    upload = uploading(world)
+    if step == "waiting":
+        world.finish(upload, TransferUnavailable("away"))
+    for command in (
+        WantGetJobOutputDir(job_id="j1", jm_job_data="claim-1"),
+        GetJobOutputDir(job_id="j1", jm_job_data="claim-1"),
+        JobDone(job_id="j1", exit_code=0, state="done", jm_job_data="claim-1"),
+    ):
+        (ignored,) = redirect(world, command)
+        assert isinstance(ignored, Ignore)
+
+
+def test_a_redirect_that_comes_after_the_acknowledgement_of_2011_is_followed() -> None:
+    world = World()
+    done = kept(world)
+    ended = EPOCH + world.now
+    world.now += 3600.0
+    actions = redirect(world, done)
+    assert effects(actions) == [Remember(note=Note(assignment=ASSIGNMENT, outcome=OK, ended=ended))]
+    withdraw, send = followed(actions)
+    assert (withdraw.to, send.to) == (ONE, "sm@x")
+    error = Error(error_string="damaged", code="output-mismatch")
+    world.tell(Refused(id="m", to="sm@x", command=done, error=error))
+    assert (MANAGER, WantGetJobOutputDir) in said(world.wait(LONGEST_RETRY))
+    world.hear(HaveGetJobOutputDir())
+    assert len(effects(world.hear(STORE))) == 1
+
+
+@pytest.mark.parametrize("on_receipt", [True, False])
+def test_a_kept_result_that_was_redirected_comes_to_its_end(*, on_receipt: bool) -> None:
+    world = World()
+    done = kept(world)
+    redirect(world, done)
+    (effect,) = effects(world.tell(Acked(id="m", to="sm@x", command=done, on_receipt=on_receipt)))
+    assert isinstance(effect, Remember if on_receipt else Forget)
+
+
+def test_a_redirect_is_followed_after_a_restart_too() -> None:
+    world = World()
+    taken = Taken(at=EPOCH + world.now, by=MANAGER, claim="claim-9")
+    world.agent = restarted(world, Note(assignment=ASSIGNMENT, outcome=OK, ended=EPOCH, taken=taken))
+    world.tell(Online(jid="agent@x/a"))
+    report = JobDone(job_id="j1", exit_code=0, state="done", agent_host="host", jm_job_data="claim-9")
+    _, send = followed(redirect(world, report))
+    assert (send.to, send.command) == ("sm@x", report)
+
+
+def test_whom_to_trust() -> None:
+    world = World(journal=(Note(assignment=replace(ASSIGNMENT, manager="before@x")),))
+    assert world.agent.trusts(MANAGER)
+    assert not world.agent.trusts("before@x")
+    world.tell(Online(jid="agent@x/a"))
+    assert world.agent.trusts("before@x")
+    assert not world.agent.trusts("stranger@x")

@@ -238,6 +238,60 @@ def test_nothing_but_a_protocol_error_comes_out_of_rubbish(element: Element) -> 
         codec.decode(element)
 
 
+BAD_VALUES = st.sampled_from(
+    [
+        "",
+        "_BASE64:",
+        "_BASE64:%",
+        "_BASE64:YQ",
+        "__BASE64:/w==",
+        "-1",
+        "nan",
+        "1e999",
+        "9" * 5000,
+        "..",
+        "a\nb",
+        "\0",
+    ]
+)
+
+
+@given(data=st.data(), command=st.one_of([values_of(kind) for kind in COMMANDS.values()]))
+def test_a_good_command_with_a_fault_is_read_or_refused_and_what_is_read_can_be_written(
+    data: st.DataObject, command: Any
+) -> None:
+    spoiled = data.draw(spoilt(codec.encode(command, ("storage",))))
+    with contextlib.suppress(ProtocolError):
+        read, _ = codec.decode(spoiled)
+        assert codec.decode(codec.encode(read)) == (read, None) or "nan" in repr(read)
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, element: Element) -> Element:
+    """With an attribute changed or left out, or a child doubled, dropped, spoilt or put one level deeper."""
+    attributes, children = dict(element.attributes), list(element.children)
+    name = draw(st.sampled_from(sorted(attributes))) if attributes else "command"
+    what = draw(st.sampled_from(["change", "drop", "cut", "add", "double", "lose", "spoil", "deeper"]))
+    if what == "change":
+        attributes[name] = draw(BAD_VALUES | XML_TEXT)
+    elif what == "drop":
+        attributes.pop(name, None)
+    elif what == "cut":
+        attributes[name] = attributes.get(name, "")[: draw(st.integers(0, 40))]
+    elif what == "add":
+        attributes[draw(st.sampled_from(["jobId", "validationScript", "x"]))] = draw(BAD_VALUES)
+    elif children:
+        at = draw(st.integers(0, len(children) - 1))
+        wrapped = Element(children[at].tag, {}, (children[at],))
+        children[at : at + 1] = {
+            "double": [children[at]] * 2,
+            "lose": [],
+            "spoil": [draw(spoilt(children[at]))],
+            "deeper": [wrapped],
+        }[what]
+    return Element(element.tag, attributes, tuple(children))
+
+
 def test_every_command_has_a_rule_and_every_rule_a_command() -> None:
     assert set(COMMANDS) == set(RULES)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from copilot.protocol import codec
+from copilot.protocol.acks import RESENDS_TO_2011
 from copilot.protocol.commands import (
     COMMANDS,
     Command,
@@ -26,6 +29,7 @@ from copilot.protocol.envelope import Element, Envelope
 from copilot.protocol.events import Acked, Dropped, Expired, Received, Refused, Undeliverable
 from copilot.protocol.rules import RULES, Role
 from copilot.protocol.selftest import SELF_TEST_ID
+from copilot.transport.stanza import encode
 from tests.unit.protocol.wire import carry, endpoint, stamped
 
 AGENT, MANAGER = "agent@x/a", "jm@x/one"
@@ -407,3 +411,142 @@ def test_giving_up_on_a_message_is_told(agent: Endpoint) -> None:
     agent.give_up(message_id)
     agent.give_up(None)
     assert [type(event) for event in agent.events()] == [Expired]
+
+
+# -- redirects, and peers of 2011 that acknowledge on receipt
+
+
+def test_somebody_elses_words_go_out_as_they_are(agent: Endpoint) -> None:
+    info = Element(
+        "info", {"command": "getJob", "agentHost": "_BASE64:aA== ", "jdl": "[]", "unheard-of": "1"}
+    )
+    agent.send("sm@x", GET, 0.0, info=info)
+    (envelope,) = agent.outgoing(0.0)
+    assert envelope.body == envelope.element == info
+    assert [event.command for event in acked(agent, envelope, "sm@x/one")] == [GET]
+
+
+def test_what_was_redirected_is_sent_no_more_often_than_to_a_peer_of_2011(agent: Endpoint) -> None:
+    agent.send("sm@x", DONE, 0.0, info=codec.encode(DONE))
+    sent = [len(agent.outgoing(now)) for now in (0.0, 20.0, 100.0, 400.0, 1000.0, 2000.0)]
+    assert sent == [1] * (1 + RESENDS_TO_2011) + [0, 0]
+    assert [type(event) for event in agent.events()] == [Expired]
+
+
+def test_what_is_withdrawn_is_not_sent_again_and_nothing_is_told_of_it(agent: Endpoint) -> None:
+    agent.send(MANAGER, DONE, 0.0)
+    agent.send(MANAGER, GET, 0.0)
+    agent.outgoing(0.0)
+    agent.withdraw("jm@x", DONE)
+    agent.withdraw(MANAGER, GET)
+    assert said(agent, 10.0) == [DONE]
+    agent.withdraw(MANAGER, DONE)
+    assert agent.next_wakeup() is None
+    assert agent.events() == []
+
+
+def acked(agent: Endpoint, envelope: Envelope, sender: str, carriage: str = "element") -> list[Acked]:
+    """What comes of an acknowledgement of `envelope`."""
+    ack = Envelope(to=AGENT, sender=sender, acks=(envelope.id or "",), ack_carriage=carriage)
+    return [event for event in agent.receive(ack, 0.0) if isinstance(event, Acked)]
+
+
+@pytest.mark.parametrize(("carriage", "on_receipt"), [("body", True), ("element", False)])
+def test_an_acknowledgement_in_the_form_of_2011_is_one_of_receipt(
+    agent: Endpoint, carriage: str, *, on_receipt: bool
+) -> None:
+    agent.send("sm@x", DONE, 0.0)
+    (envelope,) = agent.outgoing(0.0)
+    assert [event.on_receipt for event in acked(agent, envelope, "sm@x/one", carriage)] == [on_receipt]
+
+
+def test_a_peer_with_features_that_speaks_the_body_promises_what_it_acknowledges(agent: Endpoint) -> None:
+    offer = Envelope(to=AGENT, sender=MANAGER, id="o", body=codec.encode(HaveGetJob(), ("storage",)))
+    agent.receive(offer, 0.0)
+    agent.send(MANAGER, DONE, 0.0)
+    (envelope,) = agent.outgoing(0.0)
+    assert [event.on_receipt for event in acked(agent, envelope, MANAGER, "body")] == [False]
+
+
+def test_an_order_of_2011_that_is_refused_is_not_acknowledged_for_it_would_count_on_us(
+    agent: Endpoint,
+) -> None:
+    order = Envelope(to=AGENT, sender=MANAGER, id="run-1", body=codec.encode(RUN))
+    for _ in range(2):
+        (event,) = agent.receive(order, 0.0)
+        assert isinstance(event, Received)
+        assert not agent.refuse(event, 0.0, code="no-slot", text="full")
+        agent.failed(event)
+    assert agent.outgoing(0.0) == []
+
+
+def test_what_the_component_makes_nothing_of_is_counted(agent: Endpoint) -> None:
+    (event,) = agent.receive(Envelope(to=AGENT, sender=MANAGER, id="1", body=codec.encode(RUN)), 0.0)
+    assert isinstance(event, Received)
+    assert event.info == codec.encode(RUN)
+    dropped = agent.ignore(event, reason="not-followed", text="why")
+    assert dropped == Dropped(sender=MANAGER, reason="not-followed", text="why")
+    assert agent.counts.dropped["not-followed"] == 1
+
+
+# -- anything at all
+
+JIDS = st.sampled_from([AGENT, MANAGER, "jm@x", "stranger@y/z", "stranger@y", "", "@", "a@b/c d"])
+IDENTS = st.none() | st.sampled_from(["i1", "i2", "agent-1", "jm-1", SELF_TEST_ID])
+INFOS = st.none() | st.one_of(
+    st.sampled_from(
+        [codec.encode(command, ("storage",)) for command in (WANT, GET, RUN, DONE, Sleep(), Ping())]
+    ),
+    st.sampled_from([codec.encode(command) for command in (WANT, GET, RUN, DONE)]),
+    st.sampled_from(
+        [
+            codec.encode(Error(error_string="no", code="no-slot", in_reply_to=ident))
+            for ident in ("agent-1", "jm-1")
+        ]
+    ),
+    st.builds(
+        Element,
+        st.sampled_from(["info", "job", "x"]),
+        st.dictionaries(st.sampled_from(["command", "features", "jobID", "id"]), st.text(max_size=8)),
+    ),
+)
+MESSAGES = st.builds(
+    Envelope,
+    to=JIDS,
+    sender=JIDS,
+    id=IDENTS,
+    kind=st.sampled_from(["normal", "error", "chat", "groupchat"]),
+    body=INFOS,
+    element=INFOS,
+    acks=st.lists(st.sampled_from(["i1", "agent-1", "jm-1", "agent-2"]), max_size=3).map(tuple),
+    noack=st.booleans(),
+    age=st.sampled_from([0.0, 61.0, 1e9]),
+)
+
+
+@given(
+    messages=st.lists(MESSAGES, max_size=12),
+    is_agent=st.booleans(),
+    works=st.lists(st.booleans(), min_size=12),
+)
+def test_whatever_comes_in_orders_are_those_of_the_trusted_answers_can_be_sent_and_good_messages_are_served(
+    messages: list[Envelope], is_agent: bool, works: list[bool]
+) -> None:
+    own, manager = (AGENT, False) if is_agent else (MANAGER, True)
+    role = Role.JOB_MANAGER | Role.STORAGE_MANAGER if manager else Role.AGENT
+    made = endpoint(role, own, trusts=lambda jid: jid == "jm@x")
+    made.send("jm@x" if is_agent else AGENT, GET if is_agent else RUN, 0.0)
+    for now, (message, work) in enumerate(zip(messages, works, strict=False)):
+        dropped = made.counts.dropped.total()
+        events = made.receive(message, float(now))
+        assert made.counts.dropped.total() - dropped == sum(isinstance(event, Dropped) for event in events)
+        for event in events:
+            if isinstance(event, Received):
+                rule = RULES[event.command.NAME]
+                assert rule.receiver & role
+                assert not (is_agent and rule.orders) or event.sender.partition("/")[0] == "jm@x"
+                (made.done if work else lambda received, _: made.failed(received))(event, float(now))
+        for envelope in made.outgoing(float(now)):
+            assert encode(envelope)
+    good = old(RUN, sender="jm@x/two", to=AGENT) if is_agent else old(GET, sender="good@x/a")
+    assert received(made.receive(replace(good, id="good"), 100.0)) == [RUN if is_agent else GET]

@@ -14,7 +14,7 @@ import pytest
 from lxml import etree
 
 from copilot import job
-from copilot.agent import delivery
+from copilot.agent import delivery, referral, search
 from copilot.agent import logic as agent_logic
 from copilot.agent.config import AgentConfig
 from copilot.jobmanager.config import ManagerConfig
@@ -39,7 +39,21 @@ LETTERS = {
     "any": rules.ANY,
 }
 UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400, "bytes": 1, "KiB": 2**10, "GiB": 2**30}
-NUMBERED = (acks, claim, codec, endpoint, store_rules, stanza, job, limit, secret, delivery, agent_logic)
+NUMBERED = (
+    acks,
+    claim,
+    codec,
+    endpoint,
+    store_rules,
+    stanza,
+    job,
+    limit,
+    secret,
+    delivery,
+    agent_logic,
+    search,
+    referral,
+)
 NEVER_UNNAMED = {"SECONDS_BETWEEN_ERRORS", "MAX_DECODED_BYTES", "MAX_STANZA_BYTES", "REQUEST_MEMORY"}
 
 Row = list[str]

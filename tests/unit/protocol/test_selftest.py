@@ -142,7 +142,9 @@ def test_a_stanza_error_that_brings_it_back_decides_nothing(agent: Endpoint) -> 
 
 def test_nobody_else_can_answer_it(agent: Endpoint) -> None:
     answer = stripped(own_test(agent))
-    assert agent.receive(replace(answer, sender="evil@x/a"), 0.0) == []
+    (dropped,) = agent.receive(replace(answer, sender="evil@x/a"), 0.0)
+    assert isinstance(dropped, Dropped)
+    assert dropped.reason == "no-command"
     assert carriages(agent, PEER) == (True, True)
 
 

@@ -1,0 +1,167 @@
+"""How an agent with a free slot finds a job: ask all managers, then the first that has one (report, section 2.2.1).
+
+A state machine without I/O. One search goes on at a time:
+
+    IDLE ──want_getJob──▶ ASKED ──have_getJob──▶ REQUESTED ──runJob──▶ IDLE
+      ▲                     │                        │
+      └───── no answer ─────┴── sleep, no answer ────┘
+
+A `have_getJob` is taken at any time while a slot is free: a manager may answer late, when work arrives.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable
+
+from copilot.agent.referral import NotFollowed, Referral, Request, forward
+from copilot.protocol.commands import GetJob, HaveGetJob, Sleep, WantGetJob
+from copilot.protocol.envelope import bare
+from copilot.runtime.component import Actions, Send
+
+log = logging.getLogger("copilot.agent")
+
+FIRST_WAIT = 1.0  # s between the first two requests for work while there is none
+RUN_JOB_WITHIN = 60.0  # s that a manager has to answer `getJob` before we ask anew
+LONGEST_SLEEP = 3600.0  # s that a manager may send us to sleep for
+
+
+class Asking(enum.Enum):
+    """Where the search stands."""
+
+    IDLE = enum.auto()
+    ASKED = enum.auto()
+    REQUESTED = enum.auto()
+
+
+class Search:
+    """The search of one agent. Its owner calls it only while a slot is free, but for what a session does."""
+
+    def __init__(
+        self,
+        manager: str,
+        *,
+        host: str,
+        longest_wait: float,
+        jdl: Callable[[], str],
+        has_file: Callable[[str], bool],
+        random: Callable[[], float],
+    ) -> None:
+        """`manager` is a bare JID, `longest_wait` in s; the functions are those of `Agent`."""
+        self._manager = manager
+        self._host = host
+        self._longest_wait = longest_wait
+        self._jdl = jdl
+        self._has_file = has_file
+        self._random = random
+        self._asking = Asking.IDLE
+        self._request: Request | None = None  # the last one
+        self._due: float | None = None  # None until the first session
+        self._waits = 0
+        self._unsuitable: set[str] = set()  # managers whose required file is missing, until the next round
+
+    def wakeup(self) -> float | None:
+        """When `tick` has something to say."""
+        return self._due
+
+    def concerns(self, jid: str) -> bool:
+        """Whether our last request went to this bare JID."""
+        return self._request is not None and jid == bare(self._request.to)
+
+    def online(self, now: float) -> None:
+        """The session is up: ask at once, unless a job was promised."""
+        if self._due is None:
+            log.info("Component was waken up. Asking job manager for a job")
+        if self._asking is not Asking.REQUESTED:
+            self._due = now
+
+    def offline(self) -> None:
+        """The session is gone, and with it what is not sent again."""
+        if self._asking is Asking.ASKED:
+            self._asking = Asking.IDLE
+
+    def tick(self, now: float) -> Actions:
+        """Ask all managers when it is time."""
+        if self._due is None or now < self._due:
+            return []
+        self._asking, self._due = Asking.ASKED, now + self._wait()
+        self._unsuitable.clear()
+        log.info("Asking %s for an address of the job manager", self._manager)
+        want = WantGetJob(agent_host=self._host, jdl=self._jdl())
+        self._request = Request(to=self._manager, command=want)
+        return [Send(to=self._manager, command=want)]
+
+    def offered(self, sender: str, offer: HaveGetJob, now: float) -> Actions:
+        """Somebody has a job: ask that one for it, if the host has the file that it takes."""
+        if self._asking is Asking.REQUESTED or sender in self._unsuitable:
+            return []
+        if offer.require_file is not None and not self._has_file(offer.require_file):
+            log.info("%s requires %s, which this host does not have", sender, offer.require_file)
+            self._unsuitable.add(sender)
+            return []
+        self._asking, self._due = Asking.REQUESTED, now + RUN_JOB_WITHIN
+        request = GetJob(agent_host=self._host, jdl=self._jdl())
+        self._request = Request(to=sender, command=request)
+        return [Send(to=sender, command=request, void_at=self._due)]
+
+    def redirected(self, sender: str, referral: Referral, now: float) -> Actions:
+        """Say what is out to somebody else. Raises `NotFollowed`."""
+        if self._request is None:
+            raise NotFollowed(f"no {referral.command.NAME} of ours is out")
+        old, new = self._request, self._request.redirected(sender, referral)
+        if new is None:
+            return []
+        self._request = new
+        if self._asking is not Asking.REQUESTED:
+            return forward(old, new, referral)
+        self._due = now + RUN_JOB_WITHIN
+        return forward(old, new, referral, self._due)
+
+    def told_to_sleep(self, sender: str, sleep: Sleep, now: float) -> None:
+        """The manager says when to ask again. Ours never reboots its machine.
+
+        Once one is asked for its job, the others have no say: theirs are answers to the round before.
+        """
+        if self._asking is not Asking.REQUESTED or self._was_asked(sender):
+            self._pause(min(sleep.retry_after or 0.0, LONGEST_SLEEP), now)
+
+    def not_served(self, to: str, now: float) -> None:
+        """`getJob` to this JID came to nothing: ask all of them again, later."""
+        if self._asking is Asking.REQUESTED and self._was_asked(to):
+            self._pause(0.0, now)
+
+    def found(self, now: float) -> None:
+        """There is a job, and the search for the next one begins."""
+        self._asking, self._request, self._due, self._waits = Asking.IDLE, None, now, 0
+
+    def soon(self, now: float) -> None:
+        """A slot has become free."""
+        if self._asking is not Asking.REQUESTED:
+            self._asking, self._due = Asking.IDLE, now
+        self._waits = 0
+
+    def put_off(self, seconds: float) -> None:
+        """Wait for so much longer."""
+        if self._due is not None:
+            self._due += seconds
+
+    def _pause(self, least: float, now: float) -> None:
+        if self._asking is Asking.REQUESTED:
+            self._request = None
+        if self._asking is not Asking.IDLE:
+            self._asking = Asking.IDLE
+            self._due = now + max(self._wait(), least * (1.0 + 0.5 * self._random()))
+
+    def _was_asked(self, jid: str) -> bool:
+        """Whether our request went to this full JID, or to all instances of it."""
+        if self._request is None:
+            return False
+        asked = self._request.to.lower()
+        return asked in (jid.lower(), bare(jid))
+
+    def _wait(self) -> float:
+        """Longer each time that nothing came, with jitter, so that a fleet does not ask in step."""
+        longest = min(self._longest_wait, FIRST_WAIT * 2.0**self._waits)
+        self._waits = min(self._waits + 1, 30)
+        return longest * (0.5 + 0.5 * self._random())
