@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
+from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
 from copilot.cli import daemon
+from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
 from copilot.clock import SystemClock
 from copilot.config.groups import QueueSettings
 from copilot.config.manager import ManagerSettings
 from copilot.errors import StoreUnavailable
 from copilot.files.area import FileArea
 from copilot.files.signing import UrlSigner
+from copilot.files.staging import Staging
+from copilot.grid.base import JobSource
+from copilot.grid.intake import StagingIntake
+from copilot.grid.plugins import make_finisher, make_sources
+from copilot.grid.running import running
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
+from copilot.jobmanager.referral import StorageReferral
 from copilot.protocol.claim import Claims
+from copilot.protocol.envelope import bare
 from copilot.protocol.rules import Role
 from copilot.runtime.component import Component
 from copilot.runtime.compose import Parts
 from copilot.runtime.loop import Loop
 from copilot.runtime.secret import load_secrets
-from copilot.storagemanager.directories import Directories
-from copilot.storagemanager.logic import StorageManager, StorageManagerSettings
+from copilot.storagemanager.logic import StorageManager
 from copilot.store.base import Store
 from copilot.store.redis import RedisStore
 
@@ -39,22 +48,44 @@ async def run(config: ManagerSettings) -> int:
     store = open_store(config)
     log.info("The component does not need to be waken up.")
     log.info("The security module does not need to be waken up.")
+    sources = {} if config.storage_only_mode_on else make_sources(config, store)
+    finisher = None if config.queue_only_mode_on else make_finisher(config, store)
     await _check(store)
     role = Role(0)
     parts: list[Component] = []
     claims = Claims(config.jabber_domain, secrets)
     urls = None if config.files_url is None else UrlSigner(config.files_url, secrets[0], clock)
-    if not config.storage_only_mode_on:
-        role |= Role.JOB_MANAGER
-        parts.append(_job_manager(config, store, claims, urls))
-    if not config.queue_only_mode_on:
-        role |= Role.STORAGE_MANAGER
-        parts.append(_storage_manager(config, store, claims, urls))
-    transport = daemon.transport(config, config.state_dir, "Co-Pilot manager")
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        if not config.storage_only_mode_on:
+            role |= Role.JOB_MANAGER
+            parts.append(_job_manager(config, store, claims, urls))
+        if finisher is not None:
+            role |= Role.STORAGE_MANAGER
+            outputs = await stack.enter_async_context(open_outputs(config, urls, finisher))
+            parts.append(StorageManager(store, claims, outputs, random=random.random))
+        elif (elsewhere := _storage_elsewhere(config)) is not None:
+            role |= Role.STORAGE_MANAGER
+            parts.append(StorageReferral(elsewhere))
+        transport = daemon.transport(config, config.state_dir, "Co-Pilot manager")
+        await stack.enter_async_context(_at_work(sources, config, store))
         return await daemon.turn(Loop(Parts(parts), daemon.endpoint(role), transport))
-    finally:
-        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def _at_work(
+    sources: Mapping[str, JobSource], config: ManagerSettings, store: Store
+) -> AsyncIterator[None]:
+    """Sources bring jobs while inside."""
+    async with contextlib.AsyncExitStack() as stack:
+        area = None if config.files_dir is None else FileArea(config.files_dir)
+        chirp = chirp_address(config)
+        staging: Staging | None = None
+        if area is not None or chirp is not None:
+            staging = await stack.enter_async_context(open_staging(config, area, chirp))
+        intake = StagingIntake(store, staging)
+        await stack.enter_async_context(running(sources, intake, clock=SystemClock(), random=random.random))
+        yield
 
 
 def open_store(config: QueueSettings) -> RedisStore:
@@ -87,31 +118,19 @@ async def _check(store: Store) -> None:
 
 
 def _job_manager(config: ManagerSettings, store: Store, claims: Claims, urls: UrlSigner | None) -> JobManager:
+    chirp = chirp_address(config)
     settings = JobManagerSettings(
         require_file=config.job_require_file,
         request_cooldown=config.request_cooldown,
         dispatch_limit=config.dispatch_limit,
         max_run_time=config.max_run_time,
         url_lifetime=config.url_lifetime,
+        chirp="" if chirp is None else address_text(chirp),
     )
     return JobManager(store, claims, settings, urls=urls, random=random.random)
 
 
-def _storage_manager(
-    config: ManagerSettings, store: Store, claims: Claims, urls: UrlSigner | None
-) -> StorageManager:
-    assert config.files_dir is not None  # the settings' own rules see to it
-    assert config.done_job_dir is not None
-    daemon.make_directory(config.files_dir)
-    daemon.make_directory(config.done_job_dir)
-    outputs = Directories(
-        FileArea(config.files_dir),
-        config.done_job_dir,
-        urls,
-        lifetime=config.url_lifetime,
-        max_size=config.max_output,
-    )
-    address = f"{config.chirp_server}:{config.chirp_port}" if config.chirp_server else ""
-    return StorageManager(
-        store, claims, outputs, StorageManagerSettings(address=address), random=random.random
-    )
+def _storage_elsewhere(config: ManagerSettings) -> str | None:
+    """The address of the storage manager, unless it shares ours: then it hears by itself what agents say to us."""
+    address = config.sm_jabber_address
+    return None if address is None or bare(address) == bare(config.jid) else address

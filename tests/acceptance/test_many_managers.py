@@ -13,6 +13,7 @@ import pytest
 
 from copilot.client.submission import Submission, submit
 from copilot.files.area import FileArea
+from copilot.files.staging import DiskStaging
 from copilot.job import Event, EventKind
 from tests.acceptance.running import Up, script, service, started, until
 
@@ -80,7 +81,7 @@ async def submit_all(up: Up, command: Path, marks: Path, names: Iterable[str]) -
     async with up.store() as store:
         for name in names:
             submission = Submission(id=name, command=command, environment={"MARKS": str(marks)})
-            await submit(submission, store, FileArea(up.directory / "files"))
+            await submit(submission, store, DiskStaging(FileArea(up.directory / "files"), agents=()))
 
 
 async def settled(up: Up) -> int:

@@ -107,7 +107,7 @@ async def test_what_was_put_arrives_unchanged_and_what_is_got_too(side: Side, da
     facts = facts_of(data)
     await side.client.put(make_file(side.here / "out.tgz", data), side.output_url(), facts=facts)
     assert side.area.output_path(JOB, 1).read_bytes() == data
-    assert side.area.facts(JOB, 1) == facts
+    assert facts_of(side.area.output_path(JOB, 1).read_bytes()) == facts
 
     target = side.here / "in"
     assert (
@@ -115,7 +115,7 @@ async def test_what_was_put_arrives_unchanged_and_what_is_got_too(side: Side, da
     )
     assert target.read_bytes() == data
     assert names_below(side.here) == {"out.tgz", "in"}
-    assert names_below(side.area.root) == {f"{JOB}/in", f"{JOB}.a1/{JOB}.tgz"}
+    assert names_below(side.area.root) == {f"{JOB}.a0/in", f"{JOB}/{JOB}.tgz"}
 
 
 @pytest.mark.parametrize("name", ["a b/c%2F#d?e&f=g+h", "ünï/コ~pilot", "deep/er/and/deeper", "-rf"])
@@ -168,8 +168,8 @@ async def test_putting_twice_is_as_putting_once(side: Side) -> None:
     source = make_file(side.here / "out", b"data")
     for _ in range(2):
         await side.client.put(source, side.output_url(), facts=facts_of(b"data"))
-    assert side.area.facts(JOB, 1) == facts_of(b"data")
-    assert names_below(side.area.root) == {f"{JOB}.a1/{JOB}.tgz"}
+    assert facts_of(side.area.output_path(JOB, 1).read_bytes()) == facts_of(b"data")
+    assert names_below(side.area.root) == {f"{JOB}/{JOB}.tgz"}
 
 
 @pytest.mark.parametrize("found", [b"", b"dat", b"data and more", b"DATA"])
@@ -181,7 +181,7 @@ async def test_a_source_that_changed_is_not_stored(side: Side, found: bytes) -> 
     with pytest.raises(TransferCorrupt):
         await side.client.put(source, url, facts=facts_of(b"data"))
     assert side.area.output_path(JOB, 1).read_bytes() == b"data"
-    assert names_below(side.area.root) == {f"{JOB}.a1/{JOB}.tgz"}
+    assert names_below(side.area.root) == {f"{JOB}/{JOB}.tgz"}
 
 
 async def test_an_empty_file_announced_with_another_hash_is_not_stored(side: Side) -> None:
@@ -205,7 +205,7 @@ async def test_a_full_disk_on_either_side_is_no_space_and_leaves_nothing(side: S
             with pytest.raises(NoSpace):
                 await side.client.put(source, output_url, facts=facts_of(data))
     assert names_below(side.here) == {"out"}
-    assert names_below(side.area.root) == {f"{JOB}/in"}
+    assert names_below(side.area.root) == {f"{JOB}.a0/in"}
 
 
 async def test_no_symlink_leads_out_of_the_area(side: Side, tmp_path: Path) -> None:
@@ -213,8 +213,8 @@ async def test_no_symlink_leads_out_of_the_area(side: Side, tmp_path: Path) -> N
     outside.mkdir()
     make_file(outside / "secret", b"secret")
     side.store("in", b"data")
-    (side.area.root / JOB / "link").symlink_to(outside / "secret")
-    (side.area.root / JOB / "directory").symlink_to(outside)
+    (side.area.root / f"{JOB}.a0" / "link").symlink_to(outside / "secret")
+    (side.area.root / f"{JOB}.a0" / "directory").symlink_to(outside)
     (side.area.root / f"{JOB}.a2").symlink_to(outside)
     for name in ("link", "directory/secret"):
         with pytest.raises(TransferRefused):

@@ -16,6 +16,7 @@ import pytest
 
 from copilot.client.submission import Submission, submit
 from copilot.files.area import FileArea
+from copilot.files.staging import DiskStaging
 from copilot.local.in_process import MANAGER, in_process
 from copilot.local.prosody import Prosody
 from copilot.store.memory import MemoryStore
@@ -80,9 +81,8 @@ async def run(
     script.write_text("#!/bin/sh\n")
     (directory / "files").mkdir()
     for number in range(jobs):
-        await submit(
-            Submission(id=f"{directory.name}-{number}", command=script), store, FileArea(directory / "files")
-        )
+        submission = Submission(id=f"{directory.name}-{number}", command=script)
+        await submit(submission, store, DiskStaging(FileArea(directory / "files"), agents=()))
     async with in_process(directory, counted, connect=connect) as system, asyncio.timeout(30):
         (agent,) = system.agents
         while agent.counts.received["sleep"] == 0:  # said when there is no job any more

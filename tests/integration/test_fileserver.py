@@ -28,7 +28,7 @@ from copilot.files.signing import UrlSigner, Verifier, _signature
 from tests.unit.files.serving import HOST, SECRET, Served, facts_of, make_file, names_below, serving
 
 JOB = "job-1"
-OUTPUT = f"{JOB}.a1/{JOB}.tgz"
+OUTPUT = f"{JOB}/{JOB}.tgz"
 BIG = random.Random(2).randbytes(8_000_000)
 
 
@@ -156,7 +156,7 @@ async def test_a_broken_upload_is_sent_again_and_leaves_nothing_behind(
     async with BreakingProxy(served.port, breaks=2, limit=len(BIG) // 2, downwards=False).running() as port:
         url = served.signer_at(port).output_url(JOB, 1, 60, len(BIG))
         await client.put(source, url, facts=facts_of(BIG))
-    assert served.area.facts(JOB, 1) == facts_of(BIG)
+    assert facts_of(served.area.output_path(JOB, 1).read_bytes()) == facts_of(BIG)
     await until(lambda: names_below(served.area.root) == {OUTPUT})
 
 
@@ -210,28 +210,28 @@ async def test_a_signature_is_good_for_one_method_job_attempt_and_name_only(
     assert await status(served, "PUT", write, b"data") == 201
     assert await status(served, "PUT", read, b"data") == 403
     assert await status(served, "GET", write) == 403
-    assert await status(served, "PUT", write.replace(".a1/", ".a2/"), b"data") == 403
+    assert await status(served, "PUT", write.replace(OUTPUT, f"{JOB}.a2/{JOB}.a2.tgz"), b"data") == 403
     assert await status(served, "PUT", write.replace(JOB, "job-2"), b"data") == 403
     assert await status(served, "GET", read.replace("/in?", "/other?")) == 403
     assert await status(served, "GET", read.replace(JOB, "job-2")) == 403
     assert await status(served, "GET", read.partition("?")[0]) == 403
-    assert names_below(served.area.root) == {f"{JOB}/in", OUTPUT}
+    assert names_below(served.area.root) == {f"{JOB}.a0/in", OUTPUT}
 
 
 @pytest.mark.parametrize(
     "path",
     [
         "../secret",
-        "job-1/../../secret",
-        "job-1/%2e%2e/%2e%2e/secret",
-        "job-1%2F..%2F..%2Fsecret",
+        "job-1.a0/../../secret",
+        "job-1.a0/%2e%2e/%2e%2e/secret",
+        "job-1.a0%2F..%2F..%2Fsecret",
         "/etc/passwd",
     ],
 )
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
 async def test_no_path_leads_out_of_the_area(plain: Served, tmp_path: Path, path: str, signed: bool) -> None:
     make_file(tmp_path / "secret", b"SECRET")
-    (plain.area.root / JOB).mkdir()
+    (plain.area.root / f"{JOB}.a0").mkdir()
     decoded = path.replace("%2e", ".").replace("%2F", "/")
     query = (
         f"e=9999999999&s={_signature(SECRET, 'GET', decoded, '9999999999', '')}"
@@ -246,7 +246,14 @@ async def test_no_path_leads_out_of_the_area(plain: Served, tmp_path: Path, path
 
 
 @pytest.mark.parametrize(
-    "path", ["job-1/in", "job-1.a01/job-1.tgz", "job-1.a1/job-2.tgz", "x/../job-1.a1/job-1.tgz"]
+    "path",
+    [
+        "job-1.a0/in",
+        "job-1.a01/job-1.a01.tgz",
+        "job-1/job-2.tgz",
+        ".sealed/job-1.tgz",
+        "x/../job-1/job-1.tgz",
+    ],
 )
 async def test_even_a_signed_upload_writes_outputs_only(plain: Served, path: str) -> None:
     query = f"e=9999999999&m=9&s={_signature(SECRET, 'PUT', path, '9999999999', '9')}"
@@ -296,7 +303,7 @@ async def test_a_wrong_digest_stores_nothing(served: Served, digest: str, expect
 
 async def test_a_range_gives_that_part(served: Served, tmp_path: Path) -> None:
     served.area.store_input(JOB, make_file(tmp_path / "source", b"0123456789"), "in.txt")
-    make_file(served.area.root / JOB / "in.txt.gz", b"not what was asked for")
+    make_file(served.area.root / f"{JOB}.a0" / "in.txt.gz", b"not what was asked for")
     async with (
         aiohttp.ClientSession() as session,
         session.get(
@@ -318,7 +325,10 @@ async def test_twenty_uploads_at_once_all_arrive(served: Served, client: HttpCli
         await client.put(source, served.signer.output_url(JOB, attempt, 60, len(data)), facts=facts_of(data))
 
     await asyncio.gather(*map(put, contents))
-    assert all(served.area.facts(JOB, attempt) == facts_of(data) for attempt, data in contents.items())
+    assert all(
+        facts_of(served.area.output_path(JOB, attempt).read_bytes()) == facts_of(data)
+        for attempt, data in contents.items()
+    )
     assert len(names_below(served.area.root)) == len(contents)
 
 
@@ -448,7 +458,7 @@ async def test_stopping_lets_an_upload_end(tmp_path: Path) -> None:
         await stopping
         assert (await reader.read()).startswith(b"HTTP/1.1 201")
         writer.close()
-        assert served.area.facts(JOB, 1) == facts_of(b"data")
+        assert facts_of(served.area.output_path(JOB, 1).read_bytes()) == facts_of(b"data")
 
 
 async def test_stopping_breaks_off_an_upload_that_does_not_end(tmp_path: Path) -> None:
@@ -510,7 +520,7 @@ async def test_the_access_log_shows_paths_without_signatures_or_line_breaks(
     await status(served, "GET", served.signer.input_url(JOB, "nothing", 60))
     await status(served, "GET", f"https://{HOST}:{served.port}/{quote(chr(10))}forged?s=1")
     lines = [record.getMessage() for record in caplog.records if record.name == "copilot.files"]
-    assert any(f"GET '/{JOB}/nothing': 404" in line for line in lines)
+    assert any(f"GET '/{JOB}.a0/nothing': 404" in line for line in lines)
     assert not any("s=" in line or "\n" in line for line in lines)
 
 
