@@ -11,6 +11,7 @@ never end in `.a<digits>`, so no two kinds meet.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -147,6 +148,21 @@ class FileArea:
         """Remove all inputs of `job`. Idempotent."""
         self._drop(input_directory(job))
 
+    def adopt_inputs(self, job: str) -> bool:
+        """Make `<job>`, where tools of 2011 put inputs, the directory where inputs belong; whether there is one now.
+
+        Idempotent: once there is one, `<job>` is that of the first attempt.
+        """
+        old, new = output_directory(job, 1), input_directory(job)
+        with disk_errors(f"moving {self.root / old} to {self.root / new}"), directory(self.root) as root:
+            if self._is_directory(old):
+                try:
+                    os.rename(old, new, src_dir_fd=root, dst_dir_fd=root)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+            return self._is_directory(new)
+
     def _take(self, uploaded: str, sealed: str) -> FileFacts | None:
         (old, old_name), (new, new_name) = uploaded.split("/"), sealed.split("/")
         os.close(open_directory(self.root, (new,), create=True))
@@ -180,11 +196,18 @@ class FileArea:
 
     def _is_file(self, relative: str) -> bool:
         """Whether a plain file is there. Agents may leave anything under the name of their output."""
+        return stat.S_ISREG(self._mode(relative))
+
+    def _is_directory(self, name: str) -> bool:
+        return stat.S_ISDIR(self._mode(name))
+
+    def _mode(self, relative: str) -> int:
+        """0 if there is nothing."""
         with directory(self.root) as root:
             try:
-                return stat.S_ISREG(os.stat(relative, dir_fd=root, follow_symlinks=False).st_mode)
+                return os.stat(relative, dir_fd=root, follow_symlinks=False).st_mode
             except (FileNotFoundError, NotADirectoryError):
-                return False
+                return 0
 
     def _unlink(self, relative: str) -> None:
         parent, name = relative.split("/")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from copilot.files.area import CHIRP_PREFIX, FileArea, input_name
+from copilot.files.area import CHIRP_PREFIX, FileArea, input_directory, input_name
 from copilot.files.base import FileFacts
 from copilot.files.chirp.rights import READ
 from copilot.files.disk import directory, disk_errors, open_file_below
@@ -26,6 +26,11 @@ class Staging(Protocol):
 
         When it is cancelled nothing goes on behind the caller's back: `drop` finds all there is.
         """
+        ...
+
+    async def adopt(self, job: str) -> bool:
+        """Make the directory `<job>`, where tools of 2011 put inputs, that of the inputs of `job`, which agents may
+        read and no more; whether there is one now."""
         ...
 
     async def drop(self, job: str) -> None:
@@ -54,9 +59,23 @@ class DiskStaging:
             await asyncio.gather(work, return_exceptions=True)
             raise
 
+    async def adopt(self, job: str) -> bool:
+        """See the port."""
+        return await asyncio.to_thread(self._adopt, job)
+
     async def drop(self, job: str) -> None:
         """See the port."""
         await asyncio.to_thread(self._area.drop_inputs, job)
+
+    def _adopt(self, job: str) -> bool:
+        if not self._area.adopt_inputs(job):
+            return False
+        access = self._access_list()
+        if access is not None:
+            top = self._area.root / input_directory(job)
+            for place, _, _ in os.walk(top):  # follows no symlinks
+                self._write(f"{Path(place).relative_to(self._area.root)}/{ACCESS_LIST}", access)
+        return True
 
     def _store(self, job: str, name: str, source: Path) -> FileFacts:
         relative = input_name(job, name)

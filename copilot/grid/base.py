@@ -46,6 +46,14 @@ class Intake(Protocol):
         """
         ...
 
+    async def adopt(self, job: str) -> bool:
+        """Make the directory `<job>` where files travel, into which tools of 2011 put inputs, the one of the inputs
+        of `job`: there an agent, which may write to `<job>` in its first attempt, cannot reach them.
+
+        False if there is none. Idempotent; once the job is known nothing is moved. Raises as `submit` does.
+        """
+        ...
+
 
 class JobSource(Protocol):
     """Brings the jobs of another system."""

@@ -50,6 +50,16 @@ class StagingIntake:
             raise
         return complete
 
+    async def adopt(self, job: str) -> bool:
+        """Move the inputs of a job of 2011 to where they belong: see the port."""
+        check_job_id(job, submitted=True)
+        if self._staging is None:
+            raise ConfigError(
+                f"job {job}: its inputs may lie where its output goes, and this manager knows of no place for files: set "
+                "JM_FILES_DIR, JM_CHIRP_WORK_DIR or JM_CHIRP_SERVER"
+            )
+        return await self._store.get(job) is not None or await self._staging.adopt(job)
+
     async def _stage(self, job: str, name: str, path: Path) -> InputFile:
         assert self._staging is not None
         facts = await self._staging.store(job, name, path)

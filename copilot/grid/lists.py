@@ -1,7 +1,8 @@
 """The generic source: jobs that operators' tools of 2011 put on lists in Redis (protocol page, section 2).
 
-A job is moved from its list to the queue inside Redis, with each step atomic (`copilot.store.lists`): so this source
-needs no `Intake`, and a crash between two steps costs nothing but the time until somebody sweeps `<list>:taking`.
+A job is moved from its list to the queue inside Redis, with each step atomic (`copilot.store.lists`): a crash between two
+steps costs nothing but the time until somebody sweeps `<list>:taking`. Of its files only the directory that an agent of
+2011 would write to is moved (decision 8).
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from copilot.clock import Clock, SystemClock
 from copilot.errors import BadName, ConfigError
 from copilot.grid import oldjob
 from copilot.grid.base import Context, Intake
-from copilot.job import JobSpec, one_line
+from copilot.job import JobSpec, alias, one_line, split_alias
 from copilot.log.limit import rate_limited
 from copilot.store.keys import OLD_LISTS, old_description, old_rejected
 from copilot.store.lists import Adoption, OldList
@@ -54,33 +56,33 @@ class OldJobs:
         self._parse = parse
         self._clock = clock
 
-    async def run(self, intake: Intake) -> None:  # noqa: ARG002 - says the first sentence of this file
+    async def run(self, intake: Intake) -> None:
         """Until cancelled, or until Redis cannot be reached."""
         try:
             async with asyncio.TaskGroup() as group:
                 for one in self._lists:
-                    group.create_task(self._feed(one))
+                    group.create_task(self._feed(one, intake))
         except BaseExceptionGroup as failures:  # the first one ended the others
             raise failures.exceptions[0] from failures
 
-    async def _feed(self, one: OldList) -> None:
+    async def _feed(self, one: OldList, intake: Intake) -> None:
         sweep_at = self._clock.monotonic()
         while True:
             wait = sweep_at - self._clock.monotonic()
             if wait <= 0:
                 for ident in await one.taken():
-                    await self._settle(one, ident)
+                    await self._settle(one, intake, ident)
                 wait = SWEEP_EVERY
                 sweep_at = self._clock.monotonic() + wait
             new = await one.take(wait)
-            if new is not None and not await self._settle(one, new, fresh=True):
+            if new is not None and not await self._settle(one, intake, new, fresh=True):
                 sweep_at = min(sweep_at, self._clock.monotonic() + DESCRIPTION_GRACE)
 
-    async def _settle(self, one: OldList, ident: bytes, *, fresh: bool = False) -> bool:
+    async def _settle(self, one: OldList, intake: Intake, ident: bytes, *, fresh: bool = False) -> bool:
         """Adopt or reject an id; False, with nothing done, if it is `fresh` and may still get its description."""
         job = ident.decode(errors="backslashreplace")
         try:
-            adoption = await self._adopt(one, job)
+            adoption = await self._adopt(one, intake, job)
         except (BadName, ValueError) as error:
             await _reject(one, ident, str(error))
             return True
@@ -97,15 +99,31 @@ class OldJobs:
                 log.info("job %s: taken over from the list %s", job, one.name)
         return True
 
-    async def _adopt(self, one: OldList, job: str) -> Adoption:
+    async def _adopt(self, one: OldList, intake: Intake, job: str) -> Adoption:
         adoption = Adoption.CHANGED
         while adoption is Adoption.CHANGED:
             description = await one.description(job)
             if description is None:
                 adoption = await one.forget(job)
             else:
-                adoption = await one.adopt(job, description, self._parse(job, description))
+                spec = await _out_of_reach(intake, self._parse(job, description))
+                adoption = await one.adopt(job, description, spec)
         return adoption
+
+
+async def _out_of_reach(intake: Intake, spec: JobSpec) -> JobSpec:
+    """The job with its inputs where no attempt of it writes to. Tools of 2011 put them into `<job>`, where an agent of
+    2011 puts its output in the first attempt."""
+    first, _, rest = (spec.input_dir or "").strip("/").partition("/")
+    if first != spec.id:
+        if split_alias(first)[0] == spec.id and split_alias(first)[1] > 1:
+            raise BadName(
+                f"job {spec.id}: its inputs lie in {first!r}, where an attempt of it writes: move them"
+            )
+        return spec
+    if not await intake.adopt(spec.id):
+        return spec
+    return replace(spec, input_dir=f"/{alias(spec.id, 0)}/{rest}" if rest else None, chirp_server=None)
 
 
 async def _reject(one: OldList, ident: bytes, reason: str) -> None:

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from copilot.clock import SystemClock
 from copilot.grid import lists as module
 from copilot.grid import oldjob
+from copilot.grid.base import Intake
 from copilot.grid.lists import OldJobs
 from copilot.grid.running import running
 from copilot.job import JobSpec, State
@@ -100,18 +101,35 @@ async def store(server: RedisServer) -> AsyncIterator[RedisStore]:
     await store.close()
 
 
-class NoIntake:
-    """The generic source does all inside Redis."""
+async def aside(tool: Tool) -> bool:
+    """Whether something was rejected."""
+    return ":rejected" in tool.lists()
+
+
+class Inputs:
+    """What the generic source needs of an intake: where inputs lie, it does all else inside Redis."""
+
+    def __init__(self, *jobs: str) -> None:
+        """`jobs` have a directory of their own name."""
+        self._jobs = jobs
 
     async def submit(self, *_: Any) -> JobSpec:
         raise AssertionError("the generic source stages nothing")
 
+    async def adopt(self, job: str) -> bool:
+        return job in self._jobs
+
+
+NOTHING_TO_MOVE = Inputs()
+
 
 @contextlib.asynccontextmanager
-async def taking(store: RedisStore, *names: str) -> AsyncIterator[asyncio.Task[None]]:
+async def taking(
+    store: RedisStore, *names: str, intake: Intake = NOTHING_TO_MOVE
+) -> AsyncIterator[asyncio.Task[None]]:
     """The generic source of a manager, at work on these lists."""
     source = OldJobs([OldList(store, name) for name in names], parse, SystemClock())
-    task = asyncio.create_task(source.run(NoIntake()))
+    task = asyncio.create_task(source.run(intake))
     try:
         yield task
     finally:
@@ -156,6 +174,35 @@ async def test_a_pushed_job_becomes_a_job_like_any_other(store: RedisStore, tool
     assert [one.spec.id for one in claimed] == ["j-1", "job-of-today"]
     assert tool.lists() == {}
     assert not tool.described("j-1")
+
+
+@pytest.mark.parametrize(
+    ("lay", "lie"),
+    [("{job}", None), ("/{job}/", None), ("/{job}/in/put", "/{job}.a0/in/put")],
+)
+async def test_inputs_that_lie_where_the_first_attempt_writes_are_moved(
+    store: RedisStore, tool: Tool, lay: str, lie: str | None
+) -> None:
+    async with taking(store, tool.name, intake=Inputs("moved")):
+        for job in ("moved", "elsewhere"):
+            tool.submit(job, TEXT.replace("/data/{job}", lay))
+        await until(lambda: has(store, 2))
+    moved, elsewhere = await store.get("moved"), await store.get("elsewhere")
+    assert moved is not None
+    assert elsewhere is not None
+    assert moved.spec.input_dir == (None if lie is None else lie.format(job="moved"))
+    assert moved.spec.chirp_server is None
+    assert elsewhere.spec.chirp_server == "chirp.example.org:9094"
+    assert (elsewhere.spec.input_dir or "").strip("/") == lay.format(job="elsewhere").strip("/")
+
+
+async def test_inputs_that_lie_where_a_later_attempt_writes_are_refused(
+    store: RedisStore, tool: Tool
+) -> None:
+    async with taking(store, tool.name):
+        tool.submit("j", TEXT.replace("/data/{job}", "/{job}.a2"))
+        await until(lambda: aside(tool))
+    assert await store.get("j") is None
 
 
 async def test_both_names_of_the_list_are_served_when_none_is_configured(
@@ -278,7 +325,7 @@ async def test_redis_may_go_away_and_come_back(
     store = RedisStore.from_url(own_server.url)
     tool = Tool(own_server, redis_program, OLD_LISTS[0])
     source = OldJobs([OldList(store, name) for name in OLD_LISTS], parse, SystemClock())
-    async with running({"generic": source}, NoIntake(), clock=SystemClock(), random=lambda: 0.005):
+    async with running({"generic": source}, Inputs(), clock=SystemClock(), random=lambda: 0.005):
         for number in range(3):
             tool.submit(f"j-{number}")
             await until(lambda number=number: known_by_now(store, f"j-{number}"))
@@ -413,7 +460,7 @@ async def test_a_key_that_is_no_list_is_named_and_tried_again(
 ) -> None:
     tool.cli("SET", tool.name, "x")
     source = OldJobs([OldList(store, tool.name)], parse, SystemClock())
-    async with running({"generic": source}, NoIntake(), clock=SystemClock(), random=lambda: 0.005):
+    async with running({"generic": source}, Inputs(), clock=SystemClock(), random=lambda: 0.005):
         await eventually(lambda: "WRONGTYPE" in caplog.text)
         tool.cli("DEL", tool.name)
         tool.submit("j")

@@ -94,6 +94,26 @@ async def test_dropping_leaves_nothing_and_can_be_repeated(side: Side, tmp_path:
     assert not (side.chirp.root / f"{side.job}.a0").exists()
 
 
+async def test_inputs_that_a_tool_of_2011_put_are_moved_out_of_the_reach_of_their_job(
+    side: Side, tmp_path: Path
+) -> None:
+    assert not await side.staging.adopt(side.job)
+    await side.owner.mkdir(side.job)
+    await side.owner.setacl(side.job, "address:*", "rwl")
+    await side.owner.mkdir(f"{side.job}/deep")
+    for name in ("run.sh", "deep/in"):
+        await side.owner.put(f"{side.job}/{name}", 4, contents(b"data"))
+    assert await side.staging.adopt(side.job)
+    assert await side.staging.adopt(side.job)
+    for name in ("run.sh", "deep/in"):
+        assert await side.agent.get(side.url(name), tmp_path / "got") == facts_of(b"data")
+        with pytest.raises(TransferRefused, match="no right"):
+            await side.agent.put(tmp_path / "got", side.url(name), facts=facts_of(b"data"))
+    await side.owner.mkdir(side.job)  # that of the first attempt
+    assert await side.staging.adopt(side.job)
+    assert side.job in await side.owner.list("/")
+
+
 async def test_what_cannot_be_read_here_is_refused(side: Side, tmp_path: Path) -> None:
     with pytest.raises(TransferRefused, match="nowhere"):
         await side.staging.store(side.job, "in", tmp_path / "nowhere")
