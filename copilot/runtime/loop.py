@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from copilot.clock import Clock, SystemClock
-from copilot.errors import CopilotError, ProtocolError, StoreUnavailable
+from copilot.errors import CopilotError, ProtocolError, StoreUnavailable, TransferError
 from copilot.log import rate_limited
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import Envelope, bare
@@ -26,6 +26,7 @@ from copilot.runtime.component import (
     Component,
     Event,
     Finished,
+    Ignore,
     Leave,
     NoEffects,
     Offline,
@@ -36,7 +37,10 @@ from copilot.runtime.component import (
     Send,
     Stopping,
     Tick,
+    Withdraw,
+    Withhold,
 )
+from copilot.runtime.tally import Tally
 from copilot.transport.base import Arrived, Connected, Disconnected, Transport, TransportEvent
 
 log = logging.getLogger("copilot.loop")
@@ -71,6 +75,7 @@ class Loop:
         """`announce_to`: the bare JID whose instances should learn from the server when we vanish."""
         self._component = component
         self._endpoint = endpoint
+        self._tally = Tally(endpoint.counts)
         self._transport = transport
         self._performer = performer or NoEffects()
         self._announce_to = announce_to
@@ -119,6 +124,9 @@ class Loop:
         if wakeup is not None and wakeup <= now:
             self._dispatch(Tick())
         self._flush()
+        due = self._tally.due(now)
+        if due is not None and due <= now:
+            self._tell_numbers()
 
     def _flush(self) -> None:
         now = self._now()
@@ -132,6 +140,10 @@ class Loop:
                 self._endpoint.give_up(envelope.id)
         for event in self._endpoint.events():
             self._add(event)
+
+    def _tell_numbers(self) -> None:
+        if numbers := self._tally.tell():
+            log.info("messages without effect since they were last counted: %s", numbers)
 
     def _dispatch(self, event: Event) -> None:
         if isinstance(event, Acked):
@@ -197,8 +209,14 @@ class Loop:
     def _act(self, action: Action) -> bool:
         """False: it was not done; what caused it must not be acknowledged, nor what follows it be done."""
         match action:
-            case Send(to=to, command=command, void_at=void_at):
-                self._endpoint.send(to, command, self._now(), void_at=void_at)
+            case Send(to=to, command=command, void_at=void_at, info=info):
+                self._endpoint.send(to, command, self._now(), void_at=void_at, info=info)
+            case Withdraw(to=to, command=command):
+                self._endpoint.withdraw(to, command)
+            case Ignore(received=received, reason=reason, text=text):
+                self._dispatch(self._endpoint.ignore(received, reason=reason, text=text))
+            case Withhold():
+                return False
             case Refuse(received=received, code=code, text=text, job=job):
                 log.warning("refused %s from %s: %s", received.command.NAME, received.sender, text)
                 return self._endpoint.refuse(received, self._now(), code=code, text=text, job=job)
@@ -227,6 +245,8 @@ class Loop:
             rate_limited(log, "store", logging.ERROR, "%s", error)
             if isinstance(event, TOLD_ONCE):
                 asyncio.get_running_loop().call_later(STORE_RETRY, self._add, event)
+        elif isinstance(error, TransferError):  # a file server or a disk is away: the message comes again
+            rate_limited(log, "files", logging.ERROR, "%s", error)
         else:
             log.error("%s could not be handled: %s", type(event).__name__, error, exc_info=error)
 
@@ -237,9 +257,8 @@ class Loop:
         self._stir.clear()
         if self._inbox:
             return
-        times = [
-            when for when in (self._component.wakeup(), self._endpoint.next_wakeup()) if when is not None
-        ]
+        wanted = (self._component.wakeup(), self._endpoint.next_wakeup(), self._tally.due(self._now()))
+        times = [when for when in wanted if when is not None]
         if not times:
             await self._stir.wait()
             return
@@ -279,6 +298,7 @@ class Loop:
             return
         for event in events:
             self._add(event)
+        self._stir.set()  # a copy makes no event, but an acknowledgement
 
     def _add(self, event: Event) -> None:
         self._inbox.append(event)
@@ -294,4 +314,5 @@ class Loop:
         await asyncio.gather(reader, *self._work, *self._effects, return_exceptions=True)
         if self._broken is None:
             self._flush()
+        self._tell_numbers()
         await self._transport.close()

@@ -120,6 +120,7 @@ class Connection:
             f"{settings.jid}/{settings.resource}" if settings.resource else settings.jid,
             settings.password,
             take=self._take,
+            refuse=lambda why: self._end(f"the server at {settings.address} is not believed: {why}"),
             ssl_context=tls_context(settings.ca_file if secure else None),
             buffer_limit=settings.buffer_bytes,
         )

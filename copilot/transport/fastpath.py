@@ -20,6 +20,8 @@ from xml.etree.ElementTree import Element as Xml
 from slixmpp import ClientXMPP
 from slixmpp.xmlstream.stanzabase import StanzaBase
 
+from copilot.transport.gate import Gate
+
 Take = Callable[[Xml], bool]  # True: this stanza is dealt with, slixmpp must not see it
 
 log = logging.getLogger("copilot.transport")
@@ -33,13 +35,22 @@ def has_short_way() -> bool:
 class FastClient(ClientXMPP):
     """One connection attempt and the session that comes of it; never used for a second one.
 
-    `take` sees every stanza first and must not raise. `buffer_limit` is in bytes: with more waiting for the
-    socket `writable` is False.
+    `take` sees every stanza first and must not raise. `refuse` is told why nothing more is read from a server that
+    sends what no server may. `buffer_limit` is in bytes: with more waiting for the socket `writable` is False.
     """
 
     def __init__(
-        self, jid: str, password: str, *, take: Take, ssl_context: ssl.SSLContext | None, buffer_limit: int
+        self,
+        jid: str,
+        password: str,
+        *,
+        take: Take,
+        refuse: Callable[[str], None],
+        ssl_context: ssl.SSLContext | None,
+        buffer_limit: int,
     ) -> None:
+        self._gate = Gate()
+        self._refuse = refuse
         super().__init__(jid, password, ssl_context=ssl_context, loop=asyncio.get_running_loop())
         self._take = take
         self._buffer_limit = buffer_limit
@@ -62,6 +73,19 @@ class FastClient(ClientXMPP):
             transport.set_write_buffer_limits(high=self._buffer_limit)
         self._pressed = False
         super().connection_made(transport, send_event)
+
+    def init_parser(self) -> None:
+        """Called by slixmpp at the start of each stream: on the connection, then over TLS, then logged in."""
+        self._gate = Gate()
+        super().init_parser()
+
+    def data_received(self, data: bytes | str) -> None:
+        """Called by asyncio."""
+        complaint = self._gate.complaint(data.encode() if isinstance(data, str) else data)
+        if complaint is None:
+            super().data_received(data)
+        else:
+            self._refuse(complaint)
 
     def pause_writing(self) -> None:
         """Called by asyncio when more than the limit waits for the socket."""
@@ -91,8 +115,10 @@ class FastClient(ClientXMPP):
             await asyncio.wait((sender,))
 
     def _spawn_event(self, xml: Xml) -> None:
+        self._gate.stanza_ended()
         if not (self._short_way and self._take(xml)):
             super()._spawn_event(xml)
 
     def _take_object(self, stanza: StanzaBase) -> StanzaBase | None:
+        self._gate.stanza_ended()
         return None if self._take(stanza.xml) else stanza

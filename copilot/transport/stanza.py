@@ -15,7 +15,7 @@ from copilot.errors import ProtocolError
 from copilot.protocol.envelope import Element, Envelope, bare
 
 NAMESPACE = "urn:copilot:1"
-MAX_DEPTH = 8  # of <info>; a redirected runJob has 3
+MAX_DEPTH = 8  # levels of <info> that are read, more than the codec takes: it finds out and says so
 MAX_ID = 256  # characters; ours are UUIDs of 36
 MAX_STANZA_BYTES = 60 * 1024  # protocol page, section 1, "Large things"
 
@@ -146,7 +146,7 @@ def nests_deeper(xml: Xml, limit: int) -> bool:
 
 
 def _info(carriage: Xml | None) -> Element | None:
-    """The `<info>` inside `<body>` or `<copilot>`; None if there is none or it is nested too deep."""
+    """The `<info>` inside `<body>` or `<copilot>`; None if there is none."""
     if carriage is None:
         return None
     for child in carriage:
@@ -155,19 +155,13 @@ def _info(carriage: Xml | None) -> Element | None:
     return None
 
 
-def _plain(xml: Xml, depth: int) -> Element | None:
-    if depth == 0:
-        return None
+def _plain(xml: Xml, depth: int) -> Element:
+    """Plain data, cut below `depth` levels."""
     attributes = {
         name: value for name, value in xml.items() if name[0] != "{"
     }  # xml:lang and such are not ours
-    children = []
-    for child in xml:
-        plain = _plain(child, depth - 1)
-        if plain is None:
-            return None
-        children.append(plain)
-    return Element(_local(xml.tag), attributes, tuple(children))
+    children = tuple(_plain(child, depth - 1) for child in xml) if depth > 1 else ()
+    return Element(_local(xml.tag), attributes, children)
 
 
 def _local(tag: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from copilot.protocol import codec
 from copilot.protocol.commands import Command
 from copilot.protocol.endpoint import Endpoint
-from copilot.protocol.envelope import Envelope
+from copilot.protocol.envelope import Element, Envelope
 from copilot.protocol.events import Received
 from copilot.protocol.rules import FEATURE_STORAGE, Role
 from copilot.runtime.component import Actions, Event, Leave, Perform, Stopping
@@ -90,8 +90,13 @@ class Bench:
     @property
     def heard(self) -> list[Command]:
         """Commands that the peer was sent, in order."""
+        return [codec.decode(info)[0] for info in self.infos]
+
+    @property
+    def infos(self) -> list[Element]:
+        """The same as they stood on the wire."""
         infos = [envelope.element or envelope.body for envelope in self._arrived]
-        return [codec.decode(info)[0] for info in infos if info is not None]
+        return [info for info in infos if info is not None]
 
     async def _listen(self) -> None:
         while True:

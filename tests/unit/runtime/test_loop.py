@@ -9,17 +9,27 @@ from functools import partial
 
 import pytest
 
-from copilot.errors import LoginRefused, NoSpace, SessionReplaced, StoreUnavailable, TransportError
+from copilot.errors import (
+    LoginRefused,
+    NoSpace,
+    SessionReplaced,
+    StoreUnavailable,
+    TransferUnavailable,
+    TransportError,
+)
+from copilot.protocol import codec
 from copilot.protocol.commands import Command, Error, GetJob, HaveGetJob, Job, RunJob, WantGetJob
 from copilot.protocol.envelope import Envelope
 from copilot.protocol.events import Expired, Received
 from copilot.protocol.rules import Role
 from copilot.protocol.selftest import SELF_TEST_ID
 from copilot.runtime import loop as loop_module
+from copilot.runtime import tally
 from copilot.runtime.component import (
     Actions,
     Event,
     Finished,
+    Ignore,
     Leave,
     NoEffects,
     Offline,
@@ -29,6 +39,8 @@ from copilot.runtime.component import (
     Send,
     Stopping,
     Tick,
+    Withdraw,
+    Withhold,
 )
 from copilot.runtime.loop import Loop
 from copilot.transport.base import Connected, Disconnected, TransportEvent
@@ -103,6 +115,20 @@ async def test_what_could_not_be_handled_is_not_acknowledged_and_its_copy_is_han
     assert component.commands() == [GET, GET]
 
 
+async def test_files_that_are_away_leave_the_message_without_an_acknowledgement_and_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    component = on_command(lambda _: _raise_later(TransferUnavailable("the Chirp server is away")))
+    async with running(component) as bench:
+        for ident in ("m1", "m2", "m3"):
+            bench.say(GET, ident)
+        await until(lambda: len(component.commands()) == 3)
+        await rest()
+        assert bench.acks == []
+    told = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [(record.getMessage(), record.exc_info) for record in told] == [("the Chirp server is away", None)]
+
+
 async def test_what_became_of_a_message_of_ours_is_told_again_when_the_store_was_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -121,6 +147,45 @@ async def test_what_became_of_a_message_of_ours_is_told_again_when_the_store_was
         bench.say(GET, "m1")
         await until(lambda: sum(isinstance(event, Expired) for event in component.events) == 3)
     assert next(answers, None) is None
+
+
+async def test_a_copy_is_acknowledged_at_once() -> None:
+    async with running(on_command(lambda _: [])) as bench:
+        for number in (1, 2):
+            bench.say(GET, "m1")
+            await until(lambda number=number: bench.acks == ["m1"] * number)  # type: ignore[misc]
+
+
+async def test_what_is_withheld_is_not_acknowledged_and_its_copy_is_handled_afresh() -> None:
+    component = on_command(lambda _: [ANSWER, Withhold()])
+    async with running(component) as bench:
+        for number in (1, 2):
+            bench.say(GET, "m1")
+            await until(lambda number=number: bench.heard == [HaveGetJob()] * number)  # type: ignore[misc]
+        assert bench.acks == []
+
+
+async def test_what_is_ignored_is_acknowledged_counted_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    component = on_command(lambda event: [Ignore(received=event, reason="odd", text="what it says")])
+    async with running(component) as bench:
+        for ident in ("m1", "m2"):
+            bench.say(GET, ident)
+        await until(lambda: bench.acks == ["m1", "m2"])
+        assert bench.endpoint.counts.dropped["odd"] == 2
+    assert caplog.text.count(f"dropped a message from {PEER}: odd: what it says") == 1
+
+
+async def test_a_message_can_be_withdrawn_and_said_to_somebody_else_in_other_words() -> None:
+    info = codec.encode(RUN, ("unheard-of",))
+    said_first = Send(to="nobody@x/gone", command=RUN)
+    instead = [Withdraw(to="nobody@x/gone", command=RUN), Send(to=PEER, command=RUN, info=info)]
+    async with running(on_command(lambda _: [said_first, *instead])) as bench:
+        bench.say(GET, "m1")
+        await until(lambda: bench.heard == [RUN])
+        assert bench.endpoint.counts.sent["runJob"] == 1
+        assert bench.infos == [info]
 
 
 async def test_a_refused_message_is_not_acknowledged_and_its_copy_is_refused_again() -> None:
@@ -500,3 +565,37 @@ async def test_it_may_be_asked_to_stop_before_there_is_a_session() -> None:
 def test_a_component_without_effects_says_so() -> None:
     with pytest.raises(TypeError, match="no effects"):
         NoEffects().perform("something")
+
+
+# -- what an operator is told of messages without effect
+
+
+def refusing() -> Scripted:
+    return on_command(lambda received: [Refuse(received=received, code="stale-attempt", text="too late")])
+
+
+async def test_the_numbers_of_what_was_dropped_and_refused_are_told_when_it_leaves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    async with running(refusing()) as bench:
+        bench.say(GET, "a")
+        bench.say(GET, "b")
+        bench.say(RUN, "c")
+        await until(lambda: bench.endpoint.counts.refused.total() == 2)
+        await until(lambda: bench.endpoint.counts.dropped.total() == 1)
+        assert "without effect" not in caplog.text
+    assert caplog.text.count("without effect") == 1
+    assert "since they were last counted: dropped 1 wrong-role; refused 2 stale-attempt" in caplog.text
+
+
+async def test_the_numbers_are_told_after_a_while_although_nothing_more_happens(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tally, "EVERY", 0.01)
+    caplog.set_level("INFO")
+    async with running(refusing()) as bench:
+        bench.say(GET, "a")
+        await until(lambda: "refused 1 stale-attempt" in caplog.text)
+        bench.say(GET, "b")
+        await until(lambda: caplog.text.count("refused 1 stale-attempt") == 2)

@@ -1,0 +1,7 @@
+"""Directories for whole systems, as in the acceptance tests."""
+
+from __future__ import annotations
+
+from tests.acceptance import conftest
+
+ground, place = conftest.ground, conftest.place
