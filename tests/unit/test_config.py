@@ -229,7 +229,9 @@ class TestWhatAPersonReads:
     def test_every_required_key_of_a_manager_is_named_at_once(self, tmp_path: Path) -> None:
         missing = [line.split(": ")[1] for line in problems(ManagerConfig, tmp_path)]
         keys = [line.split()[0] for line in MANAGER.splitlines()]
-        assert sorted(missing) == sorted(set(keys) - {"JM_CHIRP_WORK_DIR"})  # Chirp may run on another machine
+        assert sorted(missing) == sorted(
+            set(keys) - {"JM_CHIRP_WORK_DIR"}
+        )  # Chirp may run on another machine
 
     def test_a_wrong_value_is_named_with_file_and_line(self, tmp_path: Path) -> None:
         file = write(tmp_path, "copilot-agent.conf", AGENT + "\nAGENT_SLOTS x\n")
