@@ -74,7 +74,10 @@ def _argv(name: str, arguments: Sequence[object]) -> list[str]:
 def service() -> dict[str, str]:
     """Variables for a daemon of the system that is started by hand: never as root, as in the system itself."""
     user = unprivileged_user()
-    return {} if user is None else {RUN_AS: user}
+    if user is None:
+        return {}
+    # As that user it could not write what it would measure, and would say so after its own last words.
+    return {RUN_AS: user, "COVERAGE_PROCESS_START": ""}
 
 
 def processes_of(directory: Path) -> list[psutil.Process]:

@@ -57,7 +57,7 @@ def test_a_job_whose_input_has_vanished_fails_and_says_which(system: Up, place: 
     data.write_text("data")
     options = ("--id", "robbed", "--input", data, "--max-attempts", 1)
     assert system.submit(script(place / "job.sh", "cat data.txt"), *options).returncode == 0
-    (system.directory / "files" / "robbed" / "data.txt").unlink()
+    (system.directory / "files" / "robbed.a0" / "data.txt").unlink()
     with system.agent():
         until(lambda: "robbed" in system.log("storagemanager"), "the report")
     record = system.record("robbed")
