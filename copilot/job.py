@@ -2,10 +2,14 @@
 
 States (an arrow is one atomic step of the store):
 
-    waiting ──claim──▶ running ──finish──▶ done | failed
-       ▲                  │
+    waiting ──claim──▶ running ──finish──▶ done | failed | cancelled
+       ▲ │                │
+       │ └──── revived ──▶│   (its agent was taken for dead and has it still)
        └── handed back, ──┘   (agent never got it, attempt lost, retryable failure with attempts left)
            requeued
+
+An operator may hold a waiting job (held) and release it, cancel any that is not over, and have a failed or cancelled one
+retried (waiting again).
 
 `attempt` is a fencing token: it grows with every claim, and a report about an older one changes nothing.
 """
@@ -43,11 +47,13 @@ class State(enum.StrEnum):
     RUNNING = "running"  # claimed for one agent, under one attempt number
     DONE = "done"  # ended with exit code 0 and an accepted output
     FAILED = "failed"  # ended otherwise; the cause says whose fault it was
+    CANCELLED = "cancelled"  # ended because somebody wanted it
+    HELD = "held"  # not in a queue until somebody releases it
 
     @property
     def final(self) -> bool:
-        """Whether nothing more will happen to the job by itself."""
-        return self in (State.DONE, State.FAILED)
+        """Whether the job is over, unless somebody wants it to run once more."""
+        return self in (State.DONE, State.FAILED, State.CANCELLED)
 
 
 class Cause(enum.StrEnum):
@@ -66,6 +72,7 @@ class Cause(enum.StrEnum):
     INFRA_LOST = "infra-lost"  # the agent came back without the job
     INFRA_UNDELIVERED = "infra-undelivered"  # the agent never confirmed that it has the job
     POLICY_RUN_TIME = "policy-run-time"  # longer than the maximum run time
+    CANCELLED = "cancelled"  # somebody wanted it
 
     @property
     def retryable(self) -> bool:
@@ -83,6 +90,12 @@ class EventKind(enum.StrEnum):
     FAILED = "failed"
     REQUEUED = "requeued"  # the attempt ended without a result; counted
     HANDED_BACK = "handed-back"  # the attempt never began; not counted
+    CANCELLED = "cancelled"
+    CANCELLING = "cancelling"  # somebody wants the running attempt to end
+    HELD = "held"
+    RELEASED = "released"
+    RETRIED = "retried"  # once more, although it was over
+    REVIVED = "revived"  # the attempt went back to waiting, but its agent lives and has it still
     PUBLISHED = "published"  # the output lies in its final place
 
 
@@ -260,7 +273,7 @@ class Outcome:
     """How an attempt ended.
 
     `exit_code` is what a shell would say (signal n as 128 + n). `reason` is one line for people.
-    `output` is None where nothing could be stored.
+    `output` is None where nothing could be stored. `tail` is the end of stderr.
     """
 
     cause: Cause
@@ -269,6 +282,23 @@ class Outcome:
     host: str = ""
     validate_exit_code: int | None = None
     output: Output | None = None
+    tail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How one attempt ended: `done`, `failed`, `requeued` or `handed-back`. Times are seconds since the epoch.
+
+    `outcome` is without its output, and None for an attempt that never began.
+    """
+
+    attempt: int
+    agent: str
+    claimed: float
+    ended: float
+    kind: EventKind
+    cause: Cause
+    outcome: Outcome | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

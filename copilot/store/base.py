@@ -7,11 +7,12 @@ are seconds since the epoch by the store's own clock; `now` overrides it in test
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from copilot.job import Cause, Event, JobRecord, JobSpec, Outcome, State
+from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,33 @@ class Claimed:
     spec: JobSpec
     attempt: int
     claimed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """Answer to what an operator wants of a job: whether it changed anything, and the state after it (None: no such
+    job)."""
+
+    changed: bool
+    state: State | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """An attempt and the agent (bare JID) that has it."""
+
+    job: str
+    attempt: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An attempt that an agent says it holds, and what it is at: `fetch`, `run` or `upload`."""
+
+    job: str
+    attempt: int
+    phase: str = ""
 
 
 class Verdict(enum.StrEnum):
@@ -78,13 +106,15 @@ class Store(Protocol):
         dispatch_limit: float,
         count: int = 1,
         holder: str = "",
+        lease: float | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give up to `count` waiting jobs to `agent` (bare JID): highest priority first, then oldest.
 
         The same `request` (message id) of the same agent within 10 minutes gets the same jobs again as long as
         those attempts still run. An attempt that is not confirmed by `confirm` within `dispatch_limit` seconds
-        is handed back by `reap`. `holder` is the full JID of an agent that takes one job at a time, see `suspect`.
+        is handed back by `reap`. `holder` is the full JID of an agent that takes one job at a time, see `suspect`;
+        `lease` the seconds within which the agent will renew, see `renew`.
         """
         ...
 
@@ -97,8 +127,14 @@ class Store(Protocol):
         ...
 
     async def confirm(self, job: str, attempt: int, *, max_run_time: float, now: float | None = None) -> bool:
-        """The agent has the job; from now on it may run for `max_run_time` seconds, or the job's own limit if that is
-        shorter. False if the attempt no longer holds the job. Saying it twice changes nothing."""
+        """The agent has the job; from now on its lease runs, or, if it has none, it may run for `max_run_time` seconds,
+        or the job's own limit if that is shorter. False if the attempt no longer holds the job. Saying it twice
+        changes nothing."""
+        ...
+
+    async def renew(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+        """`agent` (bare JID) lives and holds these (at most 1000): their leases begin anew, and what was taken from it but
+        not claimed since is its own again. Returns those that it does not hold: it must stop them."""
         ...
 
     async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
@@ -110,11 +146,37 @@ class Store(Protocol):
         """The record of a job, or None."""
         ...
 
+    async def attempts(self, job: str) -> tuple[Attempt, ...]:
+        """How the attempts of a job ended, oldest first, the last `rules.ATTEMPTS_KEPT`; also those that never began."""
+        ...
+
     async def finish(self, job: str, attempt: int, outcome: Outcome, *, now: float | None = None) -> Settled:
         """Settle an attempt: `done`, `failed`, or back to `waiting` (retryable cause, attempts left).
 
         Idempotent: see `Verdict`. A result that goes back to `waiting` drops its output.
         """
+        ...
+
+    async def cancel(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Somebody wants the job to end: at once if it is not running, else when its agent has stopped it, which the
+        managers tell it (`cancelling`). A report that comes before counts."""
+        ...
+
+    async def cancelling(self, limit: int = 100) -> tuple[Running, ...]:
+        """Running attempts that somebody wants to end."""
+        ...
+
+    async def hold(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Keep a waiting job out of the queue."""
+        ...
+
+    async def release(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Let a held job wait again, at its old place."""
+        ...
+
+    async def retry(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Have a job that failed or was cancelled run once more with all its attempts, when its finisher has taken the
+        result."""
         ...
 
     async def publish(self, job: str, *, now: float | None = None) -> bool:
@@ -126,10 +188,26 @@ class Store(Protocol):
         """Settled jobs that their finisher has not taken yet, oldest first."""
         ...
 
-    async def reap(self, *, limit: int = 100, now: float | None = None) -> tuple[Event, ...]:
+    async def ended(
+        self, state: State, before: float, *, skip: int = 0, limit: int = 100
+    ) -> tuple[JobRecord, ...]:
+        """Jobs in `state`, a final one, that ended before that time, oldest first and without the first `skip`."""
+        ...
+
+    async def remove(self, job: str) -> bool:
+        """Forget a job that is over and whose result its finisher has taken. False: it stays, or is not known.
+
+        No event tells of it. Its id should not be used again: its attempts would be counted from 1 once more.
+        """
+        ...
+
+    async def reap(
+        self, *, limit: int = 100, up_for: float = math.inf, now: float | None = None
+    ) -> tuple[Event, ...]:
         """Take back attempts that ran out of time: unconfirmed ones are handed back, the others requeued or,
-        when no attempts are left, failed with `policy-run-time`, suspected ones with `infra-lost`. Returns the
-        events that it wrote."""
+        when no attempts are left, failed: with `policy-run-time`, or `infra-lost` if their agent was suspected or has
+        not renewed its lease. No confirmed attempt is taken from an agent that had less time to renew than its lease:
+        `up_for` says for how many seconds agents could reach us and we the store. Returns the events that it wrote."""
         ...
 
     async def events(self, *, after: str = "0", block: float = 0.0, count: int = 100) -> tuple[Event, ...]:

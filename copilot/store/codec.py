@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
+from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
 
 
 def outcome_to_json(outcome: Outcome) -> str:
@@ -39,6 +39,20 @@ def record_from_fields(fields: Mapping[str, str]) -> JobRecord:
     )
 
 
+def attempt_from_json(text: str) -> Attempt:
+    """An entry of the list `attempts:<id>`."""
+    data: dict[str, Any] = json.loads(text)
+    return Attempt(
+        attempt=data["attempt"],
+        agent=data["agent"],
+        claimed=float(data["claimed"]),
+        ended=float(data["ended"]),
+        kind=EventKind(data["kind"]),
+        cause=Cause(data["cause"]),
+        outcome=None if data["outcome"] is None else _read_outcome(data["outcome"], None),
+    )
+
+
 def event_from_fields(ident: str, fields: Mapping[str, str]) -> Event:
     """An entry of the event stream."""
     return Event(
@@ -58,8 +72,9 @@ def _time(text: str | None) -> float | None:
 
 
 def _outcome(text: str | None, output: str | None) -> Outcome | None:
-    if text is None:
-        return None
-    data: dict[str, Any] = json.loads(text)
+    return None if text is None else _read_outcome(json.loads(text), output)
+
+
+def _read_outcome(data: dict[str, Any], output: str | None) -> Outcome:
     data["cause"] = Cause(data["cause"])
     return Outcome(**data, output=None if output is None else Output(**json.loads(output)))

@@ -82,6 +82,13 @@ TABLE = (
         life="30 days after the last claim; an entry leaves when the agent asks again and the attempt is over",
     ),
     Key(
+        name="attempts:",
+        suffix="<id>",
+        kind=Kind.LIST,
+        meaning="how the attempts of a job ended, one line of JSON each, the last 100",
+        life="as the job's",
+    ),
+    Key(
         name="sequence",
         kind=Kind.STRING,
         meaning="the last place given to a job",
@@ -104,6 +111,24 @@ TABLE = (
         kind=Kind.ZSET,
         meaning="jobs that failed; score: the time of their end",
         life="as the job's",
+    ),
+    Key(
+        name="cancelled",
+        kind=Kind.ZSET,
+        meaning="cancelled jobs; score: the time of their end",
+        life="as the job's",
+    ),
+    Key(
+        name="cancelling",
+        kind=Kind.ZSET,
+        meaning="running jobs that somebody wants to end; score: since when",
+        life="an entry leaves with the end of the attempt",
+    ),
+    Key(
+        name="on-hold",
+        kind=Kind.ZSET,
+        meaning="held jobs; score: since when",
+        life="an entry leaves when the job is released or cancelled",
     ),
     Key(
         name="unpublished",
@@ -158,14 +183,23 @@ FIELDS = (
     Field(name="max_run_time", meaning="the job's own limit in seconds, empty for the manager's"),
     Field(name="submitted", meaning="time of the submission"),
     Field(name="first_event", meaning="id of the entry of the event stream that tells of the submission"),
-    Field(name="state", meaning="`waiting`, `running`, `done` or `failed`"),
+    Field(name="state", meaning="`waiting`, `held`, `running`, `done`, `failed` or `cancelled`"),
     Field(name="attempt", meaning="number of the last claim, the fencing token; 0 before the first"),
     Field(name="attempts_used", meaning="claims that count: those not handed back"),
     Field(name="agent", meaning="bare JID that holds, or last held, the job"),
     Field(name="claimed", meaning="time of the last claim"),
+    Field(
+        name="lease",
+        meaning="seconds within which its agent must renew; absent for an agent that renews none",
+    ),
+    Field(name="phase", meaning="what the agent was at when it last renewed: `fetch`, `run`, `upload`"),
     Field(name="confirmed", meaning="when the agent said that it has the job; absent before"),
     Field(name="handed_back", meaning="the attempt that was handed back last; absent before"),
     Field(name="suspected", meaning="the attempt that its agent seems to have lost; absent before"),
+    Field(
+        name="cancel",
+        meaning="the outcome that the job has if its attempt ends without one; absent unless cancelled",
+    ),
     Field(
         name="settled",
         meaning="the attempt whose end is known for good; a second report of it is a repetition",
@@ -197,6 +231,10 @@ class Keys:
     def queue(self, group: str) -> str:
         """The waiting jobs of a group."""
         return f"{self._prefix}queue:{group}"
+
+    def attempts(self, job: str) -> str:
+        """How the attempts of a job ended."""
+        return f"{self._prefix}attempts:{job}"
 
     @property
     def events(self) -> str:

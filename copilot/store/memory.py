@@ -10,16 +10,18 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from copilot.clock import Clock, SystemClock
-from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, State
+from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, State
 from copilot.store import rules
-from copilot.store.base import Claimed, Facts, Settled, Store, Verdict
+from copilot.store.base import Changed, Claimed, Facts, Held, Running, Settled, Store, Verdict
 
 _SYSTEM_CLOCK = SystemClock()
+_END_STATES = {Cause.OK: State.DONE, Cause.CANCELLED: State.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +32,19 @@ class _Job:
     text: str  # the spec's JSON: what "the same specification" means
     place: int
     deadline: float = 0.0
+    lease: float | None = None
     confirmed: bool = False
     handed_back: int = 0
     suspected: int = 0
     settled: int = 0
+    cancel: Outcome | None = None
 
     def holds(self, attempt: int) -> bool:
         return self.record.state is State.RUNNING and self.record.attempt == attempt
+
+    @property
+    def time_to_renew(self) -> float:
+        return rules.LEAST_UP_TIME if self.lease is None else self.lease
 
     @property
     def attempts_left(self) -> bool:
@@ -60,14 +68,18 @@ class MemoryStore(Store):
         self._clock = clock
         self._jobs: dict[str, _Job] = {}
         # Waiting jobs, best first, as (priority negated, place, id). A job that is settled while it waits leaves its
-        # entry behind; entries of jobs that do not wait are skipped.
+        # entry behind; entries of jobs that do not wait, or are not known by this place any more, are skipped.
         self._queue: list[tuple[int, int, str]] = []
         self._places = itertools.count(1)
         self._running: set[str] = set()
+        self._cancelling: dict[str, None] = {}  # in the order of time
         self._unpublished: set[str] = set()
         self._counts: Counter[State] = Counter()
         self._requests: dict[tuple[str, str], _Request] = {}
         self._held: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+        self._attempts: defaultdict[str, deque[Attempt]] = defaultdict(
+            lambda: deque(maxlen=rules.ATTEMPTS_KEPT)
+        )
         self._events: deque[Event] = deque(maxlen=rules.EVENTS_KEPT)
         self._last_event = 0
         self._news = asyncio.Event()
@@ -106,6 +118,7 @@ class MemoryStore(Store):
         dispatch_limit: float,
         count: int = 1,
         holder: str = "",
+        lease: float | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range."""
@@ -115,12 +128,14 @@ class MemoryStore(Store):
         remembered = self._requests.get((agent, request))
         if remembered and time - remembered.time < rules.REQUEST_MEMORY:
             return tuple(
-                _claimed(self._jobs[job].record)
+                _claimed(held.record)
                 for job, attempt in remembered.given
-                if self._jobs[job].holds(attempt)
+                if (held := self._holding(job, attempt)) is not None
             )
+        if lease is not None:
+            rules.check_seconds("lease", lease)
         records = tuple(
-            self._take(agent, time, time + dispatch_limit) for _ in range(min(count, self._waiting))
+            self._take(agent, time, time + dispatch_limit, lease) for _ in range(min(count, self._waiting))
         )
         if records:
             self._remember(agent, request, records, time)
@@ -131,7 +146,7 @@ class MemoryStore(Store):
     async def suspect(self, holder: str, *, now: float | None = None) -> int:
         """What this agent was given before seems lost: see `Store.suspect`."""
         time = self._begin(now)
-        held = {(job, attempt) for job, attempt in self._held[holder] if self._jobs[job].holds(attempt)}
+        held = {(job, attempt) for job, attempt in self._held[holder] if self._holding(job, attempt)}
         self._held[holder] = held
         for ident, attempt in held:
             job = self._jobs[ident]
@@ -151,9 +166,35 @@ class MemoryStore(Store):
         if not held.confirmed:
             own = held.record.spec.max_run_time
             allowed = max_run_time if own is None else min(own, max_run_time)
+            allowed = allowed if held.lease is None else held.lease
             deadline = held.deadline if held.suspected == attempt else time + allowed
             self._jobs[job] = replace(held, confirmed=True, deadline=deadline)
             self._write(held.record, EventKind.RUNNING, time)
+        return True
+
+    async def renew(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+        """The leases of this agent begin anew: see `Store.renew`."""
+        rules.check_held(held)
+        time = self._begin(now)
+        return tuple([one for one in held if not self._renew(agent, one, time)])
+
+    def _renew(self, agent: str, held: Held, time: float) -> bool:
+        job = self._jobs.get(held.job)
+        if job is None or job.lease is None or job.record.state not in (State.RUNNING, State.WAITING):
+            return False
+        record = job.record
+        if (record.attempt, record.agent) != (held.attempt, agent) or job.settled == held.attempt:
+            return False
+        if record.state is State.WAITING:
+            again = job.handed_back == held.attempt
+            record = replace(
+                record, state=State.RUNNING, outcome=None, attempts_used=record.attempts_used + again
+            )
+            job = replace(job, record=record, handed_back=0)
+            self._write(record, EventKind.REVIVED, time)
+        elif not job.confirmed:
+            self._write(record, EventKind.RUNNING, time)
+        self._set(replace(job, deadline=time + (job.lease or 0.0), confirmed=True))
         return True
 
     async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
@@ -169,6 +210,11 @@ class MemoryStore(Store):
         """The record of a job, or None."""
         self.round_trips += 1
         return self._jobs[job].record if job in self._jobs else None
+
+    async def attempts(self, job: str) -> tuple[Attempt, ...]:
+        """How the attempts of a job ended: see `Store.attempts`."""
+        self.round_trips += 1
+        return tuple(self._attempts[job])
 
     async def finish(self, job: str, attempt: int, outcome: Outcome, *, now: float | None = None) -> Settled:
         """Settle an attempt: see `Store.finish`; the fencing is explained in `scripts/finish.lua`."""
@@ -187,10 +233,70 @@ class MemoryStore(Store):
         text = rules.event_text(outcome.reason)
         if outcome.cause.retryable and known.attempts_left:
             self._requeue(known, outcome, text, time)
-            return Settled(verdict=Verdict.ACCEPTED, state=State.WAITING)
-        self._settle(known, outcome, text, time)
+        else:
+            self._settle(known, outcome, text, time)
         record = self._jobs[job].record
-        return Settled(verdict=Verdict.ACCEPTED, state=record.state, record=record)
+        return Settled(
+            verdict=Verdict.ACCEPTED, state=record.state, record=record if record.state.final else None
+        )
+
+    async def cancel(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Somebody wants the job to end: see `Store.cancel`."""
+        time, known = self._begin(now), self._jobs.get(job)
+        if known is None:
+            return Changed(changed=False, state=None)
+        text = rules.event_text(reason)
+        if known.record.state in (State.WAITING, State.HELD):
+            self._settle(known, rules.cancelled(reason), text, time)
+        elif known.record.state is State.RUNNING and known.cancel is None:
+            self._jobs[job] = replace(known, cancel=rules.cancelled(reason))
+            self._cancelling[job] = None
+            self._write(known.record, EventKind.CANCELLING, time, text=text)
+        else:
+            return Changed(changed=False, state=known.record.state)
+        return Changed(changed=True, state=self._jobs[job].record.state)
+
+    async def cancelling(self, limit: int = 100) -> tuple[Running, ...]:
+        """At most `limit` (1 to 1000) running attempts that somebody wants to end."""
+        rules.check_count("limit", limit)
+        self.round_trips += 1
+        records = (self._jobs[job].record for job in itertools.islice(self._cancelling, limit))
+        return tuple(Running(job=one.spec.id, attempt=one.attempt, agent=one.agent or "") for one in records)
+
+    async def hold(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Keep a waiting job out of the queue."""
+        time, known = self._begin(now), self._jobs.get(job)
+        if known is None or known.record.state is not State.WAITING:
+            return Changed(changed=False, state=None if known is None else known.record.state)
+        record = replace(known.record, state=State.HELD)
+        self._set(replace(known, record=record))
+        self._write(record, EventKind.HELD, time, text=rules.event_text(reason))
+        return Changed(changed=True, state=State.HELD)
+
+    async def release(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Let a held job wait again."""
+        time, known = self._begin(now), self._jobs.get(job)
+        if known is None or known.record.state is not State.HELD:
+            return Changed(changed=False, state=None if known is None else known.record.state)
+        return self._wait_again(known, EventKind.RELEASED, reason, time)
+
+    async def retry(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Have a job run once more: see `Store.retry`."""
+        time, known = self._begin(now), self._jobs.get(job)
+        if (
+            known is None
+            or known.record.state not in (State.FAILED, State.CANCELLED)
+            or not known.record.published
+        ):
+            return Changed(changed=False, state=None if known is None else known.record.state)
+        record = replace(known.record, attempts_used=0, outcome=None, finished=None, published=False)
+        again = replace(known, record=record, cancel=None, suspected=0)
+        return self._wait_again(again, EventKind.RETRIED, reason, time)
+
+    def _wait_again(self, job: _Job, kind: EventKind, reason: str, time: float) -> Changed:
+        self._put_in_queue(job)
+        self._write(job.record, kind, time, text=rules.event_text(reason))
+        return Changed(changed=True, state=State.WAITING)
 
     async def publish(self, job: str, *, now: float | None = None) -> bool:
         """The finisher has taken the result: see `Store.publish`."""
@@ -209,16 +315,40 @@ class MemoryStore(Store):
         rules.check_count("limit", limit)
         self.round_trips += 1
         records = (self._jobs[job].record for job in self._unpublished)
-        return tuple(heapq.nsmallest(limit, records, key=lambda record: (record.finished, record.spec.id)))
+        return tuple(heapq.nsmallest(limit, records, key=_age))
 
-    async def reap(self, *, limit: int = 100, now: float | None = None) -> tuple[Event, ...]:
+    async def ended(
+        self, state: State, before: float, *, skip: int = 0, limit: int = 100
+    ) -> tuple[JobRecord, ...]:
+        """At most `limit` (1 to 1000) jobs that ended before a time: see `Store.ended`."""
+        rules.check_page(state, skip, limit)
+        self.round_trips += 1
+        records = (job.record for job in self._jobs.values() if job.record.state is state)
+        found = [record for record in records if record.finished is not None and record.finished < before]
+        return tuple(sorted(found, key=_age)[skip : skip + limit])
+
+    async def remove(self, job: str) -> bool:
+        """Forget a job: see `Store.remove`."""
+        self.round_trips += 1
+        if job not in self._jobs or not self._jobs[job].record.published:
+            return False
+        self._counts[self._jobs.pop(job).record.state] -= 1
+        self._attempts.pop(job, None)
+        return True
+
+    async def reap(
+        self, *, limit: int = 100, up_for: float = math.inf, now: float | None = None
+    ) -> tuple[Event, ...]:
         """Take back at most `limit` (1 to 1000) attempts that ran out of time: see `Store.reap`."""
         rules.check_count("limit", limit)
         time = self._begin(now)
         overdue = sorted(
             (self._jobs[job].deadline, job) for job in self._running if self._jobs[job].deadline <= time
         )
-        return tuple(self._take_back(self._jobs[job], time) for _, job in overdue[:limit])
+        jobs = [self._jobs[job] for _, job in overdue[:limit]]
+        return tuple(
+            self._take_back(job, time) for job in jobs if not job.confirmed or job.time_to_renew <= up_for
+        )
 
     async def events(self, *, after: str = "0", block: float = 0.0, count: int = 100) -> tuple[Event, ...]:
         """At most `count` (1 to 1000) entries of the event stream: see `Store.events`."""
@@ -257,7 +387,7 @@ class MemoryStore(Store):
         self._put_in_queue(_Job(record=record, text=text, place=next(self._places)))
         self._write(record, EventKind.SUBMITTED, time)
 
-    def _take(self, agent: str, time: float, deadline: float) -> JobRecord:
+    def _take(self, agent: str, time: float, deadline: float, lease: float | None) -> JobRecord:
         job = self._pop()
         record = replace(
             job.record,
@@ -268,32 +398,42 @@ class MemoryStore(Store):
             claimed=time,
             outcome=None,
         )
-        self._set(replace(job, record=record, deadline=deadline, confirmed=False))
+        self._set(replace(job, record=record, deadline=deadline, confirmed=False, lease=lease))
         self._write(record, EventKind.CLAIMED, time)
         return record
 
     def _hand_back(self, job: _Job, cause: Cause, text: str, time: float) -> Event:
         record = replace(job.record, attempts_used=job.record.attempts_used - 1)
-        self._put_in_queue(replace(job, record=record, handed_back=record.attempt))
+        job = replace(job, record=record, handed_back=record.attempt)
+        if job.cancel is not None:
+            return self._settle(job, job.cancel, text, time)
+        self._put_in_queue(job)
+        self._keep(record, EventKind.HANDED_BACK, cause, None, time)
         return self._write(record, EventKind.HANDED_BACK, time, cause, text)
 
     def _requeue(self, job: _Job, outcome: Outcome, text: str, time: float) -> Event:
+        if job.cancel is not None:
+            return self._settle(job, job.cancel, text, time)
         record = replace(job.record, outcome=replace(outcome, output=None))
         self._put_in_queue(replace(job, record=record))
+        self._keep(record, EventKind.REQUEUED, outcome.cause, record.outcome, time)
         return self._write(record, EventKind.REQUEUED, time, outcome.cause, text)
 
     def _settle(self, job: _Job, outcome: Outcome, text: str, time: float) -> Event:
-        state = State.DONE if outcome.cause is Cause.OK else State.FAILED
+        state = _END_STATES.get(outcome.cause, State.FAILED)
+        self._cancelling.pop(job.record.spec.id, None)
         record = replace(job.record, state=state, finished=time, outcome=outcome)
         self._set(replace(job, record=record, settled=record.attempt))
         self._unpublished.add(record.spec.id)
+        self._keep(record, EventKind(state.value), outcome.cause, replace(outcome, output=None), time)
         return self._write(record, EventKind(state.value), time, outcome.cause, text)
 
     def _take_back(self, job: _Job, time: float) -> Event:
         if not job.confirmed:
             return self._hand_back(job, Cause.INFRA_UNDELIVERED, rules.UNDELIVERED_TEXT, time)
         move = self._requeue if job.attempts_left else self._settle
-        end = rules.LOST if job.suspected == job.record.attempt else rules.OUT_OF_TIME
+        end = rules.OUT_OF_TIME if job.lease is None else rules.SILENT
+        end = rules.LOST if job.suspected == job.record.attempt else end
         return move(job, end, end.reason, time)
 
     # ---------------------------------------------------------------- the tables
@@ -327,8 +467,9 @@ class MemoryStore(Store):
 
     def _pop(self) -> _Job:
         while True:
-            job = self._jobs[heapq.heappop(self._queue)[-1]]
-            if job.record.state is State.WAITING:
+            _, place, ident = heapq.heappop(self._queue)
+            job = self._jobs.get(ident)
+            if job is not None and job.place == place and job.record.state is State.WAITING:
                 return job
 
     def _remember(self, agent: str, request: str, records: Sequence[JobRecord], time: float) -> None:
@@ -340,6 +481,21 @@ class MemoryStore(Store):
         given = tuple((record.spec.id, record.attempt) for record in records)
         self._requests.pop((agent, request), None)  # a new entry stands at the end, in the order of time
         self._requests[agent, request] = _Request(time=time, given=given)
+
+    def _keep(
+        self, record: JobRecord, kind: EventKind, cause: Cause, outcome: Outcome | None, time: float
+    ) -> None:
+        self._attempts[record.spec.id].append(
+            Attempt(
+                attempt=record.attempt,
+                agent=record.agent or "",
+                claimed=record.claimed or time,
+                ended=time,
+                kind=kind,
+                cause=cause,
+                outcome=outcome,
+            )
+        )
 
     def _write(
         self, record: JobRecord, kind: EventKind, time: float, cause: Cause | None = None, text: str = ""
@@ -364,6 +520,12 @@ class MemoryStore(Store):
 def _claimed(record: JobRecord) -> Claimed:
     assert record.claimed is not None  # a job that was taken has the time of it
     return Claimed(spec=record.spec, attempt=record.attempt, claimed=record.claimed)
+
+
+def _age(record: JobRecord) -> tuple[float, str]:
+    """Sorts settled jobs as the indexes in Redis do: by the time of their end, then by id."""
+    assert record.finished is not None
+    return record.finished, record.spec.id
 
 
 def _event_id(number: int) -> str:

@@ -23,9 +23,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from copilot.errors import ConfigError, StoreError, StoreUnavailable
-from copilot.job import ANY_GROUP, Cause, Event, JobRecord, JobSpec, Outcome, State
+from copilot.job import ANY_GROUP, Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.store import codec, rules
-from copilot.store.base import Claimed, Facts, Settled, Store, Verdict
+from copilot.store.base import Changed, Claimed, Facts, Held, Running, Settled, Store, Verdict
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
 
 OLDEST_VERSION = (6, 2)
@@ -147,6 +147,7 @@ class RedisStore(Store):
         dispatch_limit: float,
         count: int = 1,
         holder: str = "",
+        lease: float | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range."""
@@ -154,7 +155,8 @@ class RedisStore(Store):
         size = rules.check_count("count", count)
         memory, held_memory = round(rules.REQUEST_MEMORY), round(rules.HELD_MEMORY)
         held = digest(holder) if holder else ""
-        given = (agent, digest(agent, request), limit, size, ANY_GROUP, memory, held, held_memory)
+        leased = "" if lease is None else rules.check_seconds("lease", lease)
+        given = (agent, digest(agent, request), limit, size, ANY_GROUP, memory, held, held_memory, leased)
         flat = await self._run("claim", now, *given)
         return tuple(
             Claimed(spec=JobSpec.from_json(spec), attempt=int(attempt), claimed=float(claimed))
@@ -171,6 +173,13 @@ class RedisStore(Store):
         seconds = rules.check_seconds("max_run_time", max_run_time)
         return bool(await self._run("confirm", now, job, attempt, seconds))
 
+    async def renew(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+        """The leases of this agent begin anew: see `Store.renew`."""
+        rules.check_held(held)
+        words = [word for one in held for word in (one.job, one.attempt, one.phase)]
+        lost = await self._run("renew", now, agent, *words)
+        return tuple(held[int(number) - 1] for number in lost)
+
     async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
         """The attempt never began: see `Store.hand_back`."""
         return bool(await self._run("hand_back", now, job, attempt, cause.value))
@@ -179,6 +188,11 @@ class RedisStore(Store):
         """The record of a job, or None."""
         fields = await self._send(self._client, "HGETALL", self._keys.job(job))
         return codec.record_from_fields(fields) if fields else None
+
+    async def attempts(self, job: str) -> tuple[Attempt, ...]:
+        """How the attempts of a job ended: see `Store.attempts`."""
+        entries = await self._send(self._client, "LRANGE", self._keys.attempts(job), 0, -1)
+        return tuple(map(codec.attempt_from_json, entries))
 
     async def finish(self, job: str, attempt: int, outcome: Outcome, *, now: float | None = None) -> Settled:
         """Settle an attempt: see `Store.finish`; the fencing is explained in `scripts/finish.lua`."""
@@ -199,6 +213,35 @@ class RedisStore(Store):
             record=_record(record[0]) if record else None,
         )
 
+    async def cancel(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Somebody wants the job to end: see `Store.cancel`."""
+        outcome = codec.outcome_to_json(rules.cancelled(reason))
+        return await self._operate("cancel", now, job, outcome, rules.event_text(reason))
+
+    async def cancelling(self, limit: int = 100) -> tuple[Running, ...]:
+        """At most `limit` (1 to 1000) running attempts that somebody wants to end."""
+        flat = await self._run("cancelling", None, rules.check_count("limit", limit))
+        return tuple(
+            Running(job=job, attempt=int(attempt), agent=agent)
+            for job, attempt, agent in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        )
+
+    async def hold(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Keep a waiting job out of the queue."""
+        return await self._operate("hold", now, job, rules.event_text(reason))
+
+    async def release(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Let a held job wait again."""
+        return await self._operate("release", now, job, rules.event_text(reason))
+
+    async def retry(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
+        """Have a job run once more: see `Store.retry`."""
+        return await self._operate("retry", now, job, rules.event_text(reason))
+
+    async def _operate(self, script: str, now: float | None, *arguments: str) -> Changed:
+        changed, state = await self._run(script, now, *arguments)
+        return Changed(changed=bool(changed), state=State(state) if state else None)
+
     async def publish(self, job: str, *, now: float | None = None) -> bool:
         """The finisher has taken the result: see `Store.publish`."""
         return bool(await self._run("publish", now, job))
@@ -208,15 +251,30 @@ class RedisStore(Store):
         found = await self._run("unpublished", None, rules.check_count("limit", limit))
         return tuple(map(_record, found))
 
-    async def reap(self, *, limit: int = 100, now: float | None = None) -> tuple[Event, ...]:
+    async def ended(
+        self, state: State, before: float, *, skip: int = 0, limit: int = 100
+    ) -> tuple[JobRecord, ...]:
+        """At most `limit` (1 to 1000) jobs that ended before a time: see `Store.ended`."""
+        rules.check_page(state, skip, limit)
+        found = await self._run("ended", None, state.value, f"({before!r}", skip, limit)
+        return tuple(map(_record, found))
+
+    async def remove(self, job: str) -> bool:
+        """Forget a job: see `Store.remove`."""
+        return bool(await self._run("remove", None, job))
+
+    async def reap(
+        self, *, limit: int = 100, up_for: float = math.inf, now: float | None = None
+    ) -> tuple[Event, ...]:
         """Take back at most `limit` (1 to 1000) attempts that ran out of time: see `Store.reap`."""
         ends = [
             word
-            for end in (rules.OUT_OF_TIME, rules.LOST)
+            for end in (rules.OUT_OF_TIME, rules.LOST, rules.SILENT)
             for word in (end.cause.value, codec.outcome_to_json(end), end.reason)
         ]
         unconfirmed = Cause.INFRA_UNDELIVERED.value, rules.UNDELIVERED_TEXT
-        written = await self._run("reap", now, rules.check_count("limit", limit), *unconfirmed, *ends)
+        times = min(up_for, rules.LONGEST), rules.LEAST_UP_TIME  # Lua reads no "inf"
+        written = await self._run("reap", now, rules.check_count("limit", limit), *times, *unconfirmed, *ends)
         names = ("time", "job", "kind", "attempt", "agent", "cause", "text")
         return tuple(
             codec.event_from_fields(ident, dict(zip(names, values, strict=True)))
@@ -243,7 +301,7 @@ class RedisStore(Store):
     async def counts(self) -> Mapping[State, int]:
         """How many jobs there are in each state."""
         numbers = await self._run("counts", None, ANY_GROUP)
-        states = (State.WAITING, State.RUNNING, State.DONE, State.FAILED)
+        states = (State.WAITING, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED, State.HELD)
         return dict(zip(states, numbers, strict=True))
 
     async def close(self) -> None:

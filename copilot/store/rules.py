@@ -7,14 +7,19 @@ import re
 from collections.abc import Sequence
 
 from copilot.errors import JobExists
-from copilot.job import ANY_GROUP, Cause, JobSpec, Outcome, check_job_id
+from copilot.job import ANY_GROUP, Cause, JobSpec, Outcome, State, check_job_id, one_line
+from copilot.store.base import Held
 
 MAX_BATCH = 1000  # jobs or entries in one call, so that no step holds the store for long
 REQUEST_MEMORY = 600.0  # seconds for which a request gets the same jobs again (protocol page, section 1)
 EVENTS_KEPT = 100_000
+ATTEMPTS_KEPT = 100  # of one job; the prelude of the scripts has the same number
 MAX_EVENT_TEXT = 1000  # characters; a reason comes from an agent, and the stream keeps many
 MAX_PRIORITY = 1_000_000_000  # either way; exact as a score, which is a double
 
+LONGEST = 1e12  # seconds
+PHASES = ("", "fetch", "run", "upload")  # what an agent may be at; empty: it does not say
+LEAST_UP_TIME = 60.0  # seconds of undisturbed service before an attempt without a lease is taken back
 HELD_MEMORY = (
     30 * 24 * 3600.0
 )  # seconds for which it is known what was given to an agent of one job at a time
@@ -27,6 +32,20 @@ OUT_OF_TIME = Outcome(
     exit_code=124,  # what timeout(1) says
     reason="the attempt ran longer than allowed, or its result never arrived",
 )
+SILENT = Outcome(
+    cause=Cause.INFRA_LOST,
+    exit_code=1,
+    reason="the agent did not renew its lease on the job",
+)
+
+
+def cancelled(reason: str) -> Outcome:
+    """How a job ends that never gets to report."""
+    return Outcome(
+        cause=Cause.CANCELLED, exit_code=130, reason=one_line(reason)
+    )  # 130: what Ctrl-C leaves in a shell
+
+
 LOST = Outcome(
     cause=Cause.INFRA_LOST,
     exit_code=1,
@@ -90,6 +109,24 @@ def check_count(name: str, value: int) -> int:
     if not 1 <= value <= MAX_BATCH:
         raise ValueError(f"{name} {value}: expected 1 to {MAX_BATCH}")
     return value
+
+
+def check_page(state: State, skip: int, limit: int) -> None:
+    """Raise `ValueError` for a state in which a job is not over, or a part of the list that makes no sense."""
+    if not state.final:
+        raise ValueError(f"state {state}: expected done, failed or cancelled")
+    if skip < 0:
+        raise ValueError(f"skip {skip}: expected 0 or more")
+    check_count("limit", limit)
+
+
+def check_held(held: Sequence[Held]) -> None:
+    """Raise `ValueError` for more attempts than may be renewed in one call, or a phase that is no word."""
+    if len(held) > MAX_BATCH:
+        raise ValueError(f"{len(held)} attempts in one renewal: at most {MAX_BATCH}; renew them in parts")
+    for one in held:
+        if one.phase not in PHASES:
+            raise ValueError(f"phase {one.phase[:40]!r}: expected one of {', '.join(filter(None, PHASES))}")
 
 
 def check_event_id(text: str) -> str:

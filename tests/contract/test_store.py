@@ -14,9 +14,10 @@ import pytest
 from copilot.client.follow import follow
 from copilot.errors import BadName, JobExists
 from copilot.job import Cause, EventKind, Outcome, Output, State
-from copilot.store.base import Store, Verdict
+from copilot.store.base import Changed, Held, Running, Store, Verdict
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
+from copilot.store.rules import ATTEMPTS_KEPT
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import eventually, history, spec
 
@@ -527,6 +528,408 @@ async def test_the_stream_tells_nothing_of_the_publication_of_a_job_without_outp
     assert await store.unpublished() == ()
 
 
+# ---------------------------------------------------------------- attempts
+
+
+async def test_a_job_tells_how_each_of_its_attempts_ended(store: Store) -> None:
+    agent = 'o"ther\\@example.org'
+    await store.submit([spec()], now=T)
+    await claim(store, "a", now=T)
+    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T + 1)
+    await claim(store, "b", agent=agent, now=T + 2)
+    lost = replace(LOST, tail="Traceback …\nno\ttab")
+    await finish(store, "job-1", 2, lost, now=T + 3)
+    await claim(store, "c", now=T + 4)
+    await finish(store, "job-1", 3, BAD, now=T + 5)
+    told = await store.attempts("job-1")
+    assert [(one.attempt, one.agent, one.claimed, one.ended, one.kind, one.cause) for one in told] == [
+        (1, AGENT, T, T + 1, EventKind.HANDED_BACK, Cause.INFRA_UNDELIVERED),
+        (2, agent, T + 2, T + 3, EventKind.REQUEUED, Cause.INFRA_LOST),
+        (3, AGENT, T + 4, T + 5, EventKind.FAILED, Cause.USER_EXIT),
+    ]
+    assert [one.outcome for one in told] == [None, replace(lost, output=None), replace(BAD, output=None)]
+
+
+async def test_of_an_endless_story_the_end_is_kept(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    for number in range(1, ATTEMPTS_KEPT + 3):
+        await claim(store, f"r{number}")
+        await store.hand_back("job-1", number, cause=Cause.INFRA_UNDELIVERED, now=T)
+    told = await store.attempts("job-1")
+    assert [one.attempt for one in told] == list(range(3, ATTEMPTS_KEPT + 3))
+
+
+async def test_an_unknown_job_has_no_attempts(store: Store) -> None:
+    assert await store.attempts("nobody") == ()
+
+
+# ---------------------------------------------------------------- what operators want
+
+
+def changed(state: State) -> Changed:
+    return Changed(changed=True, state=state)
+
+
+def unchanged(state: State | None) -> Changed:
+    return Changed(changed=False, state=state)
+
+
+async def test_a_waiting_job_is_cancelled_at_once(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    assert await store.cancel("job-1", reason="a typo", now=T + 1) == changed(State.CANCELLED)
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.outcome is not None
+    assert (record.outcome.cause, record.outcome.reason, record.finished) == (
+        Cause.CANCELLED,
+        "a typo",
+        T + 1,
+    )
+    assert await claim(store) == []
+    assert await store.unpublished() == (record,)
+    assert await store.cancel("job-1", now=T) == unchanged(State.CANCELLED)
+
+
+async def test_a_running_job_is_cancelled_when_its_agent_says_so(store: Store) -> None:
+    await run_one(store)
+    assert await store.cancel("job-1", reason="a typo", now=T) == changed(State.RUNNING)
+    assert await store.cancelling() == (Running(job="job-1", attempt=1, agent=AGENT),)
+    assert await store.cancel("job-1", now=T) == unchanged(State.RUNNING)
+    stopped = Outcome(cause=Cause.CANCELLED, exit_code=143, reason="stopped", output=OUTPUT)
+    assert await finish(store, "job-1", 1, stopped) == (ACCEPTED, State.CANCELLED)
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.outcome == stopped
+    assert await store.cancelling() == ()
+    assert await history(store) == [
+        "submitted 0",
+        "claimed 1",
+        "running 1",
+        "cancelling 1",
+        "cancelled 1 cancelled",
+    ]
+
+
+async def test_a_result_that_comes_before_the_order_counts(store: Store) -> None:
+    await run_one(store)
+    await store.cancel("job-1", now=T)
+    assert await finish(store, "job-1", 1, GOOD) == (ACCEPTED, State.DONE)
+    assert await store.cancelling() == ()
+    assert await store.cancel("job-1", now=T) == unchanged(State.DONE)
+
+
+@pytest.mark.parametrize("how", ["handed back", "reaped", "failed"])
+async def test_a_cancelled_job_never_runs_again(store: Store, how: str) -> None:
+    await run_one(store)
+    await store.cancel("job-1", reason="a typo", now=T)
+    if how == "handed back":
+        await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    elif how == "reaped":
+        await store.reap(now=T + 3600)
+    else:
+        assert await finish(store, "job-1", 1, LOST) == (ACCEPTED, State.CANCELLED)
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.outcome is not None
+    assert (record.state, record.outcome.reason) == (State.CANCELLED, "a typo")
+    assert await store.waiting() == 0
+    assert await finish(store, "job-1", 1, GOOD) == (REPEATED, State.CANCELLED)
+
+
+async def test_a_held_job_is_given_to_nobody_until_it_is_released_to_its_old_place(store: Store) -> None:
+    await store.submit([spec(1), spec(2)], now=T)
+    assert await store.hold("job-1", reason="wait", now=T) == changed(State.HELD)
+    assert await store.waiting() == 1
+    assert await store.hold("job-1", now=T) == unchanged(State.HELD)
+    await store.submit([spec(1)], now=T)
+    assert await store.release("job-1", now=T) == changed(State.WAITING)
+    assert await store.release("job-1", now=T) == unchanged(State.WAITING)
+    assert await claim(store, count=2) == ["job-1/1", "job-2/1"]
+    assert await store.hold("job-1", now=T) == unchanged(State.RUNNING)
+
+
+async def test_a_held_job_can_be_cancelled(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await store.hold("job-1", now=T)
+    assert await store.cancel("job-1", now=T) == changed(State.CANCELLED)
+    assert await store.release("job-1", now=T) == unchanged(State.CANCELLED)
+
+
+async def test_a_late_result_of_a_held_job_counts(store: Store) -> None:
+    await run_one(store)
+    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    await store.hold("job-1", now=T)
+    assert await finish(store, "job-1", 1, GOOD) == (ACCEPTED, State.DONE)
+
+
+async def test_a_job_that_failed_runs_once_more_with_all_its_attempts(store: Store) -> None:
+    await run_one(store, max_attempts=1)
+    await finish(store, "job-1", 1, LOST)
+    assert await store.retry("job-1", now=T) == unchanged(State.FAILED)  # its finisher has not seen it
+    await store.publish("job-1", now=T)
+    assert await store.retry("job-1", now=T) == changed(State.WAITING)
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.attempts_used, record.outcome, record.finished, record.published) == (0, None, None, False)
+    assert await finish(store, "job-1", 1, GOOD) == (REPEATED, State.WAITING)
+    assert await claim(store, "s") == ["job-1/2"]
+    assert await finish(store, "job-1", 2, GOOD) == (ACCEPTED, State.DONE)
+    await store.publish("job-1", now=T)
+    assert await store.retry("job-1", now=T) == unchanged(State.DONE)
+
+
+async def test_a_cancelled_job_that_is_retried_is_no_longer_cancelled(store: Store) -> None:
+    await run_one(store)
+    await store.cancel("job-1", now=T)
+    await finish(store, "job-1", 1, LOST)
+    await store.publish("job-1", now=T)
+    assert await store.retry("job-1", now=T) == changed(State.WAITING)
+    assert await claim(store, "s") == ["job-1/2"]
+    assert await finish(store, "job-1", 2, LOST) == (ACCEPTED, State.WAITING)
+
+
+@pytest.mark.parametrize("verb", ["cancel", "hold", "release", "retry"])
+async def test_nothing_is_done_to_a_job_that_is_not_known(store: Store, verb: str) -> None:
+    assert await getattr(store, verb)("nobody") == unchanged(None)
+
+
+# ---------------------------------------------------------------- clean up
+
+
+async def end(store: Store, job: str, outcome: Outcome, *, now: float = T, published: bool = True) -> None:
+    """Submit a job, have it end with its first attempt, and publish it."""
+    await store.submit([spec(job)], now=T)
+    (claimed,) = await store.claim(agent=AGENT, request=job, dispatch_limit=10, now=T)
+    await store.finish(claimed.spec.id, claimed.attempt, outcome, now=now)
+    if published:
+        await store.publish(claimed.spec.id, now=now)
+
+
+async def ended(store: Store, state: State, before: float = T + 100, **page: int) -> list[str]:
+    return [record.spec.id for record in await store.ended(state, before, **page)]
+
+
+async def test_jobs_that_are_over_are_listed_by_state_and_end(store: Store) -> None:
+    for job, outcome, late in (("a", GOOD, 3), ("b", GOOD, 1), ("c", BAD, 2), ("e", GOOD, 1), ("f", GOOD, 4)):
+        await end(store, job, outcome, now=T + late, published=job != "e")
+    await store.submit([spec("d"), spec("waits")], now=T)
+    await store.cancel("job-d", now=T + 5)
+    assert await ended(store, State.DONE) == ["job-b", "job-e", "job-a", "job-f"]
+    assert await ended(store, State.DONE, T + 4) == ["job-b", "job-e", "job-a"]  # the end is not in it
+    assert await ended(store, State.DONE, skip=1, limit=2) == ["job-e", "job-a"]
+    assert await ended(store, State.DONE, skip=4) == []
+    assert await ended(store, State.FAILED, math.inf) == ["job-c"]
+    assert await ended(store, State.CANCELLED) == ["job-d"]
+    assert await store.ended(State.FAILED, T + 100) == (await store.get("job-c"),)
+
+
+@pytest.mark.parametrize(
+    ("state", "page"),
+    [
+        (State.RUNNING, {}),
+        (State.DONE, {"limit": 0}),
+        (State.DONE, {"limit": 1001}),
+        (State.DONE, {"skip": -1}),
+    ],
+)
+async def test_a_list_that_makes_no_sense_is_refused(
+    store: Store, state: State, page: dict[str, int]
+) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        await store.ended(state, T, **page)
+
+
+async def test_of_a_removed_job_nothing_is_known(store: Store) -> None:
+    for job, outcome in (("1", GOOD), ("2", BAD)):
+        await end(store, job, outcome)
+    await store.submit([spec(3)], now=T)
+    await store.cancel("job-3", now=T)
+    await store.publish("job-3", now=T)
+    for job in ("job-1", "job-2", "job-3"):
+        assert await store.remove(job)
+        assert not await store.remove(job)
+        assert await store.get(job) is None
+        assert await store.attempts(job) == ()
+    assert set((await store.counts()).values()) == {0}
+    assert await finish(store, "job-1", 1, GOOD) == (Verdict.UNKNOWN, None)
+    assert await store.retry("job-2") == unchanged(None)
+    assert [await ended(store, state) for state in State if state.final] == [[], [], []]
+
+
+async def test_a_job_that_is_not_over_and_published_is_not_removed(store: Store) -> None:
+    await store.submit([spec(number) for number in range(4)], now=T)
+    await claim(store, count=2)
+    await store.finish("job-0", 1, GOOD, now=T)
+    await store.hold("job-2", now=T)
+    for number in range(4):
+        before = await store.get(f"job-{number}")
+        assert not await store.remove(f"job-{number}")
+        assert await store.get(f"job-{number}") == before
+    assert await store.waiting() == 1
+    assert len(await store.attempts("job-0")) == 1
+    assert not await store.remove("nobody")
+
+
+async def test_a_job_that_is_retried_is_not_removed(store: Store) -> None:
+    await end(store, "1", BAD)
+    await store.retry("job-1", now=T)
+    assert not await store.remove("job-1")
+    assert await claim(store, "s") == ["job-1/2"]
+
+
+async def test_a_removed_job_does_not_get_in_the_way_of_another_of_its_id(store: Store) -> None:
+    await store.submit([spec(1, priority=5)], now=T)
+    await store.hold("job-1", now=T)
+    await store.cancel("job-1", now=T)
+    await store.publish("job-1", now=T)
+    assert await store.remove("job-1")
+    await store.submit([spec(2), spec(1)], now=T)
+    assert await claim(store, count=3) == ["job-2/1", "job-1/1"]
+
+
+async def test_a_request_is_not_given_what_was_removed(store: Store) -> None:
+    await store.submit([spec(1)], now=T)
+    given = await store.claim(agent=AGENT, request="r", dispatch_limit=10, holder=HOLDER, now=T)
+    await store.finish("job-1", given[0].attempt, GOOD, now=T)
+    await store.publish("job-1", now=T)
+    await store.remove("job-1")
+    assert await claim(store) == []
+    assert await store.suspect(HOLDER, now=T) == 0
+
+
+# ---------------------------------------------------------------- renew
+
+
+async def lease(store: Store, request: str = "r", *, seconds: float = 60, now: float = T) -> None:
+    """Claim with a lease, and confirm."""
+    for one in await store.claim(agent=AGENT, request=request, dispatch_limit=10, lease=seconds, now=now):
+        await store.confirm(one.spec.id, one.attempt, max_run_time=3600, now=now)
+
+
+def held(number: int = 1, attempt: int = 1, phase: str = "run") -> Held:
+    return Held(job=f"job-{number}", attempt=attempt, phase=phase)
+
+
+async def renew(store: Store, *what: Held, agent: str = AGENT, now: float = T) -> tuple[Held, ...]:
+    return await store.renew(agent, what or (held(),), now=now)
+
+
+async def test_a_lease_runs_out_when_it_is_not_renewed(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await lease(store)
+    assert await store.reap(now=T + 59) == ()
+    (event,) = await store.reap(now=T + 60)
+    assert (event.kind, event.cause) == (EventKind.REQUEUED, "infra-lost")
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.attempts_used == 1
+
+
+async def test_a_job_far_longer_than_its_lease_stays_with_an_agent_that_renews(store: Store) -> None:
+    await store.submit([spec(max_run_time=100)], now=T)
+    await lease(store, seconds=5)
+    for second in range(0, 5000, 4):
+        assert await renew(store, now=T + second) == ()
+        assert await store.reap(now=T + second) == ()
+
+
+async def test_a_renewal_says_that_the_agent_has_the_job(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await store.claim(agent=AGENT, request="r", dispatch_limit=10, lease=60, now=T)
+    await renew(store, now=T + 5)
+    assert await store.reap(now=T + 64) == ()
+    assert await history(store) == ["submitted 0", "claimed 1", "running 1"]
+
+
+async def test_an_agent_learns_what_it_does_not_hold(store: Store) -> None:
+    await store.submit([spec(number) for number in (1, 2, 3, 4)], now=T)
+    await lease(store, "a")
+    await claim(store, "b", agent=OTHER)  # job 2
+    await lease(store, "c")  # job 3
+    await finish(store, "job-3", 1, GOOD)
+    wrong = (held(2), held(3), held(1, 2), held(4, 0), held(9))
+    assert await renew(store, held(1), *wrong) == wrong
+    assert await renew(store, held(1), agent=OTHER) == (held(1),)
+
+
+async def test_a_job_that_nobody_else_has_claimed_goes_on_at_its_agent(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await lease(store)
+    await store.reap(now=T + 60)
+    assert await renew(store, now=T + 70) == ()
+    assert await store.waiting() == 0
+    assert await claim(store, "s", agent=OTHER, now=T + 71) == []
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.state, record.attempts_used, record.outcome) == (State.RUNNING, 1, None)
+    assert (await history(store))[-1] == "revived 1"
+    assert await store.reap(now=T + 129) == ()
+    assert await finish(store, "job-1", 1, GOOD, now=T + 129) == (ACCEPTED, State.DONE)
+
+
+async def test_an_attempt_that_was_handed_back_counts_again_when_it_goes_on(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await store.claim(agent=AGENT, request="r", dispatch_limit=10, lease=60, now=T)
+    (event,) = await store.reap(now=T + 10)
+    assert event.kind is EventKind.HANDED_BACK
+    assert await renew(store, now=T + 11) == ()
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.state, record.attempts_used) == (State.RUNNING, 1)
+    assert await finish(store, "job-1", 1, BAD, now=T + 12) == (ACCEPTED, State.FAILED)
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.attempts_used == 1
+
+
+async def test_a_job_that_somebody_else_has_claimed_is_not_given_back(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await lease(store)
+    await store.reap(now=T + 60)
+    assert await claim(store, "s", agent=OTHER, now=T + 61) == ["job-1/2"]
+    assert await renew(store, now=T + 62) == (held(),)
+
+
+async def test_an_attempt_whose_failure_is_known_does_not_revive(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await lease(store)
+    await finish(store, "job-1", 1, LOST)
+    assert await renew(store) == (held(),)
+    assert await store.waiting() == 1
+
+
+async def test_a_new_attempt_has_the_lease_of_its_own_claim(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await lease(store)
+    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    assert await claim(store, "s") == ["job-1/2"]
+    await store.confirm("job-1", 2, max_run_time=3600, now=T)
+    assert await renew(store, held(1, 2)) == (held(1, 2),)
+    assert await store.reap(now=T + 3599) == ()
+
+
+async def test_an_outage_of_the_service_takes_no_job_from_an_agent(store: Store) -> None:
+    await store.submit([spec(1), spec(2)], now=T)
+    await lease(store)
+    await store.claim(agent=OTHER, request="x", dispatch_limit=10, now=T)
+    (unconfirmed,) = await store.reap(up_for=59, now=T + 3600)
+    assert (unconfirmed.job, unconfirmed.kind) == ("job-2", EventKind.HANDED_BACK)
+    (silent,) = await store.reap(up_for=60, now=T + 3601)
+    assert (silent.job, silent.kind) == ("job-1", EventKind.REQUEUED)
+
+
+@pytest.mark.parametrize(
+    "wrong", [(held(phase="sleep"),), (held(phase="run\n"),), tuple(held() for _ in range(1001))]
+)
+async def test_a_renewal_that_makes_no_sense_is_refused(store: Store, wrong: tuple[Held, ...]) -> None:
+    with pytest.raises(ValueError, match=r"phase|1000"):
+        await store.renew(AGENT, wrong)
+
+
+async def test_renewing_nothing_does_nothing(store: Store) -> None:
+    assert await store.renew(AGENT, ()) == ()
+
+
 # ---------------------------------------------------------------- suspect
 
 HOLDER = f"{AGENT}/old"
@@ -710,9 +1113,11 @@ async def test_counts_follow_the_jobs(store: Store) -> None:
     await store.finish("job-0", 1, GOOD, now=T)
     await store.finish("job-1", 1, BAD, now=T)
     await store.finish("job-2", 1, LOST, now=T)
-    expected = {State.WAITING: 3, State.RUNNING: 1, State.DONE: 1, State.FAILED: 1}
+    await store.hold("job-5", now=T)
+    await store.cancel("job-4", now=T)
+    expected = dict.fromkeys(State, 1)
     assert await store.counts() == expected
-    assert await store.waiting() == 3
+    assert await store.waiting() == 1
 
 
 async def test_without_a_time_the_stores_own_clock_counts(store: Store) -> None:

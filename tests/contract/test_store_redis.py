@@ -7,13 +7,14 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from copilot.errors import ConfigError, StoreError, StoreUnavailable
 from copilot.job import Cause, Outcome, Output, State
-from copilot.store.base import Facts, Verdict
+from copilot.store.base import Facts, Held, Verdict
 from copilot.store.keys import FIELDS, TABLE
 from copilot.store.redis import MAX_CONNECTIONS, RedisStore
 from copilot.store.rules import EVENTS_KEPT
@@ -67,7 +68,7 @@ async def test_fifty_claimers_get_each_of_five_hundred_jobs_once(server: RedisSe
         await store.submit([spec(number) for number in range(500)])
         await asyncio.gather(*(claimer(number, claims) for number in range(50)))
         assert Counter(claims) == Counter(f"job-{number}" for number in range(500))
-        assert await store.counts() == {State.WAITING: 0, State.RUNNING: 500, State.DONE: 0, State.FAILED: 0}
+        assert await store.counts() == dict.fromkeys(State, 0) | {State.RUNNING: 500}
 
 
 async def test_of_many_copies_of_a_request_all_get_the_same_job(server: RedisServer) -> None:
@@ -304,7 +305,9 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
     prefix = new_prefix()
     async with opened(server, prefix=prefix) as store:
         jobs = [spec("done"), spec("failed", max_attempts=1), spec("back"), spec("running", max_run_time=1)]
-        await store.submit(jobs)
+        await store.submit([*jobs, spec("held"), spec("cancelled")])
+        await store.hold("job-held")
+        await store.cancel("job-cancelled")
         for one in jobs[:3]:
             await store.claim(agent=AGENT, request=one.id, dispatch_limit=60)
             await store.confirm(one.id, 1, max_run_time=60)
@@ -312,9 +315,11 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
             await store.finish(job, 1, outcome)
         await store.publish("job-done")
         holder = f"{AGENT}/old"
-        await store.claim(agent=AGENT, request="r", dispatch_limit=60, count=2, holder=holder)
+        await store.claim(agent=AGENT, request="r", dispatch_limit=60, count=2, holder=holder, lease=60)
+        await store.renew(AGENT, [Held(job="job-running", attempt=1, phase="run")])
         await store.suspect(holder, now=time.time() + 100)
         await store.hand_back("job-back", 2, cause=Cause.INFRA_UNDELIVERED)
+        await store.cancel("job-running")
     with server.client() as client:
         found = {key.removeprefix(prefix): client.type(key) for key in client.scan_iter(f"{prefix}*")}
         fields = {name for key in found if key.startswith("job:") for name in client.hkeys(prefix + key)}
@@ -328,6 +333,25 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
     assert {name.partition(":")[0] for name in found} == {key.name.rstrip(":") for key in TABLE}
     assert fields == {field.name for field in FIELDS}
     assert all(590 < left <= 600 for left in requests)
+
+
+async def test_a_removed_job_leaves_nothing_but_what_expires_and_what_belongs_to_all(
+    server: RedisServer,
+) -> None:
+    prefix = new_prefix()
+    async with opened(server, prefix=prefix) as store:
+        await store.submit([spec("done"), spec("failed"), spec("cancelled")])
+        for job, outcome in (("job-done", GOOD), ("job-failed", replace(GOOD, cause=Cause.USER_EXIT))):
+            await store.claim(agent=AGENT, request=job, dispatch_limit=60, holder=f"{AGENT}/old")
+            await store.finish(job, 1, outcome)
+        await store.cancel("job-cancelled")
+        for job in ("job-done", "job-failed", "job-cancelled"):
+            await store.publish(job)
+            assert await store.remove(job)
+    with server.client() as client:
+        left = {key.removeprefix(prefix): client.ttl(key) for key in client.scan_iter(f"{prefix}*")}
+    assert {key for key, seconds in left.items() if seconds < 0} == {"sequence", "events"}
+    assert {key.partition(":")[0] for key, seconds in left.items() if seconds >= 0} == {"request", "held"}
 
 
 async def test_the_event_stream_is_bounded(server: RedisServer) -> None:

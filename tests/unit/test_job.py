@@ -196,7 +196,7 @@ def test_a_description_from_json_is_checked_again() -> None:
 
 
 def test_what_is_final_and_what_another_host_may_do_better() -> None:
-    assert [state for state in State if state.final] == [State.DONE, State.FAILED]
+    assert [state for state in State if state.final] == [State.DONE, State.FAILED, State.CANCELLED]
     assert {cause for cause in Cause if cause.retryable} == {
         cause for cause in Cause if cause.name.startswith("INFRA_")
     }

@@ -4,12 +4,13 @@
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- and of two copies of one request, handled by two instances, the second must see what the first was given.
 -- ARGV[2…]: agent, digest of the request, seconds to confirm, how many, group, seconds to remember the request,
--- digest of the full JID of an agent that takes one job at a time ('' for others), seconds to remember what it holds.
+-- digest of the full JID of an agent that takes one job at a time ('' for others), seconds to remember what it holds,
+-- the lease in seconds ('' for an agent that renews none).
 -- Returns three values a job: spec, attempt, time of the claim.
 --
 -- A request that was given nothing is not remembered: its copy may find what has come meanwhile.
 
-local agent, digest, limit, count, group, memory, holder, held_memory = unpack(ARGV, 2)
+local agent, digest, limit, count, group, memory, holder, held_memory, lease = unpack(ARGV, 2)
 local answer = {}
 
 local function give(id, attempt)
@@ -37,8 +38,11 @@ for i = 1, #taken, 2 do
   local id = string.match(taken[i], ':(.*)$')
   local attempt = string.format('%d', redis.call('HINCRBY', JOB .. id, 'attempt', 1))
   redis.call('HINCRBY', JOB .. id, 'attempts_used', 1)
-  redis.call('HDEL', JOB .. id, 'confirmed', 'outcome')
+  redis.call('HDEL', JOB .. id, 'confirmed', 'outcome', 'phase', 'lease')
   redis.call('HSET', JOB .. id, 'state', 'running', 'agent', agent, 'claimed', now)
+  if lease ~= '' then
+    redis.call('HSET', JOB .. id, 'lease', lease)
+  end
   redis.call('ZADD', RUNNING, deadline, id)
   if holder ~= '' then
     redis.call('SADD', HELD .. holder, id .. ':' .. attempt)

@@ -1,4 +1,4 @@
--- The agent has the job: the deadline moves from the dispatch to the run time.
+-- The agent has the job: the deadline moves from the dispatch to the end of the lease or, without one, the run time.
 --
 -- Touches: job:<id>, running, events.
 -- Atomic because: between the look at the attempt and the new deadline the job may be reaped and claimed anew.
@@ -6,13 +6,13 @@
 -- Returns 1, or 0 if the attempt does not hold the job.
 
 local id, attempt, allowed = unpack(ARGV, 2)
-local state, current, agent, confirmed, own, suspected =
-  unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent', 'confirmed', 'max_run_time', 'suspected'))
+local state, current, agent, confirmed, own, suspected, lease = unpack(redis.call('HMGET', JOB .. id,
+  'state', 'attempt', 'agent', 'confirmed', 'max_run_time', 'suspected', 'lease'))
 if state ~= 'running' or current ~= attempt then
   return 0
 end
 if not confirmed then
-  local seconds = math.min(tonumber(allowed), tonumber(own) or math.huge)
+  local seconds = tonumber(lease) or math.min(tonumber(allowed), tonumber(own) or math.huge)
   redis.call('HSET', JOB .. id, 'confirmed', now)
   if suspected ~= attempt then
     redis.call('ZADD', RUNNING, after(seconds), id)

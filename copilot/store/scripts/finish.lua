@@ -1,6 +1,7 @@
 -- Take the report of an attempt: the job is done, has failed, or runs once more.
 --
--- Touches: job:<id>, running, queue:<group>, done, failed, unpublished, events.
+-- Touches: job:<id>, attempts:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold,
+-- unpublished, events.
 -- Atomic because: a report may come twice, by two instances, or while the attempt is being reaped; exactly one of
 -- all that may decide.
 -- ARGV[2…]: job, attempt, cause, '1' if the cause is worth another attempt, outcome, output ('' for none), text.
@@ -36,7 +37,11 @@ local used = redis.call('HGET', JOB .. id, 'attempts_used')
 if retryable == '1' and tonumber(used) < tonumber(most) then
   redis.call('HSET', JOB .. id, 'settled', attempt)
   requeue(id, attempt, agent, cause, outcome, text)
-  return {'accepted', 'waiting'}
+else
+  settle(id, attempt, agent, cause, outcome, output, text)
 end
-settle(id, attempt, agent, cause, outcome, output, text)
-return {'accepted', redis.call('HGET', JOB .. id, 'state'), redis.call('HGETALL', JOB .. id)}
+state = redis.call('HGET', JOB .. id, 'state')
+if state == 'waiting' then
+  return {'accepted', state}
+end
+return {'accepted', state, redis.call('HGETALL', JOB .. id)}

@@ -1,6 +1,7 @@
 -- An attempt never began: the job goes back to its old place and the attempt does not count.
 --
--- Touches: job:<id>, running, queue:<group>, events.
+-- Touches: job:<id>, attempts:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold,
+-- unpublished, events.
 -- Atomic because: a job that was settled or claimed anew meanwhile must not get into the queue.
 -- ARGV[2…]: job, attempt, cause. Returns 1, or 0 if the attempt does not hold the job.
 

@@ -4,8 +4,10 @@
 -- them, so Redis Cluster is not supported. ARGV[1]: the time in seconds since the epoch, or '' for Redis' own clock.
 -- Runs on Redis 6.2 and later; uses none of cmsgpack, struct and bit.
 
-local JOB, QUEUE, REQUEST, HELD, SEQUENCE, RUNNING, DONE, FAILED, UNPUBLISHED, EVENTS = unpack(KEYS)
+local JOB, QUEUE, REQUEST, HELD, ATTEMPTS, SEQUENCE, RUNNING, DONE, FAILED, CANCELLED, CANCELLING, ON_HOLD,
+  UNPUBLISHED, EVENTS = unpack(KEYS)
 local EVENTS_KEPT = 100000
+local ATTEMPTS_KEPT = 100
 
 local function read_clock()
   if ARGV[1] ~= '' then
@@ -46,6 +48,11 @@ local function put_in_queue(id)
   redis.call('HSET', JOB .. id, 'state', 'waiting')
 end
 
+local function leave_queue(id)
+  local queue, _, entry = queue_entry(id)
+  redis.call('ZREM', queue, entry)
+end
+
 -- A new job: its record, its place in the queue, its first event. Its id is free, and has been checked.
 local function add_job(id, spec, group, rank, max_attempts, max_run_time)
   local place = string.format('%016.0f', redis.call('INCR', SEQUENCE))
@@ -57,21 +64,13 @@ local function add_job(id, spec, group, rank, max_attempts, max_run_time)
   redis.call('HSET', JOB .. id, 'first_event', written[1])
 end
 
--- The attempt never began: back to its old place, not counted.
-local function hand_back(id, attempt, agent, cause, text)
-  redis.call('ZREM', RUNNING, id)
-  put_in_queue(id)
-  redis.call('HINCRBY', JOB .. id, 'attempts_used', -1)
-  redis.call('HSET', JOB .. id, 'handed_back', attempt)
-  return event(id, 'handed-back', attempt, agent, cause, text)
-end
-
--- The attempt ended without a result that counts: back to its old place.
-local function requeue(id, attempt, agent, cause, outcome, text)
-  redis.call('ZREM', RUNNING, id)
-  put_in_queue(id)
-  redis.call('HSET', JOB .. id, 'outcome', outcome)
-  return event(id, 'requeued', attempt, agent, cause, text)
+-- Keep how an attempt ended. `outcome` is '' for one that never began.
+local function remember(id, attempt, agent, kind, cause, outcome)
+  local entry = string.format('{"attempt":%s,"agent":%s,"claimed":%s,"ended":%s,"kind":"%s","cause":"%s","outcome":%s}',
+    attempt, cjson.encode(agent or ''), redis.call('HGET', JOB .. id, 'claimed') or now, now, kind, cause,
+    outcome == '' and 'null' or outcome)
+  redis.call('RPUSH', ATTEMPTS .. id, entry)
+  redis.call('LTRIM', ATTEMPTS .. id, -ATTEMPTS_KEPT, -1)
 end
 
 -- The job is over. `output` is '' if there is none.
@@ -79,16 +78,44 @@ local function settle(id, attempt, agent, cause, outcome, output, text)
   local state, index = 'failed', FAILED
   if cause == 'ok' then
     state, index = 'done', DONE
+  elseif cause == 'cancelled' then
+    state, index = 'cancelled', CANCELLED
   end
-  local queue, _, entry = queue_entry(id)
   redis.call('ZREM', RUNNING, id)
-  redis.call('ZREM', queue, entry)
+  redis.call('ZREM', CANCELLING, id)
+  redis.call('ZREM', ON_HOLD, id)
+  leave_queue(id)
   redis.call('HSET', JOB .. id, 'state', state, 'finished', now, 'settled', attempt, 'outcome', outcome)
   redis.call('ZADD', index, now, id)
   redis.call('ZADD', UNPUBLISHED, now, id)
   if output ~= '' then
     redis.call('HSET', JOB .. id, 'output', output)
   end
+  remember(id, attempt, agent, state, cause, outcome)
   return event(id, state, attempt, agent, cause, text)
 end
 
+-- Back to its old place in the queue, unless somebody wants the job to end: then it is over.
+local function put_back(id, attempt, agent, kind, cause, outcome, text)
+  local cancel = redis.call('HGET', JOB .. id, 'cancel')
+  if cancel then
+    return settle(id, attempt, agent, 'cancelled', cancel, '', text)
+  end
+  redis.call('ZREM', RUNNING, id)
+  put_in_queue(id)
+  remember(id, attempt, agent, kind, cause, outcome)
+  return event(id, kind, attempt, agent, cause, text)
+end
+
+-- The attempt never began: it does not count.
+local function hand_back(id, attempt, agent, cause, text)
+  redis.call('HINCRBY', JOB .. id, 'attempts_used', -1)
+  redis.call('HSET', JOB .. id, 'handed_back', attempt)
+  return put_back(id, attempt, agent, 'handed-back', cause, '', text)
+end
+
+-- The attempt ended without a result that counts.
+local function requeue(id, attempt, agent, cause, outcome, text)
+  redis.call('HSET', JOB .. id, 'outcome', outcome)
+  return put_back(id, attempt, agent, 'requeued', cause, outcome, text)
+end

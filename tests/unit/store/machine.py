@@ -15,19 +15,25 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from copilot.errors import JobExists
 from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
-from copilot.store.base import Claimed, Settled, Store, Verdict
+from copilot.store.base import Claimed, Held, Settled, Store, Verdict
 
 NUMBERS = st.integers(0, 4)
 ATTEMPTS = st.integers(0, 4)
 LIMITS = st.sampled_from([0.0, 0.3, 5.0])
 OUTPUTS = st.sampled_from([None, Output(size=1, sha256="ab" * 32)])
-CAUSES = st.sampled_from([Cause.OK, Cause.USER_EXIT, Cause.INFRA_LOST, Cause.INFRA_STORE])
+CAUSES = st.sampled_from([Cause.CANCELLED, Cause.OK, Cause.USER_EXIT, Cause.INFRA_LOST, Cause.INFRA_STORE])
 STATE_AFTER = {
     EventKind.SUBMITTED: State.WAITING,
     EventKind.HANDED_BACK: State.WAITING,
     EventKind.REQUEUED: State.WAITING,
     EventKind.CLAIMED: State.RUNNING,
     EventKind.RUNNING: State.RUNNING,
+    EventKind.REVIVED: State.RUNNING,
+    EventKind.CANCELLING: State.RUNNING,
+    EventKind.HELD: State.HELD,
+    EventKind.RELEASED: State.WAITING,
+    EventKind.RETRIED: State.WAITING,
+    EventKind.CANCELLED: State.CANCELLED,
     EventKind.DONE: State.DONE,
     EventKind.FAILED: State.FAILED,
 }
@@ -48,6 +54,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.specs: dict[str, JobSpec] = {}
         self.holders: dict[str, int] = {}  # the attempt that runs
         self.accepted: Counter[tuple[str, int]] = Counter()
+        self.removed: set[str] = set()  # ids that were
 
     def teardown(self) -> None:
         if hasattr(self, "runner"):
@@ -96,6 +103,7 @@ class QueueMachine(RuleBasedStateMachine):
         count=st.integers(1, 3),
         dispatch_limit=LIMITS,
         holder=st.sampled_from(["", "a/old", "b/old"]),
+        lease=st.sampled_from([None, 0.2, 5.0]),
     )
     def claim(self, **options: Any) -> None:
         before = dict(self.holders)
@@ -112,6 +120,17 @@ class QueueMachine(RuleBasedStateMachine):
     def confirm(self, number: int, attempt: int, limit: float) -> None:
         answer = self.ask("confirm", f"j{number}", attempt, max_run_time=limit, now=self.now)
         assert answer == (self.holders.get(f"j{number}") == attempt)
+
+    @rule(agent=st.sampled_from("ab"), number=NUMBERS, attempt=ATTEMPTS)
+    def renew(self, agent: str, number: int, attempt: int) -> None:
+        job, held = f"j{number}", Held(job=f"j{number}", attempt=attempt, phase="run")
+        before: JobRecord | None = self.ask("get", job)
+        lost = self.ask("renew", agent, (held,), now=self.now)
+        if not lost:  # it holds it now, whether it did before or not
+            assert before is not None
+            assert (before.attempt, before.agent) == (attempt, agent)
+            assert not self.accepted[job, attempt]
+            self.holders[job] = attempt
 
     @rule(holder=st.sampled_from(["a/old", "b/old"]))
     def suspect(self, holder: str) -> None:
@@ -138,15 +157,32 @@ class QueueMachine(RuleBasedStateMachine):
             self.holders.pop(job, None)
             self.accepted[job, attempt] += 1
 
+    @rule(number=NUMBERS, verb=st.sampled_from(["cancel", "hold", "release", "retry"]))
+    def operate(self, number: int, verb: str) -> None:
+        self.ask(verb, f"j{number}", reason="because", now=self.now)
+
     @rule(number=NUMBERS)
     def publish(self, number: int) -> None:
         before: JobRecord | None = self.ask("get", f"j{number}")
         expected = before is not None and before.state.final and not before.published
         assert self.ask("publish", f"j{number}", now=self.now) == expected
 
-    @rule(limit=st.integers(1, 3))
-    def reap(self, limit: int) -> None:
-        for event in self.ask("reap", limit=limit, now=self.now):
+    @rule(number=NUMBERS)
+    def remove(self, number: int) -> None:
+        job = f"j{number}"
+        before: JobRecord | None = self.ask("get", job)
+        assert self.ask("remove", job) == (before is not None and before.published)
+        if before is not None and before.published:
+            assert self.ask("get", job) is None
+            assert self.ask("attempts", job) == ()
+            del self.specs[job]
+            self.removed.add(job)
+            for key in [key for key in self.accepted if key[0] == job]:
+                del self.accepted[key]
+
+    @rule(limit=st.integers(1, 3), up_for=st.sampled_from([1.0, float("inf")]))
+    def reap(self, limit: int, up_for: float) -> None:
+        for event in self.ask("reap", limit=limit, up_for=up_for, now=self.now):
             assert self.holders.pop(event.job) == event.attempt
 
     # ------------------------------------------------------------ what must hold
@@ -164,6 +200,14 @@ class QueueMachine(RuleBasedStateMachine):
         assert {one.spec.id for one in self.ask("unpublished")} == expected
         for record in records:
             self._check(record)
+            self.ask("attempts", record.spec.id)
+        for one in self.ask("cancelling"):
+            assert self.holders[one.job] == one.attempt
+        for state in (State.DONE, State.FAILED, State.CANCELLED):
+            over: tuple[JobRecord, ...] = self.ask("ended", state, self.now)
+            expected = {one.spec.id for one in records if one.state is state and one.finished != self.now}
+            assert {one.spec.id for one in over} == expected
+            assert self.ask("ended", state, self.now, skip=1, limit=1) == over[1:2]
 
     def _check(self, record: JobRecord) -> None:
         assert 0 <= record.attempts_used <= min(record.attempt, record.spec.max_attempts)
@@ -177,9 +221,15 @@ class QueueMachine(RuleBasedStateMachine):
             return
         last: dict[str, State] = {}
         for event in self.ask("events", count=1000):
-            assert (event.job in last) == (event.kind is not EventKind.SUBMITTED)
+            if event.kind is EventKind.SUBMITTED:
+                assert event.job not in last or event.job in self.removed
+            else:
+                assert event.job in last
             last[event.job] = STATE_AFTER.get(event.kind, last.get(event.job, State.WAITING))
-        assert last == {job: self.ask("get", job).state for job in self.specs}
+        assert set(last) == {*self.specs, *self.removed}
+        assert {job: last[job] for job in self.specs} == {
+            job: self.ask("get", job).state for job in self.specs
+        }
 
     @invariant()
     def no_attempt_is_accepted_twice(self) -> None:

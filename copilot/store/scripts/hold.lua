@@ -1,0 +1,16 @@
+-- Keep a waiting job out of the queue until it is released.
+--
+-- Touches: job:<id>, queue:<group>, on-hold, events.
+-- Atomic because: it may be claimed in the same moment, and must not be both.
+-- ARGV[2…]: job, text. Returns whether that changed anything, and the state after it ('' if unknown).
+
+local id, text = unpack(ARGV, 2)
+local state, attempt, agent = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent'))
+if state ~= 'waiting' then
+  return {0, state or ''}
+end
+leave_queue(id)
+redis.call('HSET', JOB .. id, 'state', 'held')
+redis.call('ZADD', ON_HOLD, now, id)
+event(id, 'held', attempt, agent, '', text)
+return {1, 'held'}

@@ -1,0 +1,15 @@
+-- Let a held job wait again, at its old place.
+--
+-- Touches: job:<id>, queue:<group>, on-hold, events.
+-- Atomic because: it may be cancelled in the same moment.
+-- ARGV[2…]: job, text. Returns whether that changed anything, and the state after it ('' if unknown).
+
+local id, text = unpack(ARGV, 2)
+local state, attempt, agent = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent'))
+if state ~= 'held' then
+  return {0, state or ''}
+end
+redis.call('ZREM', ON_HOLD, id)
+put_in_queue(id)
+event(id, 'released', attempt, agent, '', text)
+return {1, 'waiting'}
