@@ -34,6 +34,8 @@ DAY = 24 * 3600.0
 RESULT_KEPT = 7 * DAY  # s after the end of a job until its result is given up: disks are finite
 KEPT_AFTER_RECEIPT = DAY  # s after a manager of 2011, which has not worked on it yet, acknowledged the report
 
+_STATES = {Cause.OK: "done", Cause.CANCELLED: "cancelled"}  # of a report
+
 
 class Step(enum.Enum):
     """Where a delivery stands."""
@@ -194,12 +196,13 @@ class Delivery:
         report = JobDone(
             job_id=self.assignment.id,
             exit_code=outcome.exit_code,
-            state="done" if outcome.cause is Cause.OK else "failed",
+            state=_STATES.get(outcome.cause, "failed"),
             agent_host=self._host,
             jm_job_data=self._claim,
             validate_exit_code=outcome.validate_exit_code,
             cause=outcome.cause.value,
             reason=outcome.reason or None,
+            stderr_tail=outcome.tail or None,
             output_size=None if output is None else output.size,
             output_sha256=None if output is None else output.sha256,
         )

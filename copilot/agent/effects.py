@@ -1,11 +1,11 @@
 """What an agent does beside talking: instructions that its logic returns and its service carries out.
 
-Each comes back to the logic as `Finished(effect, result)`, but for `Remember` and `Forget`, which are done on
-the spot.
+Each comes back to the logic as `Finished(effect, result)`, but for `Remember` and `Stop`, which are done on the spot.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -99,6 +99,21 @@ class Forget:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execute:
     """Fetch, run, validate and pack; the result is an `Outcome`, with `output` if there is a package."""
+
+    assignment: Assignment
+
+
+class Phase(enum.StrEnum):
+    """What is going on with a job."""
+
+    FETCH = "fetch"
+    RUN = "run"
+    UPLOAD = "upload"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """End what `Execute` is at, politely at first; its outcome then says `cancelled`. Done on the spot."""
 
     assignment: Assignment
 

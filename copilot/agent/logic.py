@@ -12,19 +12,24 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from copilot.agent.delivery import KEPT_AFTER_RECEIPT, RESULT_KEPT, Delivery, Step
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
+from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Phase, Remember, Stop, Upload
+from copilot.agent.leases import Leases
 from copilot.agent.referral import Named, NotFollowed, Referral
 from copilot.agent.search import Search
 from copilot.job import Cause, Outcome, Output, one_line
 from copilot.protocol.commands import (
+    CancelJob,
     Error,
     GetJob,
     GetJobOutputDir,
     HaveGetJob,
     HaveGetJobOutputDir,
+    HeldJob,
     Job,
     JobDone,
+    LeaseLost,
     Redirect,
+    RenewLease,
     RunJob,
     Sleep,
     StoreJobOutputDir,
@@ -51,6 +56,7 @@ from copilot.runtime.component import (
 log = logging.getLogger("copilot.agent")
 
 LONGEST_WAIT_FOR_DISK = 60.0  # s without asking for work after the journal could not be written
+LOOK_AGAIN = 1.0  # s without asking for work while our managers do not hear of us
 LEAST_AFTER_RESTART = 3600.0  # s that a result is offered, however old the clock says it is
 
 
@@ -71,7 +77,8 @@ class AgentSettings:
 class Agent:
     """One agent. `jdl()` describes the host, `has_file(path)` looks for a required file, `random()` yields 0 … 1.
 
-    `wall()` is in seconds since the epoch: what the journal keeps must outlive the clock that `now` is of.
+    `wall()` is in seconds since the epoch: what the journal keeps must outlive the clock that `now` is of. `phase(…)`
+    says what an assignment that is being executed is at.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class Agent:
         has_file: Callable[[str], bool],
         random: Callable[[], float],
         wall: Callable[[], float],
+        phase: Callable[[Assignment], str],
         journal: Iterable[Note] = (),
     ) -> None:
         self._settings = settings
@@ -98,6 +106,9 @@ class Agent:
         self._held: dict[str, Assignment] = {}
         self._deliveries: dict[str, Delivery] = {}
         self._referrals = Named()
+        self._leases = Leases(random)
+        self._phase = phase
+        self._unwanted: set[str] = set()  # jobs whose payload is being stopped, and whose result nobody wants
         self._left_over = sorted(journal, key=lambda note: note.taken is None)  # read from its end
 
     # -- for the loop
@@ -106,7 +117,9 @@ class Agent:
         """When something is to be said."""
         times = [delivery.wakeup() for delivery in self._deliveries.values()]
         search = self._search.wakeup() if self._free() > 0 else None
-        return min(times if search is None else [*times, search], default=None)
+        return min(
+            (when for when in (*times, search, self._leases.wakeup()) if when is not None), default=None
+        )
 
     def trusts(self, jid: str) -> bool:
         """Whether this bare JID may give orders: the manager, who has to do with what we hold, or a late referral."""
@@ -127,8 +140,8 @@ class Agent:
                 return self._tick(now)
             case Finished(effect=effect, result=result):
                 return self._finished(effect, result, now)
-            case Acked(command=JobDone() as report, on_receipt=on_receipt) if self._awaits(report):
-                return self._received(report.job_id, now) if on_receipt else self._home(report.job_id, now)
+            case Acked():
+                return self._acked(event, now)
             case Refused():
                 return self._refused(event, now)
             case Expired() | Undeliverable():
@@ -148,6 +161,7 @@ class Agent:
         actions: list[Action] = []
         while self._left_over:
             actions.extend(self._resume(self._left_over.pop(), now))
+        self._leases.online(now)
         self._search.online(now)
         return actions
 
@@ -155,9 +169,20 @@ class Agent:
         actions: list[Action] = []
         for delivery in list(self._deliveries.values()):
             actions.extend(self._given_up(delivery, now) if delivery.until <= now else delivery.tick(now))
-        if self._free() > 0:
+        actions.extend(self._leases.tick(self._held.values(), self._at, now))
+        if self._cut_off(now):
+            self._search.not_before(now + LOOK_AGAIN)
+        elif self._free() > 0:
             actions.extend(self._search.tick(now))
         return actions
+
+    def _at(self, assignment: Assignment) -> str:
+        """What is going on with a job, for its manager."""
+        return Phase.UPLOAD if assignment.id in self._deliveries else self._phase(assignment)
+
+    def _cut_off(self, now: float) -> bool:
+        """Whether our managers do not hear of us: what we hold goes on, nothing new is begun."""
+        return any(self._leases.run_out(assignment, now) for assignment in self._held.values())
 
     # -- holding work
 
@@ -174,6 +199,7 @@ class Agent:
             return [Refuse(received=received, code="no-slot", text=text, job=job.id)]
         assignment = Assignment(job=job, manager=bare(received.sender), claim=order.jm_job_data)
         self._held[job.id] = assignment
+        self._leases.assigned(assignment, received.sender, now)
         self._search.found(now)
         log.info("job %s: got it from %s", job.id, received.sender)
         return [
@@ -207,6 +233,7 @@ class Agent:
             self._deliver(note, note.outcome, now + left).was_kept(note.taken)
             return []
         self._held[assignment.id] = assignment
+        self._leases.assigned(assignment, assignment.manager, now)
         if note.outcome is not None:
             log.info("job %s: ended before the restart; reporting it", assignment.id)
             left = RESULT_KEPT if note.ended is None else note.ended + RESULT_KEPT - self._wall()
@@ -248,6 +275,11 @@ class Agent:
         return [action for delivery in kept for action in self._forgotten(delivery)]
 
     def _executed(self, assignment: Assignment, result: object, now: float) -> Actions:
+        if assignment.id in self._unwanted:
+            self._unwanted.remove(assignment.id)
+            self._held.pop(assignment.id, None)
+            self._search.soon(now)
+            return [Perform(effect=Forget(assignment=assignment))]
         if isinstance(result, Outcome):
             outcome = replace(result, host=self._settings.host)
         else:
@@ -274,6 +306,37 @@ class Agent:
         )
         return delivery
 
+    # -- letting go
+
+    def _lost_hold(self, sender: str, lost: Sequence[HeldJob], now: float) -> Actions:
+        """These are somebody else's by now, or over: stop them, and drop what they have left."""
+        actions: list[Action] = []
+        for one in lost:
+            assignment = self._mine(sender, one.id, one.attempt)
+            if assignment is None or one.id in self._unwanted:
+                continue
+            log.warning("job %s, attempt %d: is not ours any more", one.id, one.attempt)
+            if one.id in self._deliveries:
+                actions.extend(self._home(one.id, now))
+            else:
+                self._unwanted.add(one.id)
+                actions.append(Perform(effect=Stop(assignment=assignment)))
+        return actions
+
+    def _cancelled(self, sender: str, order: CancelJob) -> Actions:
+        """Somebody wants it to end. What has ended already is reported as it ended."""
+        assignment = self._mine(sender, order.job_id, order.attempt)
+        if assignment is None or order.job_id in self._deliveries:
+            return []
+        log.info("job %s, attempt %d: to be cancelled", order.job_id, order.attempt)
+        return [Perform(effect=Stop(assignment=assignment))]
+
+    def _mine(self, sender: str, job: str, attempt: int) -> Assignment | None:
+        """What we hold, if it is that attempt, and `sender` is who gave it to us."""
+        held = self._held.get(job)
+        fits = held is not None and (held.job.attempt or 1) == attempt and held.manager == bare(sender)
+        return held if fits else None
+
     # -- getting it home
 
     def _heard(self, received: Received, now: float) -> Actions:
@@ -288,6 +351,10 @@ class Agent:
                 return self._storage_offered(received.sender, job, now)
             case StoreJobOutputDir(job_id=job) as answer if job in self._deliveries:
                 return self._deliveries[job].placed(received.sender, answer)
+            case LeaseLost(held=held):
+                return self._lost_hold(received.sender, held, now)
+            case CancelJob() as order:
+                return self._cancelled(received.sender, order)
             case Redirect() as redirect:
                 return self._redirected(received, redirect, now)
             case Error() as error:
@@ -347,6 +414,14 @@ class Agent:
                 self._search.not_served(event.to, now)
             case JobDone() as command if isinstance(event, Expired) and self._awaits(command):
                 return self._deliveries[command.job_id].retry(now)
+        return []
+
+    def _acked(self, event: Acked, now: float) -> Actions:
+        match event.command:
+            case RenewLease():
+                self._leases.accepted(event.to)
+            case JobDone(job_id=job) as report if self._awaits(report):
+                return self._received(job, now) if event.on_receipt else self._home(job, now)
         return []
 
     def _received(self, job: str, now: float) -> Actions:

@@ -45,7 +45,8 @@ _starting: set[object] = set()
 class Exit:
     """How a command ended: by `code` or by `signal`, the other is None. `seconds` is how long it ran.
 
-    `limited`: we stopped it because its time was over. `strays`: processes that it left behind.
+    `limited`: we stopped it because its time was over, `stopped`: because somebody wanted it. `strays`: processes that it
+    left behind.
     """
 
     code: int | None
@@ -53,6 +54,7 @@ class Exit:
     limited: bool
     strays: int
     seconds: float
+    stopped: bool = False
 
     @property
     def shell_code(self) -> int:
@@ -82,17 +84,18 @@ async def run(
     token: str,
     limit: float | None = None,
     grace: float = TERM_GRACE,
+    stop: asyncio.Event | None = None,
 ) -> Exit:
     """Run `argv` in `cwd` with exactly this `environment`, the output appended to the two files.
 
-    After `limit` seconds the group gets SIGTERM, `grace` seconds later SIGKILL. `token` is random and used for
+    After `limit` seconds, or when `stop` is set, the group gets SIGTERM, `grace` seconds later SIGKILL. `token` is random and used for
     one attempt only. Cancelling kills everything at once. Raises OSError if it cannot be started.
     """
     begun, since = time.monotonic(), strays.ticks_now()
     full = {**environment, strays.TOKEN_VARIABLE: token}
     async with _started(argv, cwd=cwd, environment=full, stdout=stdout, stderr=stderr) as leader:
         try:
-            limited = await _wait(leader, limit, grace, since)
+            limited = await _wait(leader, limit, grace, since, stop or asyncio.Event())
             seconds = time.monotonic() - begun
             left = await _stop_rest(leader, token, since, STRAY_GRACE)
         except asyncio.CancelledError:
@@ -106,7 +109,8 @@ async def run(
     return Exit(
         code=status if status >= 0 else None,
         signal=-status if status < 0 else None,
-        limited=limited,
+        limited=limited and not (stop is not None and stop.is_set()),
+        stopped=limited and stop is not None and stop.is_set(),
         strays=left,
         seconds=seconds,
     )
@@ -155,11 +159,13 @@ def _appended(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-async def _wait(leader: asyncio.subprocess.Process, limit: float | None, grace: float, since: int) -> bool:
-    """Wait for the leader, stop it when its time is over; whether that was necessary."""
+async def _wait(
+    leader: asyncio.subprocess.Process, limit: float | None, grace: float, since: int, stop: asyncio.Event
+) -> bool:
+    """Wait for the leader, stop it when its time is over or somebody wants it; whether that was necessary."""
     left = math.inf if limit is None else limit
-    while left > 0:
-        if await _ended(leader, min(left, REAP_INTERVAL)):
+    while left > 0 and not stop.is_set():
+        if await _ended(leader, min(left, REAP_INTERVAL), stop):
             return False
         left -= REAP_INTERVAL
         _reap_orphans(since)
@@ -170,14 +176,19 @@ async def _wait(leader: asyncio.subprocess.Process, limit: float | None, grace: 
     return True
 
 
-async def _ended(leader: asyncio.subprocess.Process, seconds: float) -> bool:
-    """Wait at most so long for the leader; whether it has ended."""
+async def _ended(
+    leader: asyncio.subprocess.Process, seconds: float, stop: asyncio.Event | None = None
+) -> bool:
+    """Wait at most so long for the leader, or until `stop` is set; whether it has ended."""
+    waits = [asyncio.ensure_future(leader.wait())]
+    if stop is not None:
+        waits.append(asyncio.ensure_future(stop.wait()))
     try:
-        async with asyncio.timeout(seconds):
-            await leader.wait()
-    except TimeoutError:
-        return False
-    return True
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return waits[0].done()
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 async def _stop_rest(leader: asyncio.subprocess.Process, token: str, since: int, grace: float) -> int:

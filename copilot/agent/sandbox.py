@@ -98,8 +98,8 @@ class Sandbox:
                 raise BadName(f"input file {name!r}: is a directory or lies outside the job's; rename it")
         return path
 
-    async def run(self, spec: JobSpec, limit: float | None) -> Outcome:
-        """Run the command of `spec` for at most `limit` seconds and say how it ended.
+    async def run(self, spec: JobSpec, limit: float | None, stop: asyncio.Event | None = None) -> Outcome:
+        """Run the command of `spec` for at most `limit` seconds, or until `stop` is set, and say how it ended.
 
         Everything that the job can bring about ends in an `Outcome`. Cancelling kills it. Raises
         `TransferError` if the directory was not prepared or its disk is damaged, OSError if this host cannot even
@@ -112,7 +112,7 @@ class Sandbox:
             return Outcome(cause=Cause.USER_PREREQUISITE, exit_code=NOT_STARTED, reason=one_line(str(error)))
         except NoSpace as error:
             return Outcome(cause=Cause.INFRA_DISK_FULL, exit_code=NOT_STARTED, reason=one_line(str(error)))
-        ended = await self._execute(limit, self.stdout, self.stderr)
+        ended = await self._execute(limit, self.stdout, self.stderr, stop=stop)
         said = self.stderr_tail(_TAIL)
         return judge(
             ended,
@@ -121,7 +121,7 @@ class Sandbox:
             disk_full=DISK_FULL_TEXT in said or self.free_bytes() < LEAST_SPACE,
         )
 
-    async def validate(self, spec: JobSpec) -> int:
+    async def validate(self, spec: JobSpec, stop: asyncio.Event | None = None) -> int:
         """Run the validation script as the command was run; its exit code, 0 if the output is good.
 
         Its output goes to `validation_out`. COPILOT_STDOUT and COPILOT_STDERR name the job's. Raises as
@@ -130,7 +130,9 @@ class Sandbox:
         assert spec.validation is not None
         self._write_wrapper(spec, spec.validation, "")
         streams = {"COPILOT_STDOUT": str(self.stdout), "COPILOT_STDERR": str(self.stderr)}
-        ended = await self._execute(VALIDATION_LIMIT, self.validation_out, self.validation_out, streams)
+        ended = await self._execute(
+            VALIDATION_LIMIT, self.validation_out, self.validation_out, streams, stop=stop
+        )
         started = self._status() in ("", Step.STARTED)
         return ended.shell_code or (0 if started else NOT_STARTED)
 
@@ -217,7 +219,13 @@ class Sandbox:
                 path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     async def _execute(
-        self, limit: float | None, stdout: Path, stderr: Path, more: Mapping[str, str] | None = None
+        self,
+        limit: float | None,
+        stdout: Path,
+        stderr: Path,
+        more: Mapping[str, str] | None = None,
+        *,
+        stop: asyncio.Event | None = None,
     ) -> processes.Exit:
         return await processes.run(
             [shutil.which("bash") or "/bin/sh", str(self._wrapper / SCRIPT)],
@@ -227,6 +235,7 @@ class Sandbox:
             stderr=stderr,
             token=self._known_token(),
             limit=limit,
+            stop=stop,
         )
 
     def _environment(self) -> dict[str, str]:

@@ -141,6 +141,11 @@ class Search:
             self._asking, self._due = Asking.IDLE, now
         self._waits = 0
 
+    def not_before(self, when: float) -> None:
+        """Say nothing until then."""
+        if self._due is not None:
+            self._due = max(self._due, when)
+
     def put_off(self, seconds: float) -> None:
         """Wait for so much longer."""
         if self._due is not None:

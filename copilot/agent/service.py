@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
+from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Phase, Remember, Stop, Upload
 from copilot.agent.journal import attempt_name, read_notes, remove_note, write_note
 from copilot.agent.sandbox import Sandbox
+from copilot.agent.wrapper import NOT_STARTED
 from copilot.errors import BadName, CopilotError, NoSpace, TransferError
 from copilot.files.base import FileClient, FileFacts
 from copilot.job import Cause, InputFile, JobSpec, Outcome, Output, one_line
@@ -27,6 +28,7 @@ log = logging.getLogger("copilot.agent")
 
 FETCHES_AT_ONCE = 4
 FETCH_TRIES = 4
+TAIL = 2000  # bytes of stderr that go into the report
 FIRST_FETCH_RETRY = 1.0  # s, doubling
 
 _ATTEMPT = re.compile(r"(?P<job>.+)\.a(?P<attempt>[1-9][0-9]*)\Z", re.ASCII)
@@ -71,6 +73,7 @@ class AgentService:
         self._settings = settings
         self._files = files
         self._journal = _journal(settings.work_dir)
+        self._at_work: dict[str, _Work] = {}  # by job id: what `Execute` is at
 
     def perform(self, effect: Any) -> Awaitable[Any] | None:
         """Do it; see the effects."""
@@ -84,6 +87,10 @@ class AgentService:
                 return self._execute(assignment)
             case Pack(assignment=assignment):
                 return self._pack(self._sandbox(assignment))
+            case Stop(assignment=assignment):
+                if assignment.id in self._at_work:
+                    self._at_work[assignment.id].stop.set()
+                return None
             case Upload(assignment=assignment, url=url, output=output):
                 facts = FileFacts(size=output.size, sha256=output.sha256)
                 return self._files.put(self._sandbox(assignment).package, url, facts=facts)
@@ -101,23 +108,34 @@ class AgentService:
         remove_note(self._journal, assignment)  # first: a report must not outlive its output
         self._sandbox(assignment).remove()
 
+    def phase(self, assignment: Assignment) -> str:
+        """What `Execute` is at with this job."""
+        work = self._at_work.get(assignment.id)
+        return Phase.RUN if work is None else work.phase
+
     async def _execute(self, assignment: Assignment) -> Outcome:
         """Fetch, run, validate, pack."""
-        sandbox = self._sandbox(assignment)
-        return await self._packed(sandbox, await self._attempt(sandbox, assignment.job))
+        sandbox, work = self._sandbox(assignment), _Work()
+        self._at_work[assignment.id] = work
+        try:
+            return await self._packed(sandbox, await self._attempt(sandbox, assignment.job, work))
+        finally:
+            del self._at_work[assignment.id]
 
-    async def _attempt(self, sandbox: Sandbox, job: Job) -> Outcome:
+    async def _attempt(self, sandbox: Sandbox, job: Job, work: _Work) -> Outcome:
         """Fetch, run, validate; what this host fails at is no fault of the job."""
         try:
             spec = _spec(job)
         except BadName as error:
             return _failure(error, Cause.USER_PREREQUISITE, "this agent takes no such job")
         try:
-            await self._fetch_all(sandbox, job)
+            if not await _unless(work.stop, self._fetch_all(sandbox, job)):
+                return Outcome(cause=Cause.CANCELLED, exit_code=NOT_STARTED, reason="stopped before it began")
         except (CopilotError, OSError) as error:
             return _failure(error, Cause.INFRA_FETCH, "an input file could not be fetched")
+        work.phase = Phase.RUN
         try:
-            return await self._run(sandbox, spec, self._limit(job))
+            return await self._run(sandbox, spec, self._limit(job), work.stop)
         except (CopilotError, OSError) as error:
             return _failure(error, Cause.INFRA_LOST, "this host could not run the job to its end")
 
@@ -148,11 +166,12 @@ class AgentService:
             else:
                 return
 
-    async def _run(self, sandbox: Sandbox, spec: JobSpec, limit: float) -> Outcome:
-        outcome = await sandbox.run(spec, limit)
+    async def _run(self, sandbox: Sandbox, spec: JobSpec, limit: float, stop: asyncio.Event) -> Outcome:
+        outcome = await sandbox.run(spec, limit, stop)
+        outcome = replace(outcome, tail=sandbox.stderr_tail(TAIL).strip())
         if outcome.cause is not Cause.OK or spec.validation is None:
             return outcome
-        return _validated(outcome, spec.validation, await sandbox.validate(spec))
+        return _validated(outcome, spec.validation, await sandbox.validate(spec, stop))
 
     def _limit(self, job: Job) -> float:
         longest = self._settings.max_run_time
@@ -175,6 +194,29 @@ class AgentService:
         for note in package.notes:
             log.info("%s: %s", package.path.name, note)
         return Output(size=package.facts.size, sha256=package.facts.sha256)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A job that is being executed."""
+
+    phase: Phase = Phase.FETCH
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work` to its end, or until `stop` is set; whether it came to its end. Raises what it raises."""
+    doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            return False
+        await doing
+        return True
+    finally:
+        for one in (doing, stopping):
+            one.cancel()
+        await asyncio.gather(doing, stopping, return_exceptions=True)
 
 
 def _inputs(job: Job) -> tuple[JobInput, ...]:

@@ -29,6 +29,8 @@ def judge(ended: Exit, status: str, *, last_line: str = "", disk_full: bool = Fa
 
 
 def _cause(ended: Exit, step: str, package: str, *, disk_full: bool) -> tuple[Cause, str]:
+    if ended.stopped:
+        return Cause.CANCELLED, f"stopped after {ended.seconds:.0f} s, because somebody wanted it"
     if ended.limited:
         return Cause.POLICY_RUN_TIME, f"stopped after {ended.seconds:.0f} s, the longest time it may run"
     if ended.signal == signal.SIGKILL:

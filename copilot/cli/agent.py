@@ -45,15 +45,18 @@ async def run(config: AgentConfig) -> int:
         chirp_ticket=config.chirp_ticket_file,
     )
     become_subreaper()
-    service = ServiceSettings(
-        work_dir=config.work_dir, package_tool=config.package_tool, max_output=config.max_output
+    service = AgentService(
+        ServiceSettings(
+            work_dir=config.work_dir, package_tool=config.package_tool, max_output=config.max_output
+        ),
+        files,
     )
-    logic = _logic(config)
+    logic = _logic(config, service)
     loop = Loop(
         logic,
         daemon.endpoint(Role.AGENT, trusts=logic.trusts),
         transport,
-        performer=AgentService(service, files),
+        performer=service,
         announce_to=config.jm_jabber_address,
     )
     try:
@@ -73,7 +76,7 @@ def _with_own_authority(config: AgentConfig) -> AgentConfig:
     return replace(config, jabber_ca_file=path, files_ca_file=config.files_ca_file or path)
 
 
-def _logic(config: AgentConfig) -> Agent:
+def _logic(config: AgentConfig, service: AgentService) -> Agent:
     settings = AgentSettings(
         manager=config.jm_jabber_address,
         host=socket.gethostname(),
@@ -87,5 +90,6 @@ def _logic(config: AgentConfig) -> Agent:
         has_file=lambda path: Path(path).is_absolute() and Path(path).exists(),
         random=random.random,
         wall=SystemClock().wall,
+        phase=service.phase,
         journal=recover(config.work_dir),
     )

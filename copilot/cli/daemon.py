@@ -24,16 +24,16 @@ from copilot.config.groups import ComponentSettings, LoggerSettings
 from copilot.errors import ConfigError, CopilotError
 from copilot.log import set_up
 from copilot.protocol.endpoint import Endpoint
-from copilot.protocol.rules import FEATURE_STORAGE, Role
+from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.loop import Loop
 from copilot.runtime.signals import on_stop
+from copilot.runtime.systemd import READY, Supervisor
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
 
 log = logging.getLogger("copilot")
 
 C = TypeVar("C", bound=LoggerSettings)
-FEATURES = (FEATURE_STORAGE,)
 INTERRUPTED = 130
 
 
@@ -126,6 +126,8 @@ def make_directory(path: Path) -> None:
 
 
 async def turn(loop: Loop) -> int:
-    """Run a loop until it leaves; SIGTERM and Ctrl-C ask it to."""
+    """Run a loop until it leaves; SIGTERM and Ctrl-C ask it to, and systemd hears how it fares."""
+    supervisor = Supervisor()
     with on_stop(loop.stop):
-        return await loop.run()
+        async with supervisor.watching():
+            return await loop.run(lambda: supervisor.tell(READY))

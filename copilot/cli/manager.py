@@ -123,6 +123,7 @@ def _job_manager(config: ManagerSettings, store: Store, claims: Claims, urls: Ur
         require_file=config.job_require_file,
         request_cooldown=config.request_cooldown,
         dispatch_limit=config.dispatch_limit,
+        lease=config.lease,
         max_run_time=config.max_run_time,
         url_lifetime=config.url_lifetime,
         chirp="" if chirp is None else address_text(chirp),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from copilot.config.groups import FileServerSettings, QueueSettings, ServiceSettings
+from copilot.config.groups import FileServerSettings, QueueSettings, RetentionSettings, ServiceSettings
 from copilot.config.kinds import FLAG, HOST, JID, NAME, NAMES, PATH, SIZE, TEXT, duration
 from copilot.config.setting import other_settings, setting, settings
 
@@ -13,7 +13,7 @@ GENERIC = "generic"  # the source and the finisher that come first
 
 
 @settings
-class ManagerSettings(FileServerSettings, QueueSettings, ServiceSettings):
+class ManagerSettings(RetentionSettings, FileServerSettings, QueueSettings, ServiceSettings):
     """What both managers read, each under its own prefix. Times in seconds, sizes in bytes."""
 
     sm_jabber_address: str | None = setting(
@@ -56,6 +56,12 @@ class ManagerSettings(FileServerSettings, QueueSettings, ServiceSettings):
         "*_DISPATCH_LIMIT",
         "a job goes back unless its agent confirms it in this time",
         duration(1),
+        default="60s",
+    )
+    lease: float = setting(
+        "*_LEASE",
+        "an agent of ours that is not heard of for so long has lost its jobs; it renews three times in that",
+        duration(5),
         default="60s",
     )
     max_run_time: float = setting("*_MAX_RUN_TIME", "longest run of a job", duration(1), default="24h")

@@ -9,6 +9,7 @@ from copilot.config.groups import (
     FileServerSettings,
     LoggerSettings,
     QueueSettings,
+    RetentionSettings,
     StagingSettings,
 )
 from copilot.config.manager import ManagerSettings
@@ -29,6 +30,20 @@ class SubmitConfig(StagingSettings, QueueSettings):
     program: ClassVar[Program] = Program(
         name="job-submit", prefixes=("JM",), else_files_of=("jobmanager-generic",)
     )
+
+
+@settings
+class CleanConfig(RetentionSettings, StagingSettings, QueueSettings):
+    """What `copilot clean` reads of the managers' settings, the job manager's first."""
+
+    program: ClassVar[Program] = Program(
+        name="jobmanager-generic", prefixes=("JM", "SM"), else_files_of=("storagemanager",)
+    )
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from super().check(values)
+        yield from cls.missing_directory(values)
 
 
 @settings

@@ -12,14 +12,39 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import quote
 
+from copilot.errors import StoreUnavailable
 from copilot.job import Cause, JobSpec, Outcome, alias, one_line, split_alias
 from copilot.protocol.claim import Claim, Claims
-from copilot.protocol.commands import Error, GetJob, HaveGetJob, Job, JobInput, RunJob, Sleep, WantGetJob
+from copilot.protocol.commands import (
+    CancelJob,
+    Error,
+    GetJob,
+    HaveGetJob,
+    HeldJob,
+    Job,
+    JobInput,
+    LeaseLost,
+    RenewLease,
+    RunJob,
+    Sleep,
+    WantGetJob,
+)
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Expired, Received, Refused
-from copilot.protocol.rules import FEATURE_STORAGE
-from copilot.runtime.component import Action, Actions, Event, Leave, Online, Refuse, Send, Stopping, Tick
-from copilot.store.base import Claimed, Store
+from copilot.protocol.rules import FEATURE_LEASE, FEATURE_STORAGE
+from copilot.runtime.component import (
+    Action,
+    Actions,
+    Event,
+    Leave,
+    Offline,
+    Online,
+    Refuse,
+    Send,
+    Stopping,
+    Tick,
+)
+from copilot.store.base import Claimed, Held, Store
 
 log = logging.getLogger("copilot.jobmanager")
 
@@ -42,6 +67,7 @@ class JobManagerSettings:
     require_file: str | None = None
     request_cooldown: float = 0.0
     dispatch_limit: float = 60.0
+    lease: float = 60.0
     max_run_time: float = 24 * 3600.0
     url_lifetime: float = 7 * 24 * 3600.0
     chirp: str = ""  # host:port of the Chirp server, as agents reach it; empty where there is none
@@ -66,6 +92,7 @@ class JobManager:
         self._urls = urls
         self._random = random
         self._next_reap: float | None = None
+        self._up_since: float | None = None  # since when agents can reach us, and we the store
 
     def wakeup(self) -> float | None:
         """When expired attempts are to be looked for."""
@@ -74,23 +101,34 @@ class JobManager:
     def handle(self, event: Event, now: float) -> Actions | Awaitable[Actions]:
         """As `Component.handle`."""
         match event:
-            case Received(command=WantGetJob()):
-                return self._offer(event)
-            case Received(command=GetJob()):
-                return self._give(event, now)
+            case Received():
+                return self._heard(event, now)
             case Acked(command=RunJob() as command):
                 return self._confirm(command)
             case Refused(command=RunJob() as command, error=error):
                 return self._refused(command, error)
             case Expired(command=RunJob() as command):
                 return self._undelivered(command)
-            case Online() if self._next_reap is None:
-                self._next_reap = now
+            case Online():
+                self._up_since = now
+                self._next_reap = now if self._next_reap is None else self._next_reap
+            case Offline():
+                self._up_since = None
             case Tick() if self._next_reap is not None and self._next_reap <= now:
                 self._next_reap = now + REAP_EVERY * (0.5 + self._random())
-                return self._reap()
+                return self._reap(now)
             case Stopping():
                 return [Leave()]
+        return []
+
+    def _heard(self, received: Received, now: float) -> Actions | Awaitable[Actions]:
+        match received.command:
+            case WantGetJob():
+                return self._offer(received)
+            case GetJob():
+                return self._give(received, now)
+            case RenewLease() as renewal:
+                return self._renew(received, renewal)
         return []
 
     async def _offer(self, want: Received) -> Actions:
@@ -115,6 +153,7 @@ class JobManager:
             request=request.id or "",
             dispatch_limit=self._settings.dispatch_limit,
             holder=request.sender if request.features is None else "",
+            lease=self._settings.lease if _renews(request) else None,
         )
         void_at = now + self._settings.dispatch_limit
         actions: list[Action] = [
@@ -147,6 +186,8 @@ class JobManager:
         job = self._describe(spec, item.attempt)
         if request.features is not None:
             job = replace(job, id=spec.id, attempt=item.attempt, max_run_time=self._run_time(spec))
+        if _renews(request):
+            job = replace(job, lease=self._settings.lease)
         if _takes_urls(request):
             job = replace(job, inputs=self._inputs(spec))
         return RunJob(job=job, jm_job_data=self._claims.sign(claim))
@@ -209,16 +250,40 @@ class JobManager:
             log.warning("job %s, attempt %d: never confirmed by its agent; back in the queue", job, attempt)
         return []
 
-    async def _reap(self) -> Actions:
-        for event in await self._store.reap():
+    async def _renew(self, received: Received, renewal: RenewLease) -> Actions:
+        """The leases of a living agent begin anew; what it holds no longer it is told to stop."""
+        held = [Held(job=one.id, attempt=one.attempt, phase=one.phase) for one in renewal.held]
+        lost = await self._store.renew(bare(received.sender), held)
+        if not lost:
+            return []
+        gone = tuple(HeldJob(id=one.job, attempt=one.attempt) for one in lost)
+        return [Send(to=received.sender, command=LeaseLost(held=gone))]
+
+    async def _reap(self, now: float) -> Actions:
+        """Only what its agent had time to renew: an outage of the service takes no job from anybody."""
+        if self._up_since is None:
+            return []
+        try:
+            events = await self._store.reap(up_for=now - self._up_since)
+        except StoreUnavailable:
+            self._up_since = now
+            raise
+        for event in events:
             log.warning("job %s, attempt %d: %s (%s)", event.job, event.attempt, event.kind, event.cause)
-        return []
+        return [
+            Send(to=one.agent, command=CancelJob(job_id=one.job, attempt=one.attempt))
+            for one in await self._store.cancelling()
+        ]
 
 
 def _attempt(command: RunJob) -> tuple[str, int]:
     """The job and the attempt that we have sent: ours have both, those of 2011 an alias."""
     job = command.job
     return split_alias(job.id) if job.attempt is None else (job.id, job.attempt)
+
+
+def _renews(request: Received) -> bool:
+    return request.features is not None and FEATURE_LEASE in request.features
 
 
 def _takes_urls(request: Received) -> bool:

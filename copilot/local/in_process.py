@@ -28,7 +28,7 @@ from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.protocol.claim import SECRET_BYTES, Claims
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.jdl import host_jdl
-from copilot.protocol.rules import FEATURE_STORAGE, Role
+from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.compose import Parts
 from copilot.runtime.loop import Loop
 from copilot.storagemanager.directories import Directories
@@ -100,18 +100,19 @@ def _manager(transport: Transport, store: Store, area: FileArea, done: Path) -> 
 def _agent(transport: Transport, directory: Path, number: int) -> tuple[Loop, Endpoint]:
     work_dir = directory / "work" / f"agent-{number}"
     work_dir.mkdir(parents=True, exist_ok=True)
+    files = Files.standard(shared=(directory / "files",))
+    settings = ServiceSettings(work_dir=work_dir, package_tool=("false",), max_output=MAX_OUTPUT)
+    service = AgentService(settings, files)
     logic = Agent(
         AgentSettings(manager=MANAGER, host=socket.gethostname(), request_interval=1.0),
         jdl=lambda: host_jdl(read_host(work_dir), {}),
         has_file=lambda path: Path(path).exists(),
         random=random.random,
         wall=SystemClock().wall,
+        phase=service.phase,
     )
-    files = Files.standard(shared=(directory / "files",))
-    settings = ServiceSettings(work_dir=work_dir, package_tool=("false",), max_output=MAX_OUTPUT)
     endpoint = _endpoint(Role.AGENT, trusts=logic.trusts)
-    loop = Loop(logic, endpoint, transport, performer=AgentService(settings, files), announce_to=MANAGER)
-    return loop, endpoint
+    return Loop(logic, endpoint, transport, performer=service, announce_to=MANAGER), endpoint
 
 
 def _endpoint(role: Role, trusts: Callable[[str], bool] = lambda _: True) -> Endpoint:
@@ -119,6 +120,6 @@ def _endpoint(role: Role, trusts: Callable[[str], bool] = lambda _: True) -> End
         role,
         new_id=lambda: str(uuid.uuid4()),
         random=random.random,
-        features=(FEATURE_STORAGE,),
+        features=FEATURES,
         trusts=trusts,
     )

@@ -93,7 +93,7 @@ class JobInput(Part):
 class Job(Part):
     """What an agent must know to run a job (2.2.1.4).
 
-    `attempt`, `max_run_time` (s) and the `inputs` are ours.
+    `attempt`, `max_run_time` (s), `lease` (s) and the `inputs` are ours.
     """
 
     TAG: ClassVar[str] = "job"
@@ -109,6 +109,7 @@ class Job(Part):
     validation: str | None = attribute("validation", NAME, default=None, aliases=("validationScript",))
     attempt: int | None = attribute("attempt", SIZE, default=None)
     max_run_time: float | None = attribute("maxRunTime", NUMBER, default=None)
+    lease: float | None = attribute("lease", NUMBER, default=None)
     inputs: tuple[JobInput, ...] = child(JobInput, many=True)
 
 
@@ -194,7 +195,7 @@ class StoreJobOutputDir(Command):
 class JobDone(Command):
     """Agent: the job has ended and its output is stored. (2.2.3.1)
 
-    `exit_code` is an exit code from us and a raw wait status from a 2011 agent; `cause`, `reason`,
+    `exit_code` is an exit code from us and a raw wait status from a 2011 agent; `cause`, `reason`, `stderr_tail`,
     `output_size` (bytes) and `output_sha256` (hex) are ours; no size means that nothing was stored.
     """
 
@@ -207,8 +208,44 @@ class JobDone(Command):
     validate_exit_code: int | None = attribute("validateExitCode", WHOLE, default=None)
     cause: str | None = attribute("cause", default=None)
     reason: str | None = attribute("reason", default=None)
+    stderr_tail: str | None = attribute("stderrTail", default=None)
     output_size: int | None = attribute("outputSize", SIZE, default=None)
     output_sha256: str | None = attribute("outputSha256", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldJob(Part):
+    """Ours (`lease`): an attempt that an agent holds, and what it is at: `fetch`, `run` or `upload`."""
+
+    TAG: ClassVar[str] = "held"
+    id: str = attribute("id", JOB_ID)
+    attempt: int = attribute("attempt", SIZE)
+    phase: str = attribute("phase", default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewLease(Command):
+    """Ours (`lease`): agent, I live and hold these. The acknowledgement says that their leases begin anew."""
+
+    NAME: ClassVar[str] = "renewLease"
+    held: tuple[HeldJob, ...] = child(HeldJob, many=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLost(Command):
+    """Ours (`lease`): manager, of what you said you hold, these are not yours any more: stop them."""
+
+    NAME: ClassVar[str] = "leaseLost"
+    held: tuple[HeldJob, ...] = child(HeldJob, many=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelJob(Command):
+    """Ours (`cancel`): manager, stop this attempt. The agent answers with `jobDone`."""
+
+    NAME: ClassVar[str] = "cancelJob"
+    job_id: str = attribute("jobID", JOB_ID)
+    attempt: int = attribute("attempt", SIZE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

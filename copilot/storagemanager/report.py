@@ -10,6 +10,7 @@ import signal
 from copilot.job import Cause, Outcome, Output, one_line
 from copilot.protocol.commands import JobDone
 
+MAX_TAIL = 2000  # characters of stderr that the record keeps
 SIGNAL_BASE = 128  # of an exit code, as shells say it
 NOT_STARTED = 127  # what a shell says of a command that it cannot find
 _STATUS_BITS = 0xFFFF  # of a wait status; more is none
@@ -26,6 +27,7 @@ def outcome_of(report: JobDone, output: Output | None) -> Outcome:
         host=report.agent_host[:255],
         validate_exit_code=report.validate_exit_code,
         output=output,
+        tail=(report.stderr_tail or "")[-MAX_TAIL:],
     )
 
 

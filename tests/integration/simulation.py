@@ -15,7 +15,7 @@ from random import Random
 from types import coroutine
 from typing import Any
 
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
+from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Stop, Upload
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.errors import StoreUnavailable, TransferRefused, TransferUnavailable
 from copilot.job import Cause, JobRecord, JobSpec, Outcome, Output
@@ -26,7 +26,7 @@ from copilot.protocol.commands import RunJob
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Received
-from copilot.protocol.rules import FEATURE_STORAGE, Role
+from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.component import (
     Action,
     Actions,
@@ -81,6 +81,7 @@ class Weather:
     slots: int = 1
     managers: int = 1
     jobs: int = 1
+    lease: float = 900.0
     apart: bool = False
 
 
@@ -339,7 +340,7 @@ class ManagerNode(Node):
     def __init__(self, world: World, jid: str) -> None:
         queue: Any = Queue(world)
         random = world.random.random
-        settings = JobManagerSettings(max_run_time=3600.0)
+        settings = JobManagerSettings(max_run_time=3600.0, lease=world.weather.lease)
         jobs = JobManager(queue, world.claims, settings, urls=None, random=random)
         storage = StorageManager(queue, world.claims, world.outputs, random=random)
         self._parts: tuple[Component, ...] = (jobs, storage)
@@ -386,6 +387,7 @@ class AgentNode(Node):
             has_file=lambda _: True,
             random=world.random.random,
             wall=world.time.wall,
+            phase=lambda _: "run",
             journal=tuple(journal.values()),
         )
         super().__init__(world, jid, agent, world.endpoint(Role.AGENT, trusts=agent.trusts))
@@ -405,6 +407,8 @@ class AgentNode(Node):
                 self._later(LONGEST_UPLOAD, effect, lambda: output_of(*_attempt(assignment)))
             case Upload(assignment=assignment, output=output):
                 self._later(LONGEST_UPLOAD, effect, lambda: self._upload(assignment, output))
+            case Stop():
+                pass  # it comes to its end all the same, which the agent must not mind
             case Forget(assignment=assignment):
                 self._world.check_forgettable(*_attempt(assignment))
                 del self.journal[_attempt(assignment)]
@@ -459,7 +463,7 @@ class World:
             role,
             new_id=lambda: f"m{next(self._numbers)}",
             random=self.random.random,
-            features=(FEATURE_STORAGE,),
+            features=FEATURES,
             trusts=trusts,
         )
 

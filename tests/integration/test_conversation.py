@@ -46,6 +46,18 @@ BAD_AGENTS = st.builds(
     journal_fails=st.floats(0.0, 0.3),
 )
 
+GOOD_LINE = st.builds(
+    Weather,
+    seed=st.integers(0, 2**32),
+    jitter=st.floats(0.0, 0.1),
+    manager_deaths=st.integers(0, 8),
+    store_away=st.floats(0.0, 0.1),
+    agents=st.integers(1, 3),
+    slots=st.integers(1, 2),
+    managers=st.integers(1, 2),
+    jobs=st.integers(1, 4),
+)
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _quiet() -> Iterator[None]:
@@ -109,3 +121,17 @@ def test_a_storage_manager_of_its_own_to_which_agents_are_redirected_costs_no_jo
 @given(st.builds(replace, BAD_AGENTS, apart=st.just(True)))
 def test_agents_that_die_half_way_through_a_redirect_cost_attempts_but_no_job(weather: Weather) -> None:
     ended(weather)
+
+
+@FEWER
+@given(BAD_AGENTS, st.sampled_from([5.0, 15.0, 60.0]))
+def test_leases_that_run_out_too_early_cost_attempts_but_no_job(weather: Weather, lease: float) -> None:
+    ended(replace(weather, lease=lease))
+
+
+@FEWER
+@given(GOOD_LINE, st.sampled_from([5.0, 60.0]))
+def test_a_living_agent_loses_no_job_however_short_the_lease_and_long_the_outage(
+    weather: Weather, lease: float
+) -> None:
+    assert attempts_used(ended(replace(weather, lease=lease))) == {1}

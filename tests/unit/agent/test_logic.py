@@ -15,22 +15,26 @@ from copilot.agent.delivery import (
     PLACE_WITHIN,
     RESULT_KEPT,
 )
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Taken, Upload
+from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Stop, Taken, Upload
 from copilot.agent.logic import LEAST_AFTER_RESTART, LONGEST_WAIT_FOR_DISK, Agent, AgentSettings
 from copilot.agent.search import RUN_JOB_WITHIN
 from copilot.errors import TransferRefused, TransferUnavailable
 from copilot.job import Cause, Outcome, Output
 from copilot.protocol import codec
 from copilot.protocol.commands import (
+    CancelJob,
     Command,
     Error,
     GetJob,
     GetJobOutputDir,
     HaveGetJob,
     HaveGetJobOutputDir,
+    HeldJob,
     Job,
     JobDone,
+    LeaseLost,
     Redirect,
+    RenewLease,
     RunJob,
     Sleep,
     StoreJobOutputDir,
@@ -78,6 +82,7 @@ class World:
             has_file=files.__contains__,
             random=lambda: 0.5,
             wall=lambda: EPOCH + self.now,
+            phase=lambda _: "run",
             journal=journal,
         )
 
@@ -881,3 +886,101 @@ def test_whom_to_trust() -> None:
     world.tell(Online(jid="agent@x/a"))
     assert world.agent.trusts("before@x")
     assert not world.agent.trusts("stranger@x")
+
+
+# ---------------------------------------------------------------- leases and cancelling
+
+LEASED = replace(JOB, lease=60.0)
+HELD = Assignment(job=LEASED, manager=MANAGER, claim="claim-1")
+LOST_HOLD = LeaseLost(held=(HeldJob(id="j1", attempt=1),))
+
+
+def holding(*, slots: int = 1) -> World:
+    """An agent with a job under a lease of 60 s, which began at 1000 s."""
+    world = World(slots=slots)
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    world.hear(replace(RUN, job=LEASED))
+    return world
+
+
+def renewals(actions: list[Action]) -> list[tuple[str, str]]:
+    """To whom, and at what the job is."""
+    sent = [(action.to, action.command) for action in actions if isinstance(action, Send)]
+    return [(to, one.held[0].phase) for to, one in sent if isinstance(one, RenewLease)]
+
+
+def test_it_renews_its_lease_until_its_report_is_safe() -> None:
+    world = holding()
+    assert renewals(world.wait(20.0)) == [(ONE, "run")]
+    world.finish(Execute(assignment=HELD), OK)
+    world.tell(Acked(id="r", to=ONE, command=RenewLease()))
+    assert (ONE, "upload") in renewals(world.wait(20.0))
+
+
+def test_back_online_it_renews_at_once() -> None:
+    world = holding()
+    world.tell(Offline(reason="cut"))
+    world.now += 5.0
+    world.tell(Online(jid="agent@x/a"))
+    assert renewals(world.wait(1.0)) == [(MANAGER, "run")]
+
+
+def test_a_job_of_a_former_life_is_renewed_too() -> None:
+    world = World(journal=(Note(assignment=HELD, outcome=OK, ended=EPOCH),))
+    world.tell(Online(jid="agent@x/a"))
+    assert renewals(world.wait(1.0)) == [(MANAGER, "upload")]
+
+
+def test_while_nobody_renews_it_begins_nothing_new() -> None:
+    world = holding(slots=2)
+    assert (MANAGER, WantGetJob) in said(world.wait(20.0))
+    assert (MANAGER, WantGetJob) not in said(world.wait(40.0))
+    world.tell(Acked(id="r", to=MANAGER, command=RenewLease()))
+    assert (MANAGER, WantGetJob) in said(world.wait(20.0))
+
+
+def test_what_it_has_lost_is_stopped_and_dropped_without_a_report() -> None:
+    world = holding()
+    assert effects(world.hear(LOST_HOLD)) == [Stop(assignment=HELD)]
+    assert effects(world.hear(LOST_HOLD)) == []
+    actions = world.finish(Execute(assignment=HELD), replace(OK, cause=Cause.CANCELLED))
+    assert effects(actions) == [Forget(assignment=HELD)]
+    assert said(actions) == [(MANAGER, WantGetJob)]
+
+
+def test_a_finished_job_that_it_has_lost_is_dropped() -> None:
+    world = holding()
+    world.finish(Execute(assignment=HELD), OK)
+    assert effects(world.hear(LOST_HOLD)) == [Forget(assignment=HELD)]
+
+
+@pytest.mark.parametrize(
+    ("held", "sender"),
+    [
+        (HeldJob(id="j1", attempt=2), ONE),
+        (HeldJob(id="j2", attempt=1), ONE),
+        (HeldJob(id="j1", attempt=1), "x@x/a"),
+    ],
+)
+def test_it_lets_go_only_of_that_attempt_and_only_for_who_gave_it(held: HeldJob, sender: str) -> None:
+    world = holding()
+    assert effects(world.hear(LeaseLost(held=(held,)), sender)) == []
+    assert effects(world.hear(CancelJob(job_id=held.id, attempt=held.attempt), sender)) == []
+
+
+def test_a_cancelled_job_is_stopped_and_reported() -> None:
+    world = holding()
+    assert effects(world.hear(CancelJob(job_id="j1", attempt=1), TWO)) == [Stop(assignment=HELD)]
+    stopped = Outcome(cause=Cause.CANCELLED, exit_code=143, host="host")
+    world.finish(Execute(assignment=HELD), stopped)
+    world.hear(HaveGetJobOutputDir())
+    (report,) = [one.command for one in world.hear(STORE) if isinstance(one, Send)]
+    assert isinstance(report, JobDone)
+    assert (report.state, report.cause) == ("cancelled", "cancelled")
+
+
+def test_what_has_ended_is_not_cancelled_any_more() -> None:
+    world = holding()
+    world.finish(Execute(assignment=HELD), OK)
+    assert effects(world.hear(CancelJob(job_id="j1", attempt=1))) == []

@@ -8,12 +8,26 @@ from typing import Any
 
 import pytest
 
+from copilot.errors import StoreUnavailable
 from copilot.job import Cause, EventKind, InputFile, JobSpec, State
 from copilot.jobmanager.logic import REAP_EVERY, JobManager, JobManagerSettings
 from copilot.protocol.claim import SECRET_BYTES, Claims
-from copilot.protocol.commands import Command, Error, GetJob, HaveGetJob, Job, Ping, RunJob, Sleep, WantGetJob
+from copilot.protocol.commands import (
+    Command,
+    Error,
+    GetJob,
+    HaveGetJob,
+    HeldJob,
+    Job,
+    LeaseLost,
+    Ping,
+    RenewLease,
+    RunJob,
+    Sleep,
+    WantGetJob,
+)
 from copilot.protocol.events import Acked, Expired, Received, Refused
-from copilot.runtime.component import Action, Event, Leave, Online, Refuse, Send, Stopping, Tick
+from copilot.runtime.component import Action, Event, Leave, Offline, Online, Refuse, Send, Stopping, Tick
 from copilot.store.memory import MemoryStore
 
 AGENT = "agent@x/a"
@@ -34,10 +48,16 @@ class World:
 
     def __init__(self, settings: JobManagerSettings | None = None, *, urls: Urls | None = None) -> None:
         self.now = 100.0
-        self.store = MemoryStore()
+        self.store = MemoryStore(clock=self)
         self.manager = JobManager(
             self.store, CLAIMS, settings or JobManagerSettings(), urls=urls, random=lambda: 0.5
         )
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
 
     async def tell(self, event: Event) -> list[Action]:
         result = self.manager.handle(event, self.now)
@@ -292,3 +312,86 @@ async def test_asking_again_costs_our_agents_nothing() -> None:
     before = world.store.round_trips
     await world.hear(WANT)
     assert world.store.round_trips == before + 1
+
+
+# ---------------------------------------------------------------- leases
+
+LEASED = frozenset({"storage", "lease"})
+
+
+async def leased(world: World) -> None:
+    """j1 is at the agent, confirmed, under a lease of 10 s."""
+    job = await order(world, SPEC, features=LEASED)
+    assert job.lease == 10.0
+    await world.tell(Acked(id="r", to=AGENT, command=RunJob(job=job)))
+
+
+def of_ten_seconds() -> World:
+    return World(JobManagerSettings(lease=10.0))
+
+
+async def test_an_agent_that_knows_of_leases_gets_one_and_others_do_not() -> None:
+    await leased(of_ten_seconds())
+    assert (await order(of_ten_seconds(), SPEC, features=STORAGE)).lease is None
+
+
+async def test_a_renewal_is_answered_by_what_the_agent_does_not_hold() -> None:
+    world = of_ten_seconds()
+    await leased(world)
+    mine, gone = HeldJob(id="j1", attempt=1, phase="run"), HeldJob(id="j2", attempt=4, phase="upload")
+    assert await world.hear(RenewLease(held=(mine,)), features=LEASED) == []
+    (answer,) = await world.hear(RenewLease(held=(mine, gone)), features=LEASED)
+    assert answer == Send(to=AGENT, command=LeaseLost(held=(HeldJob(id="j2", attempt=4),)))
+
+
+async def state_after(world: World, seconds: float) -> State:
+    """The job's state when the manager has looked for lost attempts after so many seconds."""
+    world.now += seconds
+    await world.tell(Tick())
+    state: State = (await world.record()).state
+    return state
+
+
+async def test_a_silent_agent_loses_its_job_when_the_lease_is_over() -> None:
+    world = of_ten_seconds()
+    await world.tell(Online(jid="jm@x/one"))
+    await leased(world)
+    assert await state_after(world, 9.0) is State.RUNNING
+    assert await state_after(world, 6.0) is State.WAITING
+
+
+async def test_after_an_outage_of_the_session_agents_have_a_whole_lease_to_renew() -> None:
+    world = of_ten_seconds()
+    await world.tell(Online(jid="jm@x/one"))
+    await leased(world)
+    await world.tell(Offline(reason="cut"))
+    assert await state_after(world, 3600.0) is State.RUNNING
+    await world.tell(Online(jid="jm@x/one"))
+    assert await state_after(world, 9.0) is State.RUNNING
+    assert await state_after(world, 9.0) is State.WAITING
+
+
+async def test_after_an_outage_of_the_store_agents_have_a_whole_lease_to_renew() -> None:
+    world = of_ten_seconds()
+    await world.tell(Online(jid="jm@x/one"))
+    await leased(world)
+    reap = world.store.reap
+
+    async def away(**_: Any) -> Any:
+        raise StoreUnavailable("away")
+
+    world.store.reap = away  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        await state_after(world, 3600.0)
+    world.store.reap = reap  # type: ignore[method-assign]
+    assert await state_after(world, 9.0) is State.RUNNING
+    assert await state_after(world, 9.0) is State.WAITING
+
+
+async def test_an_agent_that_renews_after_its_job_went_back_has_it_again() -> None:
+    world = of_ten_seconds()
+    await world.tell(Online(jid="jm@x/one"))
+    await leased(world)
+    assert await state_after(world, 20.0) is State.WAITING
+    assert await world.hear(RenewLease(held=(HeldJob(id="j1", attempt=1),)), features=LEASED) == []
+    assert (await world.record()).state is State.RUNNING

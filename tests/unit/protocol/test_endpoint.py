@@ -231,7 +231,14 @@ def test_an_agent_takes_orders_only_from_whom_it_trusts(agent: Endpoint, name: s
         "sleep": Sleep(),
     }.get(name)
     if command is None:
-        attributes = {"command": name, "jobID": "j", "referral": "a@b", "errorString": "e", "ticket": "t"}
+        attributes = {
+            "command": name,
+            "jobID": "j",
+            "referral": "a@b",
+            "errorString": "e",
+            "ticket": "t",
+            "attempt": "1",
+        }
         element = Element("info", attributes, (Element("info", {"command": "pong"}),))
     else:
         element = codec.encode(command)

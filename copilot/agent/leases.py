@@ -1,0 +1,97 @@
+"""Keeping hold of jobs: one message renews all leases of one manager, every third of the shortest (protocol page, 4).
+
+A state machine without I/O. A renewal goes to the instance that spoke to us last. If it is not accepted soon, it is said
+anew, to all of them, until somebody accepts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from copilot.agent.effects import Assignment
+from copilot.protocol.commands import HeldJob, RenewLease
+from copilot.protocol.envelope import bare
+from copilot.runtime.component import Action, Actions, Send
+
+RENEWALS_A_LEASE = 3
+TRIES_A_LEASE = 10  # while nobody answers
+
+
+@dataclass(slots=True)
+class _Bond:
+    """What binds us to one manager. Times in seconds of the clock that `now` is of."""
+
+    instance: str  # full JID that spoke to us last
+    due: float
+    interval: float  # between two renewals
+    accepted: float  # the last renewal that was accepted began then
+    sent: float | None = None  # when the renewal that is out began; None: the last one was accepted
+
+
+class Leases:
+    """The leases of one agent. `random()` yields 0 … 1."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+        self._bonds: dict[str, _Bond] = {}  # by the manager's bare JID
+
+    def wakeup(self) -> float | None:
+        """When `tick` has something to say."""
+        return min((bond.due for bond in self._bonds.values()), default=None)
+
+    def assigned(self, assignment: Assignment, sender: str, now: float) -> None:
+        """`sender` (full JID) has given us a job: its lease has begun."""
+        bond = self._bonds.get(assignment.manager)
+        if assignment.job.lease is None:
+            return
+        interval = assignment.job.lease / RENEWALS_A_LEASE
+        due = now + interval
+        if bond is None:
+            bond = _Bond(instance=sender, due=due, interval=interval, accepted=now)
+            self._bonds[assignment.manager] = bond
+        bond.instance, bond.due = sender, min(bond.due, due)
+
+    def online(self, now: float) -> None:
+        """After an outage everything is renewed at once, with some jitter: the whole fleet comes back."""
+        for bond in self._bonds.values():
+            bond.due = min(bond.due, now + self._random())
+            bond.instance = bare(bond.instance)
+
+    def tick(self, held: Iterable[Assignment], phase: Callable[[Assignment], str], now: float) -> Actions:
+        """Renew what is due of all that is `held`; `phase` says what is going on with it."""
+        mine = list(held)
+        actions: list[Action] = []
+        for manager, bond in list(self._bonds.items()):
+            jobs = [one for one in mine if one.manager == manager and one.job.lease is not None]
+            if not jobs:
+                del self._bonds[manager]
+            elif bond.due <= now:
+                actions.append(self._renew(bond, jobs, phase, now))
+        return actions
+
+    def _renew(
+        self, bond: _Bond, jobs: list[Assignment], phase: Callable[[Assignment], str], now: float
+    ) -> Send:
+        to = bond.instance if bond.sent is None else bare(bond.instance)
+        shortest = min(one.job.lease or 0.0 for one in jobs)
+        bond.due, bond.sent = now + self._jittered(shortest / TRIES_A_LEASE), now
+        bond.interval = shortest / RENEWALS_A_LEASE
+        held = tuple(HeldJob(id=one.id, attempt=one.job.attempt or 1, phase=phase(one)) for one in jobs)
+        return Send(to=to, command=RenewLease(held=held))
+
+    def accepted(self, to: str) -> None:
+        """The renewal that went to this JID was acknowledged: our leases have begun anew."""
+        bond = self._bonds.get(bare(to))
+        if bond is not None and bond.sent is not None:
+            bond.due = bond.sent + self._jittered(bond.interval)
+            bond.accepted, bond.sent = bond.sent, None
+
+    def _jittered(self, seconds: float) -> float:
+        """So that a fleet does not speak in step."""
+        return seconds * (0.8 + 0.2 * self._random())
+
+    def run_out(self, assignment: Assignment, now: float) -> bool:
+        """Whether no renewal was accepted for the length of the job's lease: somebody else may have the job by now."""
+        bond, lease = self._bonds.get(assignment.manager), assignment.job.lease
+        return bond is not None and lease is not None and bond.accepted + lease <= now
