@@ -17,6 +17,7 @@ from copilot.files.signing import Verifier
 from copilot.jobmanager.config import FileServerConfig
 from copilot.runtime.secret import load_secrets
 from copilot.runtime.signals import on_stop
+from copilot.runtime.systemd import READY, Supervisor
 
 log = logging.getLogger("copilot.files")
 
@@ -47,9 +48,11 @@ async def run(config: FileServerConfig) -> int:
             f"{config.key('files_listen')}: cannot listen on {host}:{port}: {error.strerror}"
         ) from error
     log.info("Serving %s on %s:%d.", config.files_dir, host, port)
-    asked = asyncio.Event()
+    asked, supervisor = asyncio.Event(), Supervisor()
+    supervisor.tell(READY)
     with on_stop(asked.set):
-        await asked.wait()
+        async with supervisor.watching():
+            await asked.wait()
     await server.stop()
     return 0
 

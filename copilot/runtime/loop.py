@@ -88,14 +88,14 @@ class Loop:
         self._exit: int | None = None
         self._broken: Exception | None = None
 
-    async def run(self) -> int:
-        """Turn until the component leaves; returns its exit code.
+    async def run(self, ready: Callable[[], object] = lambda: None) -> int:
+        """Turn until the component leaves; returns its exit code. `ready` is called whenever a session is up.
 
         Raises `LoginRefused` and `SessionReplaced`: somebody has to mend something first.
         """
         if self._announce_to is not None:
             self._transport.announce(self._announce_to)
-        reader = asyncio.create_task(self._read())
+        reader = asyncio.create_task(self._read(ready))
         try:
             while self._exit is None:
                 self._turn()
@@ -266,10 +266,13 @@ class Loop:
         await self._stir.wait()
         timer.cancel()
 
-    async def _read(self) -> None:
+    async def _read(self, ready: Callable[[], object]) -> None:
         try:
             while True:
-                self._heard(await self._transport.next_event())
+                event = await self._transport.next_event()
+                self._heard(event)
+                if isinstance(event, Connected):
+                    ready()
                 if len(self._work) + len(self._inbox) >= MOST_AT_ONCE:
                     self._room.clear()
                     await self._room.wait()
