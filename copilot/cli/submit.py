@@ -202,6 +202,12 @@ def _step(event: Event) -> str:
         EventKind.FAILED: f"failed: {event.cause}: {event.text}",
         EventKind.REQUEUED: f"attempt {event.attempt} failed, waiting again: {event.cause}: {event.text}",
         EventKind.HANDED_BACK: f"attempt {event.attempt} never began, waiting again: {event.cause}",
+        EventKind.REVIVED: f"attempt {event.attempt} goes on: its agent lives",
+        EventKind.CANCELLING: f"to be cancelled: {event.text}",
+        EventKind.CANCELLED: f"cancelled: {event.text}",
+        EventKind.HELD: f"held: {event.text}",
+        EventKind.RELEASED: f"released, waiting again: {event.text}",
+        EventKind.RETRIED: f"to be run once more: {event.text}",
         EventKind.PUBLISHED: "output stored",
     }
     return texts[event.kind].removesuffix(": ")

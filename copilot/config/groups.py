@@ -15,6 +15,7 @@ from copilot.config.kinds import (
     PORT,
     READABLE_FILE,
     RESOURCE,
+    RETENTION,
     SECURE_MODE,
     SUBJECTS,
     TEXT,
@@ -194,6 +195,18 @@ class StagingSettings(Settings):
         """The fault of a file server without a directory."""
         if all(name in values and values[name] is None for name in ("files_dir", "chirp_work_dir")):
             yield "files_dir", f"missing; expected {PATH.expects}: the directory that the file server exports"
+
+
+@settings
+class RetentionSettings(Settings):
+    """How long is kept what nobody works on any more."""
+
+    keep_jobs: float = setting(
+        "*_KEEP_JOBS",
+        "how long `copilot clean` keeps records and inputs of jobs that are over",
+        RETENTION,
+        default="30d",
+    )
 
 
 @settings

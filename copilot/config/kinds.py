@@ -244,6 +244,7 @@ SUBJECTS = Kind(
 )
 URL = Kind("an http:// or https:// address without user, query or fragment", _url)
 CERTIFICATE = Kind("a certificate as base64 of its DER form, in one line", _certificate)
+RETENTION = duration(3600)  # requests and reports of a job that was just over may still be on their way
 PATH = Kind("an absolute path", _path)
 READABLE_FILE = Kind("the absolute path of a readable file", _readable_file)
 COMMAND = Kind("a command with its arguments, quoted as for a shell", _command)

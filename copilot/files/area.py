@@ -15,14 +15,13 @@ import errno
 import hashlib
 import io
 import os
-import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 from copilot.errors import BadName
 from copilot.files.base import BLOCK, FileFacts
-from copilot.files.disk import directory, disk_errors, open_directory, open_file_below
+from copilot.files.disk import directory, disk_errors, open_directory, open_file_below, remove_tree
 from copilot.files.newfile import NewFile
 from copilot.job import alias, check_job_id, check_relative_name, split_alias
 
@@ -215,12 +214,4 @@ class FileArea:
             os.unlink(name, dir_fd=here)
 
     def _drop(self, name: str) -> None:
-        with disk_errors(f"removing {self.root / name}"), directory(self.root) as root:
-            try:
-                kind = os.stat(name, dir_fd=root, follow_symlinks=False).st_mode
-            except FileNotFoundError:
-                return
-            if stat.S_ISDIR(kind):
-                shutil.rmtree(name, dir_fd=root)
-            else:
-                os.unlink(name, dir_fd=root)  # somebody put a symlink there; what it names is not ours
+        remove_tree(self.root, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -90,6 +91,19 @@ def directory(root: Path, parts: Sequence[str] = ()) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def remove_tree(root: Path, name: str) -> None:
+    """Remove `root/name` with all that is in it. Idempotent. Raises `TransferError`."""
+    with disk_errors(f"removing {root / name}"), directory(root) as here:
+        try:
+            kind = os.stat(name, dir_fd=here, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(kind):
+            shutil.rmtree(name, dir_fd=here)
+        else:
+            os.unlink(name, dir_fd=here)  # somebody put a symlink there; what it names is not ours
 
 
 def open_file(name: str, parent: int | None = None) -> io.FileIO:

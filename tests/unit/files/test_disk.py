@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from copilot.errors import NoSpace, TransferError, TransferRefused, TransferUnavailable
-from copilot.files.disk import disk_errors, open_directory, open_file, open_file_below
+from copilot.files.disk import disk_errors, open_directory, open_file, open_file_below, remove_tree
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,14 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     with pytest.raises(TransferRefused):
         open_file_below(tmp_path, "a/b")
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+
+
+def test_a_tree_is_removed_and_what_a_symlink_names_is_not(tmp_path: Path) -> None:
+    (tmp_path / "tree" / "below").mkdir(parents=True)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "tree" / "inside").symlink_to(tmp_path / "kept")
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    for name in ("tree", "link", "nothing"):
+        remove_tree(tmp_path, name)
+        remove_tree(tmp_path, name)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]

@@ -1,0 +1,118 @@
+"""A job and what became of each of its attempts, as lines for people and as plain data for programs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from copilot.job import Attempt, JobRecord, Outcome, State, one_line
+
+WIDTH = 11  # of the names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """All that is known of a job. `cancelling`: it runs, and somebody wants it to end."""
+
+    record: JobRecord
+    attempts: tuple[Attempt, ...]
+    cancelling: bool = False
+
+
+def facts(story: Story) -> dict[str, Any]:
+    """Plain data, ready for JSON; times in seconds since the epoch."""
+    facts = asdict(story.record)
+    spec = facts.pop("spec")
+    attempts = [asdict(attempt) for attempt in story.attempts]
+    return {"id": spec["id"], **facts, "cancelling": story.cancelling, "spec": spec, "attempts": attempts}
+
+
+def lines(story: Story) -> Iterator[str]:
+    """Text for a terminal: nothing in it moves a cursor, whatever a job or an agent has said."""
+    record = story.record
+    yield f"job {record.spec.id}: {_state(story)}"
+    yield from _rows(_head(record), indent="  ")
+    yield f"  {'next':<{WIDTH}}{_next(story)}"
+    for attempt in story.attempts:
+        yield ""
+        yield f"attempt {attempt.attempt}: {attempt.kind}{_cause(attempt.cause, attempt.outcome)}"
+        yield from _rows(_told(attempt), indent="  ")
+        yield from _tail(attempt.outcome)
+    if record.state is State.RUNNING:
+        yield ""
+        yield f"attempt {record.attempt}: running"
+        yield from _rows((("agent", record.agent), ("claimed", when(record.claimed))), indent="  ")
+
+
+def when(seconds: float | None) -> str:
+    """A time since the epoch as people here write it; "" for none."""
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds, tz=UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _state(story: Story) -> str:
+    if story.cancelling:
+        return "running, to be cancelled"
+    record = story.record
+    over = record.outcome if record.state.final else None
+    return f"{record.state}{'' if over is None else _cause(over.cause, over)}"
+
+
+def _cause(cause: str, outcome: Outcome | None) -> str:
+    return f" ({cause})" if outcome is None else f" ({cause}, exit code {outcome.exit_code})"
+
+
+def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
+    spec = record.spec
+    result = {True: "with its finisher", False: "not yet with its finisher"}
+    return (
+        ("owner", spec.owner),
+        ("command", f"{shlex.quote(spec.command)} {spec.arguments}".rstrip()),
+        ("priority", str(spec.priority)),
+        ("submitted", when(record.submitted)),
+        ("ended", when(record.finished)),
+        ("reason", record.outcome.reason if record.state.final and record.outcome else ""),
+        ("result", result[record.published] if record.state.final else ""),
+        ("attempts", f"{record.attempts_used} of {spec.max_attempts} used"),
+    )
+
+
+def _next(story: Story) -> str:
+    record = story.record
+    over = "nothing" if record.state is State.DONE else "`copilot jobs retry` runs it once more"
+    return {
+        State.WAITING: "the first agent that asks gets it, after jobs of higher priority and older ones",
+        State.HELD: "`copilot jobs release` lets it wait again",
+        State.RUNNING: "its agent is told to stop it"
+        if story.cancelling
+        else "its agent reports how it ended",
+    }.get(record.state, over if record.published else "a storage manager gives its result to the finisher")
+
+
+def _told(attempt: Attempt) -> Sequence[tuple[str, str | None]]:
+    outcome = attempt.outcome
+    took = timedelta(seconds=max(0, round(attempt.ended - attempt.claimed)))
+    validation = None if outcome is None else outcome.validate_exit_code
+    return (
+        ("agent", attempt.agent),
+        ("host", "" if outcome is None else outcome.host),
+        ("claimed", when(attempt.claimed)),
+        ("ended", f"{when(attempt.ended)} (after {took})"),
+        ("validation", "" if validation is None else f"exit code {validation}"),
+        ("reason", "" if outcome is None else outcome.reason),
+    )
+
+
+def _rows(rows: Sequence[tuple[str, str | None]], indent: str) -> Iterator[str]:
+    for name, value in rows:
+        if value:
+            yield f"{indent}{name:<{WIDTH}}{one_line(value)}"
+
+
+def _tail(outcome: Outcome | None) -> Iterator[str]:
+    for number, line in enumerate(outcome.tail.splitlines() if outcome else ()):
+        yield f"  {'' if number else 'stderr':<{WIDTH}}| {one_line(line)}"
