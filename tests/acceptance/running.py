@@ -20,7 +20,7 @@ import psutil
 from copilot.job import JobRecord
 from copilot.local.process import unprivileged_user
 from copilot.local.redis import Redis
-from copilot.local.system import RUN_AS, command_path
+from copilot.local.system import RUN_AS, LocalSystem, command_path
 from copilot.store.base import Store
 from copilot.store.redis import RedisStore
 
@@ -111,6 +111,15 @@ def packed(record: dict[str, Any]) -> dict[str, str]:
             for name, file in files.items()
             if file
         }
+
+
+class VariedSystem(LocalSystem):
+    """The embedded system, whose programs have more variables: settings, mostly."""
+
+    more: Sequence[tuple[str, str]] = ()
+
+    def _environment(self, variables: Sequence[tuple[str, str]]) -> dict[str, str]:
+        return super()._environment([*variables, *self.more])
 
 
 class Up:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from redis.asyncio import Redis as Client
@@ -13,8 +12,7 @@ from redis.asyncio import Redis as Client
 from copilot.job import State
 from copilot.local.process import unprivileged_user
 from copilot.local.redis import Redis
-from copilot.local.system import LocalSystem
-from tests.acceptance.running import LIMIT_S, Up, script
+from tests.acceptance.running import LIMIT_S, Up, VariedSystem, script
 
 FINISHER = """\
 import asyncio, json, os, tarfile
@@ -42,15 +40,6 @@ def make(context):
 """
 
 
-class WithPlugins(LocalSystem):
-    """The embedded system, whose programs have more variables."""
-
-    more: Sequence[tuple[str, str]] = ()
-
-    def _environment(self, variables: Sequence[tuple[str, str]]) -> dict[str, str]:
-        return super()._environment([*variables, *self.more])
-
-
 def install(site: Path) -> None:
     """A package with an entry point, as pip would leave it."""
     facts = site / "my_grid-1.dist-info"
@@ -70,7 +59,7 @@ async def test_job_files_become_jobs_and_somebody_elses_finisher_gets_the_done_a
         if (user := unprivileged_user()) is not None:
             shutil.chown(directory, user)
     script(jobs / "job.sh", 'echo "$WORD"; exit $1')
-    system = WithPlugins(up.directory)
+    system = VariedSystem(up.directory)
     system.more = (
         ("PYTHONPATH", str(place / "site")),
         ("JM_JOB_SOURCES", "generic directory"),
