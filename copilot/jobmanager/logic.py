@@ -49,6 +49,7 @@ from copilot.store.base import Claimed, Held, Store
 log = logging.getLogger("copilot.jobmanager")
 
 REAP_EVERY = 5.0  # s
+LOOKS_A_LEASE = 4  # at least, so that a dead agent's job is back well within two leases
 REFUSED_FOR_NOW = ("no-slot", "busy-with-job")
 
 
@@ -115,7 +116,8 @@ class JobManager:
             case Offline():
                 self._up_since = None
             case Tick() if self._next_reap is not None and self._next_reap <= now:
-                self._next_reap = now + REAP_EVERY * (0.5 + self._random())
+                every = min(REAP_EVERY, self._settings.lease / LOOKS_A_LEASE)
+                self._next_reap = now + every * (0.5 + self._random())
                 return self._reap(now)
             case Stopping():
                 return [Leave()]
