@@ -1,7 +1,7 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint unit servers bench-chirp clean
+.PHONY: help demo up test lint unit simulate servers bench-chirp clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -33,6 +33,9 @@ test: lint servers  ## all checks and all tests, with coverage
 
 unit: $(TESTS)  ## the quick tests, without servers
 	.venv/bin/python -m pytest -q -m "not server" tests/unit
+
+simulate: $(TESTS)  ## 10,000 schedules of loss, doubling, deaths and clock jumps, in memory; some minutes
+	SIMULATE=13 .venv/bin/python -m pytest -n auto --maxprocesses 8 --timeout 3600 tests/integration/test_conversation.py
 
 lint: $(TESTS)  ## style, types and the direction of imports
 	.venv/bin/ruff check

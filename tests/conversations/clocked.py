@@ -32,9 +32,9 @@ class MovedClock(SystemClock):
 class MovedLoop(runtime.Loop):
     """The components' loop, told when its clock has moved."""
 
-    async def run(self) -> int:
+    async def run(self, *arguments: Any) -> int:
         asyncio.get_running_loop().add_reader(sys.stdin, self._move)
-        return await super().run()
+        return await super().run(*arguments)
 
     def _move(self) -> None:
         global _ahead  # noqa: PLW0603 - the clock is the program's

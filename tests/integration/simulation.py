@@ -57,6 +57,8 @@ LONGEST_STEP = 0.5  # s that a manager's coroutine waits for its store
 LONGEST_UPLOAD = 3.0  # s
 LONGEST_OUTAGE = 60.0  # s
 TROUBLE_LASTS = 900.0  # s; later nobody dies any more, but messages still get lost
+ENOUGH_ATTEMPTS = 100  # the network may be so bad that leases run out again and again
+JUMP = 3600.0  # s that the store's clock is put forward
 MOST_TURNS = 200_000  # of one schedule; far more than any needs, so one that goes in circles ends
 
 
@@ -77,6 +79,7 @@ class Weather:
     cuts: int = 0
     manager_deaths: int = 0
     agent_deaths: int = 0
+    jumps: int = 0
     agents: int = 1
     slots: int = 1
     managers: int = 1
@@ -89,7 +92,7 @@ class Time:
     """What happens when; also the store's clock."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = self._ahead = 0.0
         self._numbers = itertools.count()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
 
@@ -97,7 +100,11 @@ class Time:
         return self.now
 
     def wall(self) -> float:
-        return self.now
+        return self.now + self._ahead
+
+    def jump(self) -> None:
+        """Somebody puts the store's clock forward."""
+        self._ahead += JUMP
 
     def later(self, seconds: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (self.now + seconds, next(self._numbers), what))
@@ -439,7 +446,7 @@ class World:
         )
         self.network = MemoryNetwork(faults, call_later=self.time.later)
         self.jobs = [
-            JobSpec(id=f"job-{number}", command="run.sh", max_attempts=3 + weather.agent_deaths)
+            JobSpec(id=f"job-{number}", command="run.sh", max_attempts=ENOUGH_ATTEMPTS)
             for number in range(weather.jobs)
         ]
         self._numbers = itertools.count(1)
@@ -479,6 +486,7 @@ class World:
             (self._cut_somebody, self.weather.cuts),
             (self._replace_a_manager, self.weather.manager_deaths),
             (self._restart_an_agent, self.weather.agent_deaths),
+            (self.time.jump, self.weather.jumps),
         ):
             for _ in range(times):
                 self.soon(TROUBLE_LASTS * self.random.random(), what)  # early more than late

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 from copilot.job import EventKind, State
 from tests.integration.simulation import Weather, World, output_of
 
-SCHEDULES = settings(max_examples=200, deadline=None)
-FEWER = settings(max_examples=100, deadline=None)
+TIMES = int(os.environ.get("SIMULATE", "1"))  # `make simulate` runs that many times as many
+SCHEDULES = settings(max_examples=200 * TIMES, deadline=None)
+FEWER = settings(max_examples=100 * TIMES, deadline=None)
 
 BAD_NETWORK = st.builds(
     Weather,
@@ -44,6 +46,7 @@ BAD_AGENTS = st.builds(
     BAD_MANAGERS,
     agent_deaths=st.integers(1, 6),
     journal_fails=st.floats(0.0, 0.3),
+    jumps=st.integers(0, 2),
 )
 
 GOOD_LINE = st.builds(

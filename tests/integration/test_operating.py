@@ -190,10 +190,10 @@ def test_old_jobs_go_and_a_dry_run_says_so_before(site: Site) -> None:
     dry = site.run("clean", "--dry-run")
     assert dry.exit_code == 0
     assert dry.stdout.splitlines() == [
-        f"would remove {site.area.root}/old.a1, 6 bytes: its job is over",
-        f"would remove {site.area.root}/young.a1, 6 bytes: its job is over",
+        f"would remove {site.area.root}/old, 6 bytes: its job is over",
+        f"would remove {site.area.root}/young, 6 bytes: its job is over",
         "would remove job old: the job is over (failed)",
-        f"would remove {site.area.root}/old, 5 bytes: inputs of that job",
+        f"would remove {site.area.root}/old.a0, 5 bytes: inputs of that job",
         f"would remove in all: 1 job, 3 directories, 17 bytes; outputs in {site.done} stay (see --outputs)",
     ]
     assert set(site.area.root.iterdir()) == there
@@ -201,7 +201,7 @@ def test_old_jobs_go_and_a_dry_run_says_so_before(site: Site) -> None:
     wet = site.run("clean")
     assert wet.stdout == dry.stdout.replace("would remove", "removed")
     assert site.record("old") is None
-    assert {path.name for path in site.area.root.iterdir()} == {"young", "unpublished", "unpublished.a1"}
+    assert {path.name for path in site.area.root.iterdir()} == {"young.a0", "unpublished.a0", "unpublished"}
     assert {path.name for path in site.done.iterdir()} == {"old", "young", "unpublished"}
     assert site.run("clean").stdout.startswith("removed in all: 0 jobs, 0 directories, 0 bytes")
 
@@ -235,7 +235,7 @@ def test_ctrl_c_leaves_no_job_half_removed(site: Site, monkeypatch: pytest.Monke
     assert "interrupted; what is left goes next time" in done.stderr
     assert "removed in all: 1 job, 3 directories" in done.stdout
     assert (site.record("a"), site.state("b")) == (None, State.FAILED)
-    assert [path.name for path in site.area.root.iterdir()] == ["b"]
+    assert [path.name for path in site.area.root.iterdir()] == ["b.a0"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def test_only_directories_of_attempts_are_found(tmp_path: Path) -> None:
     (tmp_path / "file.a1").touch()
     (tmp_path / "link.a1").symlink_to(tmp_path / "j")
     found = {(one.job, one.attempt): one.name for one in attempt_directories(tmp_path)}
-    assert found == {("j", 2): "j.a2", ("j.x", 12): "j.x.a12"}
+    assert found == {("j", 1): "j", ("j", 2): "j.a2", ("j.x", 12): "j.x.a12"}
     assert AttemptDirectory(job="j", attempt=2, name="j.a2") in attempt_directories(tmp_path)
 
 
