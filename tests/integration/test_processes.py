@@ -205,11 +205,12 @@ async def test_cancelling_kills_all_and_reaps(tmp_path: Path) -> None:
 
 
 AGENT = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from copilot.agent.guard import start_guard
 from copilot.agent.processes import become_subreaper, run
 here = Path(sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what runs in the background without it
 start_guard(here / "jobs")
 become_subreaper()
 text = "trap '' TERM HUP; setsid sleep 600 & sleep 600 & echo ready; while :; do wait; done"
