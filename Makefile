@@ -1,7 +1,7 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint unit simulate servers bench-chirp clean
+.PHONY: help demo up test lint unit simulate faults servers bench-chirp clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -36,6 +36,11 @@ unit: $(TESTS)  ## the quick tests, without servers
 
 simulate: $(TESTS)  ## 10,000 schedules of loss, doubling, deaths and clock jumps, in memory; some minutes
 	SIMULATE=13 .venv/bin/python -m pytest -n auto --maxprocesses 8 --timeout 3600 tests/integration/test_conversation.py
+
+# A short campaign on ejabberd goes first, so that the last line is that of the long one.
+faults: servers  ## 2,000 jobs, 200 real faults, one table; `make faults SEED=…` repeats it; half an hour
+	.venv/bin/python -m tests.faults --short --server ejabberd $(if $(SEED),--seed $(SEED))
+	.venv/bin/python -m tests.faults $(if $(SEED),--seed $(SEED))
 
 lint: $(TESTS)  ## style, types and the direction of imports
 	.venv/bin/ruff check

@@ -6,9 +6,11 @@ import hashlib
 import secrets
 import stat
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from copilot.errors import ConfigError, TransferRefused
+from copilot.errors import ConfigError, TransferRefused, TransferUnavailable
 from copilot.files.area import SEALED, output_directory, output_name, sealed_name
 from copilot.files.base import FileFacts
 from copilot.files.chirp.client import ChirpClient
@@ -44,6 +46,13 @@ class AgentRights:
             await set_rights(self._server, SEALED, self._agents, "")
             await self._probe(f"{SEALED}/{secrets.token_hex(16)}")
         except TransferRefused as error:
+            if await self._ought_to(who):
+                with suppress(TransferRefused):  # one that was made on a full disk has an empty access list
+                    await self._server.rmdir(SEALED)
+                raise TransferUnavailable(
+                    f"{error}; but {who} has all rights that it needs there, so the server's disk is probably full: make "
+                    "room"
+                ) from error
             raise ConfigError(
                 f"the Chirp server knows us as {who}, and that lacks rights ({error}): put a line '{who} {OURS}' into the "
                 f"file .__acl of the directory that it exports, remove '{SEALED}' there if it is empty, and start anew; "
@@ -51,10 +60,30 @@ class AgentRights:
             ) from error
         return who
 
+    async def _ought_to(self, who: str) -> bool:
+        """Whether the root's access list gives us what we need: a server without space says otherwise. If agents are
+        known by the same subject, we take it from ourselves."""
+        if any(fnmatchcase(who, subject) for subject in self._agents):
+            return False
+        granted = await self._server.getacl("/")
+        ours = "".join(rights for subject, rights in granted.items() if fnmatchcase(who, subject))
+        return set(OURS) <= set(ours)
+
     async def allow(self, name: str) -> None:
-        """Make the directory `name`, with the access list of the root, and let agents write there."""
+        """Make the directory `name`, with the access list of the root, and let agents write there.
+
+        A server whose disk was full, or that was killed, may have made it with an empty access list. Nobody can have
+        written there, so it is made afresh.
+        """
         await self._server.mkdir(name, exist_ok=True)
-        await set_rights(self._server, name, self._agents, WRITE)
+        try:
+            await set_rights(self._server, name, self._agents, WRITE)
+        except TransferRefused as error:
+            if code_of(error) != NOT_AUTHORIZED:
+                raise
+            await self._server.remove_tree(name)
+            await self._server.mkdir(name, exist_ok=True)
+            await set_rights(self._server, name, self._agents, WRITE)
 
     async def withdraw(self, name: str) -> None:
         """Let agents write there no more. Where no directory is there are no rights."""
@@ -69,7 +98,11 @@ class AgentRights:
 
         Its agent may have made directories in it, where it still may write: a name that nobody can guess ends that.
         """
-        await self.withdraw(name)
+        try:
+            await self.withdraw(name)
+        except TransferRefused as error:
+            if code_of(error) != NOT_AUTHORIZED:  # its access list is empty, see `allow`
+                raise
         gone = f"{SEALED}/{secrets.token_hex(16)}"
         try:
             await self._server.rename(name, gone)
