@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from copilot.agent.drain import LAST_STEPS
 from copilot.config.groups import ServiceSettings
 from copilot.config.kinds import CERTIFICATE, COMMAND, HOSTS, JID, PATH, READABLE_FILE, SIZE, duration, whole
 from copilot.config.setting import Program, setting, settings
@@ -24,6 +26,30 @@ class AgentConfig(ServiceSettings):
         "longest wait between two requests for work while there is none",
         duration(1),
         default="10s",
+    )
+    drain_grace: float = setting(
+        "AGENT_DRAIN_GRACE",
+        "how long jobs may go on when the agent is to stop, before they are stopped and given back; the end itself takes "
+        "up to 20 s more",
+        duration(0),
+        default="40s",
+    )
+    max_idle: float | None = setting(
+        "AGENT_MAX_IDLE",
+        "leave after so long without a job",
+        duration(1),
+        default=None,
+        unset="stay",
+    )
+    max_jobs: int | None = setting(
+        "AGENT_MAX_JOBS", "leave after so many jobs", whole(1), default=None, unset="stay"
+    )
+    lifetime: float | None = setting(
+        "AGENT_LIFETIME",
+        "be gone so long after the start; more than AGENT_DRAIN_GRACE and 20 s",
+        duration(1),
+        default=None,
+        unset="stay",
     )
     shared_dir: Path | None = setting(
         "AGENT_SHARED_DIR",
@@ -71,3 +97,11 @@ class AgentConfig(ServiceSettings):
         unset="AGENT_JABBER_DOMAIN",
         derive=lambda config: (config.jabber_domain,),
     )
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from super().check(values)
+        lifetime, grace = values.get("lifetime"), values.get("drain_grace")
+        if lifetime is not None and grace is not None and lifetime <= grace + LAST_STEPS:
+            least = f"{grace:g} s of AGENT_DRAIN_GRACE and {LAST_STEPS:g} s for the end"
+            yield "lifetime", f"expected more than {least}, found {lifetime:g} s: no job would be taken"

@@ -26,7 +26,7 @@ class _Bond:
     due: float
     interval: float  # between two renewals
     accepted: float  # the last renewal that was accepted began then
-    sent: float | None = None  # when the renewal that is out began; None: the last one was accepted
+    sent: float | None = None  # when the first renewal that nobody has accepted was said; None: there is none
 
 
 class Leases:
@@ -75,7 +75,8 @@ class Leases:
     ) -> Send:
         to = bond.instance if bond.sent is None else bare(bond.instance)
         shortest = min(one.job.lease or 0.0 for one in jobs)
-        bond.due, bond.sent = now + self._jittered(shortest / TRIES_A_LEASE), now
+        bond.due = now + self._jittered(shortest / TRIES_A_LEASE)
+        bond.sent = now if bond.sent is None else bond.sent
         bond.interval = shortest / RENEWALS_A_LEASE
         held = tuple(HeldJob(id=one.id, attempt=one.job.attempt or 1, phase=phase(one)) for one in jobs)
         return Send(to=to, command=RenewLease(held=held))

@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from copilot.agent.delivery import KEPT_AFTER_RECEIPT, RESULT_KEPT, Delivery, Step
+from copilot.agent.drain import NO_LIMITS, Draining, Limits
 from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Phase, Remember, Stop, Upload
+from copilot.agent.goodbye import GOODBYE_WITHIN, Goodbye
 from copilot.agent.leases import Leases
 from copilot.agent.referral import Named, NotFollowed, Referral
 from copilot.agent.search import Search
 from copilot.job import Cause, Outcome, Output, one_line
 from copilot.protocol.commands import (
     CancelJob,
+    Drain,
     Error,
     GetJob,
     GetJobOutputDir,
@@ -28,6 +31,7 @@ from copilot.protocol.commands import (
     Job,
     JobDone,
     LeaseLost,
+    Leaving,
     Redirect,
     RenewLease,
     RunJob,
@@ -72,6 +76,7 @@ class AgentSettings:
     slots: int = 1
     request_interval: float = 10.0
     referral_domains: Sequence[str] = ()
+    limits: Limits = NO_LIMITS
 
 
 class Agent:
@@ -107,6 +112,10 @@ class Agent:
         self._deliveries: dict[str, Delivery] = {}
         self._referrals = Named()
         self._leases = Leases(random)
+        self._drain = Draining(settings.limits)
+        self._goodbye = Goodbye()
+        self._removing: set[Assignment] = set()
+        self._stirred = False  # something has happened since we looked whether to leave
         self._phase = phase
         self._unwanted: set[str] = set()  # jobs whose payload is being stopped, and whose result nobody wants
         self._left_over = sorted(journal, key=lambda note: note.taken is None)  # read from its end
@@ -115,11 +124,12 @@ class Agent:
 
     def wakeup(self) -> float | None:
         """When something is to be said."""
+        if self._stirred:
+            return 0.0
         times = [delivery.wakeup() for delivery in self._deliveries.values()]
         search = self._search.wakeup() if self._free() > 0 else None
-        return min(
-            (when for when in (*times, search, self._leases.wakeup()) if when is not None), default=None
-        )
+        others = (search, self._leases.wakeup(), self._drain.wakeup(), self._goodbye.wakeup())
+        return min((when for when in (*times, *others) if when is not None), default=None)
 
     def trusts(self, jid: str) -> bool:
         """Whether this bare JID may give orders: the manager, who has to do with what we hold, or a late referral."""
@@ -133,6 +143,12 @@ class Agent:
 
     def handle(self, event: Event, now: float) -> Actions:
         """As `Component.handle`."""
+        actions = self._decide(event, now)
+        self._drain.holds(len(self._held), now)
+        self._stirred = self._drain.closed is not None and not isinstance(event, Tick)
+        return actions
+
+    def _decide(self, event: Event, now: float) -> Actions:
         match event:
             case Received():
                 return self._heard(event, now)
@@ -151,11 +167,15 @@ class Agent:
             case Offline():
                 self._search.offline()
             case Stopping():
-                return [Leave()]
+                self._drain.stop(now)
+                return self._give_back_unbegun(now)
         return []
 
     def _free(self) -> int:
         return self._settings.slots - len(self._held)
+
+    def _wants_work(self) -> bool:
+        return self._free() > 0 and self._drain.closed is None
 
     def _online(self, now: float) -> Actions:
         actions: list[Action] = []
@@ -169,8 +189,12 @@ class Agent:
         actions: list[Action] = []
         for delivery in list(self._deliveries.values()):
             actions.extend(self._given_up(delivery, now) if delivery.until <= now else delivery.tick(now))
-        actions.extend(self._leases.tick(self._held.values(), self._at, now))
-        if self._cut_off(now):
+        self._drain.tick(now)
+        keeping = [one for one in self._held.values() if not self._goodbye.has(one.id)]
+        actions.extend(self._leases.tick(keeping, self._at, now))
+        if self._drain.closed is not None:
+            actions.extend(self._way_out(self._drain.closed, now))
+        elif self._cut_off(now):
             self._search.not_before(now + LOOK_AGAIN)
         elif self._free() > 0:
             actions.extend(self._search.tick(now))
@@ -194,19 +218,30 @@ class Agent:
             return self._held_already(received, order)
         if kept is not None and order.jm_job_data is not None and order.jm_job_data == kept.assignment.claim:
             return []  # a copy, too
-        if self._free() <= 0:
-            text = f"all {self._settings.slots} slots of this agent are taken"
-            return [Refuse(received=received, code="no-slot", text=text, job=job.id)]
+        if (reason := self._why_not(job, now)) is not None:
+            return [Refuse(received=received, code="no-slot", text=reason, job=job.id)]
         assignment = Assignment(job=job, manager=bare(received.sender), claim=order.jm_job_data)
         self._held[job.id] = assignment
         self._leases.assigned(assignment, received.sender, now)
         self._search.found(now)
+        self._drain.taken(now)
         log.info("job %s: got it from %s", job.id, received.sender)
         return [
             *([] if kept is None else self._replaced(kept, job)),
             Perform(effect=Remember(note=Note(assignment=assignment))),
             Perform(effect=Execute(assignment=assignment)),
         ]
+
+    def _why_not(self, job: Job, now: float) -> str | None:
+        """Why we do not take a job that is new to us."""
+        if self._drain.closed is None and self._drain.too_long(job.max_run_time, now):
+            self._drain.close(f"job {job.id} may run for longer than it will live", now)
+        if self._drain.closed is not None:
+            self._search.found(now)
+            return "this agent is about to leave"
+        if self._free() <= 0:
+            return f"all {self._settings.slots} slots of this agent are taken"
+        return None
 
     def _held_already(self, received: Received, order: RunJob) -> Actions:
         """A copy under another id changes nothing; a newer attempt of what we hold must wait for its end."""
@@ -221,14 +256,14 @@ class Agent:
         del self._deliveries[job.id]
         if (kept.assignment.job.attempt or 1) == (job.attempt or 1):
             return []  # they share a directory, and the new one is made afresh
-        return [Perform(effect=Forget(assignment=kept.assignment))]
+        return [self._forget(kept.assignment)]
 
     def _resume(self, note: Note, now: float) -> Actions:
         """A note of a former life: report what ended, and say of the rest that it was lost."""
         assignment = note.assignment
         if note.outcome is not None and note.taken is not None:
             if assignment.id in self._held:  # given out again since
-                return [Perform(effect=Forget(assignment=assignment))]
+                return [self._forget(assignment)]
             left = min(KEPT_AFTER_RECEIPT, note.taken.at + KEPT_AFTER_RECEIPT - self._wall())
             self._deliver(note, note.outcome, now + left).was_kept(note.taken)
             return []
@@ -257,8 +292,10 @@ class Agent:
                 if isinstance(result, Exception):
                     log.warning("job %s: its output could not be stored yet: %s", assignment.id, result)
                 return delivery.uploaded(result if isinstance(result, Exception) else None, now)
-            case Forget(assignment=assignment) if isinstance(result, Exception):
-                log.error("job %s: what it left cannot be removed: %s", assignment.id, result)
+            case Forget(assignment=assignment):
+                self._removing.discard(assignment)
+                if isinstance(result, Exception):
+                    log.error("job %s: what it left cannot be removed: %s", assignment.id, result)
         return []
 
     def _not_remembered(self, note: Note, error: object) -> Actions:
@@ -275,11 +312,13 @@ class Agent:
         return [action for delivery in kept for action in self._forgotten(delivery)]
 
     def _executed(self, assignment: Assignment, result: object, now: float) -> Actions:
+        if self._goodbye.ended(assignment.id):
+            return []
         if assignment.id in self._unwanted:
             self._unwanted.remove(assignment.id)
             self._held.pop(assignment.id, None)
             self._search.soon(now)
-            return [Perform(effect=Forget(assignment=assignment))]
+            return [self._forget(assignment)]
         if isinstance(result, Outcome):
             outcome = replace(result, host=self._settings.host)
         else:
@@ -308,12 +347,22 @@ class Agent:
 
     # -- letting go
 
+    def _told_to_let_go(self, received: Received, now: float) -> Actions:
+        match received.command:
+            case LeaseLost(held=held):
+                return self._lost_hold(received.sender, held, now)
+            case CancelJob() as order:
+                return self._cancelled(received.sender, order)
+            case Drain():
+                return self._drain_ordered(received, now)
+        return []
+
     def _lost_hold(self, sender: str, lost: Sequence[HeldJob], now: float) -> Actions:
         """These are somebody else's by now, or over: stop them, and drop what they have left."""
         actions: list[Action] = []
         for one in lost:
             assignment = self._mine(sender, one.id, one.attempt)
-            if assignment is None or one.id in self._unwanted:
+            if assignment is None or one.id in self._unwanted or self._goodbye.has(one.id):
                 continue
             log.warning("job %s, attempt %d: is not ours any more", one.id, one.attempt)
             if one.id in self._deliveries:
@@ -337,11 +386,54 @@ class Agent:
         fits = held is not None and (held.job.attempt or 1) == attempt and held.manager == bare(sender)
         return held if fits else None
 
+    # -- leaving
+
+    def _drain_ordered(self, received: Received, now: float) -> Actions:
+        if bare(received.sender) != bare(self._settings.manager):
+            text = f"only {bare(self._settings.manager)} may tell this agent to leave"
+            return [Ignore(received=received, reason="not-our-manager", text=text)]
+        self._drain.close(f"{received.sender} wants it to leave", now)
+        return self._give_back_unbegun(now)
+
+    def _give_back_unbegun(self, now: float) -> Actions:
+        """Somebody else can begin at once what we have not begun."""
+        return self._goodbye.begin([one for one in self._running() if self._phase(one) == Phase.FETCH], now)
+
+    def _running(self) -> list[Assignment]:
+        """What is being executed, and wanted."""
+        over = {*self._deliveries, *self._unwanted}
+        return [one for one in self._held.values() if one.id not in over]
+
+    def _way_out(self, closed: float, now: float) -> Actions:
+        """Give back what has no time left; and go when there is nothing left to do or to wait for."""
+        self._search.end(closed + GOODBYE_WITHIN)
+        actions = [*self._search.tick(now)]
+        if self._drain.over:
+            actions.extend(self._goodbye.begin(self._running(), now))
+        actions.extend(self._goodbye.tick(now))
+        busy = not self._drain.over and any(not self._goodbye.has(job) for job in self._held)
+        if busy or self._goodbye.waits or self._removing or self._search.requested:
+            return actions
+        return [*actions, *self._goodbye.last(bare(self._settings.manager)), Leave()]
+
+    def _returned(self, accepted: Leaving) -> Actions:
+        """These are their manager's again; a payload that has not ended yet ends unwanted."""
+        actions: list[Action] = []
+        for one in self._goodbye.accepted(accepted):
+            log.info("job %s: given back", one.id)
+            if self._goodbye.runs(one.id):
+                self._unwanted.add(one.id)
+            else:
+                del self._held[one.id]
+                actions.append(self._forget(one))
+        return actions
+
     # -- getting it home
 
     def _heard(self, received: Received, now: float) -> Actions:
+        self._goodbye.heard(received)
         match received.command:
-            case HaveGetJob() as offer if self._free() > 0:
+            case HaveGetJob() as offer if self._wants_work():
                 return self._search.offered(received.sender, offer, now)
             case RunJob() as order:
                 return self._assigned(received, order, now)
@@ -351,14 +443,12 @@ class Agent:
                 return self._storage_offered(received.sender, job, now)
             case StoreJobOutputDir(job_id=job) as answer if job in self._deliveries:
                 return self._deliveries[job].placed(received.sender, answer)
-            case LeaseLost(held=held):
-                return self._lost_hold(received.sender, held, now)
-            case CancelJob() as order:
-                return self._cancelled(received.sender, order)
             case Redirect() as redirect:
                 return self._redirected(received, redirect, now)
             case Error() as error:
                 log.warning("%s says: %s (%s)", received.sender, error.error_string, error.code)
+            case _:
+                return self._told_to_let_go(received, now)
         return []
 
     def _redirected(self, received: Received, redirect: Redirect, now: float) -> Actions:
@@ -375,7 +465,7 @@ class Agent:
 
     def _follow(self, sender: str, referral: Referral, now: float) -> Actions:
         match referral.command:
-            case WantGetJob() | GetJob() if self._free() > 0:
+            case WantGetJob() | GetJob() if self._wants_work():
                 return self._search.redirected(sender, referral, now)
             case WantGetJobOutputDir(job_id=job) | GetJobOutputDir(job_id=job) | JobDone(job_id=job):
                 if job in self._deliveries:
@@ -420,6 +510,8 @@ class Agent:
         match event.command:
             case RenewLease():
                 self._leases.accepted(event.to)
+            case Leaving() as accepted:
+                return self._returned(accepted)
             case JobDone(job_id=job) as report if self._awaits(report):
                 return self._received(job, now) if event.on_receipt else self._home(job, now)
         return []
@@ -450,7 +542,12 @@ class Agent:
     def _forgotten(self, delivery: Delivery) -> Actions:
         del self._deliveries[delivery.assignment.id]
         self._held.pop(delivery.assignment.id, None)
-        return [Perform(effect=Forget(assignment=delivery.assignment))]
+        return [self._forget(delivery.assignment)]
+
+    def _forget(self, assignment: Assignment) -> Perform:
+        """Remove what is left of it; we do not leave before that is done."""
+        self._removing.add(assignment)
+        return Perform(effect=Forget(assignment=assignment))
 
 
 def _lost(host: str, packed: object) -> Outcome:

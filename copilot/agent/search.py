@@ -59,11 +59,23 @@ class Search:
         self._request: Request | None = None  # the last one
         self._due: float | None = None  # None until the first session
         self._waits = 0
+        self._ended = False
         self._unsuitable: set[str] = set()  # managers whose required file is missing, until the next round
 
     def wakeup(self) -> float | None:
-        """When `tick` has something to say."""
-        return self._due
+        """When `tick` has something to do."""
+        return self._due if self.requested or not self._ended else None
+
+    @property
+    def requested(self) -> bool:
+        """Whether a job may be on its way to us."""
+        return self._asking is Asking.REQUESTED
+
+    def end(self, by: float) -> None:
+        """Ask for nothing any more; what was asked for is waited for until `by`."""
+        if self._due is not None and not self._ended:
+            self._due = min(self._due, by)
+        self._ended = True
 
     def concerns(self, jid: str) -> bool:
         """Whether our last request went to this bare JID."""
@@ -84,6 +96,9 @@ class Search:
     def tick(self, now: float) -> Actions:
         """Ask all managers when it is time."""
         if self._due is None or now < self._due:
+            return []
+        if self._ended:
+            self._asking = Asking.IDLE
             return []
         self._asking, self._due = Asking.ASKED, now + self._wait()
         self._unsuitable.clear()

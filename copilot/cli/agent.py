@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from copilot.agent.config import AgentConfig
+from copilot.agent.drain import Limits
 from copilot.agent.guard import start_guard
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
@@ -28,7 +29,11 @@ log = logging.getLogger("copilot.agent")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     return daemon.main(
-        AgentConfig, "Takes jobs from a Co-Pilot service and runs them on this machine.", run, arguments
+        AgentConfig,
+        "Takes jobs from a Co-Pilot service and runs them on this machine.",
+        run,
+        arguments,
+        options=("max_idle", "max_jobs", "lifetime"),
     )
 
 
@@ -83,6 +88,13 @@ def _logic(config: AgentConfig, service: AgentService) -> Agent:
         slots=config.slots,
         request_interval=config.request_interval,
         referral_domains=config.referral_domains,
+        limits=Limits(
+            grace=config.drain_grace,
+            max_idle=config.max_idle,
+            max_jobs=config.max_jobs,
+            lifetime=config.lifetime,
+            born=SystemClock().monotonic(),
+        ),
     )
     return Agent(
         settings,

@@ -12,7 +12,7 @@ import os
 import random
 import sys
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,14 +42,21 @@ def main(
     what: str,
     run: Callable[[C], Coroutine[Any, Any, int]],
     arguments: Sequence[str] | None = None,
+    *,
+    options: Sequence[str] = (),
 ) -> int:
-    """Read the options and settings of a daemon, run it, and return its exit code (2: a setting is wrong)."""
+    """Read the options and settings of a daemon, run it, and return its exit code (2: a setting is wrong).
+
+    `options` names the fields of `settings` that have an option of their own, which goes before all else.
+    """
     program = f"copilot-{settings.program.name}"
-    options = _options(program, what, arguments)
+    own = {settings.key(name): name for name in options}
+    chosen = _options(program, what, _documented(settings, own), arguments)
+    environ = {**os.environ, **{key: value for key in own if (value := getattr(chosen, key)) is not None}}
     try:
         become_configured_user()
-        config, warnings = load(settings, options.config, os.environ, known=KNOWN_KEYS)
-        for warning in (*set_up(config.logger_config_file, level=options.log_level), *warnings):
+        config, warnings = load(settings, chosen.config, environ, known=KNOWN_KEYS)
+        for warning in (*set_up(config.logger_config_file, level=chosen.log_level), *warnings):
             log.warning("%s", warning)
         return asyncio.run(run(config))
     except CopilotError as error:
@@ -59,7 +66,15 @@ def main(
         return INTERRUPTED
 
 
-def _options(program: str, what: str, arguments: Sequence[str] | None) -> argparse.Namespace:
+def _documented(settings: type[LoggerSettings], own: Mapping[str, str]) -> dict[str, str]:
+    """What each of these keys means, for `--help`."""
+    docs = {item.field: f"{item.doc}: {item.kind.expects}" for item in settings.declared()}
+    return {key: f"{docs[name]} (setting: {key})" for key, name in own.items()}
+
+
+def _options(
+    program: str, what: str, own: Mapping[str, str], arguments: Sequence[str] | None
+) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=program,
         description=what,
@@ -82,6 +97,9 @@ def _options(program: str, what: str, arguments: Sequence[str] | None) -> argpar
         default=logging.INFO,
         help="log every message, too (without a logger configuration file)",
     )
+    for key, text in own.items():
+        option = key.partition("_")[2].lower().replace("_", "-")
+        parser.add_argument(f"--{option}", dest=key, metavar=option.rpartition("-")[2].upper(), help=text)
     return parser.parse_args(arguments)
 
 

@@ -73,12 +73,13 @@ async def in_process(
     names = {number: f"agent-{number}@{DOMAIN}/a" for number in range(1, agents + 1)}
     loops += [_agent(connect(name), directory, number) for number, name in names.items()]
     async with asyncio.TaskGroup() as group:
-        for loop, _ in loops:
-            group.create_task(loop.run())
+        tasks = [group.create_task(loop.run()) for loop, _ in loops]
         manager, *others = (endpoint for _, endpoint in loops)
         yield InProcess(store=store, area=area, done=done, manager=manager, agents=tuple(others))
-        for loop, _ in loops:
+        for loop, _ in loops[1:]:  # agents first: they have something to give back
             loop.stop()
+        await asyncio.gather(*tasks[1:])
+        loops[0][0].stop()
 
 
 def _manager(transport: Transport, store: Store, area: FileArea, done: Path) -> tuple[Loop, Endpoint]:

@@ -149,7 +149,10 @@ class LocalSystem:
                 name=f"agent-{number}",
                 command="copilot-agent",
                 config=self.places.agent(number),
-                variables=(("AGENT_WORK_DIR", str(self.places.work / f"agent-{number}")),),
+                variables=(
+                    ("AGENT_WORK_DIR", str(self.places.work / f"agent-{number}")),
+                    ("AGENT_DRAIN_GRACE", "0"),  # Ctrl-C means now
+                ),
             )
             for number in range(1, self._agents + 1)
         ]

@@ -249,6 +249,21 @@ class CancelJob(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drain(Command):
+    """Ours (`drain`): manager, take nothing new, finish what runs, then leave."""
+
+    NAME: ClassVar[str] = "drain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaving(Command):
+    """Ours (`drain`): agent, goodbye; `held` I give back. The acknowledgement says that they wait again."""
+
+    NAME: ClassVar[str] = "leaving"
+    held: tuple[HeldJob, ...] = child(HeldJob, many=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redirect(Command):
     """Manager: say this (`info`, unchanged) to `referral` instead. (2.2.4.1)"""
 

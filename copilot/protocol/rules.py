@@ -15,9 +15,10 @@ DAY = 24 * 3600.0
 
 STATUS_COMPONENTS = ("systemLoad", "diskUsage", "memoryUsage", "runningProcesses")
 FEATURE_CANCEL = "cancel"  # a running job can be stopped (section 4)
+FEATURE_DRAIN = "drain"  # an agent can be asked to leave, and says goodbye (section 4)
 FEATURE_LEASE = "lease"  # jobs are held by leases that the agent renews (section 4)
 FEATURE_STORAGE = "storage"  # files as URLs with size and SHA-256 (section 4)
-FEATURES = (FEATURE_CANCEL, FEATURE_LEASE, FEATURE_STORAGE)  # all that our components can do
+FEATURES = (FEATURE_CANCEL, FEATURE_DRAIN, FEATURE_LEASE, FEATURE_STORAGE)  # all that our components can do
 
 
 class Role(enum.Flag):
@@ -57,9 +58,11 @@ RULES: dict[str, Rule] = {
     "getJobOutputDir": Rule(Role.AGENT, Role.STORAGE_MANAGER, resend=True, void_after=None),
     "storeJobOutputDir": Rule(MANAGER, Role.AGENT, resend=True, void_after=None, orders=True),
     "jobDone": Rule(Role.AGENT, Role.STORAGE_MANAGER, resend=True, void_after=7 * DAY),
-    "renewLease": Rule(Role.AGENT, Role.JOB_MANAGER),
+    "renewLease": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True),
     "leaseLost": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
     "cancelJob": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
+    "drain": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
+    "leaving": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True),
     "redirect": Rule(MANAGER, Role.AGENT, orders=True),
     "sleep": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
     "error": Rule(ANY, ANY, noack=True, orders=True),

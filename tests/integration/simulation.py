@@ -15,6 +15,7 @@ from random import Random
 from types import coroutine
 from typing import Any
 
+from copilot.agent.drain import Limits
 from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Stop, Upload
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.errors import StoreUnavailable, TransferRefused, TransferUnavailable
@@ -23,7 +24,7 @@ from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.jobmanager.referral import StorageReferral
 from copilot.protocol.claim import SECRET_BYTES, Claims
 from copilot.protocol.commands import RunJob
-from copilot.protocol.endpoint import Endpoint
+from copilot.protocol.endpoint import Counts, Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Received
 from copilot.protocol.rules import FEATURES, Role
@@ -34,11 +35,13 @@ from copilot.runtime.component import (
     Event,
     Finished,
     Ignore,
+    Leave,
     Offline,
     Online,
     Perform,
     Refuse,
     Send,
+    Stopping,
     Tick,
     Withdraw,
     Withhold,
@@ -79,6 +82,8 @@ class Weather:
     cuts: int = 0
     manager_deaths: int = 0
     agent_deaths: int = 0
+    departures: int = 0
+    grace: float = 40.0
     jumps: int = 0
     agents: int = 1
     slots: int = 1
@@ -208,6 +213,11 @@ class Node:
         self._work: set[Coroutine[Any, Any, Actions]] = set()
         self._failed: list[Finished] = []  # effects, on the spot
 
+    @property
+    def counts(self) -> Counts:
+        """Its messages."""
+        return self._endpoint.counts
+
     # -- its life
 
     def start(self) -> None:
@@ -220,6 +230,10 @@ class Node:
         self._alive = self._online = False
         for work in self._work:
             work.close()
+
+    def stop(self) -> None:
+        """As by a signal."""
+        self._handle(Stopping())
 
     def cut(self) -> None:
         """The session breaks, and comes back after a while."""
@@ -386,7 +400,11 @@ class AgentNode(Node):
     def __init__(self, world: World, jid: str, journal: dict[tuple[str, int], Note]) -> None:
         self.journal = journal
         settings = AgentSettings(
-            manager=SERVICE, host=jid, slots=world.weather.slots, referral_domains=("x",)
+            manager=SERVICE,
+            host=jid,
+            slots=world.weather.slots,
+            referral_domains=("x",),
+            limits=Limits(grace=world.weather.grace),
         )
         agent = Agent(
             settings,
@@ -398,6 +416,12 @@ class AgentNode(Node):
             journal=tuple(journal.values()),
         )
         super().__init__(world, jid, agent, world.endpoint(Role.AGENT, trusts=agent.trusts))
+
+    def _act(self, action: Action) -> bool:
+        if isinstance(action, Leave):
+            self._world.time.later(0.0, lambda: self._world.has_left(self))  # when it has said all
+            return True
+        return super()._act(action)
 
     def _perform(self, effect: object) -> bool:
         match effect:
@@ -419,6 +443,7 @@ class AgentNode(Node):
             case Forget(assignment=assignment):
                 self._world.check_forgettable(*_attempt(assignment))
                 del self.journal[_attempt(assignment)]
+                self._later(LONGEST_STEP, effect, lambda: None)
             case _:
                 raise AssertionError(f"unexpected {effect}")
         return True
@@ -486,6 +511,7 @@ class World:
             (self._cut_somebody, self.weather.cuts),
             (self._replace_a_manager, self.weather.manager_deaths),
             (self._restart_an_agent, self.weather.agent_deaths),
+            (self._stop_an_agent, self.weather.departures),
             (self.time.jump, self.weather.jumps),
         ):
             for _ in range(times):
@@ -501,11 +527,18 @@ class World:
         self.soon(LONGEST_OUTAGE, self.managers[place].start)
 
     def _restart_an_agent(self) -> None:
-        place = self.random.randrange(len(self.agents))
-        old = self.agents[place]
-        old.die()
-        self.agents[place] = AgentNode(self, old.jid, old.journal)
-        self.soon(LONGEST_OUTAGE, self.agents[place].start)
+        self.has_left(self.random.choice(self.agents))
+
+    def _stop_an_agent(self) -> None:
+        self.random.choice(self.agents).stop()
+
+    def has_left(self, old: AgentNode) -> None:
+        """It comes back later."""
+        if old in self.agents:
+            old.die()
+            place = self.agents.index(old)
+            self.agents[place] = AgentNode(self, old.jid, old.journal)
+            self.soon(LONGEST_OUTAGE, self.agents[place].start)
 
     # -- the run
 
@@ -544,9 +577,11 @@ class World:
         assert (order.job.id, order.job.attempt) in self.journaled, f"{order} was acknowledged too early"
 
     def check_forgettable(self, job: str, attempt: int) -> None:
-        """An agent may forget only what is settled, or what somebody else has by now."""
+        """An agent may forget only what is settled, given back, or somebody else's by now."""
         record = self.record(job)
-        settled = self.accepted[job, attempt] or record.attempt != attempt or record.state.final
+        ends = at_once(self.store.attempts(job))
+        returned = any(one.attempt == attempt and one.cause is Cause.INFRA_PREEMPTED for one in ends)
+        settled = self.accepted[job, attempt] or record.attempt != attempt or record.state.final or returned
         assert settled, f"{job}, attempt {attempt} is forgotten, but {record}"
 
 

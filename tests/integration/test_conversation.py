@@ -61,6 +61,8 @@ GOOD_LINE = st.builds(
     jobs=st.integers(1, 4),
 )
 
+CALM = st.builds(replace, GOOD_LINE, manager_deaths=st.just(0), store_away=st.just(0.0))
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _quiet() -> Iterator[None]:
@@ -113,6 +115,20 @@ def test_agents_that_die_and_come_back_cost_attempts_but_no_job(weather: Weather
 
 
 @FEWER
+@given(st.builds(replace, BAD_AGENTS, departures=st.integers(1, 6), grace=st.sampled_from([0.0, 10.0, 40.0])))
+def test_agents_that_leave_in_bad_weather_cost_attempts_but_no_job(weather: Weather) -> None:
+    ended(weather)
+
+
+@FEWER
+@given(CALM, st.integers(1, 8), st.sampled_from([0.0, 10.0, 40.0]))
+def test_agents_that_leave_in_the_middle_cost_no_job_and_no_attempt(
+    weather: Weather, departures: int, grace: float
+) -> None:
+    assert attempts_used(ended(replace(weather, departures=departures, grace=grace))) == {1}
+
+
+@FEWER
 @given(st.builds(replace, BAD_MANAGERS, apart=st.just(True)))
 def test_a_storage_manager_of_its_own_to_which_agents_are_redirected_costs_no_job_and_no_attempt(
     weather: Weather,
@@ -138,3 +154,14 @@ def test_a_living_agent_loses_no_job_however_short_the_lease_and_long_the_outage
     weather: Weather, lease: float
 ) -> None:
     assert attempts_used(ended(replace(weather, lease=lease))) == {1}
+
+
+def test_a_calm_agent_renews_three_times_a_lease_and_no_more() -> None:
+    world = ended(Weather(seed=3, jobs=1, lease=24.0))
+    renewals = sum(manager.counts.received["renewLease"] for manager in world.managers)
+    (claimed,) = (
+        event.time for event in asyncio.run(world.store.events()) if event.kind is EventKind.CLAIMED
+    )
+    leases = (world.time.now - claimed) / 24.0
+    assert leases > 1.0
+    assert 1 <= renewals <= 3 * leases / 0.8 + 1

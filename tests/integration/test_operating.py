@@ -181,6 +181,47 @@ def test_what_was_done_before_the_queue_went_away_is_told(
     assert [one["job"] for one in json.loads(done.stdout)] == ["one"]
 
 
+def test_agents_are_to_leave(site: Site) -> None:
+    done = site.run("agents", "drain", "a7@x.org/node", "A8@x.org")
+    assert (done.exit_code, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first == "agent a7@x.org: will be told to leave when it has finished what it runs"
+    assert second.startswith("agent a8@x.org: ")
+    assert site.ask(lambda store: store.draining()) == ("a7@x.org", "a8@x.org")
+    assert json.loads(site.run("agents", "drain", "a7@x.org", "--json").stdout) == [
+        {"agent": "a7@x.org", "ok": True}
+    ]
+
+
+def test_agents_in_quarantine_are_listed_and_released(site: Site) -> None:
+    killed = Outcome(cause=Cause.INFRA_KILLED, exit_code=137)
+    site.submit("j1", "j2", "j3")
+
+    async def fail(store: RedisStore) -> None:
+        for one in await store.claim(agent="a@x.org", request="r", dispatch_limit=60, count=3):
+            await store.finish(one.spec.id, one.attempt, killed)
+
+    site.ask(fail)
+    told = site.run("agents", "list").stdout
+    assert told.startswith("agent a@x.org: in quarantine until ")
+    assert told.endswith("; failed there: j1, j2, j3\n")
+    (facts,) = json.loads(site.run("agents", "list", "--json").stdout)
+    assert (facts["agent"], facts["level"], facts["in_quarantine"]) == ("a@x.org", 1, True)
+    told = site.run("agents", "release", "a@x.org/node", "b@x.org").stdout
+    assert told == "agent a@x.org: released; it gets jobs when it asks\nagent b@x.org: is not in quarantine\n"
+    assert json.loads(site.run("agents", "release", "a@x.org", "--json").stdout) == [
+        {"agent": "a@x.org", "ok": True, "changed": False}
+    ]
+    assert site.run("agents", "list").stdout == ""
+
+
+def test_what_cannot_be_an_agent_stops_everything(site: Site) -> None:
+    done = site.run("agents", "drain", "a7@x.org", "node7")
+    assert isinstance(done.exception, BadName)
+    assert "agent 'node7': expected a Jabber ID" in str(done.exception)
+    assert site.ask(lambda store: store.draining()) == ()
+
+
 def test_old_jobs_go_and_a_dry_run_says_so_before(site: Site) -> None:
     site.job_over("old", days=31)
     site.job_over("young", days=29)

@@ -59,8 +59,8 @@ def test_an_instance_that_is_silent_is_not_asked_alone_again() -> None:
     assert said(tick(leases, 26.0, job())) == [(JM, ["j1"])]
     assert said(tick(leases, 32.0, job())) == [(JM, ["j1"])]
     leases.accepted(JM)
-    assert leases.wakeup() == 52.0
-    assert said(tick(leases, 52.0, job())) == [(ONE, ["j1"])]
+    assert leases.wakeup() == 40.0
+    assert said(tick(leases, 40.0, job())) == [(ONE, ["j1"])]
 
 
 def test_the_instance_that_gave_the_last_job_renews_all() -> None:
@@ -100,12 +100,13 @@ def test_a_lease_has_run_out_when_nothing_was_accepted_for_its_length() -> None:
     assert leases.run_out(job(), 80.0)
 
 
-def test_an_acknowledgement_counts_from_when_the_renewal_was_said() -> None:
+def test_an_acknowledgement_counts_from_when_the_first_of_the_renewals_was_said() -> None:
     leases = begun(job())
     tick(leases, 20.0, job())
     tick(leases, 40.0, job())
     leases.accepted(ONE)
-    assert leases.run_out(job(), 100.0)
+    assert not leases.run_out(job(), 79.0)
+    assert leases.run_out(job(), 80.0)
 
 
 def test_nobody_elses_acknowledgement_counts() -> None:

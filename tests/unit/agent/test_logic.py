@@ -15,6 +15,7 @@ from copilot.agent.delivery import (
     PLACE_WITHIN,
     RESULT_KEPT,
 )
+from copilot.agent.drain import NO_LIMITS, Limits
 from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Stop, Taken, Upload
 from copilot.agent.logic import LEAST_AFTER_RESTART, LONGEST_WAIT_FOR_DISK, Agent, AgentSettings
 from copilot.agent.search import RUN_JOB_WITHIN
@@ -72,17 +73,27 @@ class World:
     """An agent and the time; what it wants done is looked at, not done."""
 
     def __init__(
-        self, *, slots: int = 1, files: tuple[str, ...] = (), journal: tuple[Note, ...] = ()
+        self,
+        *,
+        slots: int = 1,
+        files: tuple[str, ...] = (),
+        journal: tuple[Note, ...] = (),
+        limits: Limits = NO_LIMITS,
+        features: frozenset[str] = frozenset(),
     ) -> None:
         self.now = 1000.0
-        settings = AgentSettings(manager=MANAGER, host="host", slots=slots, referral_domains=("x",))
+        self.phase = "run"
+        self.features = features  # of managers
+        settings = AgentSettings(
+            manager=MANAGER, host="host", slots=slots, referral_domains=("x",), limits=limits
+        )
         self.agent = Agent(
             settings,
             jdl=lambda: "[jdl]",
             has_file=files.__contains__,
             random=lambda: 0.5,
             wall=lambda: EPOCH + self.now,
-            phase=lambda _: "run",
+            phase=lambda _: self.phase,
             journal=journal,
         )
 
@@ -97,7 +108,7 @@ class World:
     def hear(self, command: Command, sender: str = ONE) -> list[Action]:
         return self.tell(
             Received(
-                command=command, sender=sender, id="m", features=frozenset(), element=True, wants_ack=True
+                command=command, sender=sender, id="m", features=self.features, element=True, wants_ack=True
             )
         )
 

@@ -191,3 +191,24 @@ def test_a_directory_of_its_own_is_closed_to_others(tmp_path: Path) -> None:
 def test_two_endpoints_never_give_the_same_id() -> None:
     one, two = daemon.endpoint(Role.AGENT), daemon.endpoint(Role.AGENT)
     assert one._new_id() != two._new_id()
+
+
+def test_an_option_goes_before_the_environment_and_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(GOOD + "AGENT_MAX_JOBS 1\nAGENT_MAX_IDLE 1m\n")
+    monkeypatch.setenv("AGENT_MAX_JOBS", "2")
+    seen: list[AgentConfig] = []
+
+    async def run(config: AgentConfig) -> int:
+        seen.append(config)
+        return 0
+
+    monkeypatch.setattr(agent, "run", run)
+    assert agent.main(["--config", str(file), "--max-jobs", "3", "--lifetime", "2h"]) == 0
+    assert [(one.max_jobs, one.max_idle, one.lifetime) for one in seen] == [(3, 60.0, 7200.0)]
+
+
+def test_a_wrong_option_is_a_wrong_setting(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert agent.main(["--config", str(file), "--max-jobs", "none"]) == 2
+    assert "AGENT_MAX_JOBS: expected a whole number from 1" in capsys.readouterr().err

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from copilot.agent.config import AgentConfig
+from copilot.agent.drain import LAST_STEPS
+
 UNITS = sorted((Path(__file__).parents[3] / "etc" / "systemd").glob("*.service"))
 DAEMONS = {"copilot-agent", "copilot-fileserver", "copilot-jobmanager-generic", "copilot-storagemanager"}
 
@@ -35,6 +38,12 @@ def test_a_unit_starts_a_command_of_ours_as_a_user_of_its_own(path: Path) -> Non
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
 def test_a_unit_is_watched_and_started_again_unless_a_setting_is_wrong(path: Path) -> None:
     section = service(path)
-    assert (section["Type"], section["Restart"]) == ("notify", "always")
+    restart = "on-failure" if path.stem == "copilot-agent" else "always"  # an agent may leave for good
+    assert (section["Type"], section["Restart"]) == ("notify", restart)
     assert int(section["WatchdogSec"]) > 0
     assert section["RestartPreventExitStatus"] == "2"
+
+
+def test_systemd_lets_an_agent_finish_within_its_grace() -> None:
+    section = service(next(path for path in UNITS if path.stem == "copilot-agent"))
+    assert int(section["TimeoutStopSec"]) > AgentConfig.drain_grace + LAST_STEPS
