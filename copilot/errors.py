@@ -9,6 +9,7 @@
     │   └── SessionReplaced     another program logged in with our full JID (`conflict`)
     ├── StoreError              the queue refused
     │   ├── StoreUnavailable    Redis is away or busy; trying again helps
+    │   │   └── QueueFull       no room for new jobs; trying again later helps (exit code 75)
     │   ├── JobExists           that id is taken by another job
     │   └── UnknownJob          no such job
     ├── TransferError           a file did not arrive
@@ -76,6 +77,12 @@ class StoreUnavailable(StoreError):
     """Redis is away, loading, read-only or out of memory."""
 
     retryable: ClassVar[bool] = True
+
+
+class QueueFull(StoreUnavailable):
+    """The memory of Redis is too full for new jobs; what is on the queue goes on."""
+
+    exit_code: ClassVar[int] = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class JobExists(StoreError):

@@ -5,7 +5,7 @@ States (an arrow is one atomic step of the store):
     waiting ──claim──▶ running ──finish──▶ done | failed | cancelled
        ▲ │                │
        │ └──── revived ──▶│   (its agent was taken for dead and has it still)
-       └── handed back, ──┘   (agent never got it, attempt lost, retryable failure with attempts left)
+       └── handed back, ──┘   (agent never got it or leaves, attempt lost, retryable failure with attempts left)
            requeued
 
 An operator may hold a waiting job (held) and release it, cancel any that is not over, and have a failed or cancelled one
@@ -71,6 +71,7 @@ class Cause(enum.StrEnum):
     INFRA_KILLED = "infra-killed"  # SIGKILL from outside: out of memory, most often
     INFRA_LOST = "infra-lost"  # the agent came back without the job
     INFRA_UNDELIVERED = "infra-undelivered"  # the agent never confirmed that it has the job
+    INFRA_PREEMPTED = "infra-preempted"  # the agent had to leave before the end
     POLICY_RUN_TIME = "policy-run-time"  # longer than the maximum run time
     CANCELLED = "cancelled"  # somebody wanted it
 
@@ -78,6 +79,11 @@ class Cause(enum.StrEnum):
     def retryable(self) -> bool:
         """Whether another attempt on another host may end better."""
         return self.value.startswith("infra-")
+
+    @property
+    def own(self) -> bool:
+        """Whether the job itself has failed."""
+        return self.value.startswith("user-")
 
 
 class EventKind(enum.StrEnum):
@@ -89,14 +95,15 @@ class EventKind(enum.StrEnum):
     DONE = "done"
     FAILED = "failed"
     REQUEUED = "requeued"  # the attempt ended without a result; counted
-    HANDED_BACK = "handed-back"  # the attempt never began; not counted
+    HANDED_BACK = "handed-back"  # the attempt never began, or was pre-empted; not counted
     CANCELLED = "cancelled"
     CANCELLING = "cancelling"  # somebody wants the running attempt to end
     HELD = "held"
-    RELEASED = "released"
+    RELEASED = "released"  # a held job, or an agent in quarantine
     RETRIED = "retried"  # once more, although it was over
     REVIVED = "revived"  # the attempt went back to waiting, but its agent lives and has it still
     PUBLISHED = "published"  # the output lies in its final place
+    QUARANTINED = "quarantined"  # of an agent: jobs keep failing there, so it gets none for a while
 
 
 def check_job_id(text: str, *, submitted: bool = False) -> str:
@@ -186,7 +193,8 @@ class JobSpec:
 
     `command` and `validation` name files below the job's directory. `arguments` is a shell word list and
     `environment` shell text: a shell reads them inside the job's sandbox and nowhere else (protocol page,
-    section 2). `max_run_time` in seconds, None for the manager's own. Higher `priority` goes first. `input_dir` is
+    section 2). The job fails with the `max_attempts`-th attempt that the infrastructure has spoilt, or the
+    `max_user_attempts`-th that failed by itself. `max_run_time` in seconds, None for the manager's own. Higher `priority` goes first. `input_dir` is
     the directory on `chirp_server` where the inputs lie, None: where staging puts them.
     """
 
@@ -201,6 +209,7 @@ class JobSpec:
     owner: str = ""
     group: str = ANY_GROUP
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    max_user_attempts: int = 1
     max_run_time: float | None = None
     chirp_server: str | None = None
     input_dir: str | None = None
@@ -289,7 +298,7 @@ class Outcome:
 class Attempt:
     """How one attempt ended: `done`, `failed`, `requeued` or `handed-back`. Times are seconds since the epoch.
 
-    `outcome` is without its output, and None for an attempt that never began.
+    `outcome` is without its output, and None for an attempt that was handed back.
     """
 
     attempt: int
@@ -308,7 +317,7 @@ class JobRecord:
     spec: JobSpec
     state: State
     attempt: int  # of the last claim; 0 before the first
-    attempts_used: int  # claims that count; one that was handed back does not
+    attempts_used: int  # claims that count: not those handed back, or tried again after a failure of its own
     agent: str | None  # bare JID of the agent that holds, or last held, the job
     submitted: float
     first_event: str  # where its story begins in the event stream
@@ -316,11 +325,13 @@ class JobRecord:
     finished: float | None = None
     outcome: Outcome | None = None
     published: bool = False  # the finisher has taken the result to its place
+    user_failures: int = 0  # attempts in which the job itself has failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One entry of the event stream. `id` orders them; `time` is seconds since the epoch."""
+    """One entry of the event stream. `id` orders them; `time` is seconds since the epoch. `job` is "" where it tells of
+    an agent alone."""
 
     id: str
     time: float

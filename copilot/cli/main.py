@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import copilot
-from copilot.cli import clean, config, demo, jobs, up
+from copilot.cli import agents, clean, config, demo, jobs, up
 from copilot.errors import CopilotError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(demo.demo)
 app.command()(clean.clean)
+app.add_typer(agents.app, name="agents")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(config.app, name="config")
 

@@ -93,12 +93,14 @@ def open_store(config: QueueSettings) -> RedisStore:
     password = "" if config.redis_password is None else quote(config.redis_password, safe="")
     if config.redis_socket is not None:
         return RedisStore.from_url(
-            f"unix://{config.redis_socket}" + (f"?password={password}" if password else "")
+            f"unix://{config.redis_socket}" + (f"?password={password}" if password else ""),
+            high_water=config.queue_high_water,
         )
     host = config.redis_server or ""
     address = f"[{host}]" if ":" in host else host
     return RedisStore.from_url(
-        f"redis://{f':{password}@' if password else ''}{address}:{config.redis_port}/0"
+        f"redis://{f':{password}@' if password else ''}{address}:{config.redis_port}/0",
+        high_water=config.queue_high_water,
     )
 
 

@@ -85,6 +85,9 @@ def command(  # noqa: PLR0917  # one parameter per option
     max_attempts: Annotated[
         int, typer.Option(min=1, max=100, help="Attempts until failures of the infrastructure end the job.")
     ] = DEFAULT_MAX_ATTEMPTS,
+    max_retries: Annotated[
+        int, typer.Option(min=0, max=99, help="How often the job is run again if it fails by itself.")
+    ] = 0,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait for the end; exit with the job's exit code.")
     ] = False,
@@ -114,6 +117,7 @@ def command(  # noqa: PLR0917  # one parameter per option
             validation=validation,
             priority=priority,
             max_attempts=max_attempts,
+            max_user_attempts=max_retries + 1,
             max_run_time=max_run_time,
             owner=_owner(),
             chirp_server=_for_agents(chirp, settings),

@@ -67,7 +67,7 @@ def _cause(cause: str, outcome: Outcome | None) -> str:
 
 
 def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
-    spec = record.spec
+    spec, failures = record.spec, record.user_failures
     result = {True: "with its finisher", False: "not yet with its finisher"}
     return (
         ("owner", spec.owner),
@@ -78,6 +78,7 @@ def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
         ("reason", record.outcome.reason if record.state.final and record.outcome else ""),
         ("result", result[record.published] if record.state.final else ""),
         ("attempts", f"{record.attempts_used} of {spec.max_attempts} used"),
+        ("failures", f"{failures} of its own, of {spec.max_user_attempts}" if failures else None),
     )
 
 

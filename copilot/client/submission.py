@@ -30,6 +30,7 @@ class Submission:
     validation: Path | None = None
     priority: int = 0
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    max_user_attempts: int = 1
     max_run_time: float | None = None
     owner: str = ""
     chirp_server: str | None = None
@@ -53,6 +54,7 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
         priority=submission.priority,
         owner=submission.owner,
         max_attempts=submission.max_attempts,
+        max_user_attempts=submission.max_user_attempts,
         max_run_time=submission.max_run_time,
         chirp_server=submission.chirp_server,
     )

@@ -17,6 +17,7 @@ from copilot.config.kinds import (
     RESOURCE,
     RETENTION,
     SECURE_MODE,
+    SHARE,
     SUBJECTS,
     TEXT,
     TLS,
@@ -125,6 +126,12 @@ class QueueSettings(Settings):
     )
     redis_password: str | None = setting(
         "*_REDIS_PASSWORD", "password of Redis", TEXT, default=None, unset="none", secret=True
+    )
+    queue_high_water: float = setting(
+        "*_QUEUE_HIGH_WATER",
+        "share of the memory of Redis (its maxmemory) above which no new jobs are taken",
+        SHARE,
+        default="0.8",
     )
 
     @classmethod

@@ -118,6 +118,12 @@ def _size(value: str) -> int:
     return int(match[1]) * _BYTES[match[2]]
 
 
+def _share(value: str) -> float:
+    if not re.fullmatch(r"0\.[0-9]{1,3}|1", value) or not float(value):
+        raise ValueError
+    return float(value)
+
+
 def _flag(value: str) -> bool:
     try:
         return _FLAG[value.lower()]
@@ -230,6 +236,7 @@ TEXT = Kind("text without control characters", _text)
 FLAG = Kind("0 or 1 (or no/yes, off/on, false/true)", _flag)
 PORT = Kind("a port number from 1 to 65535", whole(1, 65535).convert)
 SIZE = Kind("bytes, or a size like 500 MiB or 10 GiB", _size)
+SHARE = Kind("a share like 0.8, above 0 and up to 1", _share)
 HOST = Kind("a host name or an IP address, without port", _host)
 HOSTS = Kind("host or domain names, separated by blanks", _hosts)
 ADDRESS = Kind("host:port ([host]:port for IPv6)", _address)

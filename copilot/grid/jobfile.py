@@ -9,7 +9,8 @@
      "validation": "check.sh",         script that checks the result
      "priority": 5,                    higher goes first
      "max_run_time": 3600,             seconds
-     "max_attempts": 3,
+     "max_attempts": 3,                until failures of the infrastructure end the job
+     "max_user_attempts": 1,           until its own do
      "owner": "alice"}
 
 Files are named relative to the directory of the job file and lie in it or below. `command` and `validation` appear in
@@ -40,6 +41,7 @@ _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "priority": (int, "a whole number"),
     "max_run_time": ((int, float), "a number of seconds"),
     "max_attempts": (int, "a whole number"),
+    "max_user_attempts": (int, "a whole number"),
     "owner": (str, "text"),
 }
 
@@ -70,6 +72,7 @@ def parse(name: str, text: bytes) -> JobFile:
         priority=said.get("priority", 0),
         owner=said.get("owner", ""),
         max_attempts=said.get("max_attempts", DEFAULT_MAX_ATTEMPTS),
+        max_user_attempts=said.get("max_user_attempts", 1),
         max_run_time=said.get("max_run_time"),
     )
     named = [(_last_part(path), path) for path in (command, validation) if path is not None]

@@ -7,16 +7,18 @@ it. Every instance of the account does all of this at once.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import quote
 
 from copilot.errors import StoreUnavailable
-from copilot.job import Cause, JobSpec, Outcome, alias, one_line, split_alias
+from copilot.job import Cause, EventKind, JobSpec, Outcome, alias, one_line, split_alias
 from copilot.protocol.claim import Claim, Claims
 from copilot.protocol.commands import (
     CancelJob,
+    Drain,
     Error,
     GetJob,
     HaveGetJob,
@@ -24,6 +26,7 @@ from copilot.protocol.commands import (
     Job,
     JobInput,
     LeaseLost,
+    Leaving,
     RenewLease,
     RunJob,
     Sleep,
@@ -50,6 +53,7 @@ log = logging.getLogger("copilot.jobmanager")
 
 REAP_EVERY = 5.0  # s
 LOOKS_A_LEASE = 4  # at least, so that a dead agent's job is back well within two leases
+TOLD_AT_ONCE = 100  # agents in one round that somebody wants to leave
 REFUSED_FOR_NOW = ("no-slot", "busy-with-job")
 
 
@@ -93,6 +97,7 @@ class JobManager:
         self._urls = urls
         self._random = random
         self._next_reap: float | None = None
+        self._told = 0  # how many of the agents that somebody wants to leave were told in this turn
         self._up_since: float | None = None  # since when agents can reach us, and we the store
 
     def wakeup(self) -> float | None:
@@ -131,6 +136,8 @@ class JobManager:
                 return self._give(received, now)
             case RenewLease() as renewal:
                 return self._renew(received, renewal)
+            case Leaving() as goodbye:
+                return self._part(received, goodbye)
         return []
 
     async def _offer(self, want: Received) -> Actions:
@@ -163,7 +170,17 @@ class JobManager:
         ]
         for item in claimed:
             log.info("job %s, attempt %d: handed to %s", item.spec.id, item.attempt, request.sender)
-        return actions or self._nothing(request, holds)
+        return actions or await self._nothing_claimed(request, holds)
+
+    async def _nothing_claimed(self, request: Received, holds: int) -> Actions:
+        """Another agent was quicker, or this one is in quarantine: then ours comes again after it."""
+        seconds = await self._store.quarantine(bare(request.sender))
+        if not seconds:
+            return self._nothing(request, holds)
+        log.warning("%s is in quarantine for %.0f s more: jobs keep failing there", request.sender, seconds)
+        if request.features is None:  # it would reboot
+            return []
+        return [Send(to=request.sender, command=Sleep(retry_after=float(math.ceil(seconds))))]
 
     async def _held(self, request: Received) -> int:
         """How many jobs an agent of 2011 was given and has not reported. It asks only when it holds none, so
@@ -261,6 +278,14 @@ class JobManager:
         gone = tuple(HeldJob(id=one.job, attempt=one.attempt) for one in lost)
         return [Send(to=received.sender, command=LeaseLost(held=gone))]
 
+    async def _part(self, received: Received, goodbye: Leaving) -> Actions:
+        """What an agent gives back waits again before it hears so; it may end then."""
+        held = [Held(job=one.id, attempt=one.attempt) for one in goodbye.held]
+        for one in await self._store.leave(bare(received.sender), held):
+            log.info("job %s, attempt %d: given back by %s", one.job, one.attempt, received.sender)
+        log.info("%s leaves", received.sender)
+        return []
+
     async def _reap(self, now: float) -> Actions:
         """Only what its agent had time to renew: an outage of the service takes no job from anybody."""
         if self._up_since is None:
@@ -271,11 +296,21 @@ class JobManager:
             self._up_since = now
             raise
         for event in events:
-            log.warning("job %s, attempt %d: %s (%s)", event.job, event.attempt, event.kind, event.cause)
-        return [
+            if event.kind is EventKind.QUARANTINED:
+                log.warning("agent %s: quarantined: %s", event.agent, event.text)
+            else:
+                log.warning("job %s, attempt %d: %s (%s)", event.job, event.attempt, event.kind, event.cause)
+        cancel = [
             Send(to=one.agent, command=CancelJob(job_id=one.job, attempt=one.attempt))
             for one in await self._store.cancelling()
         ]
+        return [*cancel, *await self._drain()]
+
+    async def _drain(self) -> list[Action]:
+        """Tell some of the agents that somebody wants to leave, in the next round the next ones."""
+        agents = await self._store.draining(skip=self._told, limit=TOLD_AT_ONCE)
+        self._told = self._told + TOLD_AT_ONCE if len(agents) == TOLD_AT_ONCE else 0
+        return [Send(to=agent, command=Drain()) for agent in agents]
 
 
 def _attempt(command: RunJob) -> tuple[str, int]:

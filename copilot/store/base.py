@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
+from copilot.store.trial import Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +91,13 @@ class Store(Protocol):
     async def submit(self, specs: Sequence[JobSpec], *, now: float | None = None) -> None:
         """Put up to 1000 jobs on the queue, all or none. The same specification again changes nothing.
 
-        Raises `JobExists` if an id is taken by a different specification, `BadName` for an id not to be submitted.
+        Raises `JobExists` if an id is taken by a different specification, `BadName` for an id not to be submitted,
+        `QueueFull` if there is no room for new ones.
         """
         ...
 
     async def waiting(self) -> int:
-        """How many jobs wait."""
+        """How many jobs wait to be claimed: not those that wait longer because they were handed back too often."""
         ...
 
     async def claim(
@@ -109,7 +111,8 @@ class Store(Protocol):
         lease: float | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
-        """Give up to `count` waiting jobs to `agent` (bare JID): highest priority first, then oldest.
+        """Give up to `count` waiting jobs to `agent` (bare JID): highest priority first, then oldest; none while it is in
+        quarantine, see `trials`. A job that failed there just now is left to other agents for some seconds.
 
         The same `request` (message id) of the same agent within 10 minutes gets the same jobs again as long as
         those attempts still run. An attempt that is not confirmed by `confirm` within `dispatch_limit` seconds
@@ -138,8 +141,24 @@ class Store(Protocol):
         ...
 
     async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
-        """The attempt never began: back to the front of its age in the queue, not counted. False if it no longer
-        holds the job."""
+        """The attempt never began: back to the front of its age in the queue, not counted; but from the 6th time in a
+        row on after a delay, which grows up to 5 minutes. False if it no longer holds the job."""
+        ...
+
+    async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+        """`agent` (bare JID) says goodbye and gives these back (at most 1000): those that it holds go to their old places
+        in the queue at once, not counted, and are its own no more, whatever it says later. Who wanted it to leave
+        (`drain`) has his wish. Returns those that went back."""
+        ...
+
+    async def drain(self, agents: Sequence[str], *, now: float | None = None) -> None:
+        """Somebody wants these agents (bare JIDs, at most 1000) to leave, within `rules.DRAIN_WANTED` seconds from now:
+        the managers tell them (`draining`)."""
+        ...
+
+    async def draining(self, *, skip: int = 0, limit: int = 100, now: float | None = None) -> tuple[str, ...]:
+        """Agents (bare JIDs) that somebody wants to leave, those that were named first first and without the first
+        `skip`."""
         ...
 
     async def get(self, job: str) -> JobRecord | None:
@@ -151,7 +170,7 @@ class Store(Protocol):
         ...
 
     async def finish(self, job: str, attempt: int, outcome: Outcome, *, now: float | None = None) -> Settled:
-        """Settle an attempt: `done`, `failed`, or back to `waiting` (retryable cause, attempts left).
+        """Settle an attempt: `done`, `failed`, or back to `waiting` (attempts left for its cause).
 
         Idempotent: see `Verdict`. A result that goes back to `waiting` drops its output.
         """
@@ -208,6 +227,19 @@ class Store(Protocol):
         when no attempts are left, failed: with `policy-run-time`, or `infra-lost` if their agent was suspected or has
         not renewed its lease. No confirmed attempt is taken from an agent that had less time to renew than its lease:
         `up_for` says for how many seconds agents could reach us and we the store. Returns the events that it wrote."""
+        ...
+
+    async def trials(self) -> tuple[Trial, ...]:
+        """All agents at which jobs have failed lately with no success since, and which of them are in quarantine for
+        that; by their names. Such entries go by themselves."""
+        ...
+
+    async def quarantine(self, agent: str, *, now: float | None = None) -> float:
+        """For how many seconds an agent (bare JID) is still in quarantine, 0.0 if it is not."""
+        ...
+
+    async def pardon(self, agent: str, *, reason: str = "", now: float | None = None) -> bool:
+        """Somebody knows that the agent is well: nothing is held against it any more. False if nothing was."""
         ...
 
     async def events(self, *, after: str = "0", block: float = 0.0, count: int = 100) -> tuple[Event, ...]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
+from copilot.store.trial import Trial
 
 
 def outcome_to_json(outcome: Outcome) -> str:
@@ -36,6 +37,7 @@ def record_from_fields(fields: Mapping[str, str]) -> JobRecord:
         finished=_time(fields.get("finished")),
         outcome=_outcome(fields.get("outcome"), fields.get("output")),
         published="published" in fields,
+        user_failures=int(fields.get("user_failures", 0)),
     )
 
 
@@ -65,6 +67,14 @@ def event_from_fields(ident: str, fields: Mapping[str, str]) -> Event:
         cause=fields["cause"],
         text=fields["text"],
     )
+
+
+def trial_from_line(agent: str, line: str) -> Trial:
+    """An entry of the hash `trials`."""
+    level, ends, probe, *jobs = line.split()
+    job, _, attempt = probe.rpartition(":")
+    given = (job, int(attempt)) if job else None
+    return Trial(agent=agent, level=int(level), ends=float(ends), probe=given, jobs=tuple(jobs))
 
 
 def _time(text: str | None) -> float | None:

@@ -131,6 +131,36 @@ TABLE = (
         life="an entry leaves when the job is released or cancelled",
     ),
     Key(
+        name="draining",
+        kind=Kind.ZSET,
+        meaning="agents (bare JIDs) that somebody wants to leave; score: until when they are to be told",
+        life="an entry leaves when the agent says goodbye, or with its time",
+    ),
+    Key(
+        name="delayed",
+        kind=Kind.ZSET,
+        meaning="waiting jobs that were handed back too often to be in the queue; score: until when",
+        life="an entry leaves with its time, or when the job is held or settled",
+    ),
+    Key(
+        name="agents",
+        kind=Kind.ZSET,
+        meaning="agents (bare JIDs) that got jobs lately; score: when the last one",
+        life="24 hours after the last claim, entries and all",
+    ),
+    Key(
+        name="failing",
+        kind=Kind.ZSET,
+        meaning="agents (bare JIDs) at which jobs fail; score: when the last one that counts",
+        life="2 hours; an entry leaves with a success",
+    ),
+    Key(
+        name="trials",
+        kind=Kind.HASH,
+        meaning="what is held against such an agent: `<quarantines in a row> <end of the last one> <probe> <jobs>`",
+        life="as its entry in `failing`",
+    ),
+    Key(
         name="unpublished",
         kind=Kind.ZSET,
         meaning="settled jobs that their finisher has not taken yet; score: the time of their end",
@@ -180,12 +210,24 @@ FIELDS = (
     Field(name="rank", meaning="score in the queue: the priority, negated"),
     Field(name="place", meaning="number of the submission, 16 digits: the age; kept for life"),
     Field(name="max_attempts", meaning="how many attempts may count"),
+    Field(name="max_user_attempts", meaning="how many attempts may fail by the job's own fault"),
     Field(name="max_run_time", meaning="the job's own limit in seconds, empty for the manager's"),
     Field(name="submitted", meaning="time of the submission"),
     Field(name="first_event", meaning="id of the entry of the event stream that tells of the submission"),
     Field(name="state", meaning="`waiting`, `held`, `running`, `done`, `failed` or `cancelled`"),
     Field(name="attempt", meaning="number of the last claim, the fencing token; 0 before the first"),
-    Field(name="attempts_used", meaning="claims that count: those not handed back"),
+    Field(
+        name="attempts_used",
+        meaning="claims that count: those not handed back, and not followed by another after a failure of the job's own",
+    ),
+    Field(
+        name="user_failures", meaning="attempts in which the job itself has failed; absent before the first"
+    ),
+    Field(
+        name="hand_backs", meaning="how often it was handed back since an attempt last counted; absent before"
+    ),
+    Field(name="failed_at", meaning="agents at which it failed and that may be to blame; absent before"),
+    Field(name="struck", meaning="when it last did"),
     Field(name="agent", meaning="bare JID that holds, or last held, the job"),
     Field(name="claimed", meaning="time of the last claim"),
     Field(
@@ -235,6 +277,11 @@ class Keys:
     def attempts(self, job: str) -> str:
         """How the attempts of a job ended."""
         return f"{self._prefix}attempts:{job}"
+
+    @property
+    def trials(self) -> str:
+        """What is held against agents."""
+        return f"{self._prefix}trials"
 
     @property
     def events(self) -> str:

@@ -59,7 +59,7 @@ class OldList:
     async def adopt(self, job: str, description: bytes, spec: JobSpec) -> Adoption:
         """Put `spec`, which is what `description` says, on the queue, and be done with the id.
 
-        Raises also `BadName` and `ValueError`, as `Store.submit` does.
+        Raises also `BadName`, `ValueError` and `QueueFull`, as `Store.submit` does; then the id is still being taken.
         """
         [(checked, text)] = rules.check_batch([spec]).values()
         return await self._adopt(job, description, *job_values(checked, text)[1:])
@@ -70,7 +70,11 @@ class OldList:
 
     async def _adopt(self, job: str, description: bytes, *values: str | float) -> Adoption:
         keys = old_taking(self.name), old_description(job)
-        return Adoption(await self._store.script("adopt", *keys, description, job, *values))
+        share = "" if self._store.high_water is None else self._store.high_water
+        answer = await self._store.script("adopt", *keys, description, share, job, *values)
+        if answer == "full":
+            raise self._store.full()
+        return Adoption(answer)
 
     async def reject(self, ident: bytes) -> bool:
         """Put an id aside; False if it was no longer being taken."""

@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 
 from copilot.clock import Clock, SystemClock
 from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, State
-from copilot.store import rules
+from copilot.store import rules, trial
 from copilot.store.base import Changed, Claimed, Facts, Held, Running, Settled, Store, Verdict
+from copilot.store.trial import Failure, Trial, Trials
 
 _SYSTEM_CLOCK = SystemClock()
 _END_STATES = {Cause.OK: State.DONE, Cause.CANCELLED: State.CANCELLED}
@@ -33,8 +34,11 @@ class _Job:
     place: int
     deadline: float = 0.0
     lease: float | None = None
-    confirmed: bool = False
+    confirmed: float | None = None
     handed_back: int = 0
+    hand_backs: int = 0
+    failed_at: tuple[str, ...] = ()
+    struck: float = 0.0
     suspected: int = 0
     settled: int = 0
     cancel: Outcome | None = None
@@ -49,6 +53,12 @@ class _Job:
     @property
     def attempts_left(self) -> bool:
         return self.record.attempts_used < self.record.spec.max_attempts
+
+    def again(self, cause: Cause) -> bool:
+        """Whether it runs once more after an attempt that ended so."""
+        if cause.own:
+            return self.record.user_failures < self.record.spec.max_user_attempts
+        return cause.retryable and self.attempts_left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +78,14 @@ class MemoryStore(Store):
         self._clock = clock
         self._jobs: dict[str, _Job] = {}
         # Waiting jobs, best first, as (priority negated, place, id). A job that is settled while it waits leaves its
-        # entry behind; entries of jobs that do not wait, or are not known by this place any more, are skipped.
+        # entry behind, and so does one whose delay has begun; entries of jobs that do not wait, or are not known by this place any more, are skipped.
         self._queue: list[tuple[int, int, str]] = []
         self._places = itertools.count(1)
+        self._delayed: dict[str, float] = {}  # until when, by waiting job
+        self._trials = Trials()
         self._running: set[str] = set()
         self._cancelling: dict[str, None] = {}  # in the order of time
+        self._draining: dict[str, float] = {}  # until when the wish stands, by agent
         self._unpublished: set[str] = set()
         self._counts: Counter[State] = Counter()
         self._requests: dict[tuple[str, str], _Request] = {}
@@ -106,9 +119,9 @@ class MemoryStore(Store):
                 self._add(spec, text, time)
 
     async def waiting(self) -> int:
-        """How many jobs wait."""
+        """How many jobs wait to be claimed."""
         self.round_trips += 1
-        return self._counts[State.WAITING]
+        return self._counts[State.WAITING] - len(self._delayed)
 
     async def claim(
         self,
@@ -134,10 +147,12 @@ class MemoryStore(Store):
             )
         if lease is not None:
             rules.check_seconds("lease", lease)
-        records = tuple(
-            self._take(agent, time, time + dispatch_limit, lease) for _ in range(min(count, self._waiting))
-        )
+        self._end_delays(time)
+        count = self._trials.allowance(agent, count, time, self._runs)
+        jobs = self._pop(agent, count, time)
+        records = tuple(self._take(job, agent, time, time + dispatch_limit, lease) for job in jobs)
         if records:
+            self._trials.claimed(agent, (records[0].spec.id, records[0].attempt), time)
             self._remember(agent, request, records, time)
         if holder:
             self._held[holder].update((record.spec.id, record.attempt) for record in records)
@@ -163,12 +178,12 @@ class MemoryStore(Store):
         held = self._holding(job, attempt)
         if held is None:
             return False
-        if not held.confirmed:
+        if held.confirmed is None:
             own = held.record.spec.max_run_time
             allowed = max_run_time if own is None else min(own, max_run_time)
             allowed = allowed if held.lease is None else held.lease
             deadline = held.deadline if held.suspected == attempt else time + allowed
-            self._jobs[job] = replace(held, confirmed=True, deadline=deadline)
+            self._jobs[job] = replace(held, confirmed=time, deadline=deadline)
             self._write(held.record, EventKind.RUNNING, time)
         return True
 
@@ -190,11 +205,12 @@ class MemoryStore(Store):
             record = replace(
                 record, state=State.RUNNING, outcome=None, attempts_used=record.attempts_used + again
             )
-            job = replace(job, record=record, handed_back=0)
+            job = replace(job, record=record, handed_back=0, confirmed=None)
             self._write(record, EventKind.REVIVED, time)
-        elif not job.confirmed:
+        elif job.confirmed is None:
             self._write(record, EventKind.RUNNING, time)
-        self._set(replace(job, deadline=time + (job.lease or 0.0), confirmed=True))
+        confirmed = time if job.confirmed is None else job.confirmed
+        self._set(replace(job, deadline=time + (job.lease or 0.0), confirmed=confirmed))
         return True
 
     async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
@@ -205,6 +221,33 @@ class MemoryStore(Store):
             return False
         self._hand_back(held, cause, "", time)
         return True
+
+    async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+        """An agent says goodbye: see `Store.leave`."""
+        rules.check_held(held)
+        time = self._begin(now)
+        self._draining.pop(agent, None)
+        return tuple([one for one in held if self._give_back(agent, one, time)])
+
+    def _give_back(self, agent: str, held: Held, time: float) -> bool:
+        job = self._holding(held.job, held.attempt)
+        if job is None or job.record.agent != agent:
+            return False
+        self._hand_back(replace(job, settled=held.attempt), Cause.INFRA_PREEMPTED, rules.LEFT_TEXT, time)
+        return True
+
+    async def drain(self, agents: Sequence[str], *, now: float | None = None) -> None:
+        """Somebody wants these agents to leave: see `Store.drain`."""
+        rules.check_agents(agents)
+        until = self._begin(now) + rules.DRAIN_WANTED
+        self._draining |= dict.fromkeys(agents, until)
+
+    async def draining(self, *, skip: int = 0, limit: int = 100, now: float | None = None) -> tuple[str, ...]:
+        """Agents that somebody wants to leave: see `Store.draining`."""
+        rules.check_part(skip, limit)
+        time = self._begin(now)
+        self._draining = {agent: until for agent, until in self._draining.items() if until > time}
+        return tuple(sorted(self._draining, key=lambda agent: (self._draining[agent], agent)))[skip:][:limit]
 
     async def get(self, job: str) -> JobRecord | None:
         """The record of a job, or None."""
@@ -231,10 +274,12 @@ class MemoryStore(Store):
             known = replace(known, record=record)
         known = replace(known, settled=attempt)
         text = rules.event_text(outcome.reason)
-        if outcome.cause.retryable and known.attempts_left:
+        known = self._count_failure(known, outcome.cause)
+        if known.again(outcome.cause):
             self._requeue(known, outcome, text, time)
         else:
             self._settle(known, outcome, text, time)
+        self._judge(job, outcome.cause, time)
         record = self._jobs[job].record
         return Settled(
             verdict=Verdict.ACCEPTED, state=record.state, record=record if record.state.final else None
@@ -289,8 +334,12 @@ class MemoryStore(Store):
             or not known.record.published
         ):
             return Changed(changed=False, state=None if known is None else known.record.state)
-        record = replace(known.record, attempts_used=0, outcome=None, finished=None, published=False)
-        again = replace(known, record=record, cancel=None, suspected=0)
+        record = replace(
+            known.record, attempts_used=0, user_failures=0, outcome=None, finished=None, published=False
+        )
+        again = replace(
+            known, record=record, cancel=None, suspected=0, hand_backs=0, failed_at=(), struck=0.0
+        )
         return self._wait_again(again, EventKind.RETRIED, reason, time)
 
     def _wait_again(self, job: _Job, kind: EventKind, reason: str, time: float) -> Changed:
@@ -345,10 +394,32 @@ class MemoryStore(Store):
         overdue = sorted(
             (self._jobs[job].deadline, job) for job in self._running if self._jobs[job].deadline <= time
         )
+        self._end_delays(time)
         jobs = [self._jobs[job] for _, job in overdue[:limit]]
         return tuple(
-            self._take_back(job, time) for job in jobs if not job.confirmed or job.time_to_renew <= up_for
+            event
+            for job in jobs
+            if job.confirmed is None or job.time_to_renew <= up_for
+            for event in self._take_back(job, time)
         )
+
+    async def trials(self) -> tuple[Trial, ...]:
+        """All agents at which jobs have failed lately: see `Store.trials`."""
+        self.round_trips += 1
+        return tuple(sorted(self._trials.trials.values(), key=lambda one: one.agent))
+
+    async def quarantine(self, agent: str, *, now: float | None = None) -> float:
+        """For how many seconds an agent is still in quarantine, 0.0 if it is not."""
+        time, held = self._begin(now), self._trials.trials.get(agent)
+        return 0.0 if held is None else max(0.0, held.ends - time)
+
+    async def pardon(self, agent: str, *, reason: str = "", now: float | None = None) -> bool:
+        """Somebody knows that the agent is well: see `Store.pardon`."""
+        time = self._begin(now)
+        if not self._trials.end(agent):
+            return False
+        self._write_of(agent, EventKind.RELEASED, time, None, rules.event_text(reason))
+        return True
 
     async def events(self, *, after: str = "0", block: float = 0.0, count: int = 100) -> tuple[Event, ...]:
         """At most `count` (1 to 1000) entries of the event stream: see `Store.events`."""
@@ -387,8 +458,7 @@ class MemoryStore(Store):
         self._put_in_queue(_Job(record=record, text=text, place=next(self._places)))
         self._write(record, EventKind.SUBMITTED, time)
 
-    def _take(self, agent: str, time: float, deadline: float, lease: float | None) -> JobRecord:
-        job = self._pop()
+    def _take(self, job: _Job, agent: str, time: float, deadline: float, lease: float | None) -> JobRecord:
         record = replace(
             job.record,
             state=State.RUNNING,
@@ -398,7 +468,7 @@ class MemoryStore(Store):
             claimed=time,
             outcome=None,
         )
-        self._set(replace(job, record=record, deadline=deadline, confirmed=False, lease=lease))
+        self._set(replace(job, record=record, deadline=deadline, confirmed=None, lease=lease))
         self._write(record, EventKind.CLAIMED, time)
         return record
 
@@ -407,7 +477,9 @@ class MemoryStore(Store):
         job = replace(job, record=record, handed_back=record.attempt)
         if job.cancel is not None:
             return self._settle(job, job.cancel, text, time)
-        self._put_in_queue(job)
+        job = replace(job, hand_backs=job.hand_backs + 1)
+        delay = rules.delay(job.hand_backs)
+        self._put_in_queue(job, until=time + delay if delay else None)
         self._keep(record, EventKind.HANDED_BACK, cause, None, time)
         return self._write(record, EventKind.HANDED_BACK, time, cause, text)
 
@@ -415,7 +487,7 @@ class MemoryStore(Store):
         if job.cancel is not None:
             return self._settle(job, job.cancel, text, time)
         record = replace(job.record, outcome=replace(outcome, output=None))
-        self._put_in_queue(replace(job, record=record))
+        self._put_in_queue(replace(job, record=record, hand_backs=0))
         self._keep(record, EventKind.REQUEUED, outcome.cause, record.outcome, time)
         return self._write(record, EventKind.REQUEUED, time, outcome.cause, text)
 
@@ -428,13 +500,40 @@ class MemoryStore(Store):
         self._keep(record, EventKind(state.value), outcome.cause, replace(outcome, output=None), time)
         return self._write(record, EventKind(state.value), time, outcome.cause, text)
 
-    def _take_back(self, job: _Job, time: float) -> Event:
-        if not job.confirmed:
-            return self._hand_back(job, Cause.INFRA_UNDELIVERED, rules.UNDELIVERED_TEXT, time)
+    def _count_failure(self, job: _Job, cause: Cause) -> _Job:
+        """A failure of the payload's own is counted apart, so the attempt does not count as well if it runs again."""
+        if not cause.own:
+            return job
+        record = replace(job.record, user_failures=job.record.user_failures + 1)
+        job = replace(job, record=record)
+        used = record.attempts_used - job.again(cause)
+        return replace(job, record=replace(record, attempts_used=used))
+
+    def _judge(self, ident: str, cause: Cause, time: float) -> list[Event]:
+        """What the end of an attempt says about its agent: the event of its quarantine, if it comes to that."""
+        job = self._jobs[ident]
+        agent, claimed = job.record.agent or "", job.record.claimed or 0.0
+        if cause is Cause.OK:
+            self._trials.end(agent)
+        lasted = time - (claimed if job.confirmed is None else job.confirmed)
+        if not trial.is_strike(cause, lasted):
+            return []
+        places = job.failed_at if agent in job.failed_at else (*job.failed_at, agent)
+        self._jobs[ident] = replace(job, failed_at=places, struck=time)
+        failure = Failure(job=ident, agent=agent, cause=cause, places=places, claimed=claimed)
+        seconds = self._trials.failed(failure, time)
+        if seconds is None:
+            return []
+        text = trial.quarantine_text(seconds, ident)
+        return [self._write_of(agent, EventKind.QUARANTINED, time, cause, text)]
+
+    def _take_back(self, job: _Job, time: float) -> list[Event]:
+        if job.confirmed is None:
+            return [self._hand_back(job, Cause.INFRA_UNDELIVERED, rules.UNDELIVERED_TEXT, time)]
         move = self._requeue if job.attempts_left else self._settle
         end = rules.OUT_OF_TIME if job.lease is None else rules.SILENT
         end = rules.LOST if job.suspected == job.record.attempt else end
-        return move(job, end, end.reason, time)
+        return [move(job, end, end.reason, time), *self._judge(job.record.spec.id, end.cause, time)]
 
     # ---------------------------------------------------------------- the tables
 
@@ -446,9 +545,8 @@ class MemoryStore(Store):
         known = self._jobs.get(job)
         return known if known is not None and known.holds(attempt) else None
 
-    @property
-    def _waiting(self) -> int:
-        return self._counts[State.WAITING]
+    def _runs(self, job: str, attempt: int) -> bool:
+        return self._holding(job, attempt) is not None
 
     def _set(self, job: _Job) -> None:
         """Replace a job, and keep the counts and the set of running ones in step with it."""
@@ -457,20 +555,44 @@ class MemoryStore(Store):
             self._counts[self._jobs[ident].record.state] -= 1
         self._counts[state] += 1
         self._jobs[ident] = job
+        if state is not State.WAITING:
+            self._delayed.pop(ident, None)
         (self._running.add if state is State.RUNNING else self._running.discard)(ident)
 
-    def _put_in_queue(self, job: _Job) -> None:
-        """Let a job wait at its own place."""
-        spec = job.record.spec
-        heapq.heappush(self._queue, (-spec.priority, job.place, spec.id))
+    def _put_in_queue(self, job: _Job, until: float | None = None) -> None:
+        """Let a job wait at its own place, or outside until then."""
         self._set(replace(job, record=replace(job.record, state=State.WAITING)))
+        if until is None:
+            self._enter(job)
+        else:
+            self._delayed[job.record.spec.id] = until
 
-    def _pop(self) -> _Job:
-        while True:
+    def _enter(self, job: _Job) -> None:
+        heapq.heappush(self._queue, (-job.record.spec.priority, job.place, job.record.spec.id))
+
+    def _end_delays(self, time: float) -> None:
+        due = sorted((until, job) for job, until in self._delayed.items() if until <= time)
+        for _, job in due[: rules.MOST_DELAYED_AT_ONCE]:
+            del self._delayed[job]
+            self._enter(self._jobs[job])
+
+    def _pop(self, agent: str, count: int, time: float) -> Sequence[_Job]:
+        """The first jobs, without those that are to be left to other agents."""
+        found: dict[str, _Job] = {}
+        left: dict[str, _Job] = {}
+        while len(found) < count and len(left) < trial.MOST_LEFT and self._queue:
             _, place, ident = heapq.heappop(self._queue)
             job = self._jobs.get(ident)
-            if job is not None and job.place == place and job.record.state is State.WAITING:
-                return job
+            if job is None or job.place != place or not self._is_in_queue(job):
+                continue
+            for_others = self._trials.is_for_others(agent, job.failed_at, job.struck, time)
+            (left if for_others else found)[ident] = job
+        for job in left.values():
+            self._enter(job)
+        return tuple(found.values())
+
+    def _is_in_queue(self, job: _Job) -> bool:
+        return job.record.state is State.WAITING and job.record.spec.id not in self._delayed
 
     def _remember(self, agent: str, request: str, records: Sequence[JobRecord], time: float) -> None:
         for key, old in tuple(
@@ -500,9 +622,8 @@ class MemoryStore(Store):
     def _write(
         self, record: JobRecord, kind: EventKind, time: float, cause: Cause | None = None, text: str = ""
     ) -> Event:
-        self._last_event += 1
         event = Event(
-            id=_event_id(self._last_event),
+            id=_event_id(self._last_event + 1),
             time=time,
             job=record.spec.id,
             kind=kind,
@@ -511,6 +632,15 @@ class MemoryStore(Store):
             cause=cause.value if cause else "",
             text=text,
         )
+        return self._append(event)
+
+    def _write_of(self, agent: str, kind: EventKind, time: float, cause: Cause | None, text: str) -> Event:
+        """An event that tells of an agent and of no job."""
+        ident, word = _event_id(self._last_event + 1), cause.value if cause else ""
+        return self._append(Event(id=ident, time=time, job="", kind=kind, agent=agent, cause=word, text=text))
+
+    def _append(self, event: Event) -> Event:
+        self._last_event += 1
         self._events.append(event)
         self._news.set()
         self._news = asyncio.Event()

@@ -22,11 +22,12 @@ from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from copilot.errors import ConfigError, StoreError, StoreUnavailable
+from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from copilot.job import ANY_GROUP, Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.store import codec, rules
 from copilot.store.base import Changed, Claimed, Facts, Held, Running, Settled, Store, Verdict
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
+from copilot.store.trial import Trial
 
 OLDEST_VERSION = (6, 2)
 TIMEOUT = 10.0  # seconds for an answer: `appendfsync always` on a busy disk needs some
@@ -61,7 +62,7 @@ class _Script:
 @cache
 def _script(name: str) -> _Script:
     folder = importlib.resources.files("copilot.store") / "scripts"
-    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", name))
+    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", "trial", name))
     return _Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -79,17 +80,27 @@ class RedisStore(Store):
         listener: Redis | None = None,
         prefix: str = DEFAULT_PREFIX,
         timeout: float = TIMEOUT,
+        high_water: float | None = None,
     ) -> None:
         """`client` decodes its answers (UTF-8). `listener` waits for events: its connections have no time limit of
-        their own, but an answer that is `timeout` seconds overdue is given up."""
+        their own, but an answer that is `timeout` seconds overdue is given up. New jobs are refused (`QueueFull`) while
+        Redis uses more than the share `high_water` of its `maxmemory`."""
         self.round_trips = 0
+        self.high_water = high_water
         self._client = client
         self._listener = listener or client
         self._keys = Keys(prefix)
         self._timeout = timeout
 
     @classmethod
-    def from_url(cls, url: str, *, prefix: str = DEFAULT_PREFIX, timeout: float = TIMEOUT) -> Self:
+    def from_url(
+        cls,
+        url: str,
+        *,
+        prefix: str = DEFAULT_PREFIX,
+        timeout: float = TIMEOUT,
+        high_water: float | None = None,
+    ) -> Self:
         """A store at `redis://[[user]:password@]host[:port][/db]`, `rediss://…` (TLS) or `unix:///path[?db=n]`.
 
         Connects when first used. `timeout` in seconds, for a connection and for an answer. Raises `ConfigError`.
@@ -115,7 +126,7 @@ class RedisStore(Store):
                 "unix:///path[?db=n]; special characters in user and password are written as %XX"
             ) from None
         client, listener = Redis(connection_pool=workers), Redis(connection_pool=listeners)
-        return cls(client, listener=listener, prefix=prefix, timeout=timeout)
+        return cls(client, listener=listener, prefix=prefix, timeout=timeout, high_water=high_water)
 
     async def check(self) -> Facts:
         """Look at version and settings; two round trips. Raises `ConfigError` for a server that may lose jobs
@@ -123,6 +134,10 @@ class RedisStore(Store):
         info: dict[str, Any] = await self._send(self._client, "INFO")
         check_fitness(info)
         warnings = await self._durability_warnings(info)
+        if not info.get("maxmemory"):
+            warnings += (
+                "maxmemory is not set: new jobs may fill the memory of the machine; say what Redis may have",
+            )
         return Facts(server=f"Redis {info['redis_version']}", warnings=warnings)
 
     async def submit(self, specs: Sequence[JobSpec], *, now: float | None = None) -> None:
@@ -132,11 +147,22 @@ class RedisStore(Store):
         """
         jobs = rules.check_batch(specs).values()
         values = [value for spec, text in jobs for value in job_values(spec, text)]
-        if taken := await self._run("submit", now, *values):
-            raise rules.job_exists(taken)
+        answer, *taken = await self._run("submit", now, self._share, *values)
+        if answer == "taken":
+            raise rules.job_exists(taken[0])
+        if answer == "full":
+            raise self.full()
+
+    def full(self) -> QueueFull:
+        """The error for a new job above the high-water mark."""
+        return rules.queue_full(self.high_water or 0.0)
+
+    @property
+    def _share(self) -> float | str:
+        return "" if self.high_water is None else self.high_water
 
     async def waiting(self) -> int:
-        """How many jobs wait."""
+        """How many jobs wait to be claimed."""
         return int(await self._send(self._client, "ZCARD", self._keys.queue(ANY_GROUP)))
 
     async def claim(
@@ -184,6 +210,23 @@ class RedisStore(Store):
         """The attempt never began: see `Store.hand_back`."""
         return bool(await self._run("hand_back", now, job, attempt, cause.value))
 
+    async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+        """An agent says goodbye: see `Store.leave`."""
+        rules.check_held(held)
+        words = [word for one in held for word in (one.job, one.attempt)]
+        back = await self._run("leave", now, agent, Cause.INFRA_PREEMPTED.value, rules.LEFT_TEXT, *words)
+        return tuple(held[int(number) - 1] for number in back)
+
+    async def drain(self, agents: Sequence[str], *, now: float | None = None) -> None:
+        """Somebody wants these agents to leave: see `Store.drain`."""
+        rules.check_agents(agents)
+        await self._run("drain", now, rules.DRAIN_WANTED, *agents)
+
+    async def draining(self, *, skip: int = 0, limit: int = 100, now: float | None = None) -> tuple[str, ...]:
+        """Agents that somebody wants to leave: see `Store.draining`."""
+        rules.check_part(skip, limit)
+        return tuple(await self._run("draining", now, skip, limit))
+
     async def get(self, job: str) -> JobRecord | None:
         """The record of a job, or None."""
         fields = await self._send(self._client, "HGETALL", self._keys.job(job))
@@ -202,7 +245,6 @@ class RedisStore(Store):
             job,
             attempt,
             outcome.cause.value,
-            "1" if outcome.cause.retryable else "",
             codec.outcome_to_json(outcome),
             codec.output_to_json(outcome.output),
             rules.event_text(outcome.reason),
@@ -280,6 +322,19 @@ class RedisStore(Store):
             codec.event_from_fields(ident, dict(zip(names, values, strict=True)))
             for ident, *values in written
         )
+
+    async def trials(self) -> tuple[Trial, ...]:
+        """All agents at which jobs have failed lately: see `Store.trials`."""
+        lines = await self._send(self._client, "HGETALL", self._keys.trials)
+        return tuple(codec.trial_from_line(agent, line) for agent, line in sorted(lines.items()))
+
+    async def quarantine(self, agent: str, *, now: float | None = None) -> float:
+        """For how many seconds an agent is still in quarantine, 0.0 if it is not."""
+        return float(await self._run("quarantine", now, agent))
+
+    async def pardon(self, agent: str, *, reason: str = "", now: float | None = None) -> bool:
+        """Somebody knows that the agent is well: see `Store.pardon`."""
+        return bool(await self._run("pardon", now, agent, rules.event_text(reason)))
 
     async def events(self, *, after: str = "0", block: float = 0.0, count: int = 100) -> tuple[Event, ...]:
         """At most `count` (1 to 1000) entries of the event stream: see `Store.events`.
@@ -360,7 +415,7 @@ class RedisStore(Store):
 def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     """What `add_job` of the scripts takes; `text` is the JSON of `spec`."""
     limit = "" if spec.max_run_time is None else repr(spec.max_run_time)
-    return spec.id, text, spec.group, -spec.priority, spec.max_attempts, limit
+    return spec.id, text, spec.group, -spec.priority, spec.max_attempts, spec.max_user_attempts, limit
 
 
 def _record(flat: Sequence[str]) -> JobRecord:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from copilot.errors import JobExists
+from copilot.errors import JobExists, QueueFull
 from copilot.job import ANY_GROUP, Cause, JobSpec, Outcome, State, check_job_id, one_line
 from copilot.store.base import Held
 
@@ -17,6 +17,7 @@ ATTEMPTS_KEPT = 100  # of one job; the prelude of the scripts has the same numbe
 MAX_EVENT_TEXT = 1000  # characters; a reason comes from an agent, and the stream keeps many
 MAX_PRIORITY = 1_000_000_000  # either way; exact as a score, which is a double
 
+DRAIN_WANTED = 24 * 3600.0  # seconds for which an agent that is not there is still to be told to leave
 LONGEST = 1e12  # seconds
 PHASES = ("", "fetch", "run", "upload")  # what an agent may be at; empty: it does not say
 LEAST_UP_TIME = 60.0  # seconds of undisturbed service before an attempt without a lease is taken back
@@ -26,7 +27,14 @@ HELD_MEMORY = (
 SUSPECT_AFTER = 60.0  # seconds since the claim; a `want_getJob` is void then, so it was said after the claim
 SUSPECT_GRACE = 30.0  # seconds that the report of a suspected attempt may still be on its way
 
+HAND_BACKS_FREE = (
+    5  # in a row, before a job waits for the next try; the prelude of the scripts has the same numbers
+)
+LONGEST_DELAY = 300.0  # seconds
+MOST_DELAYED_AT_ONCE = 100  # jobs that one step lets into the queue
+
 UNDELIVERED_TEXT = "the agent did not confirm in time that it has the job"
+LEFT_TEXT = "the agent had to leave and gave the job back"
 OUT_OF_TIME = Outcome(
     cause=Cause.POLICY_RUN_TIME,
     exit_code=124,  # what timeout(1) says
@@ -37,6 +45,19 @@ SILENT = Outcome(
     exit_code=1,
     reason="the agent did not renew its lease on the job",
 )
+
+
+def delay(hand_backs: int) -> float:
+    """For how many seconds a job waits that was handed back so often in a row."""
+    return 0.0 if hand_backs <= HAND_BACKS_FREE else min(2.0 ** (hand_backs - HAND_BACKS_FREE), LONGEST_DELAY)
+
+
+def queue_full(share: float) -> QueueFull:
+    """The error for new jobs that would take the memory that those on the queue need."""
+    return QueueFull(
+        f"the queue is full: Redis uses more than {share:.0%} of its memory, and the rest is kept for the jobs that are on "
+        "it; submit again when some are done, remove old jobs with 'copilot clean', or raise maxmemory"
+    )
 
 
 def cancelled(reason: str) -> Outcome:
@@ -84,6 +105,8 @@ def _checked(spec: JobSpec) -> JobSpec:
         )
     if spec.max_attempts < 1:
         raise ValueError(f"job {spec.id}: max_attempts {spec.max_attempts}: expected 1 or more")
+    if spec.max_user_attempts < 1:
+        raise ValueError(f"job {spec.id}: max_user_attempts {spec.max_user_attempts}: expected 1 or more")
     if spec.max_run_time is not None:
         check_seconds(f"job {spec.id}: max_run_time", spec.max_run_time)
     return spec
@@ -115,6 +138,11 @@ def check_page(state: State, skip: int, limit: int) -> None:
     """Raise `ValueError` for a state in which a job is not over, or a part of the list that makes no sense."""
     if not state.final:
         raise ValueError(f"state {state}: expected done, failed or cancelled")
+    check_part(skip, limit)
+
+
+def check_part(skip: int, limit: int) -> None:
+    """Raise `ValueError` for a part of a list that makes no sense."""
     if skip < 0:
         raise ValueError(f"skip {skip}: expected 0 or more")
     check_count("limit", limit)
@@ -123,10 +151,16 @@ def check_page(state: State, skip: int, limit: int) -> None:
 def check_held(held: Sequence[Held]) -> None:
     """Raise `ValueError` for more attempts than may be renewed in one call, or a phase that is no word."""
     if len(held) > MAX_BATCH:
-        raise ValueError(f"{len(held)} attempts in one renewal: at most {MAX_BATCH}; renew them in parts")
+        raise ValueError(f"{len(held)} attempts in one message: at most {MAX_BATCH}; send them in parts")
     for one in held:
         if one.phase not in PHASES:
             raise ValueError(f"phase {one.phase[:40]!r}: expected one of {', '.join(filter(None, PHASES))}")
+
+
+def check_agents(agents: Sequence[str]) -> None:
+    """Raise `ValueError` for more agents than may be named in one call."""
+    if len(agents) > MAX_BATCH:
+        raise ValueError(f"{len(agents)} agents in one call: at most {MAX_BATCH}; name them in parts")
 
 
 def check_event_id(text: str) -> str:

@@ -35,6 +35,13 @@ def test_a_job_that_is_killed_from_outside_is_tried_again_as_often_as_asked(syst
     assert record["attempt"] == 2
 
 
+def test_a_job_that_fails_by_itself_is_tried_again_where_its_owner_says_so(system: Up, place: Path) -> None:
+    place.chmod(0o777)
+    flaky = script(place / "job.sh", f"[ -e {place}/seen ] && exit 0\ntouch {place}/seen\nexit 5")
+    record = system.job(flaky, "--max-retries", 1)
+    assert (record["state"], record["attempt"], record["exit_code"]) == ("done", 2, 0)
+
+
 def test_children_that_a_job_leaves_behind_are_stopped_and_counted(system: Up, place: Path) -> None:
     record = system.job(script(place / "job.sh", "sleep 300 &\nsetsid sleep 301 &\nexit 0"))
     assert (record["state"], record["cause"], record["exit_code"]) == ("done", "ok", 0)

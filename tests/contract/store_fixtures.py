@@ -53,6 +53,7 @@ class RedisServer:
             "logfile": f"{self.directory}/log",
             "appendonly": "yes",
             "appendfsync": "always",
+            "maxmemory": "1gb",
             "maxmemory-policy": "noeviction",
         } | settings
         configuration = self.directory / "redis.conf"

@@ -14,10 +14,11 @@ import pytest
 from copilot.client.follow import follow
 from copilot.errors import BadName, JobExists
 from copilot.job import Cause, EventKind, Outcome, Output, State
+from copilot.store import trial
 from copilot.store.base import Changed, Held, Running, Store, Verdict
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
-from copilot.store.rules import ATTEMPTS_KEPT
+from copilot.store.rules import ATTEMPTS_KEPT, DRAIN_WANTED
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import eventually, history, spec
 
@@ -123,6 +124,7 @@ async def test_a_thousand_jobs_go_in_one_step_and_not_one_more(store: MemoryStor
         {"group": "gpu"},
         {"priority": 2**53},
         {"max_attempts": 0},
+        {"max_user_attempts": 0},
         {"max_run_time": math.nan},
         {"max_run_time": math.inf},
         {"max_run_time": -1.0},
@@ -430,6 +432,334 @@ async def test_a_long_reason_is_cut_in_the_stream_and_kept_in_the_record(store: 
     assert len((await store.events())[-1].text) == 1000
 
 
+async def test_a_job_that_may_fail_by_itself_is_tried_again_and_that_is_counted_apart(store: Store) -> None:
+    await store.submit([spec(max_attempts=1, max_user_attempts=3)], now=T)
+    for attempt, expected in ((1, State.WAITING), (2, State.WAITING), (3, State.FAILED)):
+        assert await claim(store, f"r{attempt}") == [f"job-1/{attempt}"]
+        assert await finish(store, "job-1", attempt, BAD) == (ACCEPTED, expected)
+        assert await finish(store, "job-1", attempt, BAD) == (REPEATED, expected)
+        record = await store.get("job-1")
+        assert record is not None
+        assert (record.user_failures, record.attempts_used) == (attempt, attempt == 3)
+    assert [one.kind.value for one in await store.attempts("job-1")] == ["requeued", "requeued", "failed"]
+
+
+async def test_what_the_infrastructure_spoils_does_not_count_as_a_failure_of_the_job(store: Store) -> None:
+    await store.submit([spec(max_attempts=2, max_user_attempts=2)], now=T)
+    for attempt, outcome in ((1, LOST), (2, BAD)):
+        await claim(store, f"r{attempt}")
+        assert await finish(store, "job-1", attempt, outcome) == (ACCEPTED, State.WAITING)
+    await claim(store, "r3")
+    assert await finish(store, "job-1", 3, LOST) == (ACCEPTED, State.FAILED)
+
+
+async def test_a_retried_job_has_all_its_own_failures_before_it_again(store: Store) -> None:
+    await store.submit([spec(max_user_attempts=2)], now=T)
+    for attempt in (1, 2):
+        await claim(store, f"r{attempt}")
+        await finish(store, "job-1", attempt, BAD)
+    await store.publish("job-1")
+    await store.retry("job-1", now=T)
+    await claim(store, "r3")
+    assert await finish(store, "job-1", 3, BAD) == (ACCEPTED, State.WAITING)
+
+
+# ---------------------------------------------------------------- handed back again and again
+
+
+async def hand_back_often(store: Store, times: int, first: int = 1) -> None:
+    for attempt in range(first, first + times):
+        assert await claim(store, f"h{attempt}") == [f"job-1/{attempt}"]
+        assert await store.hand_back("job-1", attempt, cause=Cause.INFRA_UNDELIVERED, now=T)
+
+
+async def test_a_job_that_is_handed_back_too_often_waits_longer_each_time_but_is_never_lost(
+    store: Store,
+) -> None:
+    await store.submit([spec()], now=T)
+    await hand_back_often(store, 6)
+    now, waits = T, []
+    for attempt in range(7, 18):
+        assert await store.waiting() == 0
+        assert (await store.counts())[State.WAITING] == 1
+        wait = 1
+        while not await claim(store, f"r{attempt}", now=now + wait):
+            wait += 1
+        waits.append(wait)
+        now += wait
+        await store.hand_back("job-1", attempt, cause=Cause.INFRA_UNDELIVERED, now=now)
+    assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.state, record.attempts_used) == (State.WAITING, 0)
+
+
+async def test_the_reaper_lets_jobs_into_the_queue_whose_delay_is_over(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await hand_back_often(store, 6)
+    await store.reap(now=T + 1.9)
+    assert await store.waiting() == 0
+    await store.reap(now=T + 2)
+    assert await store.waiting() == 1
+
+
+async def test_an_attempt_that_counts_makes_the_next_delay_short_again(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await hand_back_often(store, 5)
+    await claim(store, "x")
+    await finish(store, "job-1", 6, LOST)
+    await hand_back_often(store, 5, first=7)
+    assert await store.waiting() == 1
+
+
+async def test_a_delayed_job_can_be_held_cancelled_and_finished(store: Store) -> None:
+    for number, end in enumerate((store.hold, store.cancel), 1):
+        await store.submit([spec(number)], now=T)
+        for attempt in range(1, 7):
+            await claim(store, f"{number} {attempt}")
+            await store.hand_back(f"job-{number}", attempt, cause=Cause.INFRA_UNDELIVERED, now=T)
+        await end(f"job-{number}", now=T)
+    assert await claim(store, "late", now=T + 999) == []
+    await store.release("job-1", now=T)
+    assert await claim(store, "later") == ["job-1/7"]
+
+
+# ---------------------------------------------------------------- agents on trial
+
+KILLED = Outcome(cause=Cause.INFRA_KILLED, exit_code=137, reason="out of memory")
+FIRST = trial.FIRST_QUARANTINE
+
+
+async def fail(
+    store: Store, agent: str, outcome: Outcome, *, now: float = T, lasts: float = 1.0
+) -> list[str]:
+    """The agent takes one job and ends it so: the job, if it got one."""
+    given = await claim(store, f"{agent} {now}", agent=agent, now=now)
+    for one in given:
+        job, attempt = one.split("/")
+        await store.finish(job, int(attempt), outcome, now=now + lasts)
+    return given
+
+
+async def kinds(store: Store) -> list[str]:
+    return [one.kind.value for one in await store.events(count=1000) if not one.job]
+
+
+async def jobs(store: Store, count: int, **fields: Any) -> None:
+    await store.submit([spec(number, **fields) for number in range(1, count + 1)], now=T)
+
+
+async def good(store: Store, agent: str, now: float = T) -> None:
+    assert await fail(store, agent, GOOD, now=now)
+
+
+async def black_hole(store: Store) -> None:
+    """Three different jobs fail at AGENT at once, while OTHER does well; it is in quarantine from T + 13 on."""
+    await jobs(store, 20)
+    await good(store, OTHER)
+    for number in range(3):
+        assert await fail(store, AGENT, KILLED, now=T + 10 + number)
+
+
+async def test_an_agent_at_which_different_jobs_keep_failing_gets_none_for_a_while(store: Store) -> None:
+    await black_hole(store)
+    assert await store.quarantine(AGENT, now=T + 23) == FIRST - 10
+    assert await claim(store, "q", now=T + 72.9) == []
+    assert await store.quarantine(OTHER, now=T + 23) == 0.0
+    await good(store, OTHER, now=T + 23)
+    (event,) = [one for one in await store.events() if one.kind is EventKind.QUARANTINED]
+    assert (event.job, event.agent, event.cause, event.time) == ("", AGENT, "infra-killed", T + 13)
+    assert event.text == "jobs keep failing at this agent: it gets none for 60 s; the last was job-4"
+    (held,) = await store.trials()
+    assert (held.agent, held.level, held.ends) == (AGENT, 1, T + 13 + FIRST)
+    assert held.jobs == ("job-2", "job-3", "job-4")
+
+
+async def test_after_the_quarantine_it_gets_one_job_and_with_success_all_is_forgotten(store: Store) -> None:
+    await black_hole(store)
+    probe = await claim(store, "p", now=T + 73, count=5)
+    assert len(probe) == 1
+    assert await claim(store, "p2", now=T + 74, count=5) == []
+    assert await claim(store, "p", now=T + 74, count=5) == probe  # a copy of the request
+    job, attempt = probe[0].split("/")
+    await store.finish(job, int(attempt), GOOD, now=T + 75)
+    assert len(await claim(store, "p3", now=T + 76, count=5)) == 5
+    assert await store.trials() == ()
+
+
+async def test_quarantines_grow_as_long_as_probes_fail(store: Store) -> None:
+    await black_hole(store)
+    now, lengths = 13.0, []
+    for _ in range(9):
+        lengths.append(await store.quarantine(AGENT, now=T + now))
+        assert await claim(store, "early", now=T + now + lengths[-1] - 1) == []
+        now += lengths[-1] + 1
+        assert await fail(store, AGENT, KILLED, now=T + now - 1)
+    assert lengths == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+
+
+async def test_with_two_black_holes_among_ten_agents_no_job_fails(store: Store) -> None:
+    """Good agents need 30 s for a job, and ask every 10 s while they have none; black holes fail and ask every second."""
+    await jobs(store, 100)
+    free_at = {f"a{number}": T + number for number in range(10)}
+    end: dict[str, tuple[str, int]] = {}  # what a good agent runs
+    for second in range(1200):
+        now = T + second
+        for agent in [name for name, free in free_at.items() if free <= now]:
+            if agent in end:
+                job, attempt = end.pop(agent)
+                await store.finish(job, attempt, GOOD, now=now)
+            bad = agent in ("a8", "a9")
+            given = await store.claim(agent=agent, request=f"{now}", dispatch_limit=60, now=now)
+            free_at[agent] = now + (1 if bad else 30 if given else 10)
+            for one in given:
+                if bad:
+                    await store.finish(one.spec.id, one.attempt, KILLED, now=now + 0.5)
+                else:
+                    end[agent] = (one.spec.id, one.attempt)
+        if (await store.counts())[State.DONE] == 100:
+            break
+    assert (await store.counts())[State.DONE] == 100
+    assert {one.agent for one in await store.trials()} == {"a8", "a9"}
+    assert await kinds(store) != []
+
+
+async def test_a_probe_that_is_handed_back_says_nothing(store: Store) -> None:
+    await black_hole(store)
+    ((job, attempt),) = [one.split("/") for one in await claim(store, "p", now=T + 73)]
+    await store.hand_back(job, int(attempt), cause=Cause.INFRA_UNDELIVERED, now=T + 74)
+    assert len(await claim(store, "p2", now=T + 74, count=5)) == 1
+
+
+async def test_what_ran_before_the_quarantine_does_not_prolong_it_and_a_success_ends_it(store: Store) -> None:
+    await jobs(store, 20)
+    given = [one.split("/") for one in await claim(store, count=5)]
+    for job, attempt in given[:4]:
+        await store.finish(job, int(attempt), KILLED, now=T + 1)
+    assert await store.quarantine(AGENT, now=T + 1) == FIRST
+    await store.finish(given[4][0], 1, GOOD, now=T + 5)
+    assert await store.quarantine(AGENT, now=T + 5) == 0.0
+
+
+async def test_one_job_that_fails_again_and_again_counts_once(store: Store) -> None:
+    await jobs(store, 1, max_attempts=9)
+    for number in range(5):
+        assert await fail(store, AGENT, KILLED, now=T + number)
+    assert await kinds(store) == []
+    assert [one.jobs for one in await store.trials()] == [("job-1",)]
+
+
+async def test_a_job_that_fails_at_several_agents_is_at_fault_itself(store: Store) -> None:
+    await store.submit([spec(number, max_attempts=9, priority=-number) for number in range(1, 4)], now=T)
+    for number, agent in enumerate("abc"):
+        assert await fail(store, agent, KILLED, now=T + number) == [f"job-1/{number + 1}"]
+    assert await store.trials() == ()
+    for agent in "abc":
+        assert await fail(store, agent, KILLED, now=T + 20)
+    assert await kinds(store) == []
+
+
+async def test_a_job_is_left_to_other_agents_for_a_moment_where_it_has_failed(store: Store) -> None:
+    await jobs(store, 2)
+    assert await fail(store, OTHER, GOOD) == ["job-1/1"]
+    assert await fail(store, AGENT, KILLED) == ["job-2/1"]
+    assert await claim(store, "again", now=T + 15.9) == []
+    assert await store.waiting() == 1
+    assert await claim(store, "other", agent=OTHER, now=T + 15.9) == ["job-2/2"]
+    await store.finish("job-2", 2, replace(LOST, cause=Cause.INFRA_STORE), now=T + 99)
+    assert await claim(store, "both failed", agent=OTHER, now=T + 100) == []
+    assert await claim(store, "at last", now=T + 114) == ["job-2/3"]
+
+
+async def test_it_gets_the_next_job_instead_and_the_first_keeps_its_place(store: Store) -> None:
+    await jobs(store, 3)
+    await good(store, OTHER)
+    assert await fail(store, AGENT, KILLED) == ["job-2/1"]
+    assert await claim(store, "next", count=5, now=T + 2) == ["job-3/1"]
+    await store.hand_back("job-3", 1, cause=Cause.INFRA_UNDELIVERED, now=T + 2)
+    assert await claim(store, "other", agent=OTHER, count=5, now=T + 2) == ["job-2/2", "job-3/2"]
+
+
+async def test_payloads_that_fail_at_once_count_if_they_do_well_elsewhere(store: Store) -> None:
+    await jobs(store, 9)
+    await good(store, OTHER)
+    for number in range(3):
+        assert await fail(store, AGENT, BAD, now=T + number)
+    assert await kinds(store) == ["quarantined"]
+
+
+async def test_payloads_that_fail_after_some_time_say_nothing_about_the_agent(store: Store) -> None:
+    await jobs(store, 9)
+    await good(store, OTHER)
+    for number in range(5):
+        assert await fail(store, AGENT, BAD, now=T + 100 * number, lasts=10.0)
+    assert await store.trials() == ()
+
+
+async def test_a_thousand_bad_jobs_of_one_user_stop_no_agent(store: Store) -> None:
+    await jobs(store, 60)
+    for number in range(10):
+        for agent in ("a", "b", "c"):
+            assert await fail(store, agent, BAD, now=T + number)
+    assert await kinds(store) == []
+
+
+async def test_where_there_is_one_agent_alone_bad_jobs_do_not_stop_it(store: Store) -> None:
+    await jobs(store, 9)
+    for number in range(9):
+        assert await fail(store, AGENT, BAD, now=T + number)
+    assert await kinds(store) == []
+
+
+async def test_an_infrastructure_that_is_down_lets_all_agents_wait(store: Store) -> None:
+    await jobs(store, 60, max_attempts=9)
+    for number in range(3):
+        for agent in ("a", "b"):
+            assert await fail(store, agent, KILLED, now=T + number)
+    assert await kinds(store) == ["quarantined", "quarantined"]
+
+
+async def test_an_agent_that_is_lost_again_and_again_is_quarantined_by_the_reaper(store: Store) -> None:
+    await jobs(store, 5)
+    given = await store.claim(agent=AGENT, request="r", dispatch_limit=9, count=3, lease=30, now=T)
+    for one in given:
+        await store.confirm(one.spec.id, 1, max_run_time=60, now=T)
+    told = await store.reap(now=T + 30)
+    assert [(one.kind.value, one.job) for one in told] == [
+        ("requeued", "job-1"),
+        ("requeued", "job-2"),
+        ("requeued", "job-3"),
+        ("quarantined", ""),
+    ]
+    assert told[-1] == (await store.events())[-1]
+
+
+async def test_a_cancelled_job_says_nothing_about_its_agent(store: Store) -> None:
+    await jobs(store, 5)
+    await good(store, OTHER)
+    for number in range(4):
+        assert await fail(store, AGENT, replace(BAD, cause=Cause.CANCELLED), now=T + number)
+    assert await store.trials() == ()
+
+
+async def test_an_operator_can_let_an_agent_out_of_quarantine(store: Store) -> None:
+    await black_hole(store)
+    assert await store.pardon(AGENT, reason="new disk", now=T + 20)
+    assert not await store.pardon(AGENT, now=T + 20)
+    assert (await store.events())[-1].text == "new disk"
+    assert await kinds(store) == ["quarantined", "released"]
+    assert len(await claim(store, "r", now=T + 20, count=5)) == 5
+
+
+async def test_failures_long_ago_are_forgotten(store: Store) -> None:
+    await jobs(store, 9)
+    await good(store, OTHER)
+    for number in range(2):
+        await fail(store, AGENT, KILLED, now=T + number)
+    await fail(store, "third", KILLED, now=T + 2 + trial.TRIAL_MEMORY)
+    assert [one.agent for one in await store.trials()] == ["third"]
+
+
 # ---------------------------------------------------------------- reap
 
 
@@ -553,8 +883,8 @@ async def test_a_job_tells_how_each_of_its_attempts_ended(store: Store) -> None:
 async def test_of_an_endless_story_the_end_is_kept(store: Store) -> None:
     await store.submit([spec()], now=T)
     for number in range(1, ATTEMPTS_KEPT + 3):
-        await claim(store, f"r{number}")
-        await store.hand_back("job-1", number, cause=Cause.INFRA_UNDELIVERED, now=T)
+        await claim(store, f"r{number}", now=T + 300 * number)  # the longest delay
+        await store.hand_back("job-1", number, cause=Cause.INFRA_UNDELIVERED, now=T + 300 * number)
     told = await store.attempts("job-1")
     assert [one.attempt for one in told] == list(range(3, ATTEMPTS_KEPT + 3))
 
@@ -930,6 +1260,78 @@ async def test_renewing_nothing_does_nothing(store: Store) -> None:
     assert await store.renew(AGENT, ()) == ()
 
 
+# ---------------------------------------------------------------- leave, drain
+
+
+async def test_what_a_leaving_agent_gives_back_waits_again_at_once_and_is_not_counted(store: Store) -> None:
+    await store.submit([spec(1), spec(2)], now=T)
+    await lease(store)
+    assert await store.leave(AGENT, (held(),), now=T + 5) == (held(),)
+    record = await store.get("job-1")
+    assert record is not None
+    assert (record.state, record.attempts_used, record.outcome) == (State.WAITING, 0, None)
+    assert await claim(store, "s", agent=OTHER) == ["job-1/2"]
+    (attempt,) = await store.attempts("job-1")
+    assert (attempt.kind, attempt.cause) == (EventKind.HANDED_BACK, Cause.INFRA_PREEMPTED)
+    assert (attempt.ended, attempt.agent) == (T + 5, AGENT)
+
+
+async def test_nobody_gives_back_what_he_does_not_hold(store: Store) -> None:
+    await store.submit([spec(1), spec(2)], now=T)
+    await lease(store)
+    wrong = (held(1, 2), held(2, 0), held(2, 1), held(3, 1))
+    assert await store.leave(AGENT, wrong, now=T) == ()
+    assert await store.leave(OTHER, (held(),), now=T) == ()
+    assert await store.leave(AGENT, (*wrong, held()), now=T) == (held(),)
+    assert await store.leave(AGENT, (held(),), now=T) == ()
+
+
+async def test_what_was_given_back_is_not_revived_nor_reported(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await lease(store)
+    await store.leave(AGENT, (held(),), now=T)
+    assert await renew(store) == (held(),)
+    assert await finish(store, "job-1", 1, GOOD) == (REPEATED, State.WAITING)
+    assert await claim(store, "s") == ["job-1/2"]
+    assert await finish(store, "job-1", 1, GOOD) == (STALE, State.RUNNING)
+    assert await finish(store, "job-1", 2, GOOD) == (ACCEPTED, State.DONE)
+
+
+async def test_a_job_that_somebody_wants_to_end_ends_when_it_is_given_back(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    await lease(store)
+    await store.cancel("job-1", now=T)
+    assert await store.leave(AGENT, (held(),), now=T) == (held(),)
+    record = await store.get("job-1")
+    assert record is not None
+    assert record.state is State.CANCELLED
+
+
+async def test_agents_are_to_leave_until_they_have_said_goodbye(store: Store) -> None:
+    await store.drain([OTHER], now=T)
+    await store.drain([AGENT, "third@example.org"], now=T + 1)
+    assert await store.draining(now=T + 2) == (OTHER, AGENT, "third@example.org")
+    assert await store.draining(skip=1, limit=1, now=T + 2) == (AGENT,)
+    assert await store.leave(AGENT, (), now=T + 3) == ()
+    assert await store.draining(now=T + 3) == (OTHER, "third@example.org")
+
+
+async def test_an_agent_that_never_comes_is_told_for_a_day(store: Store) -> None:
+    await store.drain([AGENT], now=T)
+    await store.drain([OTHER], now=T + 60)
+    assert await store.draining(now=T + DRAIN_WANTED - 1) == (AGENT, OTHER)
+    assert await store.draining(now=T + DRAIN_WANTED) == (OTHER,)
+
+
+async def test_too_much_at_once_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="1000"):
+        await store.leave(AGENT, tuple(held() for _ in range(1001)))
+    with pytest.raises(ValueError, match="1000"):
+        await store.drain([f"a{number}@x" for number in range(1001)])
+    with pytest.raises(ValueError, match="skip"):
+        await store.draining(skip=-1)
+
+
 # ---------------------------------------------------------------- suspect
 
 HOLDER = f"{AGENT}/old"
@@ -1140,7 +1542,13 @@ async def test_every_method_is_one_round_trip(store: MemoryStore | RedisStore) -
             store.unpublished(),
             store.publish(f"job-{job}"),
             store.get(f"job-{job}"),
+            store.leave(AGENT, ()),
+            store.drain([AGENT]),
+            store.draining(),
             store.reap(),
+            store.trials(),
+            store.quarantine(AGENT),
+            store.pardon(AGENT),
             store.events(),
             store.counts(),
         ]

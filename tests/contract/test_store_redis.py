@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from copilot.errors import ConfigError, StoreError, StoreUnavailable
+from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Cause, Outcome, Output, State
 from copilot.store.base import Facts, Held, Verdict
 from copilot.store.keys import FIELDS, TABLE
+from copilot.store.lists import Adoption, OldList
 from copilot.store.redis import MAX_CONNECTIONS, RedisStore
 from copilot.store.rules import EVENTS_KEPT
 from tests.contract import store_fixtures
@@ -30,6 +31,7 @@ shared_server, redis_program, server = (
 AGENT = "agent@example.org"
 GOOD = Outcome(cause=Cause.OK, exit_code=0, output=Output(size=1, sha256="ab" * 32))
 LOST = Outcome(cause=Cause.INFRA_LOST, exit_code=1)
+BAD = Outcome(cause=Cause.USER_EXIT, exit_code=3)
 
 
 @pytest.fixture
@@ -174,26 +176,110 @@ async def test_a_listener_that_is_already_connected_gives_up_a_frozen_server(own
             await store.events(block=0.1)
 
 
-async def test_a_full_memory_refuses_a_job_whole_and_says_what_to_do(own_server: RedisServer) -> None:
+async def test_a_full_memory_refuses_a_job_whole_and_what_is_on_the_queue_goes_on(
+    own_server: RedisServer,
+) -> None:
     async with opened(own_server) as store:
-        await store.submit([spec()])
-        await store.claim(agent=AGENT, request="r", dispatch_limit=60)
+        await store.submit([spec(1), spec(2), spec(3), spec(4)])
+        await store.waiting()
         with own_server.client() as client:
             client.config_set("maxmemory", "1")
             with pytest.raises(StoreUnavailable, match="raise maxmemory"):
-                await store.submit([spec(2)])
-            for refused in (
-                store.finish("job-1", 1, GOOD),
-                store.claim(agent="b", request="r", dispatch_limit=1),
-            ):
-                with contextlib.suppress(StoreUnavailable):
-                    await refused
+                await store.submit([spec(5)])
+            given = await store.claim(
+                agent=AGENT, request="r", dispatch_limit=0, count=4, holder="h", lease=0
+            )
+            assert len(given) == 4
+            assert await store.suspect("h", now=time.time() + 100) == 4
+            assert await store.confirm("job-1", 1, max_run_time=60)
+            assert await store.renew(AGENT, [Held(job="job-2", attempt=1)]) == ()
+            assert await store.hand_back("job-3", 1, cause=Cause.INFRA_UNDELIVERED)
+            assert (await store.cancel("job-4")).changed
+            assert {one.job for one in await store.reap()} == {"job-1", "job-2", "job-4"}
+            for one in await store.claim(agent=AGENT, request="s", dispatch_limit=60, count=4):
+                outcome = BAD if one.spec.id == "job-2" else GOOD
+                assert (await store.finish(one.spec.id, 2, outcome)).verdict is Verdict.ACCEPTED
+                assert await store.publish(one.spec.id)
+        assert await store.get("job-5") is None
+        counts = {State.DONE: 2, State.FAILED: 1, State.CANCELLED: 1}
+        assert await store.counts() == dict.fromkeys(State, 0) | counts
+
+
+async def fill(store: RedisStore, server: RedisServer) -> list[str]:
+    """Submit until there is clearly no room: the ids that were taken."""
+    taken: list[str] = []
+    while True:
+        batch = [spec(len(taken) + number, arguments="x" * 4000) for number in range(50)]
+        try:
+            await store.submit(batch)
+        except QueueFull:
+            with server.client() as client:  # buffers of this submit counted, too, and are empty soon
+                client.config_set("maxmemory", "5500kb")
+            return taken
+        taken += [job.id for job in batch]
+
+
+async def test_above_the_high_water_mark_new_jobs_are_refused_and_the_others_go_on_to_their_end(
+    redis_program: str,
+) -> None:
+    with server_in_new_directory(redis_program, maxmemory="6mb") as server:
+        async with opened(server, high_water=0.7) as store:
+            taken = await fill(store, server)
+            assert len(taken) > 100
+            assert await store.waiting() == len(taken)
+            await store.submit([spec(0, arguments="x" * 4000)])  # known already
+            with pytest.raises(QueueFull, match=r"more than 70% of its memory.*submit again") as caught:
+                await store.submit([spec("new")])
+            assert caught.value.retryable
+            assert await store.get("job-new") is None
+            tail = replace(BAD, tail="x" * 2000)
+            for number, job in enumerate(taken):
+                agent = f"a{number % 7}"
+                (one,) = await store.claim(agent=agent, request=job, dispatch_limit=60, lease=60)
+                assert await store.confirm(one.spec.id, 1, max_run_time=60)
+                assert await store.renew(agent, [Held(job=one.spec.id, attempt=1, phase="run")]) == ()
+                settled = await store.finish(one.spec.id, 1, tail if number % 10 == 0 else GOOD)
+                assert settled.verdict is Verdict.ACCEPTED
+                await store.publish(one.spec.id)
+            assert sum((await store.counts()).values()) == len(taken)
+            with pytest.raises(QueueFull):
+                await store.submit([spec("new")])
+            for job in taken:
+                await store.remove(job)
+            await store.submit([spec("new")])
+
+
+async def test_a_job_of_the_old_format_stays_where_it_is_while_the_queue_is_full(redis_program: str) -> None:
+    with server_in_new_directory(redis_program, maxmemory="6mb") as server, server.client() as client:
+        async with opened(server, high_water=0.7) as store:
+            taken = await fill(store, server)
+            old = OldList(store, "waiting-jobs")
+            client.rpush("waiting-jobs", "old", taken[0])
+            client.set("job:old:description", "text")
+            assert await old.take(0.1) == b"old"
+            with pytest.raises(QueueFull):
+                await old.adopt("old", b"text", spec("x", id="old"))
+            assert await old.taken() == [b"old"]
+            assert await old.description("old") == b"text"
+            assert await old.take(0.1) == taken[0].encode()
+            assert await old.forget(taken[0]) is Adoption.KNOWN
+            for job in taken:
+                await store.cancel(job)
+                await store.publish(job)
+                await store.remove(job)
+            assert await old.adopt("old", b"text", spec("x", id="old")) is Adoption.ADOPTED
+
+
+async def test_without_a_mark_or_a_limit_of_memory_all_jobs_are_taken(server: RedisServer) -> None:
+    async with opened(server, high_water=0.0001) as store:
+        with server.client() as client:
+            with pytest.raises(QueueFull):
+                await store.submit([spec()])
             client.config_set("maxmemory", "0")
-        assert await store.get("job-2") is None
-        record = await store.get("job-1")
-        assert record is not None
-        assert sum((await store.counts()).values()) == 1
-        assert (await store.counts())[record.state] == 1
+            await store.submit([spec()])
+            client.config_set("maxmemory", "1gb")
+    async with opened(server) as store:
+        await store.submit([spec()])
 
 
 async def test_a_replica_refuses_and_says_what_to_do(own_server: RedisServer) -> None:
@@ -270,6 +356,7 @@ async def test_a_durable_server_is_fit_for_use(server: RedisServer) -> None:
     ("settings", "warning"),
     [
         ({"appendonly": "no"}, "appendonly is off"),
+        ({"maxmemory": "0"}, "maxmemory is not set"),
         ({"appendfsync": "everysec"}, "appendfsync is everysec"),
         ({"rename-command": 'CONFIG ""'}, "does not tell"),
         ({"user": "default on nopass ~* &* +@all -config"}, "does not tell"),
@@ -305,19 +392,24 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
     prefix = new_prefix()
     async with opened(server, prefix=prefix) as store:
         jobs = [spec("done"), spec("failed", max_attempts=1), spec("back"), spec("running", max_run_time=1)]
+        await store.submit([spec("delayed", priority=1)])
+        for attempt in range(1, 7):
+            await store.claim(agent=AGENT, request=f"{attempt}", dispatch_limit=60)
+            await store.hand_back("job-delayed", attempt, cause=Cause.INFRA_UNDELIVERED)
         await store.submit([*jobs, spec("held"), spec("cancelled")])
         await store.hold("job-held")
         await store.cancel("job-cancelled")
         for one in jobs[:3]:
             await store.claim(agent=AGENT, request=one.id, dispatch_limit=60)
             await store.confirm(one.id, 1, max_run_time=60)
-        for job, outcome in (("job-done", GOOD), ("job-failed", LOST), ("job-back", LOST)):
+        for job, outcome in (("job-done", GOOD), ("job-failed", BAD), ("job-back", LOST)):
             await store.finish(job, 1, outcome)
         await store.publish("job-done")
         holder = f"{AGENT}/old"
         await store.claim(agent=AGENT, request="r", dispatch_limit=60, count=2, holder=holder, lease=60)
         await store.renew(AGENT, [Held(job="job-running", attempt=1, phase="run")])
         await store.suspect(holder, now=time.time() + 100)
+        await store.drain([AGENT])
         await store.hand_back("job-back", 2, cause=Cause.INFRA_UNDELIVERED)
         await store.cancel("job-running")
     with server.client() as client:
@@ -351,7 +443,8 @@ async def test_a_removed_job_leaves_nothing_but_what_expires_and_what_belongs_to
     with server.client() as client:
         left = {key.removeprefix(prefix): client.ttl(key) for key in client.scan_iter(f"{prefix}*")}
     assert {key for key, seconds in left.items() if seconds < 0} == {"sequence", "events"}
-    assert {key.partition(":")[0] for key, seconds in left.items() if seconds >= 0} == {"request", "held"}
+    expiring = {key.partition(":")[0] for key, seconds in left.items() if seconds >= 0}
+    assert expiring == {"request", "held", "agents", "failing"}
 
 
 async def test_the_event_stream_is_bounded(server: RedisServer) -> None:

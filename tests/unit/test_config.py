@@ -20,6 +20,7 @@ from copilot.config.kinds import (
     PATH,
     READABLE_FILE,
     RESOURCE,
+    SHARE,
     SIZE,
     TEXT,
     URL,
@@ -369,6 +370,13 @@ class TestRules:
         (line,) = problems(ManagerConfig, tmp_path)
         assert f": {key}" in line
 
+    def test_a_life_has_room_for_a_job_and_its_end(self, tmp_path: Path) -> None:
+        write(tmp_path, "copilot-agent.conf", AGENT + "AGENT_LIFETIME 60\n")
+        (line,) = problems(AgentConfig, tmp_path)
+        assert ": AGENT_LIFETIME: expected more than 40 s of AGENT_DRAIN_GRACE and 20 s" in line
+        write(tmp_path, "copilot-agent.conf", AGENT + "AGENT_LIFETIME 60\nAGENT_DRAIN_GRACE 0\n")
+        assert load(AgentConfig, tmp_path, {})[0].lifetime == 60.0
+
     def test_a_rule_keeps_silent_about_a_value_that_could_not_be_read(self, tmp_path: Path) -> None:
         write(
             tmp_path,
@@ -393,6 +401,8 @@ class TestKinds:
             (duration(1), "7d", 604800),
             (SIZE, "500 MiB", 500 * 2**20),
             (SIZE, "1024", 1024),
+            (SHARE, "0.85", 0.85),
+            (SHARE, "1", 1.0),
             (FLAG, "Yes", True),
             (FLAG, "off", False),
             (HOST, "XMPP.cern.ch", "xmpp.cern.ch"),
@@ -419,6 +429,10 @@ class TestKinds:
             (duration(0), "1 week"),
             (SIZE, "0"),
             (SIZE, "10 GB"),
+            (SHARE, "0.0"),
+            (SHARE, "80"),
+            (SHARE, "1.1"),
+            (SHARE, "80%"),
             (FLAG, "maybe"),
             (HOST, "xmpp.cern.ch:5222"),
             (HOST, "300.1.1.1"),

@@ -68,6 +68,7 @@ SPECS = st.builds(
     priority=st.integers(-1000, 1000),
     owner=st.text(max_size=20),
     max_attempts=st.integers(1, 100),
+    max_user_attempts=st.integers(1, 100),
     max_run_time=st.none() | st.floats(0, allow_infinity=False),
     chirp_server=st.none() | TEXTS,
 )

@@ -2,13 +2,14 @@
 --
 -- Touches: job:<id>, queue:<group>, sequence, events, <list>:taking, job:<id>:description.
 -- Atomic because: several managers may be at the same id, each may die at any time, and a tool may write meanwhile.
--- ARGV[2…]: <list>:taking, job:<id>:description, the description as it was read ('' for none), id, spec, group, rank,
--- max_attempts, max_run_time. Without a description all after the id are missing.
+-- ARGV[2…]: <list>:taking, job:<id>:description, the description as it was read ('' for none), the share of Redis'
+-- memory above which no new job is taken ('' for no limit), id, spec, group, rank, max_attempts, max_user_attempts,
+-- max_run_time. Without a description all after the id are missing.
 -- Returns 'adopted'; 'known' (the same job was adopted before; the id is taken off all the same); or, with nothing
 -- changed, 'missing' (neither description nor job), 'changed' (another description than was read), 'taken' (the id is
--- that of another job).
+-- that of another job), 'full' (the memory is).
 
-local TAKING, DESCRIPTION, text, id, spec = unpack(ARGV, 2, 6)
+local TAKING, DESCRIPTION, text, share, id, spec = unpack(ARGV, 2, 7)
 local found = redis.call('GET', DESCRIPTION)
 local known = redis.call('HGET', JOB .. id, 'spec')
 if not found and not known then
@@ -18,8 +19,10 @@ elseif found and (found ~= text or not spec) then
 elseif found and known and known ~= spec then
   return 'taken'
 end
-if not known then
-  add_job(unpack(ARGV, 5))
+if not known and tonumber(share) and above(tonumber(share)) then
+  return 'full'
+elseif not known then
+  add_job(unpack(ARGV, 6))
 end
 redis.call('LREM', TAKING, 0, id)
 redis.call('DEL', DESCRIPTION)

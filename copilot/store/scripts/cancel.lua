@@ -1,13 +1,14 @@
 -- Somebody wants a job to end.
 --
--- Touches: job:<id>, attempts:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold,
--- unpublished, events.
+-- Touches: job:<id>, attempts:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold, unpublished,
+-- delayed, events.
 -- Atomic because: a job that is claimed, or whose report comes, in the same moment must either end or be told to.
 -- ARGV[2…]: job, the outcome if it is over at once or its attempt ends without a report, text.
 -- Returns whether that changed anything, and the state after it ('' if unknown).
 --
 -- A running job goes on until its agent has stopped it, reports, or loses its lease; whatever ends first counts.
 
+even_if_full()
 local id, outcome, text = unpack(ARGV, 2)
 local state, attempt, agent, cancel = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent', 'cancel'))
 if state == 'waiting' or state == 'held' then

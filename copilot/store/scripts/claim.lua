@@ -1,6 +1,6 @@
--- Give the first waiting jobs of a group to an agent.
+-- Give the first waiting jobs of a group to an agent: as many as it wants, none if it is in quarantine (trial.lua).
 --
--- Touches: request:<digest>, held:<digest>, queue:<group>, job:<id>, running, events.
+-- Touches: request:<digest>, held:<digest>, queue:<group>, job:<id>, running, delayed, agents, trials, events.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- and of two copies of one request, handled by two instances, the second must see what the first was given.
 -- ARGV[2…]: agent, digest of the request, seconds to confirm, how many, group, seconds to remember the request,
@@ -10,6 +10,8 @@
 --
 -- A request that was given nothing is not remembered: its copy may find what has come meanwhile.
 
+even_if_full()
+local MOST_LEFT = 100
 local agent, digest, limit, count, group, memory, holder, held_memory, lease = unpack(ARGV, 2)
 local answer = {}
 
@@ -31,11 +33,32 @@ if remembered and tonumber(now) - tonumber(string.match(remembered, '^%S+')) < t
   return answer
 end
 
+end_delays()
+local left = {}
+
+-- The first job that is not to be left to other agents.
+local function take()
+  while #left < MOST_LEFT do
+    local entry, rank = unpack(redis.call('ZPOPMIN', QUEUE .. group))
+    if not entry then
+      return nil
+    end
+    local id = string.match(entry, ':(.*)$')
+    if not is_for_others(id, agent) then
+      return id
+    end
+    left[#left + 1] = {rank, entry}
+  end
+  return nil
+end
+
 local given = {now}
 local deadline = after(tonumber(limit))
-local taken = redis.call('ZPOPMIN', QUEUE .. group, count)
-for i = 1, #taken, 2 do
-  local id = string.match(taken[i], ':(.*)$')
+for _ = 1, allowance(agent, tonumber(count)) do
+  local id = take()
+  if not id then
+    break
+  end
   local attempt = string.format('%d', redis.call('HINCRBY', JOB .. id, 'attempt', 1))
   redis.call('HINCRBY', JOB .. id, 'attempts_used', 1)
   redis.call('HDEL', JOB .. id, 'confirmed', 'outcome', 'phase', 'lease')
@@ -52,7 +75,11 @@ for i = 1, #taken, 2 do
   give(id, attempt)
   given[#given + 1] = id .. ':' .. attempt
 end
+for _, entry in ipairs(left) do
+  redis.call('ZADD', QUEUE .. group, unpack(entry))
+end
 if #given > 1 then
+  note_claim(agent, given[2])
   redis.call('SET', REQUEST .. digest, table.concat(given, ' '), 'EX', memory)
 end
 return answer

@@ -5,6 +5,7 @@
 -- ARGV[2…]: job, attempt, seconds that the manager allows. The job's own limit counts if it is shorter.
 -- Returns 1, or 0 if the attempt does not hold the job.
 
+even_if_full()
 local id, attempt, allowed = unpack(ARGV, 2)
 local state, current, agent, confirmed, own, suspected, lease = unpack(redis.call('HMGET', JOB .. id,
   'state', 'attempt', 'agent', 'confirmed', 'max_run_time', 'suspected', 'lease'))

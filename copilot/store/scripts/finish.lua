@@ -1,10 +1,10 @@
 -- Take the report of an attempt: the job is done, has failed, or runs once more.
 --
--- Touches: job:<id>, attempts:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold,
--- unpublished, events.
+-- Touches: job:<id>, attempts:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold, unpublished,
+-- delayed, agents, failing, trials, events.
 -- Atomic because: a report may come twice, by two instances, or while the attempt is being reaped; exactly one of
 -- all that may decide.
--- ARGV[2…]: job, attempt, cause, '1' if the cause is worth another attempt, outcome, output ('' for none), text.
+-- ARGV[2…]: job, attempt, cause, outcome, output ('' for none), text.
 -- Returns the verdict, the state after it ('' if unknown) and, if this report has ended the job, all fields of its
 -- hash as a flat list.
 --
@@ -18,9 +18,14 @@
 --     else can have it and the result is real: accepted, and the job leaves the queue. If it had been handed
 --     back it did begin after all, so now it counts.
 
-local id, attempt, cause, retryable, outcome, output, text = unpack(ARGV, 2)
-local state, current, settled, handed_back, agent, most =
-  unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'settled', 'handed_back', 'agent', 'max_attempts'))
+even_if_full()
+--
+-- The prefix of the cause says whose fault it was. What the infrastructure did (`infra-…`) and what the payload did by
+-- itself (`user-…`) are counted apart; of any other end there is no second try.
+
+local id, attempt, cause, outcome, output, text = unpack(ARGV, 2)
+local state, current, settled, handed_back, agent, most, most_of_user = unpack(redis.call('HMGET', JOB .. id,
+  'state', 'attempt', 'settled', 'handed_back', 'agent', 'max_attempts', 'max_user_attempts'))
 if not state then
   return {'unknown', ''}
 end
@@ -33,13 +38,22 @@ end
 if handed_back == attempt then
   redis.call('HINCRBY', JOB .. id, 'attempts_used', 1)
 end
-local used = redis.call('HGET', JOB .. id, 'attempts_used')
-if retryable == '1' and tonumber(used) < tonumber(most) then
+local fault, again = string.match(cause, '^%a+'), false
+if fault == 'infra' then
+  again = tonumber(redis.call('HGET', JOB .. id, 'attempts_used')) < tonumber(most)
+elseif fault == 'user' then
+  again = redis.call('HINCRBY', JOB .. id, 'user_failures', 1) < tonumber(most_of_user)
+  if again then
+    redis.call('HINCRBY', JOB .. id, 'attempts_used', -1)
+  end
+end
+if again then
   redis.call('HSET', JOB .. id, 'settled', attempt)
   requeue(id, attempt, agent, cause, outcome, text)
 else
   settle(id, attempt, agent, cause, outcome, output, text)
 end
+judge(id, agent, cause)
 state = redis.call('HGET', JOB .. id, 'state')
 if state == 'waiting' then
   return {'accepted', state}

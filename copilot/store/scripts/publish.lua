@@ -4,6 +4,7 @@
 -- Atomic because: two instances may finish the same move, and the event must be written once.
 -- ARGV[2]: job. Returns 1, or 0 if it was known before, or the job is not settled. A job without output writes no event.
 
+even_if_full()
 local id = ARGV[2]
 if redis.call('ZREM', UNPUBLISHED, id) == 0 then
   return 0

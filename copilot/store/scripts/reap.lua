@@ -1,7 +1,7 @@
--- Take back attempts that ran out of time, those longest overdue first.
+-- Take back attempts that ran out of time, those longest overdue first, and let jobs into the queue whose delay is over.
 --
--- Touches: job:<id>, attempts:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold,
--- unpublished, events.
+-- Touches: job:<id>, attempts:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold, unpublished,
+-- delayed, agents, failing, trials, events.
 -- Atomic because: every instance reaps, and a report or a confirmation may come in the same moment.
 -- ARGV[2…]: how many; seconds that agents had to renew their leases; seconds that attempts without a lease have for
 -- that; cause and text for attempts that were never confirmed; cause, outcome and text for those that ran too long, for
@@ -11,6 +11,7 @@
 -- A job that goes back keeps `settled` as it was: until it is claimed again, the old attempt's report is welcome
 -- (see finish.lua).
 
+even_if_full()
 local count, up_for, least, unconfirmed_cause, unconfirmed_text = unpack(ARGV, 2, 6)
 local late, lost, silent = {unpack(ARGV, 7, 9)}, {unpack(ARGV, 10, 12)}, {unpack(ARGV, 13, 15)}
 local answer = {}
@@ -23,18 +24,21 @@ local function take_back(id, attempt, agent, cause, outcome, text)
   return settle(id, attempt, agent, cause, outcome, '', text)
 end
 
+end_delays()
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now, 'LIMIT', 0, count)) do
   local attempt, agent, confirmed, suspected, lease =
     unpack(redis.call('HMGET', JOB .. id, 'attempt', 'agent', 'confirmed', 'suspected', 'lease'))
   if not confirmed or tonumber(lease or least) <= tonumber(up_for) then
-    local written
+    local written, quarantined
     if not confirmed then
       written = hand_back(id, attempt, agent, unconfirmed_cause, unconfirmed_text)
     else
       local why = suspected == attempt and lost or lease and silent or late
       written = take_back(id, attempt, agent, unpack(why))
+      quarantined = judge(id, agent, why[1])
     end
     answer[#answer + 1] = written
+    answer[#answer + 1] = quarantined
   end
 end
 return answer

@@ -1,6 +1,6 @@
 -- An agent lives and says what it holds: its leases begin anew.
 --
--- Touches: job:<id>, running, queue:<group>, events.
+-- Touches: job:<id>, running, queue:<group>, delayed, events.
 -- Atomic because: the reaper or another agent may take the job between the look at the attempt and its new deadline.
 -- ARGV[2…]: agent, then three values an attempt: job, attempt, phase.
 -- Returns the numbers (from 1) of those that the agent does not hold, or no longer.
@@ -8,6 +8,7 @@
 -- An attempt that went back to waiting and that nobody else has claimed is revived: its agent is not dead after all,
 -- and two agents at one job would waste one of them. It counts again if it had been handed back.
 
+even_if_full()
 local agent = ARGV[2]
 local lost = {}
 for i = 3, #ARGV, 3 do

@@ -13,7 +13,8 @@ if (state ~= 'failed' and state ~= 'cancelled') or not published then
 end
 redis.call('ZREM', FAILED, id)
 redis.call('ZREM', CANCELLED, id)
-redis.call('HDEL', JOB .. id, 'outcome', 'output', 'finished', 'published', 'cancel', 'suspected')
+redis.call('HDEL', JOB .. id, 'outcome', 'output', 'finished', 'published', 'cancel', 'suspected',
+  'hand_backs', 'user_failures', 'failed_at', 'struck')
 redis.call('HSET', JOB .. id, 'attempts_used', 0)
 put_in_queue(id)
 event(id, 'retried', attempt, agent, '', text)

@@ -5,6 +5,7 @@
 -- ARGV[2…]: digest of the agent's full JID, seconds since the claim before which nothing is suspected, seconds of grace.
 -- Returns how many running attempts it holds.
 
+even_if_full()
 local digest, young, grace = unpack(ARGV, 2)
 local holds = 0
 for _, held in ipairs(redis.call('SMEMBERS', HELD .. digest)) do

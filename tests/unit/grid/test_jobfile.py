@@ -33,6 +33,7 @@ def test_every_key_has_its_effect() -> None:
         priority=5,
         max_run_time=3600,
         max_attempts=2,
+        max_user_attempts=4,
         owner="alice",
     )
     assert job.spec == JobSpec(
@@ -45,6 +46,7 @@ def test_every_key_has_its_effect() -> None:
         priority=5,
         owner="alice",
         max_attempts=2,
+        max_user_attempts=4,
         max_run_time=3600,
     )
     assert job.files == {"run.sh": "bin/run.sh", "check.sh": "bin/check.sh", "data/in": "in.dat"}

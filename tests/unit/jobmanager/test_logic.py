@@ -9,23 +9,26 @@ from typing import Any
 import pytest
 
 from copilot.errors import StoreUnavailable
-from copilot.job import Cause, EventKind, InputFile, JobSpec, State
-from copilot.jobmanager.logic import REAP_EVERY, JobManager, JobManagerSettings
+from copilot.job import Cause, EventKind, InputFile, JobSpec, Outcome, State
+from copilot.jobmanager.logic import REAP_EVERY, TOLD_AT_ONCE, JobManager, JobManagerSettings
 from copilot.protocol.claim import SECRET_BYTES, Claims
 from copilot.protocol.commands import (
     Command,
+    Drain,
     Error,
     GetJob,
     HaveGetJob,
     HeldJob,
     Job,
     LeaseLost,
+    Leaving,
     Ping,
     RenewLease,
     RunJob,
     Sleep,
     WantGetJob,
 )
+from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Expired, Received, Refused
 from copilot.runtime.component import Action, Event, Leave, Offline, Online, Refuse, Send, Stopping, Tick
 from copilot.store.memory import MemoryStore
@@ -344,6 +347,40 @@ async def test_a_renewal_is_answered_by_what_the_agent_does_not_hold() -> None:
     assert answer == Send(to=AGENT, command=LeaseLost(held=(HeldJob(id="j2", attempt=4),)))
 
 
+async def test_what_a_leaving_agent_gives_back_waits_at_once() -> None:
+    world = of_ten_seconds()
+    await leased(world)
+    held = (HeldJob(id="j1", attempt=1), HeldJob(id="j2", attempt=4))
+    assert await world.hear(Leaving(held=held), features=LEASED) == []
+    record = await world.record()
+    assert (record.state, record.attempts_used) == (State.WAITING, 0)
+
+
+async def test_agents_are_told_to_leave_until_they_say_goodbye() -> None:
+    world = World()
+    await world.tell(Online(jid="jm@x/one"))
+    agent = bare(AGENT)
+    await world.store.drain([agent])
+    assert await world.tell(Tick()) == [Send(to=agent, command=Drain())]
+    world.now += 10.0
+    assert await world.tell(Tick()) == [Send(to=agent, command=Drain())]
+    await world.hear(Leaving())
+    world.now += 10.0
+    assert await world.tell(Tick()) == []
+
+
+async def test_of_many_agents_the_next_ones_are_told_in_the_next_round() -> None:
+    world = World()
+    await world.tell(Online(jid="jm@x/one"))
+    await world.store.drain([f"a{number:03}@x" for number in range(TOLD_AT_ONCE + 1)])
+    told = []
+    for _ in range(3):
+        told.append([action.to for action in await world.tell(Tick()) if isinstance(action, Send)])
+        world.now += 10.0
+    assert [len(agents) for agents in told] == [TOLD_AT_ONCE, 1, TOLD_AT_ONCE]
+    assert told[1] == [f"a{TOLD_AT_ONCE:03}@x"]
+
+
 async def state_after(world: World, seconds: float) -> State:
     """The job's state when the manager has looked for lost attempts after so many seconds."""
     world.now += seconds
@@ -395,3 +432,40 @@ async def test_an_agent_that_renews_after_its_job_went_back_has_it_again() -> No
     assert await state_after(world, 20.0) is State.WAITING
     assert await world.hear(RenewLease(held=(HeldJob(id="j1", attempt=1),)), features=LEASED) == []
     assert (await world.record()).state is State.RUNNING
+
+
+async def quarantined(world: World) -> None:
+    """Three jobs fail at AGENT, and one more waits."""
+    failed = Outcome(cause=Cause.INFRA_DISK_FULL, exit_code=1)
+    await world.store.submit([replace(SPEC, id=f"j{number}") for number in range(1, 5)])
+    for one in await world.store.claim(agent=bare(AGENT), request="r", dispatch_limit=60, count=3):
+        await world.store.finish(one.spec.id, one.attempt, failed)
+
+
+async def test_an_agent_in_quarantine_is_told_when_to_ask_again(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(CHIRP)
+    await quarantined(world)
+    world.now += 10.5
+    assert await world.hear(GET) == [Send(to=AGENT, command=Sleep(retry_after=50.0))]
+    assert f"{AGENT} is in quarantine for 50 s more" in caplog.text
+    world.now += 50.0
+    (action,) = await world.hear(GET)
+    assert isinstance(action, Send)
+    assert isinstance(action.command, RunJob)
+
+
+async def test_an_agent_of_2011_in_quarantine_is_told_nothing_for_it_would_reboot() -> None:
+    world = World(JobManagerSettings(chirp="chirp.example.org:9094", request_cooldown=60.0))
+    await quarantined(world)
+    assert await world.hear(GET, features=None) == []
+
+
+async def test_the_log_tells_of_agents_that_were_lost_too_often(caplog: pytest.LogCaptureFixture) -> None:
+    world = of_ten_seconds()
+    await world.store.submit([replace(SPEC, id=f"j{number}") for number in range(1, 4)])
+    for one in await world.store.claim(agent="a@x", request="r", dispatch_limit=60, count=3, lease=10):
+        await world.store.confirm(one.spec.id, one.attempt, max_run_time=60)
+    await world.tell(Online(jid="jm@x/one"))
+    world.now += 60.0
+    await world.tell(Tick())
+    assert "agent a@x: quarantined: jobs keep failing at this agent" in caplog.text

@@ -22,6 +22,7 @@ ATTEMPTS = st.integers(0, 4)
 LIMITS = st.sampled_from([0.0, 0.3, 5.0])
 OUTPUTS = st.sampled_from([None, Output(size=1, sha256="ab" * 32)])
 CAUSES = st.sampled_from([Cause.CANCELLED, Cause.OK, Cause.USER_EXIT, Cause.INFRA_LOST, Cause.INFRA_STORE])
+AGENTS = st.sampled_from("abc")
 STATE_AFTER = {
     EventKind.SUBMITTED: State.WAITING,
     EventKind.HANDED_BACK: State.WAITING,
@@ -85,10 +86,14 @@ class QueueMachine(RuleBasedStateMachine):
         numbers=st.lists(NUMBERS, max_size=4),
         priority=st.integers(-1, 1),
         most=st.integers(1, 2),
+        most_of_user=st.integers(1, 3),
         limit=st.sampled_from([None, 0.3, 5.0]),
     )
-    def submit(self, numbers: list[int], priority: int, most: int, limit: float | None) -> None:
+    def submit(
+        self, numbers: list[int], priority: int, most: int, most_of_user: int, limit: float | None
+    ) -> None:
         fields: dict[str, Any] = {"priority": priority, "max_attempts": most, "max_run_time": limit}
+        fields["max_user_attempts"] = most_of_user
         specs = {f"j{number}": JobSpec(id=f"j{number}", command="c", **fields) for number in numbers}
         answer = self.ask("submit", tuple(specs[f"j{number}"] for number in numbers), now=self.now)
         if any(self.specs.get(job, spec) != spec for job, spec in specs.items()):
@@ -98,7 +103,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.specs |= specs
 
     @rule(
-        agent=st.sampled_from("ab"),
+        agent=AGENTS,
         request=st.sampled_from("xyz"),
         count=st.integers(1, 3),
         dispatch_limit=LIMITS,
@@ -107,7 +112,7 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def claim(self, **options: Any) -> None:
         before = dict(self.holders)
-        waiting = self.ask("waiting")
+        waiting = self.ask("counts")[State.WAITING]
         given: tuple[Claimed, ...] = self.ask("claim", now=self.now, **options)
         new = [one for one in given if before.get(one.spec.id) != one.attempt]
         assert new in ([], list(given))  # a repetition gives old ones alone
@@ -116,12 +121,45 @@ class QueueMachine(RuleBasedStateMachine):
             assert one.spec.id not in self.holders
             self.holders[one.spec.id] = one.attempt
 
+    @rule(
+        agent=AGENTS,
+        count=st.sampled_from([1, 3, 4]),
+        cause=CAUSES,
+        seconds=st.sampled_from([0.1, 20.0, 70.0]),
+    )
+    def one_agent_ends_jobs_alike(self, agent: str, count: int, cause: Cause, seconds: float) -> None:
+        new = [JobSpec(id=f"b{self.now}-{number}", command="c", max_attempts=2) for number in range(count)]
+        self.ask("submit", new, now=self.now)
+        self.specs |= {spec.id: spec for spec in new}
+        request = f"{len(self.ask('events', count=1000))}"
+        given: tuple[Claimed, ...] = self.ask(
+            "claim", agent=agent, request=request, dispatch_limit=60.0, count=count, now=self.now
+        )
+        self.now += seconds
+        for one in given:
+            self.ask("finish", one.spec.id, one.attempt, Outcome(cause=cause, exit_code=1), now=self.now)
+            self.accepted[one.spec.id, one.attempt] += 1
+
+    @rule(agent=AGENTS, times=st.integers(5, 8))
+    def a_job_is_handed_back_again_and_again(self, agent: str, times: int) -> None:
+        for number in range(times):
+            options: dict[str, Any] = {"agent": agent, "request": f"{self.now} {number}", "now": self.now}
+            for one in self.ask("claim", dispatch_limit=60.0, **options):
+                cause = Cause.INFRA_UNDELIVERED
+                assert self.ask("hand_back", one.spec.id, one.attempt, cause=cause, now=self.now)
+
+    @rule(agent=AGENTS)
+    def pardon(self, agent: str) -> None:
+        known = agent in [one.agent for one in self.ask("trials")]
+        assert self.ask("pardon", agent, reason="because", now=self.now) == known
+        assert self.ask("quarantine", agent, now=self.now) == 0.0
+
     @rule(number=NUMBERS, attempt=ATTEMPTS, limit=LIMITS)
     def confirm(self, number: int, attempt: int, limit: float) -> None:
         answer = self.ask("confirm", f"j{number}", attempt, max_run_time=limit, now=self.now)
         assert answer == (self.holders.get(f"j{number}") == attempt)
 
-    @rule(agent=st.sampled_from("ab"), number=NUMBERS, attempt=ATTEMPTS)
+    @rule(agent=AGENTS, number=NUMBERS, attempt=ATTEMPTS)
     def renew(self, agent: str, number: int, attempt: int) -> None:
         job, held = f"j{number}", Held(job=f"j{number}", attempt=attempt, phase="run")
         before: JobRecord | None = self.ask("get", job)
@@ -142,6 +180,21 @@ class QueueMachine(RuleBasedStateMachine):
         assert answer == (self.holders.get(f"j{number}") == attempt)
         if answer:
             del self.holders[f"j{number}"]
+
+    @rule(agent=st.sampled_from("ab"), number=NUMBERS, attempt=ATTEMPTS)
+    def leave(self, agent: str, number: int, attempt: int) -> None:
+        job, held = f"j{number}", Held(job=f"j{number}", attempt=attempt)
+        before: JobRecord | None = self.ask("get", job)
+        holds = self.holders.get(job) == attempt and before is not None and before.agent == agent
+        assert self.ask("leave", agent, (held,), now=self.now) == ((held,) if holds else ())
+        if holds:
+            del self.holders[job]
+            assert self.ask("renew", agent, (held,), now=self.now) == (held,)
+
+    @rule(agents=st.lists(st.sampled_from("abc"), max_size=2))
+    def drain(self, agents: list[str]) -> None:
+        self.ask("drain", agents, now=self.now)
+        assert {*agents} <= {*self.ask("draining", now=self.now)}
 
     @rule(number=NUMBERS, attempt=ATTEMPTS, cause=CAUSES, output=OUTPUTS)
     def finish(self, number: int, attempt: int, cause: Cause, output: Output | None) -> None:
@@ -182,7 +235,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3), up_for=st.sampled_from([1.0, float("inf")]))
     def reap(self, limit: int, up_for: float) -> None:
-        for event in self.ask("reap", limit=limit, up_for=up_for, now=self.now):
+        told: tuple[Event, ...] = self.ask("reap", limit=limit, up_for=up_for, now=self.now)
+        for event in told:
+            if event.kind is EventKind.QUARANTINED:
+                assert self.ask("quarantine", event.agent, now=self.now) >= 60.0
+                continue
             assert self.holders.pop(event.job) == event.attempt
 
     # ------------------------------------------------------------ what must hold
@@ -194,7 +251,8 @@ class QueueMachine(RuleBasedStateMachine):
         records: list[JobRecord] = [self.ask("get", job) for job in self.specs]
         states = Counter(record.state for record in records)
         assert self.ask("counts") == {state: states[state] for state in State}
-        assert self.ask("waiting") == states[State.WAITING]
+        assert self.ask("waiting") <= states[State.WAITING]
+        self.ask("trials")
         assert {one.spec.id: one.attempt for one in records if one.state is State.RUNNING} == self.holders
         expected = {one.spec.id for one in records if one.state.final and not one.published}
         assert {one.spec.id for one in self.ask("unpublished")} == expected
@@ -211,6 +269,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _check(self, record: JobRecord) -> None:
         assert 0 <= record.attempts_used <= min(record.attempt, record.spec.max_attempts)
+        assert 0 <= record.user_failures <= min(record.attempt, record.spec.max_user_attempts)
         assert record.state.final == (record.finished is not None)
         assert not record.state.final or record.outcome is not None
         assert not record.published or record.state.final
@@ -221,6 +280,8 @@ class QueueMachine(RuleBasedStateMachine):
             return
         last: dict[str, State] = {}
         for event in self.ask("events", count=1000):
+            if not event.job:  # it tells of an agent
+                continue
             if event.kind is EventKind.SUBMITTED:
                 assert event.job not in last or event.job in self.removed
             else:

@@ -6,6 +6,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
+from copilot.store import rules, trial
 from copilot.store.keys import (
     FIELDS,
     OLD_TABLE,
@@ -23,7 +24,7 @@ SCRIPTS = {
     path.name.removesuffix(".lua"): path.read_text("utf-8")
     for path in (resources.files("copilot.store") / "scripts").iterdir()
 }
-PRELUDE = SCRIPTS["prelude"]
+PRELUDE = SCRIPTS["prelude"] + SCRIPTS["trial"]
 
 
 def rows(first_heading: str) -> list[list[str]]:
@@ -66,12 +67,26 @@ def test_the_numbers_in_scripts_and_page_are_those_of_the_rules() -> None:
     assert minutes == f"{REQUEST_MEMORY / 60:g} minutes"
 
 
+def numbers(script: str) -> dict[str, float]:
+    return {
+        name: float(text) for name, text in re.findall(r"^local ([A-Z_]+) = (\d+)$", script, re.MULTILINE)
+    }
+
+
+def test_both_versions_count_with_the_same_numbers() -> None:
+    assert numbers(SCRIPTS["trial"]) | numbers(SCRIPTS["claim"]) == {
+        name: value for name, value in vars(trial).items() if name.isupper()
+    }
+    shared = numbers(SCRIPTS["prelude"])
+    assert shared == {name: getattr(rules, name) for name in shared}
+
+
 def test_every_script_touches_just_what_its_header_says() -> None:
     names = {word(key.name): key.name + key.suffix for key in TABLE}
     names |= {key.name.rpartition(":")[2].upper(): key.name for key in OLD_TABLE}
     helpers = dict(re.findall(r"^local function (\w+)\((?s:.*?)\n(?s:(.*?))^end$", PRELUDE, re.MULTILINE))
     for name, text in SCRIPTS.items():
-        if name == "prelude":
+        if name in ("prelude", "trial"):
             continue
         header, code = re.match(r"((?:--.*\n)+)((?s:.*))", text).groups()  # type: ignore[union-attr]
         for _ in helpers:  # a helper may call a helper
