@@ -209,7 +209,7 @@ class Up:
             work.mkdir(mode=0o700, exist_ok=True)
             for path in (work, copy):
                 shutil.chown(path, user)
-        variables = {"AGENT_WORK_DIR": str(work), **service(), **variables}
+        variables = {"AGENT_WORK_DIR": str(work), "AGENT_DRAIN_GRACE": "0", **service(), **variables}
         with started("copilot-agent", "--config", copy, output=output, **variables) as process:
             until(lambda: "Ready as" in output.read_text() or process.poll() is not None, "the agent's login")
             assert process.poll() is None, output.read_text()

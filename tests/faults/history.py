@@ -1,7 +1,7 @@
 """The judge: reads the event stream, the records and the results, and finds what must not have happened.
 
 The stream is played against a model of the queue: each move must be one that was possible there and then, and each claim
-must have taken the first of those that waited.
+must have taken the first of those that waited and were never tried.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Model:
     def play(self, events: Iterable[Event]) -> None:
         """All events, oldest first."""
         for event in events:
+            if event.kind is EventKind.QUARANTINED:
+                continue  # it tells of an agent
             if event.kind is EventKind.SUBMITTED:
                 self._submitted(event)
             elif event.job in self._jobs:
@@ -88,8 +90,13 @@ class Model:
     def _claimed(self, event: Event, job: _Job) -> None:
         if event.attempt != job.attempt + 1 or job.state is not State.WAITING:
             self._wrong(event, f"it was {job.state} with attempt {job.attempt}")
-        elif self._waiting[0] != job.place:
-            self._wrong(event, f"{self._waiting[0][2]} came before it")
+        else:
+            # One that was tried already may have to wait, or is left to another agent.
+            untried = next(
+                place for place in self._waiting if self._jobs[place[2]].attempt == 0 or place == job.place
+            )
+            if untried < job.place:
+                self._wrong(event, f"{untried[2]} came before it")
         job.attempt = event.attempt
         self._now(job, State.RUNNING)
 

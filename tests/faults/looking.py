@@ -29,7 +29,7 @@ CALM_LIMIT_S = (
 )
 LATER_S = 2 * 86400.0  # so long after the end `copilot clean` has nothing to wait for
 STAYING = ("job:", "attempts:", "sequence", "done", "failed", "events")  # keys of jobs that are over
-PASSING = "request:"  # they go by themselves
+PASSING = ("request:", "agents", "failing", "trials")  # they go by themselves
 
 
 async def look(campaign: Campaign, ground: Ground) -> None:

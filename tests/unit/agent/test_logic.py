@@ -948,7 +948,7 @@ def test_while_nobody_renews_it_begins_nothing_new() -> None:
     assert (MANAGER, WantGetJob) in said(world.wait(20.0))
     assert (MANAGER, WantGetJob) not in said(world.wait(40.0))
     world.tell(Acked(id="r", to=MANAGER, command=RenewLease()))
-    assert (MANAGER, WantGetJob) in said(world.wait(20.0))
+    assert (MANAGER, WantGetJob) in said(world.wait(10.0))
 
 
 def test_what_it_has_lost_is_stopped_and_dropped_without_a_report() -> None:
