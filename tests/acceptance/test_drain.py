@@ -47,7 +47,7 @@ def ended(process: subprocess.Popen[bytes]) -> int:
 def test_a_short_job_is_finished_and_reported_after_the_signal(system: Up, marks: Path) -> None:
     submitted(system, "short", marks, f"touch {marks}/begun; {waits_for(marks / 'go')}")
     submitted(system, "next", marks, "true")
-    with system.agent() as agent:
+    with system.agent(AGENT_DRAIN_GRACE="40s") as agent:
         until((marks / "begun").exists, "the job")
         agent.send_signal(signal.SIGTERM)
         until(lambda: "takes nothing new" in log_of(system, 1), "the word of it")
@@ -83,7 +83,7 @@ def test_a_long_job_goes_to_another_agent_at_once_and_the_attempt_is_not_counted
 def test_an_agent_of_one_job_leaves_after_it(system: Up, marks: Path) -> None:
     submitted(system, "one", marks, "true")
     submitted(system, "two", marks, "true")
-    with system.agent(AGENT_MAX_JOBS="1") as agent:
+    with system.agent(AGENT_MAX_JOBS="1", AGENT_DRAIN_GRACE="40s") as agent:
         assert ended(agent) == 0
     assert (system.record("one").state, system.record("two").attempt) == (State.DONE, 0)
     with system.agent(AGENT_MAX_IDLE="1s") as agent:
@@ -93,7 +93,7 @@ def test_an_agent_of_one_job_leaves_after_it(system: Up, marks: Path) -> None:
 
 def test_an_operator_has_an_agent_leave(system: Up, marks: Path) -> None:
     submitted(system, "last", marks, f"touch {marks}/begun; {waits_for(marks / 'go')}")
-    with system.agent() as agent:
+    with system.agent(AGENT_DRAIN_GRACE="40s") as agent:
         until((marks / "begun").exists, "the job")
         done = run("copilot", "agents", "drain", "agent-1@copilot.internal", "--config", system.etc)
         assert (done.returncode, done.stderr) == (0, "")
