@@ -86,6 +86,14 @@ class Cause(enum.StrEnum):
         return self.value.startswith("user-")
 
 
+class Phase(enum.StrEnum):
+    """What an agent is at with a job."""
+
+    FETCH = "fetch"  # its input files
+    RUN = "run"
+    UPLOAD = "upload"  # its output, until its report is safe
+
+
 class EventKind(enum.StrEnum):
     """What the event stream tells of."""
 

@@ -5,7 +5,6 @@ Each comes back to the logic as `Finished(effect, result)`, but for `Remember` a
 
 from __future__ import annotations
 
-import enum
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -101,14 +100,6 @@ class Execute:
     """Fetch, run, validate and pack; the result is an `Outcome`, with `output` if there is a package."""
 
     assignment: Assignment
-
-
-class Phase(enum.StrEnum):
-    """What is going on with a job."""
-
-    FETCH = "fetch"
-    RUN = "run"
-    UPLOAD = "upload"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

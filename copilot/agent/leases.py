@@ -53,10 +53,11 @@ class Leases:
         bond.instance, bond.due = sender, min(bond.due, due)
 
     def online(self, now: float) -> None:
-        """After an outage everything is renewed at once, with some jitter: the whole fleet comes back."""
+        """After an outage everything is renewed at once, with some jitter, for the whole fleet comes back; and with all
+        instances, for ours may be gone."""
         for bond in self._bonds.values():
             bond.due = min(bond.due, now + self._random())
-            bond.instance = bare(bond.instance)
+            bond.sent = now if bond.sent is None else bond.sent
 
     def tick(self, held: Iterable[Assignment], phase: Callable[[Assignment], str], now: float) -> Actions:
         """Renew what is due of all that is `held`; `phase` says what is going on with it."""

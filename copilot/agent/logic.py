@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 from copilot.agent.delivery import KEPT_AFTER_RECEIPT, RESULT_KEPT, Delivery, Step
 from copilot.agent.drain import NO_LIMITS, Draining, Limits
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Phase, Remember, Stop, Upload
+from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Stop, Upload
 from copilot.agent.goodbye import GOODBYE_WITHIN, Goodbye
 from copilot.agent.leases import Leases
 from copilot.agent.referral import Named, NotFollowed, Referral
 from copilot.agent.search import Search
-from copilot.job import Cause, Outcome, Output, one_line
+from copilot.job import Cause, Outcome, Output, Phase, one_line
 from copilot.protocol.commands import (
     CancelJob,
     Drain,

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Phase, Remember, Stop, Upload
+from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Stop, Upload
 from copilot.agent.journal import attempt_name, read_notes, remove_note, write_note
 from copilot.agent.sandbox import Sandbox
 from copilot.agent.wrapper import NOT_STARTED
 from copilot.errors import BadName, CopilotError, NoSpace, TransferError
 from copilot.files.base import FileClient, FileFacts
-from copilot.job import Cause, InputFile, JobSpec, Outcome, Output, one_line
+from copilot.job import Cause, InputFile, JobSpec, Outcome, Output, Phase, one_line
 from copilot.protocol.commands import Job, JobInput
 
 log = logging.getLogger("copilot.agent")

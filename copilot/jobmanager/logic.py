@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import quote
@@ -48,6 +48,7 @@ from copilot.runtime.component import (
     Tick,
 )
 from copilot.store.base import Claimed, Held, Store
+from copilot.store.rules import MAX_BATCH, PHASES
 
 log = logging.getLogger("copilot.jobmanager")
 
@@ -271,18 +272,19 @@ class JobManager:
 
     async def _renew(self, received: Received, renewal: RenewLease) -> Actions:
         """The leases of a living agent begin anew; what it holds no longer it is told to stop."""
-        held = [Held(job=one.id, attempt=one.attempt, phase=one.phase) for one in renewal.held]
-        lost = await self._store.renew(bare(received.sender), held)
-        if not lost:
+        gone: list[HeldJob] = []
+        for held in _batches(renewal.held):
+            lost = await self._store.renew(bare(received.sender), held)
+            gone.extend(HeldJob(id=one.job, attempt=one.attempt) for one in lost)
+        if not gone:
             return []
-        gone = tuple(HeldJob(id=one.job, attempt=one.attempt) for one in lost)
-        return [Send(to=received.sender, command=LeaseLost(held=gone))]
+        return [Send(to=received.sender, command=LeaseLost(held=tuple(gone)))]
 
     async def _part(self, received: Received, goodbye: Leaving) -> Actions:
         """What an agent gives back waits again before it hears so; it may end then."""
-        held = [Held(job=one.id, attempt=one.attempt) for one in goodbye.held]
-        for one in await self._store.leave(bare(received.sender), held):
-            log.info("job %s, attempt %d: given back by %s", one.job, one.attempt, received.sender)
+        for held in _batches(goodbye.held):
+            for one in await self._store.leave(bare(received.sender), held):
+                log.info("job %s, attempt %d: given back by %s", one.job, one.attempt, received.sender)
         log.info("%s leaves", received.sender)
         return []
 
@@ -293,7 +295,8 @@ class JobManager:
         try:
             events = await self._store.reap(up_for=now - self._up_since)
         except StoreUnavailable:
-            self._up_since = now
+            if self._up_since is not None:  # the session may have gone meanwhile
+                self._up_since = now
             raise
         for event in events:
             if event.kind is EventKind.QUARANTINED:
@@ -317,6 +320,16 @@ def _attempt(command: RunJob) -> tuple[str, int]:
     """The job and the attempt that we have sent: ours have both, those of 2011 an alias."""
     job = command.job
     return split_alias(job.id) if job.attempt is None else (job.id, job.attempt)
+
+
+def _batches(named: Sequence[HeldJob]) -> Iterator[list[Held]]:
+    """What an agent says that it holds, in parts that the store takes; at least one, for a goodbye without jobs is one,
+    too. A phase of a newer version is none to us."""
+    for start in range(0, max(1, len(named)), MAX_BATCH):
+        yield [
+            Held(job=one.id, attempt=one.attempt, phase=one.phase if one.phase in PHASES else "")
+            for one in named[start : start + MAX_BATCH]
+        ]
 
 
 def _renews(request: Received) -> bool:

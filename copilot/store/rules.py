@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from copilot.errors import JobExists, QueueFull
-from copilot.job import ANY_GROUP, Cause, JobSpec, Outcome, State, check_job_id, one_line
+from copilot.job import ANY_GROUP, Cause, JobSpec, Outcome, Phase, State, check_job_id, one_line
 from copilot.store.base import Held
 
 MAX_BATCH = 1000  # jobs or entries in one call, so that no step holds the store for long
@@ -19,7 +19,7 @@ MAX_PRIORITY = 1_000_000_000  # either way; exact as a score, which is a double
 
 DRAIN_WANTED = 24 * 3600.0  # seconds for which an agent that is not there is still to be told to leave
 LONGEST = 1e12  # seconds
-PHASES = ("", "fetch", "run", "upload")  # what an agent may be at; empty: it does not say
+PHASES = ("", *Phase)  # what an agent may be at; empty: it does not say
 LEAST_UP_TIME = 60.0  # seconds of undisturbed service before an attempt without a lease is taken back
 HELD_MEMORY = (
     30 * 24 * 3600.0

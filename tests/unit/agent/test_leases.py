@@ -88,6 +88,8 @@ def test_after_an_outage_all_is_renewed_at_once_with_whoever_is_there() -> None:
     leases.online(5.0)
     assert leases.wakeup() == 6.0
     assert said(tick(leases, 6.0, job())) == [(JM, ["j1"])]
+    leases.accepted(JM)
+    assert said(tick(leases, 26.0, job())) == [(ONE, ["j1"])]  # not all of them for ever
 
 
 def test_a_lease_has_run_out_when_nothing_was_accepted_for_its_length() -> None:

@@ -408,6 +408,45 @@ async def test_after_an_outage_of_the_session_agents_have_a_whole_lease_to_renew
     assert await state_after(world, 9.0) is State.WAITING
 
 
+@pytest.mark.parametrize("phase", ["sleep", "run\n", "x" * 10_000])
+async def test_a_renewal_with_a_phase_that_we_do_not_know_counts(phase: str) -> None:
+    world = of_ten_seconds()
+    await leased(world)
+    held = HeldJob(id="j1", attempt=1, phase=phase)
+    assert await world.hear(RenewLease(held=(held,)), features=LEASED) == []
+
+
+@pytest.mark.parametrize("kind", [RenewLease, Leaving])
+async def test_an_agent_may_name_more_jobs_than_the_store_takes_at_once(kind: type[Any]) -> None:
+    world = of_ten_seconds()
+    await leased(world)
+    many = tuple(HeldJob(id=f"none-{number}", attempt=1) for number in range(2500))
+    actions = await world.hear(kind(held=many), features=LEASED)
+    named = [
+        len(one.command.held)
+        for one in actions
+        if isinstance(one, Send) and isinstance(one.command, LeaseLost)
+    ]
+    assert named == ([2500] if kind is RenewLease else [])
+
+
+async def test_a_store_that_is_away_does_not_make_us_online() -> None:
+    world = of_ten_seconds()
+    await world.tell(Online(jid="jm@x/one"))
+    await leased(world)
+    reap = world.store.reap
+
+    async def cut(**_: Any) -> Any:
+        await world.tell(Offline(reason="cut"))
+        raise StoreUnavailable("away")
+
+    world.store.reap = cut  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        await state_after(world, 5.0)
+    world.store.reap = reap  # type: ignore[method-assign]
+    assert await state_after(world, 3600.0) is State.RUNNING
+
+
 async def test_after_an_outage_of_the_store_agents_have_a_whole_lease_to_renew() -> None:
     world = of_ten_seconds()
     await world.tell(Online(jid="jm@x/one"))
