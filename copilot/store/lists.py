@@ -17,6 +17,8 @@ from copilot.store.keys import old_description, old_rejected, old_taking
 from copilot.store.redis import RedisStore, job_values
 
 MOST_TAKEN = 1000  # ids that `taken` returns: each manager holds one at a time, unless it died
+# s; 0 would mean for ever, and Redis 6.2 cuts off what is less than a millisecond, which 0.001 is once multiplied
+SHORTEST_WAIT = 0.01
 
 
 class Adoption(enum.StrEnum):
@@ -42,8 +44,8 @@ class OldList:
         An id whose taker was cancelled or cut off is found by `taken`.
         """
         ident: bytes | None = await self._store.raw(
-            "BLMOVE", self.name, old_taking(self.name), "LEFT", "RIGHT", max(wait, 0.001), wait=wait
-        )  # 0 would mean for ever
+            "BLMOVE", self.name, old_taking(self.name), "LEFT", "RIGHT", max(wait, SHORTEST_WAIT), wait=wait
+        )
         return ident
 
     async def taken(self) -> list[bytes]:

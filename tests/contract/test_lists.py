@@ -436,6 +436,11 @@ async def test_an_id_without_a_description_is_put_aside_after_a_while(
         await eventually(lambda: "there is no job:nothing:description" in caplog.text)
 
 
+@pytest.mark.parametrize("wait", [0.0, 1e-9, 0.001, 0.0019])
+async def test_even_the_shortest_wait_for_an_id_ends(store: RedisStore, tool: Tool, wait: float) -> None:
+    assert await OldList(store, tool.name).take(wait) is None
+
+
 async def test_an_id_is_put_aside_once_though_two_managers_try(store: RedisStore, tool: Tool) -> None:
     tool.cli("RPUSH", old_taking(tool.name), "j")
     one = OldList(store, tool.name)
