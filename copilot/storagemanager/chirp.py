@@ -61,13 +61,11 @@ class AgentRights:
         return who
 
     async def _ought_to(self, who: str) -> bool:
-        """Whether the root's access list gives us what we need: a server without space says otherwise. If agents are
-        known by the same subject, we take it from ourselves."""
-        if any(fnmatchcase(who, subject) for subject in self._agents):
-            return False
+        """Whether the root's access list gives us what we need: a server without space says otherwise. What it gives to
+        a subject of the agents does not count, for where agents get no rights we take it from ourselves."""
         granted = await self._server.getacl("/")
-        ours = "".join(rights for subject, rights in granted.items() if fnmatchcase(who, subject))
-        return set(OURS) <= set(ours)
+        subjects = [one for one in granted if one not in self._agents and fnmatchcase(who, one)]
+        return set(OURS) <= set("".join(granted[subject] for subject in subjects))
 
     async def allow(self, name: str) -> None:
         """Make the directory `name`, with the access list of the root, and let agents write there.

@@ -55,10 +55,12 @@ async def test_seed_1_a_directory_made_on_a_full_disk_can_be_removed(
     assert not half_made.exists()
 
 
-async def test_seed_2_a_manager_that_starts_while_chirps_disk_is_full_waits_and_goes_on(
-    open_directory: Path,
+@pytest.mark.parametrize("agents", [("hostname:*",), ("hostname:*", "address:*", "unix:*")])
+async def test_seeds_2_and_391129_a_manager_that_starts_while_chirps_disk_is_full_waits_and_goes_on(
+    open_directory: Path, agents: tuple[str, ...]
 ) -> None:
-    """Chirp says then that we lack rights, and the manager ended as if a setting were wrong."""
+    """Chirp says then that we lack rights, and the manager ended as if a setting were wrong; with the agents' subjects
+    that are the default, it did so once more."""
     chirp = Chirp(open_directory / "chirp")
     await chirp.start()
     made_on_a_full_disk = chirp.root / SEALED
@@ -68,7 +70,7 @@ async def test_seed_2_a_manager_that_starts_while_chirps_disk_is_full_waits_and_
         give(path, unprivileged_user())
     ours = Credentials(methods=("unix",), challenges=chirp.challenges)
     server = ChirpServer(HOST, chirp.port, credentials=ours)
-    rights = AgentRights(server, ("hostname:*",))
+    rights = AgentRights(server, agents)
     with pytest.raises(TransferUnavailable, match="disk is probably full"):
         await rights.check()
     assert await rights.check()
