@@ -12,12 +12,15 @@ import asyncio
 import ctypes
 import math
 import os
+import resource
 import signal
+import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from copilot.agent import strays
 
@@ -26,19 +29,13 @@ STRAY_GRACE = 2.0  # s for what a payload left behind
 REAP_INTERVAL = 60.0  # s between two looks for orphans that ended while the payload runs
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_CHOSEN_FIRST = (
+    "500"  # if memory runs out, the kernel shall choose the payload, not the agent (proc(5), oom_score_adj)
+)
 
-# Core files would fill the disk and the package; and if memory runs out, the kernel shall choose the payload, not
-# the agent.
-_LAUNCHER = """
-ulimit -S -c 0
-{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null
-exec "$@"
-"""
-
-# Children that asyncio waits for, and marks for those it is about to start: their exit statuses are not ours to
-# take. Children belong to the process as a whole, and so does this.
+# Pids of commands that run: their exit statuses are taken by who waits for them. Children belong to the process as a
+# whole, and so does this.
 _leaders: set[int] = set()
-_starting: set[object] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +59,33 @@ class Exit:
         return 128 + (self.signal or 0) if self.code is None else self.code
 
 
+class NotStarted(OSError):
+    """The command could not be started: nothing of it has run."""
+
+
+class _Leader:
+    """A command that was started. `ended` comes with its wait status as `subprocess` tells it: -n for signal n."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pid = process.pid
+        self.ended = _end_of(process)
+
+    async def ends(self, seconds: float, stop: asyncio.Future[None] | None = None) -> bool:
+        """Wait at most so long for it, or until `stop` is done; whether it has ended."""
+        waits: list[asyncio.Future[Any]] = [self.ended] if stop is None else [self.ended, stop]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return self.ended.done()
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Signal the group if the leader has not ended: its number is certainly still the leader's then."""
+        if not self.ended.done():
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+
 def become_subreaper() -> None:
-    """Make this process the parent of its orphaned descendants (prctl(2)). Once, before the first `run`.
+    """Make this process the parent of its orphaned descendants (prctl(2)), and have none of them write core files, which
+    would fill the disk and the package. Once, before the first `run`.
 
     Raises OSError where the kernel cannot (before 3.4). `run` then reaps the orphans that are started in a
     session of their own: what else starts child processes here, keeps them in this process's session or starts
@@ -72,6 +94,7 @@ def become_subreaper() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 async def run(
@@ -84,68 +107,79 @@ async def run(
     token: str,
     limit: float | None = None,
     grace: float = TERM_GRACE,
-    stop: asyncio.Event | None = None,
+    stop: asyncio.Future[None] | None = None,
 ) -> Exit:
     """Run `argv` in `cwd` with exactly this `environment`, the output appended to the two files.
 
-    After `limit` seconds, or when `stop` is set, the group gets SIGTERM, `grace` seconds later SIGKILL. `token` is random and used for
-    one attempt only. Cancelling kills everything at once. Raises OSError if it cannot be started.
+    After `limit` seconds, or when `stop` is done, the group gets SIGTERM, `grace` seconds later SIGKILL. `token` is
+    random and used for one attempt only. Cancelling kills everything at once. Raises `NotStarted`.
     """
     begun, since = time.monotonic(), strays.ticks_now()
     full = {**environment, strays.TOKEN_VARIABLE: token}
-    async with _started(argv, cwd=cwd, environment=full, stdout=stdout, stderr=stderr) as leader:
-        try:
-            limited = await _wait(leader, limit, grace, since, stop or asyncio.Event())
-            seconds = time.monotonic() - begun
-            left = await _stop_rest(leader, token, since, STRAY_GRACE)
-        except asyncio.CancelledError:
-            killing = asyncio.ensure_future(_kill(leader, token, since))
-            while not killing.done():
-                with suppress(asyncio.CancelledError):  # being cancelled once more does not stop it
-                    await asyncio.shield(killing)
-            raise
-    status = leader.returncode
-    assert status is not None
+    leader = _start(argv, cwd=cwd, environment=full, stdout=stdout, stderr=stderr)
+    try:
+        limited = await _wait(leader, limit, grace, since, stop)
+        seconds = time.monotonic() - begun
+        left = await _stop_rest(leader, token, since, STRAY_GRACE)
+    except asyncio.CancelledError:
+        killing = asyncio.ensure_future(_kill(leader, token, since))
+        while not killing.done():
+            with suppress(asyncio.CancelledError):  # being cancelled once more does not stop it
+                await asyncio.shield(killing)
+        raise
+    finally:
+        _leaders.discard(leader.pid)
+    status, stopped = leader.ended.result(), stop is not None and stop.done()
     return Exit(
         code=status if status >= 0 else None,
         signal=-status if status < 0 else None,
-        limited=limited and not (stop is not None and stop.is_set()),
-        stopped=limited and stop is not None and stop.is_set(),
+        limited=limited and not stopped,
+        stopped=limited and stopped,
         strays=left,
         seconds=seconds,
     )
 
 
-@asynccontextmanager
-async def _started(
+def _start(
     argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The running leader, of whose exit status asyncio takes care while inside."""
-    with _appended(stdout) as out, _appended(stderr) as err:
-        mark = object()
-        _starting.add(mark)
-        try:
-            leader = await asyncio.create_subprocess_exec(
-                "/bin/sh",
-                "-c",
-                _LAUNCHER,
-                "sh",
-                *argv,
+) -> _Leader:
+    """Blocks until the command has taken the place of the child process: under a millisecond."""
+    try:
+        with _appended(stdout) as out, _appended(stderr) as err:
+            process = subprocess.Popen(
+                argv,
                 cwd=cwd,
                 env=environment,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
                 umask=0o077,
             )
-            _leaders.add(leader.pid)
-        finally:
-            _starting.discard(mark)
-        try:
-            yield leader
-        finally:
-            _leaders.discard(leader.pid)
+    except OSError as error:
+        raise NotStarted(error.errno, error.strerror, error.filename) from error
+    _leaders.add(process.pid)
+    with suppress(OSError):
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text(_CHOSEN_FIRST)
+    return _Leader(process)
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
+    """The exit status, once there is one; it is then taken. Costs no thread where the kernel has pidfd_open(2)."""
+    loop = asyncio.get_running_loop()
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:  # before Linux 5.3
+        return loop.run_in_executor(None, process.wait)
+    ended: asyncio.Future[int] = loop.create_future()
+
+    def take() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        ended.set_result(process.wait())
+
+    loop.add_reader(descriptor, take)
+    return ended
 
 
 @contextmanager
@@ -160,68 +194,51 @@ def _appended(path: Path) -> Iterator[int]:
 
 
 async def _wait(
-    leader: asyncio.subprocess.Process, limit: float | None, grace: float, since: int, stop: asyncio.Event
+    leader: _Leader, limit: float | None, grace: float, since: int, stop: asyncio.Future[None] | None
 ) -> bool:
     """Wait for the leader, stop it when its time is over or somebody wants it; whether that was necessary."""
     left = math.inf if limit is None else limit
-    while left > 0 and not stop.is_set():
-        if await _ended(leader, min(left, REAP_INTERVAL), stop):
+    while left > 0 and (stop is None or not stop.done()):
+        if await leader.ends(min(left, REAP_INTERVAL), stop):
             return False
         left -= REAP_INTERVAL
         _reap_orphans(since)
-    _signal_group(leader, signal.SIGTERM)
-    if not await _ended(leader, grace):
-        _signal_group(leader, signal.SIGKILL)
-        await leader.wait()
+    leader.signal_group(signal.SIGTERM)
+    if not await leader.ends(grace):
+        leader.signal_group(signal.SIGKILL)
+        await asyncio.wait([leader.ended])
     return True
 
 
-async def _ended(
-    leader: asyncio.subprocess.Process, seconds: float, stop: asyncio.Event | None = None
-) -> bool:
-    """Wait at most so long for the leader, or until `stop` is set; whether it has ended."""
-    waits = [asyncio.ensure_future(leader.wait())]
-    if stop is not None:
-        waits.append(asyncio.ensure_future(stop.wait()))
-    try:
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        return waits[0].done()
-    finally:
-        for wait in waits:
-            wait.cancel()
+async def _stop_rest(leader: _Leader, token: str, since: int, grace: float) -> int:
+    """Stop and reap what the leader left behind; how many there were.
 
-
-async def _stop_rest(leader: asyncio.subprocess.Process, token: str, since: int, grace: float) -> int:
-    """Stop and reap what the leader left behind; how many there were."""
+    All of that has become ours, or descends from what has, before the leader's status could be taken. So in most cases
+    one look at our children is enough.
+    """
+    if not any(process.started >= since for process in _adopted()):
+        return 0
     left = await asyncio.to_thread(strays.stop, token, session=leader.pid, since=since, grace=grace)
     _reap_orphans(since)
     return left
 
 
-async def _kill(leader: asyncio.subprocess.Process, token: str, since: int) -> None:
-    _signal_group(leader, signal.SIGKILL)
-    await leader.wait()
+async def _kill(leader: _Leader, token: str, since: int) -> None:
+    leader.signal_group(signal.SIGKILL)
+    await asyncio.wait([leader.ended])
     await _stop_rest(leader, token, since, grace=0)
 
 
-def _signal_group(leader: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    """Signal the group if the leader has not ended: its number is certainly still the leader's then."""
-    if leader.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(leader.pid, number)
-
-
 def _reap_orphans(since: int) -> None:
-    """Take the exit statuses of adopted children that have ended: never one that asyncio waits for.
-
-    Adopted children are known by their session, which is not ours, and by their start, which is not before
-    `since`. Runs in the event loop's thread, so nothing is started between the look and the act.
-    """
-    if _starting:
-        return  # the next call will do it
-    own, session = os.getpid(), os.getsid(0)
-    for process in strays.process_table():
-        adopted = process.parent == own and process.session != session and process.started >= since
-        if adopted and process.zombie and process.pid not in _leaders:
+    """Take the exit statuses of adopted children that have ended. They did not start before `since`."""
+    for process in _adopted():
+        if process.zombie and process.started >= since:
             with suppress(ChildProcessError):
                 os.waitpid(process.pid, os.WNOHANG)
+
+
+def _adopted() -> list[strays.Process]:
+    """Our children that are of another session and that nobody waits for: orphans of payloads, and what was started
+    before the first of these."""
+    session = os.getsid(0)
+    return [process for process in strays.children(_leaders) if process.session != session]

@@ -3,7 +3,7 @@
 <work_dir>/jobs/<job>.a<attempt>/    0700
     payload/                         the command's working directory and HOME; inputs land here
     tmp/                             TMPDIR
-    wrapper/                         the script, the texts it reads, its status
+    wrapper/                         the script, the texts it reads, its status; where a shell is needed
     token                            marks the attempt's processes
     stdout  stderr  validation.out   as they come
     <job>.tgz                        the package
@@ -19,12 +19,13 @@ import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from copilot.agent import processes, strays
 from copilot.agent.trees import remove_tree
 from copilot.agent.verdict import DISK_FULL_TEXT, judge
-from copilot.agent.wrapper import NOT_STARTED, SCRIPT, STATUS, Step, Wrapper
+from copilot.agent.wrapper import NOT_STARTED, SCRIPT, STATUS, Step, Wrapper, plain_command
 from copilot.errors import BadName, NoSpace, TransferRefused
 from copilot.files.archive import pack
 from copilot.files.base import FileFacts
@@ -56,8 +57,9 @@ class Sandbox:
     def __init__(
         self, work_dir: Path, job: str, attempt: int, *, cores: int = 1, package_tool: Sequence[str] = ()
     ) -> None:
-        """Makes nothing yet. `package_tool`: see `Wrapper`. Raises `BadName` for a bad job id."""
-        self.directory = work_dir.resolve() / "jobs" / f"{check_job_id(job)}.a{attempt}"
+        """Makes nothing yet. `work_dir` is absolute, without symlinks; `package_tool`: see `Wrapper`. Raises `BadName`
+        for a bad job id."""
+        self.directory = work_dir / "jobs" / f"{check_job_id(job)}.a{attempt}"
         self.payload = self.directory / "payload"
         self.stdout = self.directory / "stdout"
         self.stderr = self.directory / "stderr"
@@ -76,13 +78,14 @@ class Sandbox:
 
         Another `Sandbox` of the same attempt may go on from here. Raises `NoSpace` and other `TransferError`s.
         """
-        self.remove()
+        if self.directory.exists():
+            self.remove()
         with disk_errors(f"making {self.directory}"):
             self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for directory in (self.directory, self.payload, self._temporary, self._wrapper):
+            for directory in (self.directory, self.payload, self._temporary):
                 directory.mkdir(mode=0o700)
-            self._token_file.write_text(secrets.token_hex(16))
-            self._token = None
+            self._token = secrets.token_hex(16)
+            self._token_file.write_text(self._token)
 
     def input_path(self, name: str) -> Path:
         """Where the input file `name` goes; makes its directories. Raises `BadName`, `NoSpace`."""
@@ -98,8 +101,10 @@ class Sandbox:
                 raise BadName(f"input file {name!r}: is a directory or lies outside the job's; rename it")
         return path
 
-    async def run(self, spec: JobSpec, limit: float | None, stop: asyncio.Event | None = None) -> Outcome:
-        """Run the command of `spec` for at most `limit` seconds, or until `stop` is set, and say how it ended.
+    async def run(
+        self, spec: JobSpec, limit: float | None, stop: asyncio.Future[None] | None = None
+    ) -> Outcome:
+        """Run the command of `spec` for at most `limit` seconds, or until `stop` is done, and say how it ended.
 
         Everything that the job can bring about ends in an `Outcome`. Cancelling kills it. Raises
         `TransferError` if the directory was not prepared or its disk is damaged, OSError if this host cannot even
@@ -107,34 +112,32 @@ class Sandbox:
         """
         self._staged = {item.name: _stamp(self.payload / item.name) for item in spec.inputs}
         try:
-            self._write_wrapper(spec, spec.command, spec.arguments)
+            ended, status = await self._execute(spec, spec.command, spec.arguments, limit, stop=stop)
         except BadName as error:
             return Outcome(cause=Cause.USER_PREREQUISITE, exit_code=NOT_STARTED, reason=one_line(str(error)))
         except NoSpace as error:
             return Outcome(cause=Cause.INFRA_DISK_FULL, exit_code=NOT_STARTED, reason=one_line(str(error)))
-        ended = await self._execute(limit, self.stdout, self.stderr, stop=stop)
         said = self.stderr_tail(_TAIL)
         return judge(
             ended,
-            self._status(),
+            status,
             last_line=next((line.strip() for line in reversed(said.splitlines()) if line.strip()), ""),
             disk_full=DISK_FULL_TEXT in said or self.free_bytes() < LEAST_SPACE,
         )
 
-    async def validate(self, spec: JobSpec, stop: asyncio.Event | None = None) -> int:
+    async def validate(self, spec: JobSpec, stop: asyncio.Future[None] | None = None) -> int:
         """Run the validation script as the command was run; its exit code, 0 if the output is good.
 
         Its output goes to `validation_out`. COPILOT_STDOUT and COPILOT_STDERR name the job's. Raises as
         `run` does, and `NoSpace`.
         """
         assert spec.validation is not None
-        self._write_wrapper(spec, spec.validation, "")
-        streams = {"COPILOT_STDOUT": str(self.stdout), "COPILOT_STDERR": str(self.stderr)}
-        ended = await self._execute(
-            VALIDATION_LIMIT, self.validation_out, self.validation_out, streams, stop=stop
+        more = {"COPILOT_STDOUT": str(self.stdout), "COPILOT_STDERR": str(self.stderr)}
+        out = self.validation_out
+        ended, status = await self._execute(
+            spec, spec.validation, "", VALIDATION_LIMIT, stdout=out, stderr=out, more=more, stop=stop
         )
-        started = self._status() in ("", Step.STARTED)
-        return ended.shell_code or (0 if started else NOT_STARTED)
+        return ended.shell_code or (0 if status in ("", Step.STARTED) else NOT_STARTED)
 
     async def pack(self, limit: int) -> Package:
         """Pack stdout, stderr and what the job left, but for inputs that it did not change.
@@ -143,10 +146,9 @@ class Sandbox:
         `NoSpace`, `TransferRefused` if the package grows over `limit` bytes, and other `TransferError`s.
         """
         with disk_errors(f"packing {self._job}"):
-            self.package.unlink(missing_ok=True)
-            with NewFile.at(self.package) as new:  # left when we are cancelled, and then the thread ends, too
+            # Left when we are cancelled, and then the thread ends, too.
+            with NewFile.at(self.package) as new:
                 notes = await asyncio.to_thread(self._pack, new, limit)
-                await asyncio.to_thread(new.commit)
         return Package(path=self.package, facts=new.facts, notes=notes)
 
     def _pack(self, new: NewFile, limit: int) -> tuple[str, ...]:
@@ -155,7 +157,9 @@ class Sandbox:
         streams = {
             path.name: path for path in (self.stdout, self.stderr, self.validation_out) if path.exists()
         }
-        return pack(new, self._job, self.payload, streams=streams, leave_out=unchanged, limit=limit)
+        notes = pack(new, self._job, self.payload, streams=streams, leave_out=unchanged, limit=limit)
+        new.commit(durable=False)  # the lease covers a power cut
+        return notes
 
     def stderr_tail(self, count: int) -> str:
         """The last `count` bytes of stderr as text; empty if there is none."""
@@ -195,12 +199,59 @@ class Sandbox:
             self._token = self._token_file.read_text()
         return self._token
 
-    def _write_wrapper(self, spec: JobSpec, command: str, arguments: str) -> None:
-        """Write the script and make the command executable: file servers do not carry permissions."""
+    async def _execute(
+        self,
+        spec: JobSpec,
+        command: str,
+        arguments: str,
+        limit: float | None,
+        *,
+        stdout: Path | None = None,
+        stderr: Path | None = None,
+        more: Mapping[str, str] | None = None,
+        stop: asyncio.Future[None] | None = None,
+    ) -> tuple[processes.Exit, str]:
+        """Run a command of the job; how it ended, and the last step of what ran it. Raises `NoSpace`, too."""
+        with disk_errors(f"looking into {self.directory}"):
+            token = self._known_token()
+        if self.free_bytes() < LEAST_SPACE:
+            raise NoSpace(
+                f"less than {LEAST_SPACE} bytes are free at {self.directory}: free space and try again"
+            )
+        run = partial(
+            processes.run,
+            cwd=self.payload,
+            environment={**self._environment(), **(more or {})},
+            stdout=stdout or self.stdout,
+            stderr=stderr or self.stderr,
+            token=token,
+            limit=limit,
+            stop=stop,
+        )
+        plain = plain_command(command, arguments, spec.environment, spec.packages)
+        self._make_executable(command)
+        if plain is not None:
+            with suppress(
+                processes.NotStarted
+            ):  # no file, or a script without a first line: a shell knows what to say
+                return await run(plain), Step.STARTED
+        shell = shutil.which("bash") or "/bin/sh"
+        self._write_wrapper(spec, shell, command, arguments)
+        return await run([shell, str(self._wrapper / SCRIPT)]), self._status()
+
+    def _make_executable(self, command: str) -> None:
+        """File servers do not carry permissions."""
+        path = self.payload / command
+        with suppress(OSError):
+            mode = path.lstat().st_mode
+            if stat.S_ISREG(mode):
+                path.chmod(mode | stat.S_IXUSR)
+
+    def _write_wrapper(self, spec: JobSpec, shell: str, command: str, arguments: str) -> None:
         wrapper = Wrapper(
             directory=self._wrapper,
             payload=self.payload,
-            shell=shutil.which("bash") or "/bin/sh",
+            shell=shell,
             command=command,
             arguments=arguments,
             environment=spec.environment,
@@ -208,35 +259,10 @@ class Sandbox:
             package_tool=self._package_tool,
         )
         with disk_errors(f"writing the script of {self._job}"):
-            self._wrapper.mkdir(
-                mode=0o700, exist_ok=True
-            )  # the job may have removed it before the validation
+            self._wrapper.mkdir(mode=0o700, exist_ok=True)
             for name, text in wrapper.files().items():
                 (self._wrapper / name).write_text(text, encoding="utf-8")
             (self._wrapper / STATUS).unlink(missing_ok=True)
-            path = self.payload / command
-            if path.is_file() and not path.is_symlink():
-                path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-    async def _execute(
-        self,
-        limit: float | None,
-        stdout: Path,
-        stderr: Path,
-        more: Mapping[str, str] | None = None,
-        *,
-        stop: asyncio.Event | None = None,
-    ) -> processes.Exit:
-        return await processes.run(
-            [shutil.which("bash") or "/bin/sh", str(self._wrapper / SCRIPT)],
-            cwd=self.payload,
-            environment={**self._environment(), **(more or {})},
-            stdout=stdout,
-            stderr=stderr,
-            token=self._known_token(),
-            limit=limit,
-            stop=stop,
-        )
 
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
@@ -244,6 +270,7 @@ class Sandbox:
             "PATH": _DEFAULT_PATH,
             **kept,
             "HOME": str(self.payload),
+            "PWD": str(self.payload),
             "TMPDIR": str(self._temporary),
             "COPILOT_JOB_ID": self._job,
             "COPILOT_ATTEMPT": str(self._attempt),

@@ -51,6 +51,7 @@ def recover(work_dir: Path) -> list[Note]:
     """
     notes = read_notes(_journal(work_dir))
     noted = {attempt_name(note.assignment) for note in notes}
+    work_dir = work_dir.resolve()
     for directory in (work_dir / "jobs").glob("*.a*"):
         match = _ATTEMPT.match(directory.name)
         if match is None or directory.name in noted:
@@ -72,6 +73,8 @@ class AgentService:
     def __init__(self, settings: ServiceSettings, files: FileClient) -> None:
         self._settings = settings
         self._files = files
+        self._work_dir = settings.work_dir.resolve()
+        self._sandboxes: dict[str, Sandbox] = {}  # by attempt, until it is forgotten
         self._journal = _journal(settings.work_dir)
         self._at_work: dict[str, _Work] = {}  # by job id: what `Execute` is at
 
@@ -80,6 +83,7 @@ class AgentService:
         match effect:
             case Remember(note=note):
                 if note.outcome is None:
+                    self._sandboxes.pop(attempt_name(note.assignment), None)
                     self._sandbox(note.assignment).prepare()
                 write_note(self._journal, note)
                 return None
@@ -89,7 +93,7 @@ class AgentService:
                 return self._pack(self._sandbox(assignment))
             case Stop(assignment=assignment):
                 if assignment.id in self._at_work:
-                    self._at_work[assignment.id].stop.set()
+                    self._at_work[assignment.id].end()
                 return None
             case Upload(assignment=assignment, url=url, output=output):
                 facts = FileFacts(size=output.size, sha256=output.sha256)
@@ -99,14 +103,17 @@ class AgentService:
         raise TypeError(f"an agent has no effect {effect!r}")
 
     def _sandbox(self, assignment: Assignment) -> Sandbox:
-        job = assignment.job
-        return Sandbox(
-            self._settings.work_dir, job.id, job.attempt or 1, package_tool=tuple(self._settings.package_tool)
-        )
+        """The one of this attempt. It knows whether something may be left of a former life."""
+        name = attempt_name(assignment)
+        if name not in self._sandboxes:
+            job, tool = assignment.job, tuple(self._settings.package_tool)
+            self._sandboxes[name] = Sandbox(self._work_dir, job.id, job.attempt or 1, package_tool=tool)
+        return self._sandboxes[name]
 
     def _forget(self, assignment: Assignment) -> None:
         remove_note(self._journal, assignment)  # first: a report must not outlive its output
         self._sandbox(assignment).remove()
+        del self._sandboxes[attempt_name(assignment)]
 
     def phase(self, assignment: Assignment) -> str:
         """What `Execute` is at with this job."""
@@ -166,7 +173,9 @@ class AgentService:
             else:
                 return
 
-    async def _run(self, sandbox: Sandbox, spec: JobSpec, limit: float, stop: asyncio.Event) -> Outcome:
+    async def _run(
+        self, sandbox: Sandbox, spec: JobSpec, limit: float, stop: asyncio.Future[None]
+    ) -> Outcome:
         outcome = await sandbox.run(spec, limit, stop)
         outcome = replace(outcome, tail=sandbox.stderr_tail(TAIL).strip())
         if outcome.cause is not Cause.OK or spec.validation is None:
@@ -201,22 +210,26 @@ class _Work:
     """A job that is being executed."""
 
     phase: Phase = Phase.FETCH
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    stop: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def end(self) -> None:
+        """Somebody wants it to end."""
+        if not self.stop.done():
+            self.stop.set_result(None)
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Do `work` to its end, or until `stop` is set; whether it came to its end. Raises what it raises."""
-    doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+async def _unless(stop: asyncio.Future[None], work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work` to its end, or until `stop` is done; whether it came to its end. Raises what it raises."""
+    doing = asyncio.ensure_future(work)
     try:
-        await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((doing, stop), return_when=asyncio.FIRST_COMPLETED)
         if not doing.done():
             return False
         await doing
         return True
     finally:
-        for one in (doing, stopping):
-            one.cancel()
-        await asyncio.gather(doing, stopping, return_exceptions=True)
+        doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)
 
 
 def _inputs(job: Job) -> tuple[JobInput, ...]:

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ _LOOK_AGAIN = (0.001, 0.002, 0.004, 0.008)  # s between looks at a process that 
 _KERNEL = 2  # kthreadd, the parent of all threads of the kernel
 _HIDDEN = b"?"
 _SHORTEST_POLL, _LONGEST_POLL = 0.002, 0.05  # s
+_TASKS = "/proc/self/task"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 _log = logging.getLogger(__name__)
@@ -50,6 +51,24 @@ def process_table() -> list[Process]:
         if name.isdigit():
             with suppress(OSError):  # it has ended meanwhile
                 table.append(_parse(int(name), Path(f"/proc/{name}/stat").read_bytes()))
+    return table
+
+
+def children(but: Collection[int] = ()) -> list[Process]:
+    """The children of this process, of whatever thread, but for the pids `but`."""
+    try:
+        found = {
+            int(pid)
+            for thread in os.listdir(_TASKS)  # noqa: PTH208
+            for pid in Path(f"{_TASKS}/{thread}/children").read_bytes().split()
+        }
+    except OSError:  # a kernel without these lists (CONFIG_PROC_CHILDREN), or a thread that has just ended
+        own = os.getpid()
+        return [process for process in process_table() if process.parent == own and process.pid not in but]
+    table = []
+    for pid in found.difference(but):
+        with suppress(OSError):
+            table.append(_parse(pid, Path(f"/proc/{pid}/stat").read_bytes()))
     return table
 
 

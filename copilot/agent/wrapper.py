@@ -1,4 +1,4 @@
-"""The text of the shell script that runs a payload: environment, packages, then the command in its place.
+"""What runs a payload: the command itself or, where a job has text for a shell, a script that ends as the command.
 
 Text from the job stands in files of its own, beside the payload's directory: an unfinished quote in it ends
 with its file, and the shell checks each file (`-n`) before it reads it. After each step the script writes the
@@ -22,6 +22,9 @@ SCRIPT, STATUS = "run.sh", "status"
 NOT_STARTED, CANNOT_EXECUTE, NOT_FOUND = 125, 126, 127  # exit codes; 126 and 127 as a shell uses them
 
 _ENVIRONMENT, _COMMAND, _PACKAGE = "environment.sh", "command.sh", "package.sh"
+_PLAIN = re.compile(
+    r"[A-Za-z0-9_./:=,@%+ -]*\Z", re.ASCII
+)  # a shell makes the very same words of it as we do
 _WORD = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _PACKAGE_NAME = re.compile(rf"(?:VO_[A-Za-z0-9_-]+@)?({_WORD})(?:(?:::|/)({_WORD}))?\Z", re.ASCII)
 
@@ -110,6 +113,16 @@ class Wrapper:
 
     def _quoted(self, name: str) -> str:
         return shlex.quote(str(self.directory / name))
+
+
+def plain_command(
+    command: str, arguments: str, environment: str, packages: Sequence[str]
+) -> list[str] | None:
+    """The words of a command that needs no shell; None if one has to read its texts. Raises `BadName`."""
+    check_relative_name(command)
+    if packages or environment.strip() or not _PLAIN.match(arguments):
+        return None
+    return [f"./{command}", *arguments.split()]
 
 
 def package_name(package: str) -> str:

@@ -71,7 +71,7 @@ class HttpClient:
             download = _Download(new, size)
             await self._persist(lambda: self._fetch(url, download), lambda: new.size)
             new.check(public_url(url), size=size, sha256=sha256)
-            await asyncio.to_thread(new.commit)
+            new.commit(durable=False)
         return new.facts
 
     async def put(self, path: Path, url: str, *, facts: FileFacts) -> None:

@@ -115,14 +115,16 @@ class NewFile:
                 "again, and if that does not help, have it announced anew"
             )
 
-    def commit(self) -> None:
-        """Give the file its name, replacing what bears it; when this returns, a power cut does not undo it."""
+    def commit(self, *, durable: bool = True) -> None:
+        """Give the file its name, replacing what bears it; if it is `durable`, a power cut does not undo it from here on."""
         with self._lock, disk_errors(f"storing {self._name}"):
             self._check_open()
-            os.fsync(self._file.fileno())
+            if durable:
+                os.fsync(self._file.fileno())
             os.rename(self._temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
             self._committed = True
-            os.fsync(self._directory)
+            if durable:
+                os.fsync(self._directory)
 
     def _check_open(self) -> None:
         if self._file.closed:

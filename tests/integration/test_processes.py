@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from copilot.agent import strays
-from copilot.agent.processes import Exit, become_subreaper, run
+from copilot.agent.processes import Exit, NotStarted, become_subreaper, run
 from copilot.agent.sandbox import TOKEN_FILE
 
 pytestmark = pytest.mark.timeout(30)
@@ -93,16 +93,16 @@ async def test_the_command_leads_its_own_session_with_clean_surroundings(
     assert len(set(ids.split())) == 1
 
 
-async def test_an_unknown_program_is_exit_code_127(tmp_path: Path) -> None:
-    ended = await run(
-        ["/no/such/program"],
-        cwd=tmp_path,
-        environment={},
-        stdout=tmp_path / "out",
-        stderr=tmp_path / "err",
-        token="t",
-    )
-    assert ended.code == 127
+async def test_an_unknown_program_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NotStarted, match="/no/such/program"):
+        await run(
+            ["/no/such/program"],
+            cwd=tmp_path,
+            environment={},
+            stdout=tmp_path / "out",
+            stderr=tmp_path / "err",
+            token="t",
+        )
 
 
 async def test_the_run_time_is_limited_by_term_first(tmp_path: Path) -> None:

@@ -362,3 +362,19 @@ async def test_a_disk_that_is_full_before_the_start_is_told(small_disk: Path) ->
             filler.write(bytes(4096))
     outcome = await sandbox.run(JobSpec(id="job", command="job.sh", inputs=(script,)), 60)
     assert outcome.cause is Cause.INFRA_DISK_FULL
+
+
+async def test_a_script_without_a_first_line_is_run_by_a_shell(sandbox: Sandbox) -> None:
+    script = stage(sandbox, "job.sh", 'echo "$1"; exit 3\n')
+    spec = JobSpec(id="job", command="job.sh", arguments="one two", inputs=(script,))
+    assert (await sandbox.run(spec, 60)).exit_code == 3
+    assert sandbox.stdout.read_text() == "one\n"
+
+
+@pytest.mark.parametrize("text", ["", "export A=1"])
+async def test_core_files_are_off_and_the_kernel_would_choose_the_job_first(
+    sandbox: Sandbox, text: str
+) -> None:
+    said = "until [ $(cat /proc/$$/oom_score_adj) = 500 ]; do :; done; ulimit -S -c"
+    assert (await run_script(sandbox, said, environment=text)).cause is Cause.OK
+    assert sandbox.stdout.read_text() == "0\n"

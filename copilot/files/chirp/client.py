@@ -40,7 +40,7 @@ class ChirpClient:
         with NewFile.at(path) as new:
             await server.get(source, lambda block: asyncio.to_thread(new.write, block), size=size)
             new.check(public_url(url), size=size, sha256=sha256)
-            await asyncio.to_thread(new.commit)
+            new.commit(durable=False)
         return new.facts
 
     async def put(self, path: Path, url: str, *, facts: FileFacts) -> None:

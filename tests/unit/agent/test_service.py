@@ -348,7 +348,7 @@ class TestRemembering:
         world = World(tmp_path)
         assignment = world.assigned("true")
         assert read_notes(world.work / "journal") == [Note(assignment=assignment)]
-        assert {path.name for path in world.attempt.iterdir()} == {"payload", "tmp", "wrapper", "token"}
+        assert {path.name for path in world.attempt.iterdir()} == {"payload", "tmp", "token"}
 
     async def test_the_outcome_is_noted_and_the_output_stays(self, tmp_path: Path) -> None:
         world = World(tmp_path)

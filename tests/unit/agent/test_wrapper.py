@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from copilot.agent.wrapper import SCRIPT, Wrapper, package_name
+from copilot.agent.wrapper import SCRIPT, Wrapper, package_name, plain_command
 from copilot.errors import BadName
 
 HERE = Path("/work dir/jobs/j.a1")
@@ -84,3 +84,36 @@ def test_without_environment_and_packages_no_shell_is_spent_on_them() -> None:
     script = wrapper().files()[SCRIPT]
     assert "environment.sh" not in script
     assert "alienv" not in script
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("", []),
+        ("  ", []),
+        (
+            "-v  --size=3 ./a/b.txt user@host:9 1,2 50% a+b",
+            ["-v", "--size=3", "./a/b.txt", "user@host:9", "1,2", "50%", "a+b"],
+        ),
+    ],
+)
+def test_plain_arguments_need_no_shell(arguments: str, words: list[str]) -> None:
+    assert plain_command("bin/job.sh", arguments, " \n", ()) == ["./bin/job.sh", *words]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["'a b'", "$HOME", "~", "*.txt", "a;b", "a\nb", "a\tb", "a>b", "#", "{a,b}", "[ab]", "\u00e9"],
+)
+def test_what_a_shell_would_read_otherwise_goes_to_a_shell(arguments: str) -> None:
+    assert plain_command("job.sh", arguments, "", ()) is None
+
+
+def test_environment_and_packages_need_a_shell() -> None:
+    assert plain_command("job.sh", "", "export A=1", ()) is None
+    assert plain_command("job.sh", "", "", ("gcc",)) is None
+
+
+def test_a_plain_command_stays_inside_its_directory() -> None:
+    with pytest.raises(BadName):
+        plain_command("../job.sh", "", "", ())
