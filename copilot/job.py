@@ -72,6 +72,7 @@ class Cause(enum.StrEnum):
     INFRA_LOST = "infra-lost"  # the agent came back without the job
     INFRA_UNDELIVERED = "infra-undelivered"  # the agent never confirmed that it has the job
     INFRA_PREEMPTED = "infra-preempted"  # the agent had to leave before the end
+    INFRA_CUT_OFF = "infra-cut-off"  # exclusive, and its lease was not renewed: its agent stopped it
     POLICY_RUN_TIME = "policy-run-time"  # longer than the maximum run time
     CANCELLED = "cancelled"  # somebody wanted it
 
@@ -203,7 +204,8 @@ class JobSpec:
     `environment` shell text: a shell reads them inside the job's sandbox and nowhere else (protocol page,
     section 2). The job fails with the `max_attempts`-th attempt that the infrastructure has spoilt, or the
     `max_user_attempts`-th that failed by itself. `max_run_time` in seconds, None for the manager's own. Higher `priority` goes first. `input_dir` is
-    the directory on `chirp_server` where the inputs lie, None: where staging puts them.
+    the directory on `chirp_server` where the inputs lie, None: where staging puts them. `exclusive`: never two attempts
+    at once, rather stopped than doubled.
     """
 
     id: str
@@ -221,6 +223,7 @@ class JobSpec:
     max_run_time: float | None = None
     chirp_server: str | None = None
     input_dir: str | None = None
+    exclusive: bool = False
 
     def __post_init__(self) -> None:
         check_job_id(self.id)

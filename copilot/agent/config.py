@@ -8,7 +8,18 @@ from typing import Any, ClassVar
 
 from copilot.agent.drain import LAST_STEPS
 from copilot.config.groups import ServiceSettings
-from copilot.config.kinds import CERTIFICATE, COMMAND, HOSTS, JID, PATH, READABLE_FILE, SIZE, duration, whole
+from copilot.config.kinds import (
+    AGENT_CLASS,
+    CERTIFICATE,
+    COMMAND,
+    HOSTS,
+    JID,
+    PATH,
+    READABLE_FILE,
+    SIZE,
+    duration,
+    whole,
+)
 from copilot.config.setting import Program, setting, settings
 
 
@@ -20,6 +31,13 @@ class AgentConfig(ServiceSettings):
 
     jm_jabber_address: str = setting("JM_JABBER_ADDRESS", "Jabber ID of the job manager", JID)
     work_dir: Path = setting("AGENT_WORK_DIR", "working directory of the agent, writable for it", PATH)
+    agent_class: str | None = setting(
+        "AGENT_CLASS",
+        "what kind of machine this is; the job manager may have leases of another length for it (JM_LEASES)",
+        AGENT_CLASS,
+        default=None,
+        unset="none",
+    )
     slots: int = setting("AGENT_SLOTS", "how many jobs run at the same time", whole(1, 1024), default="1")
     request_interval: float = setting(
         "AGENT_REQUEST_INTERVAL",

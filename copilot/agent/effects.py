@@ -1,6 +1,7 @@
 """What an agent does beside talking: instructions that its logic returns and its service carries out.
 
-Each comes back to the logic as `Finished(effect, result)`, but for `Remember` and `Stop`, which are done on the spot.
+Each comes back to the logic as `Finished(effect, result)`, but for `Remember`, `Begin`, `Stop` and `Kill`, which are done
+on the spot.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Note:
     def from_data(cls, data: dict[str, Any]) -> Self:
         """The inverse; raises KeyError, TypeError or ValueError for anything else."""
         assignment = data["assignment"]
-        job = {item.name: assignment["job"][item.name] for item in fields(Job)}
+        said = assignment["job"]  # a note of an older version lacks what is new
+        job = {item.name: said[item.name] for item in fields(Job) if item.name in said}
         job["inputs"] = tuple(JobInput(**item) for item in job["inputs"])
         job["input_files"], job["packages"] = tuple(job["input_files"]), tuple(job["packages"])
         outcome = data["outcome"]
@@ -97,7 +99,17 @@ class Forget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execute:
-    """Fetch, run, validate and pack; the result is an `Outcome`, with `output` if there is a package."""
+    """Fetch, run, validate and pack; the result is an `Outcome`, with `output` if there is a package.
+
+    What is exclusive is fetched, and does not run before `Begin`.
+    """
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """An exclusive job may run: its lease is sure. Done on the spot."""
 
     assignment: Assignment
 
@@ -105,6 +117,13 @@ class Execute:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """End what `Execute` is at, politely at first; its outcome then says `cancelled`. Done on the spot."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """End at once what `Stop` could not; the outcome is the same. Done on the spot."""
 
     assignment: Assignment
 

@@ -6,8 +6,9 @@ anew, to all of them, until somebody accepts it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from copilot.agent.effects import Assignment
 from copilot.protocol.commands import HeldJob, RenewLease
@@ -16,6 +17,7 @@ from copilot.runtime.component import Action, Actions, Send
 
 RENEWALS_A_LEASE = 3
 TRIES_A_LEASE = 10  # while nobody answers
+RENEWALS_REMEMBERED = 2 * TRIES_A_LEASE  # those of more than a lease; what was said earlier counts no more
 
 
 @dataclass(slots=True)
@@ -25,8 +27,9 @@ class _Bond:
     instance: str  # full JID that spoke to us last
     due: float
     interval: float  # between two renewals
-    accepted: float  # the last renewal that was accepted began then
-    sent: float | None = None  # when the first renewal that nobody has accepted was said; None: there is none
+    accepted: float  # when the last renewal was said that was accepted
+    silent: bool = False  # what was said last is not accepted yet: the next renewal goes to all instances
+    said: deque[tuple[float, RenewLease]] = field(default_factory=lambda: deque(maxlen=RENEWALS_REMEMBERED))
 
 
 class Leases:
@@ -41,12 +44,12 @@ class Leases:
         return min((bond.due for bond in self._bonds.values()), default=None)
 
     def assigned(self, assignment: Assignment, sender: str, now: float) -> None:
-        """`sender` (full JID) has given us a job: its lease has begun."""
+        """`sender` (full JID) has given us a job: its lease has begun. An exclusive one waits for the first renewal."""
         bond = self._bonds.get(assignment.manager)
         if assignment.job.lease is None:
             return
         interval = assignment.job.lease / RENEWALS_A_LEASE
-        due = now + interval
+        due = now if assignment.job.exclusive else now + interval
         if bond is None:
             bond = _Bond(instance=sender, due=due, interval=interval, accepted=now)
             self._bonds[assignment.manager] = bond
@@ -57,7 +60,7 @@ class Leases:
         instances, for ours may be gone."""
         for bond in self._bonds.values():
             bond.due = min(bond.due, now + self._random())
-            bond.sent = now if bond.sent is None else bond.sent
+            bond.silent = True
 
     def tick(self, held: Iterable[Assignment], phase: Callable[[Assignment], str], now: float) -> Actions:
         """Renew what is due of all that is `held`; `phase` says what is going on with it."""
@@ -74,20 +77,27 @@ class Leases:
     def _renew(
         self, bond: _Bond, jobs: list[Assignment], phase: Callable[[Assignment], str], now: float
     ) -> Send:
-        to = bond.instance if bond.sent is None else bare(bond.instance)
+        to = bare(bond.instance) if bond.silent else bond.instance
         shortest = min(one.job.lease or 0.0 for one in jobs)
         bond.due = now + self._jittered(shortest / TRIES_A_LEASE)
-        bond.sent = now if bond.sent is None else bond.sent
+        bond.silent = True
         bond.interval = shortest / RENEWALS_A_LEASE
         held = tuple(HeldJob(id=one.id, attempt=one.job.attempt or 1, phase=phase(one)) for one in jobs)
-        return Send(to=to, command=RenewLease(held=held))
+        renewal = RenewLease(held=held)
+        bond.said.append((now, renewal))
+        return Send(to=to, command=renewal)
 
-    def accepted(self, to: str) -> None:
-        """The renewal that went to this JID was acknowledged: our leases have begun anew."""
+    def accepted(self, to: str, renewal: RenewLease) -> float | None:
+        """`renewal`, which went to this JID, was acknowledged: the leases of what it names count from when it was said,
+        which is returned (None: that was too long ago). It is known by its identity, for two may say the same."""
         bond = self._bonds.get(bare(to))
-        if bond is not None and bond.sent is not None:
-            bond.due = bond.sent + self._jittered(bond.interval)
-            bond.accepted, bond.sent = bond.sent, None
+        when = next((when for when, said in bond.said if said is renewal), None) if bond is not None else None
+        if bond is None or when is None:
+            return None
+        if when >= bond.accepted:
+            bond.accepted, bond.silent = when, False
+            bond.due = when + self._jittered(bond.interval)
+        return when
 
     def _jittered(self, seconds: float) -> float:
         """So that a fleet does not speak in step."""

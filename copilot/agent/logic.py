@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from copilot.agent.delivery import KEPT_AFTER_RECEIPT, RESULT_KEPT, Delivery, Step
 from copilot.agent.drain import NO_LIMITS, Draining, Limits
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Stop, Upload
+from copilot.agent.effects import Assignment, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
+from copilot.agent.exclusive import Exclusives
 from copilot.agent.goodbye import GOODBYE_WITHIN, Goodbye
 from copilot.agent.leases import Leases
 from copilot.agent.referral import Named, NotFollowed, Referral
@@ -68,11 +69,12 @@ LEAST_AFTER_RESTART = 3600.0  # s that a result is offered, however old the cloc
 class AgentSettings:
     """What the logic needs of the configuration. `manager` is a bare JID; times in seconds.
 
-    `referral_domains`: where a redirect may lead.
+    `referral_domains`: where a redirect may lead. `agent_class`: a word by which managers choose the length of leases.
     """
 
     manager: str
     host: str
+    agent_class: str | None = None
     slots: int = 1
     request_interval: float = 10.0
     referral_domains: Sequence[str] = ()
@@ -103,6 +105,7 @@ class Agent:
         self._search = Search(
             settings.manager,
             host=settings.host,
+            agent_class=settings.agent_class,
             longest_wait=settings.request_interval,
             jdl=jdl,
             has_file=has_file,
@@ -112,6 +115,7 @@ class Agent:
         self._deliveries: dict[str, Delivery] = {}
         self._referrals = Named()
         self._leases = Leases(random)
+        self._exclusive = Exclusives()
         self._drain = Draining(settings.limits)
         self._goodbye = Goodbye()
         self._removing: set[Assignment] = set()
@@ -128,7 +132,8 @@ class Agent:
             return 0.0
         times = [delivery.wakeup() for delivery in self._deliveries.values()]
         search = self._search.wakeup() if self._free() > 0 else None
-        others = (search, self._leases.wakeup(), self._drain.wakeup(), self._goodbye.wakeup())
+        lasting = (self._leases, self._exclusive, self._drain, self._goodbye)
+        others = (search, *(part.wakeup() for part in lasting))
         return min((when for when in (*times, *others) if when is not None), default=None)
 
     def trusts(self, jid: str) -> bool:
@@ -190,7 +195,10 @@ class Agent:
         for delivery in list(self._deliveries.values()):
             actions.extend(self._given_up(delivery, now) if delivery.until <= now else delivery.tick(now))
         self._drain.tick(now)
-        keeping = [one for one in self._held.values() if not self._goodbye.has(one.id)]
+        actions.extend(self._exclusive.tick(self._running(), now))
+        keeping = [
+            one for job, one in self._held.items() if not self._goodbye.has(job) and job not in self._unwanted
+        ]
         actions.extend(self._leases.tick(keeping, self._at, now))
         if self._drain.closed is not None:
             actions.extend(self._way_out(self._drain.closed, now))
@@ -218,6 +226,9 @@ class Agent:
             return self._held_already(received, order)
         if kept is not None and order.jm_job_data is not None and order.jm_job_data == kept.assignment.claim:
             return []  # a copy, too
+        if job.exclusive and job.lease is None:
+            text = "an exclusive job needs a lease, for its end is when the job is stopped"
+            return [Refuse(received=received, code="no-lease", text=text, job=job.id)]
         if (reason := self._why_not(job, now)) is not None:
             return [Refuse(received=received, code="no-slot", text=reason, job=job.id)]
         assignment = Assignment(job=job, manager=bare(received.sender), claim=order.jm_job_data)
@@ -312,6 +323,7 @@ class Agent:
         return [action for delivery in kept for action in self._forgotten(delivery)]
 
     def _executed(self, assignment: Assignment, result: object, now: float) -> Actions:
+        result = self._exclusive.ended(assignment.id, result)
         if self._goodbye.ended(assignment.id):
             return []
         if assignment.id in self._unwanted:
@@ -369,7 +381,9 @@ class Agent:
                 actions.extend(self._home(one.id, now))
             else:
                 self._unwanted.add(one.id)
-                actions.append(Perform(effect=Stop(assignment=assignment)))
+                at_once = assignment.job.exclusive
+                effect = Kill(assignment=assignment) if at_once else Stop(assignment=assignment)
+                actions.append(Perform(effect=effect))
         return actions
 
     def _cancelled(self, sender: str, order: CancelJob) -> Actions:
@@ -508,8 +522,10 @@ class Agent:
 
     def _acked(self, event: Acked, now: float) -> Actions:
         match event.command:
-            case RenewLease():
-                self._leases.accepted(event.to)
+            case RenewLease(held=held) as renewal:
+                said = self._leases.accepted(event.to, renewal)
+                if said is not None:
+                    return self._exclusive.renewed(held, said, self._running(), now)
             case Leaving() as accepted:
                 return self._returned(accepted)
             case JobDone(job_id=job) as report if self._awaits(report):

@@ -145,10 +145,9 @@ class Sandbox:
         Also for an attempt that an agent's death interrupted: what runs of it is stopped before. Raises
         `NoSpace`, `TransferRefused` if the package grows over `limit` bytes, and other `TransferError`s.
         """
-        with disk_errors(f"packing {self._job}"):
-            # Left when we are cancelled, and then the thread ends, too.
-            with NewFile.at(self.package) as new:
-                notes = await asyncio.to_thread(self._pack, new, limit)
+        # The new file is left when we are cancelled, and then the thread ends, too.
+        with disk_errors(f"packing {self._job}"), NewFile.at(self.package) as new:
+            notes = await asyncio.to_thread(self._pack, new, limit)
         return Package(path=self.package, facts=new.facts, notes=notes)
 
     def _pack(self, new: NewFile, limit: int) -> tuple[str, ...]:

@@ -43,14 +43,16 @@ class Search:
         manager: str,
         *,
         host: str,
+        agent_class: str | None,
         longest_wait: float,
         jdl: Callable[[], str],
         has_file: Callable[[str], bool],
         random: Callable[[], float],
     ) -> None:
-        """`manager` is a bare JID, `longest_wait` in s; the functions are those of `Agent`."""
+        """`manager` is a bare JID, `longest_wait` in s; `agent_class` and the functions are those of `Agent`."""
         self._manager = manager
         self._host = host
+        self._class = agent_class
         self._longest_wait = longest_wait
         self._jdl = jdl
         self._has_file = has_file
@@ -103,7 +105,7 @@ class Search:
         self._asking, self._due = Asking.ASKED, now + self._wait()
         self._unsuitable.clear()
         log.info("Asking %s for an address of the job manager", self._manager)
-        want = WantGetJob(agent_host=self._host, jdl=self._jdl())
+        want = WantGetJob(agent_host=self._host, jdl=self._jdl(), agent_class=self._class)
         self._request = Request(to=self._manager, command=want)
         return [Send(to=self._manager, command=want)]
 
@@ -116,7 +118,7 @@ class Search:
             self._unsuitable.add(sender)
             return []
         self._asking, self._due = Asking.REQUESTED, now + RUN_JOB_WITHIN
-        request = GetJob(agent_host=self._host, jdl=self._jdl())
+        request = GetJob(agent_host=self._host, jdl=self._jdl(), agent_class=self._class)
         self._request = Request(to=sender, command=request)
         return [Send(to=sender, command=request, void_at=self._due)]
 

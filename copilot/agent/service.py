@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Stop, Upload
+from copilot.agent.effects import Assignment, Begin, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
 from copilot.agent.journal import attempt_name, read_notes, remove_note, write_note
 from copilot.agent.sandbox import Sandbox
 from copilot.agent.wrapper import NOT_STARTED
@@ -30,6 +30,7 @@ FETCHES_AT_ONCE = 4
 FETCH_TRIES = 4
 TAIL = 2000  # bytes of stderr that go into the report
 FIRST_FETCH_RETRY = 1.0  # s, doubling
+KILLED = 137  # the exit code that a shell says after SIGKILL
 
 _ATTEMPT = re.compile(r"(?P<job>.+)\.a(?P<attempt>[1-9][0-9]*)\Z", re.ASCII)
 
@@ -91,9 +92,9 @@ class AgentService:
                 return self._execute(assignment)
             case Pack(assignment=assignment):
                 return self._pack(self._sandbox(assignment))
-            case Stop(assignment=assignment):
-                if assignment.id in self._at_work:
-                    self._at_work[assignment.id].end()
+            case Begin() | Stop() | Kill():
+                if effect.assignment.id in self._at_work:
+                    self._at_work[effect.assignment.id].heed(effect)
                 return None
             case Upload(assignment=assignment, url=url, output=output):
                 facts = FileFacts(size=output.size, sha256=output.sha256)
@@ -123,6 +124,8 @@ class AgentService:
     async def _execute(self, assignment: Assignment) -> Outcome:
         """Fetch, run, validate, pack."""
         sandbox, work = self._sandbox(assignment), _Work()
+        if not assignment.job.exclusive:
+            work.heed(Begin(assignment=assignment))
         self._at_work[assignment.id] = work
         try:
             return await self._packed(sandbox, await self._attempt(sandbox, assignment.job, work))
@@ -136,15 +139,20 @@ class AgentService:
         except BadName as error:
             return _failure(error, Cause.USER_PREREQUISITE, "this agent takes no such job")
         try:
-            if not await _unless(work.stop, self._fetch_all(sandbox, job)):
+            if not await _unless(work.stop, self._prepare(sandbox, job, work)):
                 return Outcome(cause=Cause.CANCELLED, exit_code=NOT_STARTED, reason="stopped before it began")
         except (CopilotError, OSError) as error:
             return _failure(error, Cause.INFRA_FETCH, "an input file could not be fetched")
         work.phase = Phase.RUN
         try:
-            return await self._run(sandbox, spec, self._limit(job), work.stop)
+            return await work.unless_killed(self._run(sandbox, spec, self._limit(job), work.stop))
         except (CopilotError, OSError) as error:
             return _failure(error, Cause.INFRA_LOST, "this host could not run the job to its end")
+
+    async def _prepare(self, sandbox: Sandbox, job: Job, work: _Work) -> None:
+        """What comes before the payload begins."""
+        await self._fetch_all(sandbox, job)
+        await work.begin
 
     async def _fetch_all(self, sandbox: Sandbox, job: Job) -> None:
         wanted = asyncio.Semaphore(FETCHES_AT_ONCE)
@@ -205,20 +213,37 @@ class AgentService:
         return Output(size=package.facts.size, sha256=package.facts.sha256)
 
 
+def _future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
 @dataclass(slots=True)
 class _Work:
-    """A job that is being executed."""
+    """A job that is being executed. `begin` is done when it may run, `stop` when it shall end, `kill` when it must."""
 
     phase: Phase = Phase.FETCH
-    stop: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    begin: asyncio.Future[None] = field(default_factory=_future)
+    stop: asyncio.Future[None] = field(default_factory=_future)
+    kill: asyncio.Future[None] = field(default_factory=_future)
 
-    def end(self) -> None:
-        """Somebody wants it to end."""
-        if not self.stop.done():
-            self.stop.set_result(None)
+    def heed(self, order: Begin | Stop | Kill) -> None:
+        """Somebody wants this of it."""
+        wanted = {Begin: (self.begin,), Stop: (self.stop,), Kill: (self.stop, self.kill)}[type(order)]
+        for future in wanted:
+            if not future.done():
+                future.set_result(None)
+
+    async def unless_killed(self, payload: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """The end of the payload; it is broken off if it must end."""
+        running = asyncio.ensure_future(payload)
+        if await _unless(self.kill, running):
+            return await running
+        return Outcome(
+            cause=Cause.CANCELLED, exit_code=KILLED, reason="killed, because it had to end at once"
+        )
 
 
-async def _unless(stop: asyncio.Future[None], work: Coroutine[Any, Any, None]) -> bool:
+async def _unless(stop: asyncio.Future[None], work: Awaitable[object]) -> bool:
     """Do `work` to its end, or until `stop` is done; whether it came to its end. Raises what it raises."""
     doing = asyncio.ensure_future(work)
     try:

@@ -85,6 +85,7 @@ def _logic(config: AgentConfig, service: AgentService) -> Agent:
     settings = AgentSettings(
         manager=config.jm_jabber_address,
         host=socket.gethostname(),
+        agent_class=config.agent_class,
         slots=config.slots,
         request_interval=config.request_interval,
         referral_domains=config.referral_domains,

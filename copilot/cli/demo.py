@@ -9,16 +9,19 @@ import shutil
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from copilot.local.process import die_with, how_it_ended
 from copilot.local.system import LocalSystem, command_path
 from copilot.log import set_up
 from copilot.runtime.signals import on_stop
 
 INTERRUPTED = 130
+MOST_SUBMITS = 5
 
 
 def demo(
@@ -56,20 +59,36 @@ async def _run(system: LocalSystem, script: Path) -> int:
 
 
 async def _submit(system: LocalSystem, script: Path) -> int:
-    """Through the real command, as a user would."""
+    """As a user would: through the real command, and once more if somebody kills that one."""
     arguments = ["--config", str(system.places.etc), "--command", str(script), "--wait"]
-    print(f"$ copilot-job-submit {' '.join(arguments)}", flush=True)
-    submit = await asyncio.create_subprocess_exec(
-        command_path("copilot-job-submit"), *arguments, stdout=asyncio.subprocess.PIPE, env=os.environ
+    for _ in range(MOST_SUBMITS):
+        print(f"$ copilot-job-submit {' '.join(arguments)}", flush=True)
+        status, said = await _run_command("copilot-job-submit", arguments)
+        if status >= 0:
+            break
+        print(f"copilot-job-submit {how_it_ended(status)}", file=sys.stderr, flush=True)
+    _show(said)
+    return status if status >= 0 else 128 - status  # as a shell has it
+
+
+async def _run_command(name: str, arguments: Sequence[str]) -> tuple[int, str]:
+    """Its exit status (negative: the signal), and what it said on stdout. It ends with us."""
+    command = await asyncio.create_subprocess_exec(
+        command_path(name),
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ,
+        preexec_fn=die_with(os.getpid()),
     )
     try:
-        said, _ = await submit.communicate()
+        said, _ = await command.communicate()
     except asyncio.CancelledError:
-        submit.terminate()
-        await submit.wait()
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            command.terminate()
+        await command.wait()
         raise
-    _show(said.decode())
-    return submit.returncode or 0
+    assert command.returncode is not None
+    return command.returncode, said.decode()
 
 
 def _show(said: str) -> None:

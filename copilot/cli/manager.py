@@ -7,9 +7,11 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from copilot.cli import daemon
+from copilot.cli.metrics import showing_metrics
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
 from copilot.clock import SystemClock
 from copilot.config.groups import QueueSettings
@@ -24,11 +26,14 @@ from copilot.grid.plugins import make_finisher, make_sources
 from copilot.grid.running import running
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.jobmanager.referral import StorageReferral
+from copilot.metrics.queue import Queue
+from copilot.metrics.table import Sources
 from copilot.protocol.claim import Claims
 from copilot.protocol.envelope import bare
 from copilot.protocol.rules import Role
 from copilot.runtime.component import Component
 from copilot.runtime.compose import Parts
+from copilot.runtime.counts import JobCounts
 from copilot.runtime.loop import Loop
 from copilot.runtime.secret import load_secrets
 from copilot.storagemanager.logic import StorageManager
@@ -53,23 +58,28 @@ async def run(config: ManagerSettings) -> int:
     await _check(store)
     role = Role(0)
     parts: list[Component] = []
+    counts = JobCounts()
     claims = Claims(config.jabber_domain, secrets)
     urls = None if config.files_url is None else UrlSigner(config.files_url, secrets[0], clock)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         if not config.storage_only_mode_on:
             role |= Role.JOB_MANAGER
-            parts.append(_job_manager(config, store, claims, urls))
+            parts.append(_job_manager(config, store, claims, urls, counts))
         if finisher is not None:
             role |= Role.STORAGE_MANAGER
             outputs = await stack.enter_async_context(open_outputs(config, urls, finisher))
-            parts.append(StorageManager(store, claims, outputs, random=random.random))
+            parts.append(StorageManager(store, claims, outputs, random=random.random, counts=counts))
         elif (elsewhere := _storage_elsewhere(config)) is not None:
             role |= Role.STORAGE_MANAGER
             parts.append(StorageReferral(elsewhere))
         transport = daemon.transport(config, config.state_dir, "Co-Pilot manager")
+        endpoint = daemon.endpoint(role)
+        numbers = Sources(jobs=counts, messages=endpoint.counts, queue=Queue(store, clock.monotonic))
+        key = config.key("metrics_listen")
+        await stack.enter_async_context(showing_metrics(config.metrics_listen, numbers, key=key))
         await stack.enter_async_context(_at_work(sources, config, store))
-        return await daemon.turn(Loop(Parts(parts), daemon.endpoint(role), transport))
+        return await daemon.turn(Loop(Parts(parts), endpoint, transport))
 
 
 @contextlib.asynccontextmanager
@@ -90,17 +100,24 @@ async def _at_work(
 
 def open_store(config: QueueSettings) -> RedisStore:
     """The queue that the settings name; connects when first used."""
+    options: dict[str, Any] = {"high_water": config.queue_high_water, "replicas": config.redis_replicas}
+    if config.redis_sentinels is not None:
+        return RedisStore.from_sentinels(
+            config.redis_sentinels,
+            config.redis_sentinel_service,
+            password=config.redis_password,
+            sentinel_password=config.redis_sentinel_password,
+            **options,
+        )
     password = "" if config.redis_password is None else quote(config.redis_password, safe="")
     if config.redis_socket is not None:
         return RedisStore.from_url(
-            f"unix://{config.redis_socket}" + (f"?password={password}" if password else ""),
-            high_water=config.queue_high_water,
+            f"unix://{config.redis_socket}" + (f"?password={password}" if password else ""), **options
         )
     host = config.redis_server or ""
     address = f"[{host}]" if ":" in host else host
     return RedisStore.from_url(
-        f"redis://{f':{password}@' if password else ''}{address}:{config.redis_port}/0",
-        high_water=config.queue_high_water,
+        f"redis://{f':{password}@' if password else ''}{address}:{config.redis_port}/0", **options
     )
 
 
@@ -119,18 +136,21 @@ async def _check(store: Store) -> None:
             return
 
 
-def _job_manager(config: ManagerSettings, store: Store, claims: Claims, urls: UrlSigner | None) -> JobManager:
+def _job_manager(
+    config: ManagerSettings, store: Store, claims: Claims, urls: UrlSigner | None, counts: JobCounts
+) -> JobManager:
     chirp = chirp_address(config)
     settings = JobManagerSettings(
         require_file=config.job_require_file,
         request_cooldown=config.request_cooldown,
         dispatch_limit=config.dispatch_limit,
         lease=config.lease,
+        leases=config.leases or {},
         max_run_time=config.max_run_time,
         url_lifetime=config.url_lifetime,
         chirp="" if chirp is None else address_text(chirp),
     )
-    return JobManager(store, claims, settings, urls=urls, random=random.random)
+    return JobManager(store, claims, settings, urls=urls, random=random.random, counts=counts)
 
 
 def _storage_elsewhere(config: ManagerSettings) -> str | None:

@@ -88,6 +88,13 @@ def command(  # noqa: PLR0917  # one parameter per option
     max_retries: Annotated[
         int, typer.Option(min=0, max=99, help="How often the job is run again if it fails by itself.")
     ] = 0,
+    exclusive: Annotated[
+        bool,
+        typer.Option(
+            "--exclusive",
+            help="Never two attempts at once: an agent that is cut off stops the job rather than that it is doubled.",
+        ),
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait for the end; exit with the job's exit code.")
     ] = False,
@@ -120,6 +127,7 @@ def command(  # noqa: PLR0917  # one parameter per option
             max_user_attempts=max_retries + 1,
             max_run_time=max_run_time,
             owner=_owner(),
+            exclusive=exclusive,
             chirp_server=_for_agents(chirp, settings),
         )
         area = _area(chirp_dir, settings)

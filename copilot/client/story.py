@@ -73,6 +73,7 @@ def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
         ("owner", spec.owner),
         ("command", f"{shlex.quote(spec.command)} {spec.arguments}".rstrip()),
         ("priority", str(spec.priority)),
+        ("exclusive", "never two attempts at once" if spec.exclusive else None),
         ("submitted", when(record.submitted)),
         ("ended", when(record.finished)),
         ("reason", record.outcome.reason if record.state.final and record.outcome else ""),

@@ -34,6 +34,7 @@ class Submission:
     max_run_time: float | None = None
     owner: str = ""
     chirp_server: str | None = None
+    exclusive: bool = False
 
 
 async def submit(submission: Submission, store: Store, staging: Staging) -> JobSpec:
@@ -57,6 +58,7 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
         max_user_attempts=submission.max_user_attempts,
         max_run_time=submission.max_run_time,
         chirp_server=submission.chirp_server,
+        exclusive=submission.exclusive,
     )
     if await store.get(submission.id) is not None:
         raise JobExists(f"there is a job {submission.id} already: choose another id")

@@ -8,9 +8,11 @@ from typing import Any
 
 from copilot.config.kinds import (
     ADDRESS,
+    ADDRESSES,
     HOST,
     JID,
     LOCAL_PART,
+    NAME,
     PATH,
     PORT,
     READABLE_FILE,
@@ -25,6 +27,7 @@ from copilot.config.kinds import (
     Address,
     Tls,
     is_loopback,
+    whole,
 )
 from copilot.config.setting import Settings, setting, settings
 
@@ -118,7 +121,7 @@ class QueueSettings(Settings):
         "machine on which Redis runs",
         HOST,
         default=None,
-        unset="required without *_REDIS_SOCKET",
+        unset="required without *_REDIS_SOCKET or *_REDIS_SENTINELS",
     )
     redis_port: int = setting("*_REDIS_PORT", "port of Redis", PORT, default="6379")
     redis_socket: Path | None = setting(
@@ -126,6 +129,33 @@ class QueueSettings(Settings):
     )
     redis_password: str | None = setting(
         "*_REDIS_PASSWORD", "password of Redis", TEXT, default=None, unset="none", secret=True
+    )
+    redis_sentinels: tuple[Address, ...] | None = setting(
+        "*_REDIS_SENTINELS",
+        "sentinels that know which Redis is the primary, instead of server, port and socket",
+        ADDRESSES,
+        default=None,
+        unset="none",
+    )
+    redis_sentinel_service: str = setting(
+        "*_REDIS_SENTINEL_SERVICE",
+        "name under which the sentinels know the servers of the queue",
+        NAME,
+        default="copilot",
+    )
+    redis_sentinel_password: str | None = setting(
+        "*_REDIS_SENTINEL_PASSWORD",
+        "password of the sentinels themselves",
+        TEXT,
+        default=None,
+        unset="none",
+        secret=True,
+    )
+    redis_replicas: int = setting(
+        "*_REDIS_REPLICAS",
+        "how many replicas of Redis must have a change before it is acknowledged",
+        whole(0, 100),
+        default="0",
     )
     queue_high_water: float = setting(
         "*_QUEUE_HIGH_WATER",
@@ -137,8 +167,10 @@ class QueueSettings(Settings):
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from super().check(values)
-        if all(name in values and values[name] is None for name in ("redis_server", "redis_socket")):
-            yield "redis_server", f"missing; expected {HOST.expects}, or {cls.key('redis_socket')} instead"
+        places = ("redis_server", "redis_socket", "redis_sentinels")
+        if all(name in values and values[name] is None for name in places):
+            others = " or ".join(map(cls.key, places[1:]))
+            yield "redis_server", f"missing; expected {HOST.expects}, or {others} instead"
 
 
 @settings

@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -39,6 +39,7 @@ _HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\Z")
 _LOCAL_PART = re.compile(r"[^\s\"&'/:<>@]{1,255}\Z")  # RFC 7622, 3.3.1
 _SUBJECT = re.compile(r"[a-z]{1,20}:[!-~]{1,250}\Z")
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
+_AGENT_CLASS = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,20 @@ def duration(low: float) -> Kind[float]:
     return Kind(f"seconds from {low:g}, or a time like 10m, 2h or 7d", convert)
 
 
+def _agent_class(value: str) -> str:
+    if not _AGENT_CLASS.match(value):
+        raise ValueError
+    return value
+
+
+def _leases(value: str) -> Mapping[str, float]:
+    words = [word.partition("=") for word in value.split()]
+    leases = {_agent_class(name): LEASE.convert(seconds) for name, _, seconds in words}
+    if len(leases) < len(words):
+        raise ValueError
+    return leases
+
+
 def choice(options: type[E]) -> Kind[E]:
     """One of the values of an enum."""
     return Kind(" or ".join(f"'{option}'" for option in options), options)
@@ -151,6 +166,13 @@ def _address(value: str) -> Address:
     if not colon or (":" in host and not host.startswith("[")):
         raise ValueError
     return Address(_host(host.removeprefix("[").removesuffix("]")), PORT.convert(port))
+
+
+def _addresses(value: str) -> tuple[Address, ...]:
+    words = value.replace(",", " ").split()
+    if not words:
+        raise ValueError
+    return tuple(dict.fromkeys(map(_address, words)))
 
 
 def _local_part(value: str) -> str:
@@ -240,6 +262,7 @@ SHARE = Kind("a share like 0.8, above 0 and up to 1", _share)
 HOST = Kind("a host name or an IP address, without port", _host)
 HOSTS = Kind("host or domain names, separated by blanks", _hosts)
 ADDRESS = Kind("host:port ([host]:port for IPv6)", _address)
+ADDRESSES = Kind("host:port ([host]:port for IPv6), several separated by blanks or commas", _addresses)
 LOCAL_PART = Kind("the part of a Jabber ID that stands before the '@'", _local_part)
 JID = Kind("a Jabber ID like name@example.org, without a resource", _jid)
 RESOURCE = Kind("a Jabber resource of at most 1023 bytes", _resource)
@@ -251,6 +274,12 @@ SUBJECTS = Kind(
 )
 URL = Kind("an http:// or https:// address without user, query or fragment", _url)
 CERTIFICATE = Kind("a certificate as base64 of its DER form, in one line", _certificate)
+AGENT_CLASS = Kind("a word of at most 32 of the characters a-z, 0-9 and -, the first a letter", _agent_class)
+LEASE = duration(5)
+LEASES = Kind(
+    "words for classes of agents with the length of their leases, 5 s or more, like laptop=4h volunteer=600, each word once",
+    _leases,
+)
 RETENTION = duration(3600)  # requests and reports of a job that was just over may still be on their way
 PATH = Kind("an absolute path", _path)
 READABLE_FILE = Kind("the absolute path of a readable file", _readable_file)

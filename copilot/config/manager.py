@@ -6,7 +6,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from copilot.config.groups import FileServerSettings, QueueSettings, RetentionSettings, ServiceSettings
-from copilot.config.kinds import FLAG, HOST, JID, NAME, NAMES, PATH, SIZE, TEXT, duration
+from copilot.config.kinds import (
+    ADDRESS,
+    FLAG,
+    HOST,
+    JID,
+    LEASE,
+    LEASES,
+    NAME,
+    NAMES,
+    PATH,
+    SIZE,
+    TEXT,
+    Address,
+    duration,
+)
 from copilot.config.setting import other_settings, setting, settings
 
 GENERIC = "generic"  # the source and the finisher that come first
@@ -61,8 +75,15 @@ class ManagerSettings(RetentionSettings, FileServerSettings, QueueSettings, Serv
     lease: float = setting(
         "*_LEASE",
         "an agent of ours that is not heard of for so long has lost its jobs; it renews three times in that",
-        duration(5),
+        LEASE,
         default="60s",
+    )
+    leases: Mapping[str, float] | None = setting(
+        "*_LEASES",
+        "other lengths of the lease, by the AGENT_CLASS of the agent",
+        LEASES,
+        default=None,
+        unset="*_LEASE for all",
     )
     max_run_time: float = setting("*_MAX_RUN_TIME", "longest run of a job", duration(1), default="24h")
     max_output: int = setting(
@@ -79,6 +100,16 @@ class ManagerSettings(RetentionSettings, FileServerSettings, QueueSettings, Serv
     )
     queue_only_mode_on: bool = setting(
         "*_QUEUE_ONLY_MODE_ON", "give jobs, take no outputs", FLAG, default="0", own=True
+    )
+
+    metrics_listen: Address | None = setting(
+        "*_METRICS_LISTEN",
+        "where Prometheus can read the numbers of this instance, at /metrics, and with it everybody who can connect; "
+        "127.0.0.1:9464 keeps them on this machine",
+        ADDRESS,
+        default=None,
+        unset="no metrics",
+        own=True,
     )
 
     @classmethod

@@ -12,33 +12,24 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator
-from functools import partial
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpProcessingError
 
 from copilot.clock import Clock
 from copilot.errors import BadName, NoSpace, TransferError, TransferUnavailable
 from copilot.files.area import FileArea, split_input_name, split_output_name
 from copilot.files.base import BLOCK
 from copilot.files.digest import FIELD, format_digest, parse_digest
+from copilot.files.quiet import quiet_server
 from copilot.files.signing import Verifier
 
 STALL = 60.0  # seconds that a peer may take for a request's head, or for the next block of a body
 MIN_RATE = BLOCK / STALL  # bytes a second (4 kB/s), the slowest a peer may take a file
 GRACE = 5.0  # seconds that transfers get to end when the server stops
 BREAK_OFF = 0.5  # seconds that those which did not end get to clean up
-LINGER = 5.0  # seconds in which the rest of a refused upload is read, so that its sender sees the answer
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a record is worth keeping: aiohttp logs each malformed request of a stranger as an error."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
-
 
 _log = logging.getLogger("copilot.files")
-_log.addFilter(_is_ours)
 
 
 class FileServer:
@@ -66,16 +57,7 @@ class FileServer:
 
     async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port, which is a free one if `port` is 0. Raises OSError if it is taken."""
-        server = web.Server(
-            self._handle,
-            request_factory=partial(_Request, loop=asyncio.get_running_loop()),
-            keepalive_timeout=self._stall,
-            lingering_time=min(LINGER, self._stall),
-            read_bufsize=BLOCK,
-            auto_decompress=False,
-            access_log=None,
-            logger=_log,
-        )
+        server = quiet_server(self._handle, idle=self._stall, log=_log)
         self._runner = web.ServerRunner(server, shutdown_timeout=BREAK_OFF)
         await self._runner.setup()
         try:
@@ -205,13 +187,6 @@ class _Download(web.FileResponse):
             if request.transport is not None:
                 request.transport.abort()  # `close` would wait for this peer to take what is buffered
             raise ConnectionResetError("the peer takes the file too slowly") from None
-
-
-class _Request(web.BaseRequest):
-    """A request whose answer does not tell which versions run here, malformed ones included."""
-
-    async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        response.headers["Server"] = "copilot"
 
 
 def _text(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -11,6 +11,7 @@
      "max_run_time": 3600,             seconds
      "max_attempts": 3,                until failures of the infrastructure end the job
      "max_user_attempts": 1,           until its own do
+     "exclusive": true,                never two attempts at once, rather stopped than doubled
      "owner": "alice"}
 
 Files are named relative to the directory of the job file and lie in it or below. `command` and `validation` appear in
@@ -42,6 +43,7 @@ _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "max_run_time": ((int, float), "a number of seconds"),
     "max_attempts": (int, "a whole number"),
     "max_user_attempts": (int, "a whole number"),
+    "exclusive": (bool, "true or false"),
     "owner": (str, "text"),
 }
 
@@ -74,6 +76,7 @@ def parse(name: str, text: bytes) -> JobFile:
         max_attempts=said.get("max_attempts", DEFAULT_MAX_ATTEMPTS),
         max_user_attempts=said.get("max_user_attempts", 1),
         max_run_time=said.get("max_run_time"),
+        exclusive=said.get("exclusive", False),
     )
     named = [(_last_part(path), path) for path in (command, validation) if path is not None]
     return JobFile(spec=spec, files=_files([*named, *said.get("inputs", {}).items()]))
@@ -108,5 +111,6 @@ def _check(key: str, value: Any) -> None:
         raise BadName(f"{key[:60]!r}: no such key; expected {', '.join(_KINDS)}")
     kind, expected = _KINDS[key]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if not isinstance(value, kind) or isinstance(value, bool) or not all(isinstance(x, str) for x in parts):
+    fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+    if not fits or not all(isinstance(x, str) for x in parts):
         raise BadName(f"{key}: expected {expected}")

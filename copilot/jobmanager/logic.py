@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import quote
 
@@ -46,7 +46,9 @@ from copilot.runtime.component import (
     Send,
     Stopping,
     Tick,
+    Withhold,
 )
+from copilot.runtime.counts import JobCounts
 from copilot.store.base import Claimed, Held, Store
 from copilot.store.rules import MAX_BATCH, PHASES
 
@@ -68,12 +70,14 @@ class InputUrls(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobManagerSettings:
-    """What the job manager's logic needs of the configuration; times in seconds."""
+    """What the job manager's logic needs of the configuration; times in seconds. `leases`: other lengths than `lease`, by
+    class of agent."""
 
     require_file: str | None = None
     request_cooldown: float = 0.0
     dispatch_limit: float = 60.0
     lease: float = 60.0
+    leases: Mapping[str, float] = field(default_factory=dict)
     max_run_time: float = 24 * 3600.0
     url_lifetime: float = 7 * 24 * 3600.0
     chirp: str = ""  # host:port of the Chirp server, as agents reach it; empty where there is none
@@ -90,13 +94,15 @@ class JobManager:
         *,
         urls: InputUrls | None,
         random: Callable[[], float],
+        counts: JobCounts | None = None,
     ) -> None:
-        """`urls` is None where files travel by Chirp alone."""
+        """`urls` is None where files travel by Chirp alone. What is done is counted in `counts`."""
         self._store = store
         self._claims = claims
         self._settings = settings
         self._urls = urls
         self._random = random
+        self._counts = counts or JobCounts()
         self._next_reap: float | None = None
         self._told = 0  # how many of the agents that somebody wants to leave were told in this turn
         self._up_since: float | None = None  # since when agents can reach us, and we the store
@@ -122,7 +128,8 @@ class JobManager:
             case Offline():
                 self._up_since = None
             case Tick() if self._next_reap is not None and self._next_reap <= now:
-                every = min(REAP_EVERY, self._settings.lease / LOOKS_A_LEASE)
+                shortest = min([self._settings.lease, *self._settings.leases.values()])
+                every = min(REAP_EVERY, shortest / LOOKS_A_LEASE)
                 self._next_reap = now + every * (0.5 + self._random())
                 return self._reap(now)
             case Stopping():
@@ -134,7 +141,7 @@ class JobManager:
             case WantGetJob():
                 return self._offer(received)
             case GetJob():
-                return self._give(received, now)
+                return self._give(received, received.command, now)
             case RenewLease() as renewal:
                 return self._renew(received, renewal)
             case Leaving() as goodbye:
@@ -150,7 +157,7 @@ class JobManager:
             return [Send(to=want.sender, command=HaveGetJob(require_file=self._settings.require_file))]
         return self._nothing(want, holds)
 
-    async def _give(self, request: Received, now: float) -> Actions:
+    async def _give(self, request: Received, command: GetJob, now: float) -> Actions:
         """`runJob`, with a claim (2.2.1.4); the same request again gets the same job again."""
         if not self._can_serve(request):
             text = (
@@ -163,8 +170,9 @@ class JobManager:
             request=request.id or "",
             dispatch_limit=self._settings.dispatch_limit,
             holder=request.sender if request.features is None else "",
-            lease=self._settings.lease if _renews(request) else None,
+            lease=self._lease(command.agent_class) if _renews(request) else None,
         )
+        self._count_claims(claimed, leased=_renews(request))
         void_at = now + self._settings.dispatch_limit
         actions: list[Action] = [
             Send(to=request.sender, command=self._run_job(item, request), void_at=void_at) for item in claimed
@@ -172,6 +180,14 @@ class JobManager:
         for item in claimed:
             log.info("job %s, attempt %d: handed to %s", item.spec.id, item.attempt, request.sender)
         return actions or await self._nothing_claimed(request, holds)
+
+    def _lease(self, agent_class: str | None) -> float:
+        return self._settings.leases.get(agent_class or "", self._settings.lease)
+
+    def _count_claims(self, claimed: Sequence[Claimed], *, leased: bool) -> None:
+        new = sum(not one.again for one in claimed)
+        self._counts.claims += new
+        self._counts.leases_granted += new * leased
 
     async def _nothing_claimed(self, request: Received, holds: int) -> Actions:
         """Another agent was quicker, or this one is in quarantine: then ours comes again after it."""
@@ -207,7 +223,7 @@ class JobManager:
         if request.features is not None:
             job = replace(job, id=spec.id, attempt=item.attempt, max_run_time=self._run_time(spec))
         if _renews(request):
-            job = replace(job, lease=self._settings.lease)
+            job = replace(job, lease=item.lease, exclusive=spec.exclusive or None)
         if _takes_urls(request):
             job = replace(job, inputs=self._inputs(spec))
         return RunJob(job=job, jm_job_data=self._claims.sign(claim))
@@ -255,35 +271,45 @@ class JobManager:
         """The agent cannot take the job now, which counts nothing, or cannot read it: that attempt has failed."""
         job, attempt = _attempt(command)
         if error.code in REFUSED_FOR_NOW:
-            await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED)
+            await self._hand_back(job, attempt)
             return []
         reason = one_line(f"the agent refused the job: {error.code}: {error.error_string}")
         log.warning("job %s, attempt %d: %s", job, attempt, reason)
         outcome = Outcome(cause=Cause.INFRA_UNDELIVERED, exit_code=1, reason=reason)
-        await self._store.finish(job, attempt, outcome)
+        self._counts.wrote((await self._store.finish(job, attempt, outcome)).events)
         return []
 
     async def _undelivered(self, command: RunJob) -> Actions:
         """No acknowledgement within the dispatch limit: somebody else may have it."""
         job, attempt = _attempt(command)
-        if await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED):
+        if await self._hand_back(job, attempt):
             log.warning("job %s, attempt %d: never confirmed by its agent; back in the queue", job, attempt)
         return []
 
+    async def _hand_back(self, job: str, attempt: int) -> bool:
+        event = await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED)
+        self._counts.wrote([] if event is None else [event])
+        return event is not None
+
     async def _renew(self, received: Received, renewal: RenewLease) -> Actions:
-        """The leases of a living agent begin anew; what it holds no longer it is told to stop."""
+        """The leases of a living agent begin anew; what it holds no longer it is told to stop. Then its renewal is not
+        acknowledged: a copy of it must be told the same, not that all is well."""
         gone: list[HeldJob] = []
         for held in _batches(renewal.held):
-            lost = await self._store.renew(bare(received.sender), held)
-            gone.extend(HeldJob(id=one.job, attempt=one.attempt) for one in lost)
+            renewed = await self._store.renew(bare(received.sender), held)
+            self._counts.leases_renewed += len(held) - len(renewed.lost)
+            self._counts.leases_revived += len(renewed.revived)
+            gone.extend(HeldJob(id=one.job, attempt=one.attempt) for one in renewed.lost)
         if not gone:
             return []
-        return [Send(to=received.sender, command=LeaseLost(held=tuple(gone)))]
+        return [Send(to=received.sender, command=LeaseLost(held=tuple(gone))), Withhold()]
 
     async def _part(self, received: Received, goodbye: Leaving) -> Actions:
         """What an agent gives back waits again before it hears so; it may end then."""
         for held in _batches(goodbye.held):
-            for one in await self._store.leave(bare(received.sender), held):
+            events = await self._store.leave(bare(received.sender), held)
+            self._counts.wrote(events)
+            for one in events:
                 log.info("job %s, attempt %d: given back by %s", one.job, one.attempt, received.sender)
         log.info("%s leaves", received.sender)
         return []
@@ -298,6 +324,7 @@ class JobManager:
             if self._up_since is not None:  # the session may have gone meanwhile
                 self._up_since = now
             raise
+        self._counts.reaped(events)
         for event in events:
             if event.kind is EventKind.QUARANTINED:
                 log.warning("agent %s: quarantined: %s", event.agent, event.text)

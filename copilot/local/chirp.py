@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from copilot.local import provision
-from copilot.local.ports import check_free
+from copilot.local.ports import wait_until_free
 from copilot.local.process import Child, give, make_directory
 from copilot.local.server import LOOPBACK, PrivateServer
 from copilot.local.writing import write_file
@@ -77,7 +77,7 @@ class Chirp(PrivateServer):
         """
         installed = provision.require("chirp_server")
         make_directory(self.directory, self._user)
-        check_free(LOOPBACK, self.port)
+        await wait_until_free(LOOPBACK, self.port)
         self._make_directories()
         child = await Child.start(
             [installed.program, *self._arguments()],

@@ -25,7 +25,7 @@ import aiohttp
 from copilot.errors import ConfigError, CopilotError, ServerMissing
 from copilot.local import certificates, provision
 from copilot.local.accounts import checked_name, checked_password
-from copilot.local.ports import check_free, listens
+from copilot.local.ports import listens, wait_until_free
 from copilot.local.process import Child, give, make_directory
 from copilot.local.provision import Installed
 from copilot.local.server import XmppServer
@@ -54,7 +54,7 @@ class Ejabberd(XmppServer):
         """
         installed = provision.require("ejabberd")
         self._make_directories()
-        check_free(self._listen, self.port)
+        await wait_until_free(self._listen, self.port)
         self._write_configuration()
         for left_by_the_last_one in (self._socket, self._started):
             left_by_the_last_one.unlink(missing_ok=True)

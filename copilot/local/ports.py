@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
+import time
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,8 @@ from copilot.local.writing import write_file
 # yesterday is not some client's today.
 OWN_PORTS = range(15000, 32000)
 ATTEMPTS = 100
+RELEASE_S = 3.0  # a server that was killed has its port until the kernel has cleared it away
+POLL_S = 0.05
 
 
 def remembered_port(file: Path, listen: str, wanted: int) -> int:
@@ -29,13 +33,16 @@ def remembered_port(file: Path, listen: str, wanted: int) -> int:
     return port
 
 
-def check_free(listen: str, port: int) -> None:
-    """Raises ConfigError if another program listens there; without this, one could talk to that one by mistake."""
-    if not _is_free(listen, port):
-        raise ConfigError(
-            f"Port {port} on {listen} is in use by another program (or {listen} is not an address of this "
-            "machine). Stop that program or choose another port."
-        )
+async def wait_until_free(listen: str, port: int, *, limit_s: float = RELEASE_S) -> None:
+    """Raises ConfigError if another program still listens there; else one could talk to that one by mistake."""
+    deadline = time.monotonic() + limit_s
+    while not _is_free(listen, port):
+        if time.monotonic() > deadline:
+            raise ConfigError(
+                f"Port {port} on {listen} is in use by another program (or {listen} is not an address of this "
+                "machine). Stop that program or choose another port."
+            )
+        await asyncio.sleep(POLL_S)
 
 
 def listens(pid: int, port: int) -> bool:

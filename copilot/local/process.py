@@ -26,7 +26,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 OWN_USER, COMMON_USER = "copilot", "nobody"
 POLL_S = 0.02
 GRACE_S = 5.0
-LOG_TAIL_LINES = 15
+LOG_TAIL_LINES = 10
 
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be loaded between fork and exec
 
@@ -111,7 +111,7 @@ class Child:
                 env=env,
                 cwd=cwd,
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop the children in order
-                preexec_fn=_die_with(os.getpid()),  # runs after the change of user, which would undo it
+                preexec_fn=die_with(os.getpid()),  # runs after the change of user, which would undo it
                 **identity(user),
             )
         return cls(process, name=Path(argv[0]).name, log=log)
@@ -134,7 +134,7 @@ class Child:
         try:
             while not ready():
                 if not self.running:
-                    raise CopilotError(self._failure(f"ended at once (status {self._process.returncode})"))
+                    raise CopilotError(self.last_words())
                 if time.monotonic() > deadline:
                     raise CopilotError(self._failure(f"was not ready after {limit_s:g} s and was stopped"))
                 await asyncio.sleep(POLL_S)
@@ -152,6 +152,11 @@ class Child:
             self._signal(signal.SIGKILL)
             await self._process.wait()
 
+    def last_words(self) -> str:
+        """How it ended, and the end of its log."""
+        status = self._process.returncode
+        return self._failure("has not ended" if status is None else how_it_ended(status))
+
     def _signal(self, number: signal.Signals) -> None:
         """Not by the methods of `Process`: those look for the exit status, too, and may take it from asyncio."""
         if self.running:
@@ -164,13 +169,21 @@ class Child:
         return f"{self._name} {what}. The end of its log {self._log}:\n{tail}"
 
 
+def how_it_ended(status: int) -> str:
+    """An exit status as `subprocess` gives it (negative: the signal), in words."""
+    if status >= 0:
+        return f"ended with exit code {status}"
+    return f"was killed by signal {-status} ({signal.strsignal(-status) or 'unknown'})"
+
+
 def _new_log(path: Path) -> BinaryIO:
     if path.exists():
         path.replace(path.with_name(path.name + ".1"))
     return path.open("xb")
 
 
-def _die_with(parent: int) -> Callable[[], None]:
+def die_with(parent: int) -> Callable[[], None]:
+    """A `preexec_fn` for children that shall not outlive us; `parent` is our own process id."""
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def in_child() -> None:

@@ -23,7 +23,7 @@ from string import Template
 from copilot.errors import CopilotError
 from copilot.local import certificates, provision
 from copilot.local.accounts import checked_name, checked_password
-from copilot.local.ports import check_free, listens
+from copilot.local.ports import listens, wait_until_free
 from copilot.local.process import Child, give, identity, make_directory
 from copilot.local.provision import SYSTEM, Installed
 from copilot.local.server import XmppServer
@@ -48,7 +48,7 @@ class Prosody(XmppServer):
         """
         installed = provision.require("prosody")
         self._make_directories()
-        check_free(self._listen, self.port)
+        await wait_until_free(self._listen, self.port)
         self._write_configuration()
         child = await Child.start(
             self._command(installed),

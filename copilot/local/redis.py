@@ -17,7 +17,7 @@ from pathlib import Path
 from string import Template
 
 from copilot.local import provision
-from copilot.local.ports import check_free
+from copilot.local.ports import wait_until_free
 from copilot.local.process import Child, give, make_directory
 from copilot.local.server import LOOPBACK, PrivateServer
 from copilot.local.writing import write_file
@@ -48,7 +48,7 @@ class Redis(PrivateServer):
         """
         installed = provision.require("redis-server")
         make_directory(self.directory, self._user)
-        check_free(LOOPBACK, self.port)
+        await wait_until_free(LOOPBACK, self.port)
         configuration = self._write_configuration()
         child = await Child.start(
             [installed.program, configuration],

@@ -5,45 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from copilot.errors import CopilotError
 from copilot.local.accounts import checked_domain
 from copilot.local.ports import remembered_port
-from copilot.local.process import Child, unprivileged_user
+from copilot.local.process import unprivileged_user
+from copilot.local.service import Service
 
 LOOPBACK = "127.0.0.1"
 
 
-class PrivateServer:
+class PrivateServer(Service):
     """One server and its directory. Any number of objects may stand for it; the one that started it stops it."""
 
     def __init__(
         self, directory: Path, *, listen: str = LOOPBACK, port: int = 0, user: str | None = None
     ) -> None:
         """`port` 0: a free one, kept for ever; `user` is for root alone (default: see `unprivileged_user`)."""
+        super().__init__(type(self).__name__)
         self.directory = directory.absolute()
         self._listen = listen
         self._wanted_port = port
         self._user = user or unprivileged_user()
-        self._child: Child | None = None
 
     @property
     def port(self) -> int:
         """TCP port for clients."""
         return remembered_port(self.directory / "port", self._listen, self._wanted_port)
-
-    async def stop(self) -> None:
-        """End the server if this object started it."""
-        if self._child is not None:
-            await self._child.stop()
-            self._child = None
-
-    async def wait(self) -> int:
-        """The exit status, as soon as a started server has ended by itself or by `stop`."""
-        if self._child is None:
-            raise CopilotError(
-                f"The {type(self).__name__} in {self.directory} was not started by this object; call start() first"
-            )
-        return await self._child.wait()
 
 
 class XmppServer(PrivateServer):

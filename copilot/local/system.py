@@ -15,44 +15,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import os
 import sysconfig
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import chain
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
-from copilot.errors import ConfigError, CopilotError
+from copilot.errors import ConfigError
 from copilot.local import configuration, provision
+from copilot.local.component import Component
 from copilot.local.configuration import Places
+from copilot.local.keeper import keep
 from copilot.local.lock import alone_in
 from copilot.local.ports import remembered_port
-from copilot.local.process import Child, give, make_directory, unprivileged_user
+from copilot.local.process import give, make_directory, unprivileged_user
 from copilot.local.prosody import Prosody
 from copilot.local.redis import Redis
+from copilot.local.service import Service
 from copilot.local.writing import write_file
 
-log = logging.getLogger("copilot.local")
-
-START_LIMIT_S = 30.0
-FIRST_RESTART_S = 1.0
-LONGEST_RESTART_S = 30.0
 READY = "Ready as "
 SERVING = "Serving "
 RUN_AS = "COPILOT_RUN_AS"  # read by copilot.cli.identity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """One component as a process: its command, its log's name, and the line that says it is ready."""
-
-    name: str
-    command: str
-    config: Path
-    ready: str = READY
-    variables: tuple[tuple[str, str], ...] = ()
 
 
 class LocalSystem:
@@ -70,26 +53,27 @@ class LocalSystem:
         self._user = unprivileged_user()
         self._prosody = Prosody(self.places.root / "prosody", domain=configuration.DOMAIN, listen=listen)
         self._redis = Redis(self.places.root / "redis")
-        self._children: dict[str, Child] = {}
+        self._services: list[Service] = []  # in the order of their start
+        self._keepers: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start everything; restart what dies while inside; stop everything in order on the way out.
+        """Start everything; start again what ends by itself while inside; stop everything in order on the way out.
 
         Raises `ServerMissing` (the text names the command that installs it), `ConfigError`, or `CopilotError` with
-        the end of the log of what did not start.
+        the last words of what ended again and again; that also ends what runs inside.
         """
         _make_root(self.places.root, self._user)
         with alone_in(self.places.root):
-            keepers: list[asyncio.Task[None]] = []
             try:
-                await self._start()
-                keepers = [asyncio.create_task(keeping) for keeping in self._keepers()]
-                yield
+                async with asyncio.TaskGroup() as group:
+                    await self._start(group)
+                    yield
+                    for keeper in self._keepers:
+                        keeper.cancel()
+            except ExceptionGroup as errors:  # the first one is why all others were ended
+                raise errors.exceptions[0] from errors
             finally:
-                for keeper in keepers:
-                    keeper.cancel()
-                await asyncio.gather(*keepers, return_exceptions=True)
                 await self._stop()
 
     @property
@@ -101,13 +85,25 @@ class LocalSystem:
         """The log of a component."""
         return self.places.log / f"{program}.log"
 
-    async def _start(self) -> None:
+    async def _start(self, group: asyncio.TaskGroup) -> None:
+        """Those who answer before those who ask, or these ask in vain."""
         await asyncio.to_thread(provision.ensure, "prosody", "redis-server")
         self._make_directories()
-        await _all(self._prosody.start(), self._redis.start())
+        await self._keep([self._prosody, self._redis], group)
         await self._configure()
-        for group in self._programs():
-            await _all(*(self._start_program(program) for program in group))
+        await self._keep([self._file_server()], group)
+        await self._keep(self._managers(), group)
+        await self._keep(self._agents_here(), group)
+
+    async def _keep(self, services: Iterable[Service], group: asyncio.TaskGroup) -> None:
+        """Have these run from now on; return when all are ready."""
+        ready = []
+        for service in services:
+            ready.append(asyncio.Event())
+            self._services.append(service)
+            self._keepers.append(group.create_task(keep(service, ready[-1])))
+        for event in ready:
+            await event.wait()
 
     def _make_directories(self) -> None:
         for directory in (self.places.etc, self.places.agents):
@@ -137,40 +133,48 @@ class LocalSystem:
             write_file(path, text, mode=0o600)
             give(path, self._user)
 
-    def _programs(self) -> tuple[list[Program], ...]:
-        """In groups that start together: those who answer before those who ask, or these ask in vain."""
+    def _file_server(self) -> Component:
+        return self._component("fileserver", "copilot-fileserver", self.places.etc, ready=SERVING)
+
+    def _managers(self) -> list[Component]:
         etc = self.places.etc
-        managers = [
-            Program(name="jobmanager", command="copilot-jobmanager-generic", config=etc),
-            Program(name="storagemanager", command="copilot-storagemanager", config=etc),
+        return [
+            self._component("jobmanager", "copilot-jobmanager-generic", etc),
+            self._component("storagemanager", "copilot-storagemanager", etc),
         ]
-        agents = [
-            Program(
-                name=f"agent-{number}",
-                command="copilot-agent",
-                config=self.places.agent(number),
+
+    def _agents_here(self) -> list[Component]:
+        return [
+            self._component(
+                f"agent-{number}",
+                "copilot-agent",
+                self.places.agent(number),
                 variables=(
                     ("AGENT_WORK_DIR", str(self.places.work / f"agent-{number}")),
                     ("AGENT_DRAIN_GRACE", "0"),  # Ctrl-C means now
                 ),
+                may_leave=True,
             )
             for number in range(1, self._agents + 1)
         ]
-        files = Program(name="fileserver", command="copilot-fileserver", config=etc, ready=SERVING)
-        return [files], managers, agents
 
-    async def _start_program(self, program: Program) -> None:
-        child = await Child.start(
-            [command_path(program.command), "--config", program.config],
-            log=self.log_of(program.name),
-            user=None,  # it gives root up by itself: its code may lie where only root can read
-            env=self._environment(program.variables),
-            cwd=Path("/"),
-        )
-        self._children[program.name] = child
-        path = self.log_of(program.name)
-        await child.wait_until(
-            lambda: program.ready in path.read_text(errors="replace"), limit_s=START_LIMIT_S
+    def _component(
+        self,
+        name: str,
+        command: str,
+        config: Path,
+        *,
+        ready: str = READY,
+        variables: Sequence[tuple[str, str]] = (),
+        may_leave: bool = False,
+    ) -> Component:
+        return Component(
+            name,
+            [command_path(command), "--config", config],
+            log=self.log_of(name),
+            environment=self._environment(variables),
+            ready=ready,
+            may_leave=may_leave,
         )
 
     def _environment(self, variables: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -178,52 +182,10 @@ class LocalSystem:
         user = {} if self._user is None else {RUN_AS: self._user}
         return {**kept, "HOME": str(self.places.state), **user, **dict(variables)}
 
-    def _keepers(self) -> list[Coroutine[None, None, None]]:
-        keepers = [
-            _keep(type(server).__name__, server.wait, server.start) for server in (self._prosody, self._redis)
-        ]
-        for program in chain(*self._programs()):
-            ended, start = partial(self._ended, program), partial(self._start_program, program)
-            keepers.append(_keep(program.name, ended, start))
-        return keepers
-
-    async def _ended(self, program: Program) -> int:
-        return await self._children[program.name].wait()
-
     async def _stop(self) -> None:
         """Agents first, then those whom they talk to, then the servers."""
-        for program in reversed([*chain(*self._programs())]):
-            child = self._children.pop(program.name, None)
-            if child is not None:
-                await child.stop()
-        await self._redis.stop()
-        await self._prosody.stop()
-
-
-async def _keep(name: str, ended: Callable[[], Awaitable[int]], start: Callable[[], Awaitable[None]]) -> None:
-    """Start something again whenever it ends; later and later if it does not last."""
-    now, wait = asyncio.get_running_loop().time, FIRST_RESTART_S
-    while True:
-        since = now()
-        status = await ended()
-        if now() - since > LONGEST_RESTART_S:
-            wait = FIRST_RESTART_S
-        log.error("%s ended (status %d); starting it again in %.0f s", name, status, wait)
-        await asyncio.sleep(wait)
-        wait = min(2 * wait, LONGEST_RESTART_S)
-        try:
-            await start()
-        except (CopilotError, OSError) as error:
-            log.error("%s", error)
-        else:
-            log.info("%s runs again", name)
-
-
-async def _all(*starts: Awaitable[None]) -> None:
-    """All of them to their end, then the first error: what still starts would be missed by `_stop`."""
-    for result in await asyncio.gather(*starts, return_exceptions=True):
-        if result is not None:
-            raise result
+        while self._services:
+            await self._services.pop().stop()
 
 
 def _make_root(path: Path, user: str | None) -> None:

@@ -41,7 +41,14 @@ def _size(text: str) -> int:
     return number
 
 
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError("expected 0 or 1")
+    return text == "1"
+
+
 TEXT = Kind(str, str)
+FLAG = Kind(_flag, lambda flag: str(int(flag)))
 WHOLE = Kind(int, str)
 SIZE = Kind(_size, str)
 NUMBER = Kind(float, repr)
@@ -93,7 +100,7 @@ class JobInput(Part):
 class Job(Part):
     """What an agent must know to run a job (2.2.1.4).
 
-    `attempt`, `max_run_time` (s), `lease` (s) and the `inputs` are ours.
+    `attempt`, `max_run_time` (s), `lease` (s), `exclusive` (with a lease; None: it is not) and the `inputs` are ours.
     """
 
     TAG: ClassVar[str] = "job"
@@ -110,17 +117,22 @@ class Job(Part):
     attempt: int | None = attribute("attempt", SIZE, default=None)
     max_run_time: float | None = attribute("maxRunTime", NUMBER, default=None)
     lease: float | None = attribute("lease", NUMBER, default=None)
+    exclusive: bool | None = attribute("exclusive", FLAG, default=None)
     inputs: tuple[JobInput, ...] = child(JobInput, many=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantGetJob(Command):
-    """Agent, to all managers: who has a job for this host? (2.2.1.1)"""
+    """Agent, to all managers: who has a job for this host? (2.2.1.1)
+
+    `agent_class` is ours (`lease`): a word that decides how long leases are.
+    """
 
     NAME: ClassVar[str] = "want_getJob"
     agent_host: str = attribute("agentHost")
     jdl: str = attribute("jdl")
     agent_ip: str | None = attribute("agentIP", default=None)
+    agent_class: str | None = attribute("agentClass", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +145,13 @@ class HaveGetJob(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetJob(Command):
-    """Agent, to the manager that answered first: give it to me. (2.2.1.3)"""
+    """Agent, to the manager that answered first: give it to me. (2.2.1.3) `agent_class` as in `WantGetJob`."""
 
     NAME: ClassVar[str] = "getJob"
     agent_host: str = attribute("agentHost")
     jdl: str = attribute("jdl")
     agent_ip: str | None = attribute("agentIP", default=None)
+    agent_class: str | None = attribute("agentClass", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from copilot.protocol.commands import (
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
 from copilot.runtime.component import Actions, Event, Leave, Online, Refuse, Send, Stopping, Tick
+from copilot.runtime.counts import FOREIGN, JobCounts
 from copilot.storagemanager.report import as_announced, outcome_of, outcome_of_2011
 from copilot.store.base import Store, Verdict
 
@@ -78,11 +79,14 @@ class StorageManager:
         outputs: Outputs,
         *,
         random: Callable[[], float],
+        counts: JobCounts | None = None,
     ) -> None:
+        """What is done is counted in `counts`."""
         self._store = store
         self._claims = claims
         self._outputs = outputs
         self._random = random
+        self._counts = counts or JobCounts()
         self._next_repair: float | None = None
 
     def wakeup(self) -> float | None:
@@ -120,9 +124,9 @@ class StorageManager:
             claim = self._claim(received, request.job_id, request.jm_job_data)
         except ClaimRefused as error:
             return [_refuse(received, error, request.job_id)]
-        record = await self._store.get(claim.job)
-        stale = record is None or record.attempt != claim.attempt or record.state.final
-        if stale and received.features is not None:
+        fenced = _fenced(await self._store.get(claim.job), claim)
+        if fenced is not None and received.features is not None:
+            self._counts.reports_fenced[fenced] += 1
             return [_stale(received, claim)]
         # An agent of 2011 takes no refusal and would wait for ever: it may bring what nobody wants, and is rid of it.
         place = await self._outputs.prepare(claim.job, claim.attempt)
@@ -148,6 +152,9 @@ class StorageManager:
                 return [_mismatch(received, report.job_id)]
             outcome = outcome_of(report, output)
         settled = await self._store.finish(claim.job, claim.attempt, outcome)
+        self._counts.wrote(settled.events)
+        if settled.verdict is not Verdict.ACCEPTED:
+            self._counts.reports_fenced[settled.verdict] += 1
         log.info(
             "job %s, attempt %d: report %s, now %s", claim.job, claim.attempt, settled.verdict, settled.state
         )
@@ -187,10 +194,23 @@ class StorageManager:
     def _claim(self, received: Received, named: str, text: str | None) -> Claim:
         """The claim of the sender on the job that it names: by its id, or by the alias that an agent of 2011 got."""
         job, _ = split_alias(named)
-        claim = self._claims.check(text, job=job, agent=bare(received.sender))
-        if named not in (job, alias(job, claim.attempt)):
-            raise ClaimRefused(f"jmJobData: this claim is on attempt {claim.attempt}, not on {named!r}")
+        try:
+            claim = self._claims.check(text, job=job, agent=bare(received.sender))
+            if named not in (job, alias(job, claim.attempt)):
+                raise ClaimRefused(f"jmJobData: this claim is on attempt {claim.attempt}, not on {named!r}")
+        except ClaimRefused:
+            self._counts.reports_fenced[FOREIGN] += 1
+            raise
         return claim
+
+
+def _fenced(record: JobRecord | None, claim: Claim) -> Verdict | None:
+    """What would become of a report on this attempt: None if it would count."""
+    if record is None:
+        return Verdict.UNKNOWN
+    if record.attempt != claim.attempt:
+        return Verdict.STALE
+    return Verdict.REPEATED if record.state.final else None
 
 
 def _refuse(received: Received, error: ClaimRefused, job: str) -> Refuse:

@@ -18,11 +18,14 @@ from copilot.store.trial import Trial
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A job that was just given to an agent, under a new attempt number."""
+    """A job that was given to an agent, under a new attempt number, for a `lease` in seconds (None: the agent renews
+    none). `again`: not now, but when the same request came before."""
 
     spec: JobSpec
     attempt: int
     claimed: float
+    lease: float | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,15 @@ class Held:
     phase: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed:
+    """Answer to `renew`: what the agent does not hold and must stop, and what was taken from it and is its own again.
+    The leases of all but the former have begun anew."""
+
+    lost: tuple[Held, ...] = ()
+    revived: tuple[Held, ...] = ()
+
+
 class Verdict(enum.StrEnum):
     """What became of a report about an attempt."""
 
@@ -63,12 +75,13 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """Answer to `finish`: the verdict, the job's state after it (None if unknown), and its record if this report
-    has ended it."""
+    """Answer to `finish`: the verdict, the job's state after it (None if unknown), its record if this report has ended
+    it, and the events that it wrote."""
 
     verdict: Verdict
     state: State | None
     record: JobRecord | None = None
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +125,8 @@ class Store(Protocol):
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give up to `count` waiting jobs to `agent` (bare JID): highest priority first, then oldest; none while it is in
-        quarantine, see `trials`. A job that failed there just now is left to other agents for some seconds.
+        quarantine, see `trials`. A job that failed there just now is left to other agents for some seconds, and an
+        exclusive one to agents with a `lease`.
 
         The same `request` (message id) of the same agent within 10 minutes gets the same jobs again as long as
         those attempts still run. An attempt that is not confirmed by `confirm` within `dispatch_limit` seconds
@@ -135,20 +149,23 @@ class Store(Protocol):
         changes nothing."""
         ...
 
-    async def renew(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+    async def renew(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> Renewed:
         """`agent` (bare JID) lives and holds these (at most 1000): their leases begin anew, and what was taken from it but
-        not claimed since is its own again. Returns those that it does not hold: it must stop them."""
+        not claimed since is its own again."""
         ...
 
-    async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
+    async def hand_back(
+        self, job: str, attempt: int, *, cause: Cause, now: float | None = None
+    ) -> Event | None:
         """The attempt never began: back to the front of its age in the queue, not counted; but from the 6th time in a
-        row on after a delay, which grows up to 5 minutes. False if it no longer holds the job."""
+        row on after a delay, which grows up to 5 minutes. Returns the event that it wrote; None if the attempt no
+        longer holds the job, or was confirmed or renewed: then it has begun."""
         ...
 
-    async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+    async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Event, ...]:
         """`agent` (bare JID) says goodbye and gives these back (at most 1000): those that it holds go to their old places
         in the queue at once, not counted, and are its own no more, whatever it says later. Who wanted it to leave
-        (`drain`) has his wish. Returns those that went back."""
+        (`drain`) has his wish. Returns the events that it wrote: one for each that went back."""
         ...
 
     async def drain(self, agents: Sequence[str], *, now: float | None = None) -> None:
@@ -225,8 +242,9 @@ class Store(Protocol):
     ) -> tuple[Event, ...]:
         """Take back attempts that ran out of time: unconfirmed ones are handed back, the others requeued or,
         when no attempts are left, failed: with `policy-run-time`, or `infra-lost` if their agent was suspected or has
-        not renewed its lease. No confirmed attempt is taken from an agent that had less time to renew than its lease:
-        `up_for` says for how many seconds agents could reach us and we the store. Returns the events that it wrote."""
+        not renewed its lease. No confirmed attempt is taken from an agent that had less time to renew than its own lease,
+        nor does it keep others from being looked at: `up_for` says for how many seconds agents could reach us and we the
+        store. Returns the events that it wrote."""
         ...
 
     async def trials(self) -> tuple[Trial, ...]:

@@ -288,6 +288,11 @@ class Keys:
         """The event stream."""
         return f"{self._prefix}events"
 
+    @property
+    def mark(self) -> str:
+        """No key, but the channel of the messages that are waited for in place of changes that change nothing."""
+        return f"{self._prefix}mark"
+
 
 def old_description(job: str) -> str:
     """Where the description of a job of the old format stands; the id has been checked."""

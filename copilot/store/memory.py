@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from copilot.clock import Clock, SystemClock
 from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, State
 from copilot.store import rules, trial
-from copilot.store.base import Changed, Claimed, Facts, Held, Running, Settled, Store, Verdict
+from copilot.store.base import Changed, Claimed, Facts, Held, Renewed, Running, Settled, Store, Verdict
 from copilot.store.trial import Failure, Trial, Trials
 
 _SYSTEM_CLOCK = SystemClock()
@@ -141,7 +141,7 @@ class MemoryStore(Store):
         remembered = self._requests.get((agent, request))
         if remembered and time - remembered.time < rules.REQUEST_MEMORY:
             return tuple(
-                _claimed(held.record)
+                _claimed(held, again=True)
                 for job, attempt in remembered.given
                 if (held := self._holding(job, attempt)) is not None
             )
@@ -149,14 +149,14 @@ class MemoryStore(Store):
             rules.check_seconds("lease", lease)
         self._end_delays(time)
         count = self._trials.allowance(agent, count, time, self._runs)
-        jobs = self._pop(agent, count, time)
+        jobs = self._pop(agent, count, time, leased=lease is not None)
         records = tuple(self._take(job, agent, time, time + dispatch_limit, lease) for job in jobs)
         if records:
             self._trials.claimed(agent, (records[0].spec.id, records[0].attempt), time)
             self._remember(agent, request, records, time)
         if holder:
             self._held[holder].update((record.spec.id, record.attempt) for record in records)
-        return tuple(_claimed(record) for record in records)
+        return tuple(_claimed(self._jobs[record.spec.id]) for record in records)
 
     async def suspect(self, holder: str, *, now: float | None = None) -> int:
         """What this agent was given before seems lost: see `Store.suspect`."""
@@ -187,21 +187,35 @@ class MemoryStore(Store):
             self._write(held.record, EventKind.RUNNING, time)
         return True
 
-    async def renew(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+    async def renew(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> Renewed:
         """The leases of this agent begin anew: see `Store.renew`."""
         rules.check_held(held)
         time = self._begin(now)
-        return tuple([one for one in held if not self._renew(agent, one, time)])
+        lost: list[Held] = []
+        revived: list[Held] = []
+        for one in held:
+            job = self._leased(agent, one)
+            if job is None:
+                lost.append(one)
+            elif self._renew(job, time):
+                revived.append(one)
+        return Renewed(lost=tuple(lost), revived=tuple(revived))
 
-    def _renew(self, agent: str, held: Held, time: float) -> bool:
+    def _leased(self, agent: str, held: Held) -> _Job | None:
+        """The job, if that attempt is the agent's, or would be if it had not gone back."""
         job = self._jobs.get(held.job)
         if job is None or job.lease is None or job.record.state not in (State.RUNNING, State.WAITING):
-            return False
+            return None
         record = job.record
-        if (record.attempt, record.agent) != (held.attempt, agent) or job.settled == held.attempt:
-            return False
-        if record.state is State.WAITING:
-            again = job.handed_back == held.attempt
+        mine = (record.attempt, record.agent) == (held.attempt, agent) and job.settled != held.attempt
+        return job if mine else None
+
+    def _renew(self, job: _Job, time: float) -> bool:
+        """Whether it is revived by that."""
+        record = job.record
+        revived = record.state is State.WAITING
+        if revived:
+            again = job.handed_back == record.attempt
             record = replace(
                 record, state=State.RUNNING, outcome=None, attempts_used=record.attempts_used + again
             )
@@ -211,30 +225,32 @@ class MemoryStore(Store):
             self._write(record, EventKind.RUNNING, time)
         confirmed = time if job.confirmed is None else job.confirmed
         self._set(replace(job, deadline=time + (job.lease or 0.0), confirmed=confirmed))
-        return True
+        return revived
 
-    async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
+    async def hand_back(
+        self, job: str, attempt: int, *, cause: Cause, now: float | None = None
+    ) -> Event | None:
         """The attempt never began: see `Store.hand_back`."""
         time = self._begin(now)
         held = self._holding(job, attempt)
-        if held is None:
-            return False
-        self._hand_back(held, cause, "", time)
-        return True
+        if held is None or held.confirmed is not None:
+            return None
+        return self._hand_back(held, cause, "", time)
 
-    async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+    async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Event, ...]:
         """An agent says goodbye: see `Store.leave`."""
         rules.check_held(held)
         time = self._begin(now)
         self._draining.pop(agent, None)
-        return tuple([one for one in held if self._give_back(agent, one, time)])
+        written = [self._give_back(agent, one, time) for one in held]
+        return tuple(event for event in written if event is not None)
 
-    def _give_back(self, agent: str, held: Held, time: float) -> bool:
+    def _give_back(self, agent: str, held: Held, time: float) -> Event | None:
         job = self._holding(held.job, held.attempt)
         if job is None or job.record.agent != agent:
-            return False
-        self._hand_back(replace(job, settled=held.attempt), Cause.INFRA_PREEMPTED, rules.LEFT_TEXT, time)
-        return True
+            return None
+        settled = replace(job, settled=held.attempt)
+        return self._hand_back(settled, Cause.INFRA_PREEMPTED, rules.LEFT_TEXT, time)
 
     async def drain(self, agents: Sequence[str], *, now: float | None = None) -> None:
         """Somebody wants these agents to leave: see `Store.drain`."""
@@ -275,15 +291,11 @@ class MemoryStore(Store):
         known = replace(known, settled=attempt)
         text = rules.event_text(outcome.reason)
         known = self._count_failure(known, outcome.cause)
-        if known.again(outcome.cause):
-            self._requeue(known, outcome, text, time)
-        else:
-            self._settle(known, outcome, text, time)
-        self._judge(job, outcome.cause, time)
+        move = self._requeue if known.again(outcome.cause) else self._settle
+        events = (move(known, outcome, text, time), *self._judge(job, outcome.cause, time))
         record = self._jobs[job].record
-        return Settled(
-            verdict=Verdict.ACCEPTED, state=record.state, record=record if record.state.final else None
-        )
+        ended = record if record.state.final else None
+        return Settled(verdict=Verdict.ACCEPTED, state=record.state, record=ended, events=events)
 
     async def cancel(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
         """Somebody wants the job to end: see `Store.cancel`."""
@@ -395,13 +407,9 @@ class MemoryStore(Store):
             (self._jobs[job].deadline, job) for job in self._running if self._jobs[job].deadline <= time
         )
         self._end_delays(time)
-        jobs = [self._jobs[job] for _, job in overdue[:limit]]
-        return tuple(
-            event
-            for job in jobs
-            if job.confirmed is None or job.time_to_renew <= up_for
-            for event in self._take_back(job, time)
-        )
+        jobs = [self._jobs[job] for _, job in overdue[: rules.MOST_OVERDUE_AT_ONCE]]
+        late = [job for job in jobs if job.confirmed is None or job.time_to_renew <= up_for]
+        return tuple(event for job in late[:limit] for event in self._take_back(job, time))
 
     async def trials(self) -> tuple[Trial, ...]:
         """All agents at which jobs have failed lately: see `Store.trials`."""
@@ -576,7 +584,7 @@ class MemoryStore(Store):
             del self._delayed[job]
             self._enter(self._jobs[job])
 
-    def _pop(self, agent: str, count: int, time: float) -> Sequence[_Job]:
+    def _pop(self, agent: str, count: int, time: float, *, leased: bool) -> Sequence[_Job]:
         """The first jobs, without those that are to be left to other agents."""
         found: dict[str, _Job] = {}
         left: dict[str, _Job] = {}
@@ -585,7 +593,9 @@ class MemoryStore(Store):
             job = self._jobs.get(ident)
             if job is None or job.place != place or not self._is_in_queue(job):
                 continue
-            for_others = self._trials.is_for_others(agent, job.failed_at, job.struck, time)
+            for_others = self._trials.is_for_others(agent, job.failed_at, job.struck, time) or (
+                job.record.spec.exclusive and not leased
+            )
             (left if for_others else found)[ident] = job
         for job in left.values():
             self._enter(job)
@@ -647,9 +657,12 @@ class MemoryStore(Store):
         return event
 
 
-def _claimed(record: JobRecord) -> Claimed:
+def _claimed(job: _Job, *, again: bool = False) -> Claimed:
+    record = job.record
     assert record.claimed is not None  # a job that was taken has the time of it
-    return Claimed(spec=record.spec, attempt=record.attempt, claimed=record.claimed)
+    return Claimed(
+        spec=record.spec, attempt=record.attempt, claimed=record.claimed, lease=job.lease, again=again
+    )
 
 
 def _age(record: JobRecord) -> tuple[float, str]:

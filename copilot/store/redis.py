@@ -1,7 +1,8 @@
 """The queue in Redis 6.2 or later: every method is one script or command, and so one atomic step and round trip.
 
 What is answered is durable if the server runs with `appendonly yes` and `appendfsync always`; `check` says so if not.
-Redis Cluster is not supported: a move touches several keys.
+With replicas, what is answered is also on as many of them as were asked for (decision 10). Redis Cluster is not
+supported: a move touches several keys.
 """
 
 from __future__ import annotations
@@ -18,21 +19,22 @@ from functools import cache
 from typing import Any, Self
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from copilot.job import ANY_GROUP, Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.store import codec, rules
-from copilot.store.base import Changed, Claimed, Facts, Held, Running, Settled, Store, Verdict
+from copilot.store.base import Changed, Claimed, Facts, Held, Renewed, Running, Settled, Store, Verdict
+from copilot.store.connections import Connections, to_primary, to_server
+from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
 from copilot.store.trial import Trial
 
-OLDEST_VERSION = (6, 2)
 TIMEOUT = 10.0  # seconds for an answer: `appendfsync always` on a busy disk needs some
-MAX_CONNECTIONS = 16  # of one instance; more only queue up inside Redis
-MAX_LISTENERS = 1000  # connections that wait for events
+
+# Scripts that change nothing. All others wait for replicas where there are any.
+READS = frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished"})
 
 # Passing refusals, by the word that Redis begins them with (inside a script's error it may stand anywhere).
 _REFUSALS = {
@@ -41,6 +43,7 @@ _REFUSALS = {
     "MISCONF": "it cannot write to its disk: look at its log and make room",
     "NOREPLICAS": "too few replicas are connected: start them or lower min-replicas-to-write",
     "MASTERDOWN": "it is a replica without its primary: wait for the failover, or start the primary",
+    "UNBLOCKED": "it has just become a replica: wait for the failover",
     "BUSY": "a script of somebody has run for long: wait, or end it with SCRIPT KILL",
 }
 _REFUSAL = re.compile(r"\b(" + "|".join(_REFUSALS) + r")\b")
@@ -75,70 +78,69 @@ class RedisStore(Store):
 
     def __init__(
         self,
-        client: Redis,
+        connections: Connections,
         *,
-        listener: Redis | None = None,
         prefix: str = DEFAULT_PREFIX,
         timeout: float = TIMEOUT,
         high_water: float | None = None,
+        replicas: int = 0,
     ) -> None:
-        """`client` decodes its answers (UTF-8). `listener` waits for events: its connections have no time limit of
-        their own, but an answer that is `timeout` seconds overdue is given up. New jobs are refused (`QueueFull`) while
-        Redis uses more than the share `high_water` of its `maxmemory`."""
+        """Answers come as text (UTF-8). One of a listener that is `timeout` seconds overdue is given up. New jobs are
+        refused (`QueueFull`) while Redis uses more than the share `high_water` of its `maxmemory`.
+
+        A change is answered when `replicas` replicas have it. Have fewer it within half of `timeout`, it raises
+        `StoreUnavailable` although it has happened: made once more it changes nothing, and waits for them again."""
         self.round_trips = 0
         self.high_water = high_water
-        self._client = client
-        self._listener = listener or client
+        self._connections = connections
+        self._client = connections.workers
+        self._listener = connections.listeners
         self._keys = Keys(prefix)
         self._timeout = timeout
+        self._replicas = replicas
 
     @classmethod
-    def from_url(
-        cls,
-        url: str,
-        *,
-        prefix: str = DEFAULT_PREFIX,
-        timeout: float = TIMEOUT,
-        high_water: float | None = None,
-    ) -> Self:
+    def from_url(cls, url: str, *, timeout: float = TIMEOUT, **options: Any) -> Self:
         """A store at `redis://[[user]:password@]host[:port][/db]`, `rediss://…` (TLS) or `unix:///path[?db=n]`.
 
-        Connects when first used. `timeout` in seconds, for a connection and for an answer. Raises `ConfigError`.
+        Connects when first used. `timeout` in seconds, for a connection and for an answer; the other options are
+        those of `RedisStore`. Raises `ConfigError`.
         """
-        options: dict[str, Any] = {
-            "decode_responses": True,
-            "protocol": 2,
-            "socket_connect_timeout": timeout,
-            "retry": Retry(NoBackoff(), 0),
-        }
-        if not url.startswith("unix:"):
-            options["socket_keepalive"] = True
-        try:
-            workers = BlockingConnectionPool.from_url(
-                url, max_connections=MAX_CONNECTIONS, timeout=timeout, socket_timeout=timeout, **options
-            )
-            listeners = ConnectionPool.from_url(
-                url, max_connections=MAX_LISTENERS, socket_timeout=None, **options
-            )
-        except ValueError:  # its text may show a piece of the URL, and that a piece of a password
-            raise ConfigError(
-                "the URL of Redis is wrong: expected redis://[[user]:password@]host[:port][/db], rediss://… or "
-                "unix:///path[?db=n]; special characters in user and password are written as %XX"
-            ) from None
-        client, listener = Redis(connection_pool=workers), Redis(connection_pool=listeners)
-        return cls(client, listener=listener, prefix=prefix, timeout=timeout, high_water=high_water)
+        return cls(to_server(url, timeout=timeout), timeout=timeout, **options)
+
+    @classmethod
+    def from_sentinels(
+        cls,
+        addresses: Sequence[tuple[str, int]],
+        service: str,
+        *,
+        password: str | None = None,
+        sentinel_password: str | None = None,
+        timeout: float = TIMEOUT,
+        **options: Any,
+    ) -> Self:
+        """A store on whatever server the sentinels at `addresses` (host, port) call the primary of `service`.
+
+        During a failover it raises `StoreUnavailable`; after it, it finds the new primary. `password` is that of
+        the servers. The rest as for `from_url`.
+        """
+        connections = to_primary(
+            addresses, service, password=password, sentinel_password=sentinel_password, timeout=timeout
+        )
+        return cls(connections, timeout=timeout, **options)
 
     async def check(self) -> Facts:
         """Look at version and settings; two round trips. Raises `ConfigError` for a server that may lose jobs
         (eviction), is too old, or is a cluster."""
         info: dict[str, Any] = await self._send(self._client, "INFO")
         check_fitness(info)
-        warnings = await self._durability_warnings(info)
-        if not info.get("maxmemory"):
-            warnings += (
-                "maxmemory is not set: new jobs may fill the memory of the machine; say what Redis may have",
-            )
-        return Facts(server=f"Redis {info['redis_version']}", warnings=warnings)
+        failover = self._connections.sentinel is not None
+        warnings = (
+            disk_warning(info, await self._appendfsync(), replicas=self._replicas),
+            replica_warning(info, replicas=self._replicas, failover=failover),
+            memory_warning(info),
+        )
+        return Facts(server=f"Redis {info['redis_version']}", warnings=tuple(filter(None, warnings)))
 
     async def submit(self, specs: Sequence[JobSpec], *, now: float | None = None) -> None:
         """Put at most 1000 jobs on the queue, all or none: see `Store.submit`.
@@ -185,8 +187,14 @@ class RedisStore(Store):
         given = (agent, digest(agent, request), limit, size, ANY_GROUP, memory, held, held_memory, leased)
         flat = await self._run("claim", now, *given)
         return tuple(
-            Claimed(spec=JobSpec.from_json(spec), attempt=int(attempt), claimed=float(claimed))
-            for spec, attempt, claimed in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+            Claimed(
+                spec=JobSpec.from_json(spec),
+                attempt=int(attempt),
+                claimed=float(claimed),
+                lease=float(lasts) if lasts else None,
+                again=bool(again),
+            )
+            for spec, attempt, claimed, lasts, again in zip(*(flat[n::5] for n in range(5)), strict=True)
         )
 
     async def suspect(self, holder: str, *, now: float | None = None) -> int:
@@ -199,23 +207,29 @@ class RedisStore(Store):
         seconds = rules.check_seconds("max_run_time", max_run_time)
         return bool(await self._run("confirm", now, job, attempt, seconds))
 
-    async def renew(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+    async def renew(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> Renewed:
         """The leases of this agent begin anew: see `Store.renew`."""
         rules.check_held(held)
         words = [word for one in held for word in (one.job, one.attempt, one.phase)]
-        lost = await self._run("renew", now, agent, *words)
-        return tuple(held[int(number) - 1] for number in lost)
+        lost, revived = await self._run("renew", now, agent, *words)
+        return Renewed(
+            lost=tuple(held[int(number) - 1] for number in lost),
+            revived=tuple(held[int(number) - 1] for number in revived),
+        )
 
-    async def hand_back(self, job: str, attempt: int, *, cause: Cause, now: float | None = None) -> bool:
+    async def hand_back(
+        self, job: str, attempt: int, *, cause: Cause, now: float | None = None
+    ) -> Event | None:
         """The attempt never began: see `Store.hand_back`."""
-        return bool(await self._run("hand_back", now, job, attempt, cause.value))
+        written = await self._run("hand_back", now, job, attempt, cause.value)
+        return None if written is None else _event(written)
 
-    async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Held, ...]:
+    async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Event, ...]:
         """An agent says goodbye: see `Store.leave`."""
         rules.check_held(held)
         words = [word for one in held for word in (one.job, one.attempt)]
-        back = await self._run("leave", now, agent, Cause.INFRA_PREEMPTED.value, rules.LEFT_TEXT, *words)
-        return tuple(held[int(number) - 1] for number in back)
+        written = await self._run("leave", now, agent, Cause.INFRA_PREEMPTED.value, rules.LEFT_TEXT, *words)
+        return tuple(map(_event, written))
 
     async def drain(self, agents: Sequence[str], *, now: float | None = None) -> None:
         """Somebody wants these agents to leave: see `Store.drain`."""
@@ -239,7 +253,7 @@ class RedisStore(Store):
 
     async def finish(self, job: str, attempt: int, outcome: Outcome, *, now: float | None = None) -> Settled:
         """Settle an attempt: see `Store.finish`; the fencing is explained in `scripts/finish.lua`."""
-        verdict, state, *record = await self._run(
+        verdict, state, *more = await self._run(
             "finish",
             now,
             job,
@@ -252,7 +266,8 @@ class RedisStore(Store):
         return Settled(
             verdict=Verdict(verdict),
             state=State(state) if state else None,
-            record=_record(record[0]) if record else None,
+            record=_record(more[1]) if len(more) > 1 else None,
+            events=tuple(map(_event, more[0])) if more else (),
         )
 
     async def cancel(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
@@ -317,11 +332,7 @@ class RedisStore(Store):
         unconfirmed = Cause.INFRA_UNDELIVERED.value, rules.UNDELIVERED_TEXT
         times = min(up_for, rules.LONGEST), rules.LEAST_UP_TIME  # Lua reads no "inf"
         written = await self._run("reap", now, rules.check_count("limit", limit), *times, *unconfirmed, *ends)
-        names = ("time", "job", "kind", "attempt", "agent", "cause", "text")
-        return tuple(
-            codec.event_from_fields(ident, dict(zip(names, values, strict=True)))
-            for ident, *values in written
-        )
+        return tuple(map(_event, written))
 
     async def trials(self) -> tuple[Trial, ...]:
         """All agents at which jobs have failed lately: see `Store.trials`."""
@@ -361,25 +372,14 @@ class RedisStore(Store):
 
     async def close(self) -> None:
         """Give the connections back. Idempotent."""
-        await self._client.aclose(close_connection_pool=True)
-        await self._listener.aclose(close_connection_pool=True)
+        await self._connections.close()
 
-    async def _durability_warnings(self, info: Mapping[str, Any]) -> tuple[str, ...]:
-        if not info.get("aof_enabled"):
-            return (
-                "appendonly is off: jobs are lost when Redis dies; set 'appendonly yes' and 'appendfsync always'",
-            )
+    async def _appendfsync(self) -> str | None:
         try:
-            setting: Mapping[str, str] = await self._send(self._client, "CONFIG GET", "appendfsync")
+            found: Mapping[str, str] = await self._send(self._client, "CONFIG GET", "appendfsync")
         except (_Refused, ConfigError):
-            return (
-                "the server does not tell its appendfsync: see to it that it is 'always', or jobs may be lost",
-            )
-        if (found := setting.get("appendfsync")) != "always":
-            return (
-                f"appendfsync is {found}: a power cut loses what was just acknowledged; set 'appendfsync always'",
-            )
-        return ()
+            return None
+        return found.get("appendfsync")
 
     async def script(self, name: str, *arguments: str | float | bytes) -> Any:
         """Run a script of ours, for the other files of this package."""
@@ -398,18 +398,57 @@ class RedisStore(Store):
         """Run a script with all keys and the time in front of its own arguments."""
         script = _script(name)
         rest = (len(self._keys.all), *self._keys.all, "" if now is None else repr(now), *arguments)
+        send = self._send_and_wait if self._replicas and name not in READS else self._send
         try:
-            return await self._send(self._client, "EVALSHA", script.sha, *rest)
+            return await send(self._client, "EVALSHA", script.sha, *rest)
         except exceptions.NoScriptError:
-            return await self._send(self._client, "EVAL", script.text, *rest)
+            return await send(self._client, "EVAL", script.text, *rest)
 
     async def _send(
         self, client: Redis, command: str, *arguments: str | float | bytes, **options: bool
     ) -> Any:
         self.round_trips += 1
         untyped: Any = client
-        with _our_errors():
+        async with self._errors():
             return await untyped.execute_command(command, *arguments, **options)
+
+    async def _send_and_wait(self, client: Redis, command: str, *arguments: str | float | bytes) -> Any:
+        """As `_send`, but the answer comes when enough replicas have the change; still one round trip.
+
+        WAIT looks at what its own connection wrote last, and since Redis 7.2 a command that changed nothing does not
+        count as that. So a repetition, which changes nothing, would not wait for what came before on another
+        connection: an empty message, which goes to replicas and to no disk, makes it do so.
+        """
+        self.round_trips += 1
+        limit = self._timeout / 2
+        untyped: Any = client
+        async with self._errors():
+            pipeline = untyped.pipeline(transaction=False)
+            pipeline.execute_command(command, *arguments)
+            pipeline.execute_command("PUBLISH", self._keys.mark, "")
+            pipeline.execute_command(
+                "WAIT", self._replicas, math.ceil(limit * 1000)
+            )  # never 0: that is for ever
+            answers = await pipeline.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+            if (seen := answers[-1]) < self._replicas:
+                raise StoreUnavailable(
+                    f"Redis has the change, but only {seen} of {self._replicas} replicas had it within {limit:g} s: "
+                    "look whether they run and follow, or lower REDIS_REPLICAS; trying again is right"
+                )
+            return answers[0]
+
+    @contextlib.asynccontextmanager
+    async def _errors(self) -> AsyncIterator[None]:
+        """Errors of ours; after one that another server may not have, that one is looked for."""
+        try:
+            with _our_errors():
+                yield
+        except StoreUnavailable:
+            await self._connections.look_again()
+            raise
 
 
 def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
@@ -418,25 +457,16 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     return spec.id, text, spec.group, -spec.priority, spec.max_attempts, spec.max_user_attempts, limit
 
 
+def _event(flat: Sequence[str]) -> Event:
+    """An event as a script returns it: its id, then the values of its fields."""
+    ident, *values = flat
+    names = ("time", "job", "kind", "attempt", "agent", "cause", "text")
+    return codec.event_from_fields(ident, dict(zip(names, values, strict=True)))
+
+
 def _record(flat: Sequence[str]) -> JobRecord:
     """The record in the fields of a hash as a script returns them: names and values by turns."""
     return codec.record_from_fields(dict(zip(flat[::2], flat[1::2], strict=True)))
-
-
-def check_fitness(info: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` if a server that says this of itself (INFO) must not be used."""
-    version = str(info["redis_version"])
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_VERSION:
-        raise ConfigError(f"Redis {version}: expected 6.2 or later; install a newer server")
-    if info.get("redis_mode") == "cluster":
-        raise ConfigError(
-            "Redis Cluster: expected a single server, or one behind Sentinel; use another server for the queue"
-        )
-    if (policy := info.get("maxmemory_policy")) != "noeviction":
-        raise ConfigError(
-            f"Redis evicts keys when memory is short (maxmemory-policy {policy}), and would lose jobs: "
-            "set 'maxmemory-policy noeviction' in its configuration"
-        )
 
 
 class _Refused(StoreError):
@@ -461,6 +491,11 @@ def _our_errors() -> Iterator[None]:
         raise
     except _NO_ENTRY as error:
         raise _no_entry(error) from error
+    except MasterNotFoundError as error:
+        raise StoreUnavailable(
+            f"no sentinel names a primary of {error} (REDIS_SENTINELS, REDIS_SENTINEL_SERVICE): look whether they run, "
+            "know it, and take REDIS_SENTINEL_PASSWORD; during a failover wait for its end"
+        ) from error
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
         if isinstance(error.__cause__, _NO_ENTRY):  # so redis-py tells it while it connects
             raise _no_entry(error) from error

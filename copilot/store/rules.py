@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from copilot.errors import JobExists, QueueFull
-from copilot.job import ANY_GROUP, Cause, JobSpec, Outcome, Phase, State, check_job_id, one_line
+from copilot.job import ANY_GROUP, Cause, Event, JobSpec, Outcome, Phase, State, check_job_id, one_line
 from copilot.store.base import Held
 
 MAX_BATCH = 1000  # jobs or entries in one call, so that no step holds the store for long
@@ -19,6 +19,7 @@ MAX_PRIORITY = 1_000_000_000  # either way; exact as a score, which is a double
 
 DRAIN_WANTED = 24 * 3600.0  # seconds for which an agent that is not there is still to be told to leave
 LONGEST = 1e12  # seconds
+MOST_OVERDUE_AT_ONCE = 5000  # attempts that one `reap` looks at; the script has the same number
 PHASES = ("", *Phase)  # what an agent may be at; empty: it does not say
 LEAST_UP_TIME = 60.0  # seconds of undisturbed service before an attempt without a lease is taken back
 HELD_MEMORY = (
@@ -45,6 +46,11 @@ SILENT = Outcome(
     exit_code=1,
     reason="the agent did not renew its lease on the job",
 )
+
+
+def ran_out(event: Event) -> bool:
+    """Whether this event of `reap` tells of a lease that was not renewed, whatever became of the job then."""
+    return event.text == SILENT.reason
 
 
 def delay(hand_backs: int) -> float:

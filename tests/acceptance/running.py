@@ -184,6 +184,16 @@ class Up:
         os.kill(self._pid(program), signal.SIGKILL)
         until(lambda: self.said().count("runs again") > before, f"{program} again")
 
+    @contextlib.contextmanager
+    def suspended(self, program: str) -> Iterator[None]:
+        """A server or component does nothing while inside."""
+        pid = self._pid(program)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def _pid(self, program: str) -> int:
         """The oldest process whose program, or last argument but its ending, has that name."""
         for process in processes_of(self.directory):

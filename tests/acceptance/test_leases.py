@@ -8,22 +8,47 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from copilot.job import Event, EventKind, JobRecord, State
+from copilot.local.ports import remembered_port
 from copilot.local.process import unprivileged_user
 from tests.acceptance.running import LIMIT_S, Up, VariedSystem, packed, processes_of, run, script
+from tests.unit.metrics.scraping import read
 
 LEASE_S = 5.0
+HOST = "127.0.0.1"
 
 
 @pytest.fixture
 async def system(up: Up) -> AsyncIterator[Up]:
-    """A system without agents, whose leases last 5 s."""
+    """A system without agents, whose leases last 5 s, and whose managers show metrics."""
     varied = VariedSystem(up.directory, agents=0)
-    varied.more = (("JM_LEASE", f"{LEASE_S:g}s"),)
+    listen = ((f"{one}_METRICS_LISTEN", f"{HOST}:{metrics_port(up, one)}") for one in ("JM", "SM"))
+    varied.more = (("JM_LEASE", f"{LEASE_S:g}s"), *listen)
     async with varied.running():
         yield up
+
+
+def metrics_port(system: Up, manager: str) -> int:
+    return remembered_port(system.directory.with_name(f"{manager}.port"), HOST, 0)
+
+
+async def shown(system: Up, manager: str, metric: str) -> float:
+    """What Prometheus would read of a manager (`JM`, `SM`)."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{HOST}:{metrics_port(system, manager)}/metrics") as answer,
+    ):
+        return read(await answer.read())[metric]
+
+
+async def shows(system: Up, manager: str, metric: str) -> None:
+    """Wait until a manager has counted something."""
+    async with asyncio.timeout(LIMIT_S):
+        while not await shown(system, manager, metric):
+            await asyncio.sleep(0.02)
 
 
 async def events_of(system: Up, job: str) -> list[Event]:
@@ -64,8 +89,10 @@ def elsewhere(place: Path) -> Path:
 async def test_a_dead_agents_job_is_back_within_two_leases_and_ends_elsewhere(
     system: Up, place: Path
 ) -> None:
-    flag = place / "second"
-    job = script(place / "job.sh", f"if [ -e {flag} ]; then echo ok; else sleep 600; fi")
+    flag, go = place / "second", place / "go"
+    job = script(
+        place / "job.sh", f"[ -e {flag} ] || sleep 600; until [ -e {go} ]; do sleep 0.1; done; echo ok"
+    )
     await submit(system, job, "--id", "j")
     with system.agent(1) as first:
         await confirmed(system, "j")
@@ -79,9 +106,20 @@ async def test_a_dead_agents_job_is_back_within_two_leases_and_ends_elsewhere(
         assert requeued - claimed < 2 * LEASE_S
         assert record.outcome is not None
         assert record.outcome.cause == "infra-lost"
+    assert await shown(system, "JM", 'copilot_requeues_total{cause="infra-lost"}') == 1
+    assert await shown(system, "JM", "copilot_leases_ran_out_total") == 1
     with system.agent(1, AGENT_WORK_DIR=str(elsewhere(place))):
+        await shows(system, "JM", "copilot_leases_renewed_total")
+        go.touch()
         record = await once(system, "j", lambda record: record.published)
     assert (record.state, record.attempt, record.attempts_used) == (State.DONE, 2, 2)
+    assert await shown(system, "SM", 'copilot_attempts_ended_total{cause="ok"}') == 1
+    # The dead agent comes back, and tells what has become of its attempt before anybody can tell it not to.
+    with system.suspended("copilot-jobmanager"), system.agent(1) as first:
+        await shows(system, "SM", 'copilot_reports_fenced_total{reason="stale"}')
+        first.kill()
+        first.wait(LIMIT_S)
+    assert (await once(system, "j", lambda record: record.published)).state is State.DONE
 
 
 async def test_an_agent_that_was_stopped_for_longer_than_its_lease_goes_on_with_its_job(

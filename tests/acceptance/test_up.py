@@ -96,13 +96,13 @@ def test_a_second_system_on_the_same_directory_is_refused_and_touches_nothing(
     system: Up, sum_: Path, place: Path
 ) -> None:
     files = [*system.etc.iterdir(), *system.directory.glob("log/*"), *system.directory.glob("prosody/*")]
-    before = {file: file.stat().st_mtime_ns for file in files}
+    before = {file: file.stat().st_ino for file in files}  # a start makes new files; a log goes on meanwhile
     second = run("copilot", "up", "--dir", system.directory)
     assert second.returncode == 2
     assert re.fullmatch(
         r"copilot: \S+: another system runs there already \(process \d+\)\. .*\n", second.stderr
     )
-    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert {file: file.stat().st_ino for file in before} == before
     assert system.job(sum_)["state"] == "done"
 
 
@@ -198,6 +198,26 @@ def test_what_is_killed_is_started_again_and_the_next_job_gets_done(
 ) -> None:
     system.kill(program)
     assert system.job(sum_)["state"] == "done"
+
+
+def test_an_agent_that_was_told_to_leave_is_not_started_again(up: Up) -> None:
+    with up.running():
+        run("copilot", "agents", "drain", "--config", up.etc, "agent-1@copilot.internal")
+        until(lambda: "agent-1 has left, as it was told; it is not started again" in up.said(), "its leave")
+        assert not [process for process in processes_of(up.directory) if process.name() == "copilot-agent"]
+
+
+def test_what_does_not_last_is_given_up_and_everything_stopped(up: Up) -> None:
+    with up.running():
+        pass
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int((up.directory / "files-port").read_text())))
+        other.listen()
+        ended = run("copilot", "up", "--dir", up.directory)
+    assert ended.returncode == 1, ended.stderr
+    assert "copilot: fileserver ended 5 times in a row" in ended.stderr
+    assert "Traceback" not in ended.stderr.rpartition("copilot: ")[2]
+    until(lambda: gone(up.directory), "the end of all processes", 2)
 
 
 def test_a_job_that_is_waited_for_gets_home_though_redis_dies_meanwhile(system: Up, place: Path) -> None:

@@ -25,6 +25,7 @@ import redis
 from copilot.job import JobSpec
 from copilot.local.provision import Installed, find_all
 from copilot.store.base import Store
+from copilot.store.connections import Connections
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
 
@@ -36,12 +37,26 @@ _DIE_WITH_PARENT = "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, s
 _prefixes = (f"test-{number}:" for number in itertools.count())
 
 
+def start_server(program: Installed, configuration: Path, *options: str) -> subprocess.Popen[bytes]:
+    """A child that runs redis-server until `kill_server`, at the latest until the end of the test run."""
+    arguments = [sys.executable, "-c", _DIE_WITH_PARENT, str(program.program), str(configuration), *options]
+    return subprocess.Popen(arguments, env=os.environ | program.environment(), start_new_session=True)
+
+
+def kill_server(process: subprocess.Popen[bytes]) -> None:
+    """kill -9, also for a child that writes its file anew: it would hold connections and the directory."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 class RedisServer:
     """A Redis server with its own directory, on a Unix socket. `program` is the path of redis-server."""
 
     def __init__(self, program: Installed, directory: Path) -> None:
         self.url = f"unix://{directory}/s"
         self.directory = directory
+        self._password: str | None = None
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -56,23 +71,22 @@ class RedisServer:
             "maxmemory": "1gb",
             "maxmemory-policy": "noeviction",
         } | settings
+        self._password = settings.get("requirepass")
         configuration = self.directory / "redis.conf"
         configuration.write_text(
             'save ""\n' + "".join(f"{name} {value}\n" for name, value in settings.items())
         )
-        arguments = [sys.executable, "-c", _DIE_WITH_PARENT, str(self._program.program), str(configuration)]
-        self._process = subprocess.Popen(arguments, env=os.environ | self._program.environment())
+        self._process = start_server(self._program, configuration)
         self._wait_until_it_answers()
 
     def client(self) -> redis.Redis:
         """For making trouble; close it after use."""
-        return redis.Redis.from_url(self.url, decode_responses=True)
+        return redis.Redis.from_url(self.url, password=self._password, decode_responses=True)
 
     def kill(self) -> None:
         """kill -9, as often as you like."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            kill_server(self._process)
             self._process = None
 
     @contextlib.contextmanager
@@ -174,7 +188,7 @@ def make_store(name: str, shared_server: Callable[[str], RedisServer]) -> Memory
 
 def fake_redis_store() -> RedisStore:
     client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), decode_responses=True)
-    return RedisStore(client, prefix=new_prefix())
+    return RedisStore(Connections(workers=client, listeners=client), prefix=new_prefix())
 
 
 def new_prefix() -> str:

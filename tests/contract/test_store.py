@@ -15,7 +15,7 @@ from copilot.client.follow import follow
 from copilot.errors import BadName, JobExists
 from copilot.job import Cause, EventKind, Outcome, Output, State
 from copilot.store import trial
-from copilot.store.base import Changed, Held, Running, Store, Verdict
+from copilot.store.base import Changed, Held, Renewed, Running, Store, Verdict
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
 from copilot.store.rules import ATTEMPTS_KEPT, DRAIN_WANTED
@@ -45,8 +45,11 @@ async def claim(
 async def finish(
     store: Store, job: str, attempt: int, outcome: Outcome, *, now: float = T
 ) -> tuple[Verdict, State | None]:
-    """Report, and look at the answer: the record comes with it if, and only if, the report has ended the job."""
+    """Report, and look at the answer: the record comes with it if, and only if, the report has ended the job; and what
+    was written is told."""
+    before = await store.events(count=1000)
     settled = await store.finish(job, attempt, outcome, now=now)
+    assert settled.events == (await store.events(count=1000))[len(before) :]
     ended = settled.verdict is ACCEPTED and settled.state is not None and settled.state.final
     assert settled.record == (await store.get(job) if ended else None)
     return settled.verdict, settled.state
@@ -190,7 +193,8 @@ async def test_a_repeated_request_gets_the_same_jobs_in_the_same_order(store: St
     await store.submit([spec(number, priority=number) for number in range(4)], now=T)
     first = await store.claim(agent=AGENT, request="r", dispatch_limit=10, count=2, now=T)
     again = await store.claim(agent=AGENT, request="r", dispatch_limit=10, count=2, now=T + 599)
-    assert again == first
+    assert again == tuple(replace(one, again=True) for one in first)
+    assert not any(one.again for one in first)
     assert await store.waiting() == 2
 
 
@@ -283,8 +287,9 @@ async def test_only_the_attempt_that_holds_the_job_can_confirm_it_or_hand_it_bac
 async def test_a_job_that_was_handed_back_has_its_old_place_and_does_not_count_it(store: Store) -> None:
     await store.submit([spec(number) for number in range(3)], now=T)
     await claim(store, count=2)
-    assert await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T + 1)
-    assert not await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T + 1)
+    event = await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T + 1)
+    assert event == (await store.events())[-1]
+    assert await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T + 1) is None
     record = await store.get("job-1")
     assert record is not None
     assert (record.state, record.attempt, record.attempts_used, record.agent) == (State.WAITING, 1, 0, AGENT)
@@ -953,7 +958,7 @@ async def test_a_cancelled_job_never_runs_again(store: Store, how: str) -> None:
     await run_one(store)
     await store.cancel("job-1", reason="a typo", now=T)
     if how == "handed back":
-        await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+        await store.leave(AGENT, (held(),), now=T)
     elif how == "reaped":
         await store.reap(now=T + 3600)
     else:
@@ -1141,7 +1146,8 @@ def held(number: int = 1, attempt: int = 1, phase: str = "run") -> Held:
 
 
 async def renew(store: Store, *what: Held, agent: str = AGENT, now: float = T) -> tuple[Held, ...]:
-    return await store.renew(agent, what or (held(),), now=now)
+    """What the agent must stop."""
+    return (await store.renew(agent, what or (held(),), now=now)).lost
 
 
 async def test_a_lease_runs_out_when_it_is_not_renewed(store: Store) -> None:
@@ -1186,7 +1192,10 @@ async def test_a_job_that_nobody_else_has_claimed_goes_on_at_its_agent(store: St
     await store.submit([spec()], now=T)
     await lease(store)
     await store.reap(now=T + 60)
-    assert await renew(store, now=T + 70) == ()
+    assert await store.renew(AGENT, (held(), held(2)), now=T + 70) == Renewed(
+        lost=(held(2),), revived=(held(),)
+    )
+    assert await store.renew(AGENT, (held(),), now=T + 70) == Renewed()
     assert await store.waiting() == 0
     assert await claim(store, "s", agent=OTHER, now=T + 71) == []
     record = await store.get("job-1")
@@ -1231,11 +1240,65 @@ async def test_an_attempt_whose_failure_is_known_does_not_revive(store: Store) -
 async def test_a_new_attempt_has_the_lease_of_its_own_claim(store: Store) -> None:
     await store.submit([spec()], now=T)
     await lease(store)
-    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    await store.leave(AGENT, (held(),), now=T)
     assert await claim(store, "s") == ["job-1/2"]
     await store.confirm("job-1", 2, max_run_time=3600, now=T)
     assert await renew(store, held(1, 2)) == (held(1, 2),)
     assert await store.reap(now=T + 3599) == ()
+
+
+@pytest.mark.parametrize("how", ["confirm", "renew"])
+async def test_what_has_begun_is_not_handed_back_as_if_it_had_not(store: Store, how: str) -> None:
+    await store.submit([spec()], now=T)
+    await store.claim(agent=AGENT, request="r", dispatch_limit=10, lease=60, now=T)
+    if how == "confirm":
+        await store.confirm("job-1", 1, max_run_time=3600, now=T)
+    else:
+        await renew(store)
+    assert await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T + 1) is None
+    assert await store.waiting() == 0
+
+
+async def test_a_claim_tells_the_lease_that_was_given_with_it_also_when_it_is_repeated(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    claims = [
+        await store.claim(agent=AGENT, request="r", dispatch_limit=10, lease=seconds, now=T)
+        for seconds in (14400.0, 60.0)
+    ]
+    assert [one.lease for found in claims for one in found] == [14400.0, 14400.0]
+    await store.submit([spec(2)], now=T)
+    (one,) = await store.claim(agent=OTHER, request="r", dispatch_limit=10, now=T)
+    assert one.lease is None
+
+
+async def test_an_exclusive_job_is_left_to_agents_with_leases(store: Store) -> None:
+    await store.submit([spec(1, exclusive=True), spec(2)], now=T)
+    assert await claim(store, "a", agent=OTHER) == ["job-2/1"]
+    assert await claim(store, "b", agent=OTHER) == []
+    assert await store.waiting() == 1
+    (one,) = await store.claim(agent=AGENT, request="r", dispatch_limit=10, lease=60, now=T)
+    assert (one.spec.id, one.spec.exclusive) == ("job-1", True)
+
+
+async def test_after_an_outage_each_agent_has_its_own_lease_to_renew(store: Store) -> None:
+    await store.submit([spec(1), spec(2)], now=T)
+    await lease(store, "a", seconds=14400)
+    await lease(store, "b", seconds=60)
+    (short,) = await store.reap(up_for=60, now=T + 20000)
+    assert (short.job, short.kind) == ("job-2", EventKind.REQUEUED)
+    assert await store.reap(up_for=14399, now=T + 20000 + 14339) == ()
+    (long,) = await store.reap(up_for=14400, now=T + 20000 + 14340)
+    assert (long.job, long.kind) == ("job-1", EventKind.REQUEUED)
+
+
+async def test_agents_that_have_time_left_do_not_keep_the_dead_from_being_seen(store: Store) -> None:
+    await store.submit([spec(number) for number in range(1, 6)], now=T)
+    for number in range(3):
+        await lease(store, f"a{number}", seconds=100)
+    for number in range(2):
+        await lease(store, f"b{number}", seconds=60, now=T + 100)  # overdue later than the others
+    told = [await store.reap(limit=1, up_for=60, now=T + 200) for _ in range(3)]
+    assert [[one.job for one in events] for events in told] == [["job-4"], ["job-5"], []]
 
 
 async def test_an_outage_of_the_service_takes_no_job_from_an_agent(store: Store) -> None:
@@ -1257,7 +1320,7 @@ async def test_a_renewal_that_makes_no_sense_is_refused(store: Store, wrong: tup
 
 
 async def test_renewing_nothing_does_nothing(store: Store) -> None:
-    assert await store.renew(AGENT, ()) == ()
+    assert await store.renew(AGENT, ()) == Renewed()
 
 
 # ---------------------------------------------------------------- leave, drain
@@ -1266,7 +1329,9 @@ async def test_renewing_nothing_does_nothing(store: Store) -> None:
 async def test_what_a_leaving_agent_gives_back_waits_again_at_once_and_is_not_counted(store: Store) -> None:
     await store.submit([spec(1), spec(2)], now=T)
     await lease(store)
-    assert await store.leave(AGENT, (held(),), now=T + 5) == (held(),)
+    (event,) = await store.leave(AGENT, (held(),), now=T + 5)
+    assert event == (await store.events())[-1]
+    assert (event.job, event.kind, event.cause) == ("job-1", EventKind.HANDED_BACK, "infra-preempted")
     record = await store.get("job-1")
     assert record is not None
     assert (record.state, record.attempts_used, record.outcome) == (State.WAITING, 0, None)
@@ -1282,7 +1347,7 @@ async def test_nobody_gives_back_what_he_does_not_hold(store: Store) -> None:
     wrong = (held(1, 2), held(2, 0), held(2, 1), held(3, 1))
     assert await store.leave(AGENT, wrong, now=T) == ()
     assert await store.leave(OTHER, (held(),), now=T) == ()
-    assert await store.leave(AGENT, (*wrong, held()), now=T) == (held(),)
+    assert [event.job for event in await store.leave(AGENT, (*wrong, held()), now=T)] == ["job-1"]
     assert await store.leave(AGENT, (held(),), now=T) == ()
 
 
@@ -1301,7 +1366,8 @@ async def test_a_job_that_somebody_wants_to_end_ends_when_it_is_given_back(store
     await store.submit([spec()], now=T)
     await lease(store)
     await store.cancel("job-1", now=T)
-    assert await store.leave(AGENT, (held(),), now=T) == (held(),)
+    (event,) = await store.leave(AGENT, (held(),), now=T)
+    assert event.kind is EventKind.CANCELLED
     record = await store.get("job-1")
     assert record is not None
     assert record.state is State.CANCELLED
@@ -1402,7 +1468,7 @@ async def test_a_new_job_of_the_same_agent_is_not_suspected_with_the_old_one(sto
 async def test_another_attempt_at_another_agent_is_not_suspected(store: Store) -> None:
     await store.submit([spec(1)], now=T)
     await hold(store)
-    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    await store.leave(AGENT, (held(),), now=T)
     await claim(store, "s", agent=OTHER, now=T)
     assert await store.suspect(HOLDER, now=T + 600) == 0
 

@@ -15,9 +15,10 @@ import pytest
 from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Cause, Outcome, Output, State
 from copilot.store.base import Facts, Held, Verdict
+from copilot.store.connections import MAX_CONNECTIONS
 from copilot.store.keys import FIELDS, TABLE
 from copilot.store.lists import Adoption, OldList
-from copilot.store.redis import MAX_CONNECTIONS, RedisStore
+from copilot.store.redis import RedisStore
 from copilot.store.rules import EVENTS_KEPT
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import RedisServer, eventually, new_prefix, server_in_new_directory, spec
@@ -79,7 +80,8 @@ async def test_of_many_copies_of_a_request_all_get_the_same_job(server: RedisSer
         copies = await asyncio.gather(
             *(store.claim(agent=AGENT, request="r", dispatch_limit=60) for _ in range(50))
         )
-        assert len(set(copies)) == 1
+        assert len({(one.spec.id, one.attempt) for (one,) in copies}) == 1
+        assert [one.again for (one,) in copies].count(False) == 1
         assert await store.waiting() == 49
 
 
@@ -192,7 +194,7 @@ async def test_a_full_memory_refuses_a_job_whole_and_what_is_on_the_queue_goes_o
             assert len(given) == 4
             assert await store.suspect("h", now=time.time() + 100) == 4
             assert await store.confirm("job-1", 1, max_run_time=60)
-            assert await store.renew(AGENT, [Held(job="job-2", attempt=1)]) == ()
+            assert (await store.renew(AGENT, [Held(job="job-2", attempt=1)])).lost == ()
             assert await store.hand_back("job-3", 1, cause=Cause.INFRA_UNDELIVERED)
             assert (await store.cancel("job-4")).changed
             assert {one.job for one in await store.reap()} == {"job-1", "job-2", "job-4"}
@@ -237,7 +239,8 @@ async def test_above_the_high_water_mark_new_jobs_are_refused_and_the_others_go_
                 agent = f"a{number % 7}"
                 (one,) = await store.claim(agent=agent, request=job, dispatch_limit=60, lease=60)
                 assert await store.confirm(one.spec.id, 1, max_run_time=60)
-                assert await store.renew(agent, [Held(job=one.spec.id, attempt=1, phase="run")]) == ()
+                held = Held(job=one.spec.id, attempt=1, phase="run")
+                assert (await store.renew(agent, [held])).lost == ()
                 settled = await store.finish(one.spec.id, 1, tail if number % 10 == 0 else GOOD)
                 assert settled.verdict is Verdict.ACCEPTED
                 await store.publish(one.spec.id)

@@ -1,4 +1,5 @@
-"""The judge: reads the event stream, the records and the results, and finds what must not have happened.
+"""The judge of campaigns and simulations: reads the event stream, the records and the results, and finds what must not
+have happened.
 
 The stream is played against a model of the queue: each move must be one that was possible there and then, and each claim
 must have taken the first of those that waited and were never tried.
@@ -9,26 +10,52 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from copilot.job import Event, EventKind, JobRecord, State
-from tests.faults.work import Work
 
 ENDS = (EventKind.DONE, EventKind.FAILED)
-BACK = (EventKind.REQUEUED, EventKind.HANDED_BACK)
+# Within a job's life: from which states to which. A report of an attempt that went back already may send it back again.
+MOVES = {
+    EventKind.RUNNING: ({State.RUNNING}, State.RUNNING),
+    EventKind.HANDED_BACK: ({State.RUNNING}, State.WAITING),
+    EventKind.REQUEUED: ({State.RUNNING, State.WAITING}, State.WAITING),
+    EventKind.REVIVED: ({State.WAITING}, State.RUNNING),
+}
+
+
+class Expected(Protocol):
+    """A job that was submitted, and whose end and result are known beforehand."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def priority(self) -> int: ...
+
+    @property
+    def state(self) -> State:
+        """What becomes of it."""
+        ...
+
+    def stdout(self, attempt: int) -> str:
+        """What this attempt must have written."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """What is wrong, one line each."""
+    """What is wrong, one line each.
 
-    lost: list[str] = field(
-        default_factory=list
-    )  # submitted, and its result is not there, or is not the right one
-    twice: list[str] = field(
-        default_factory=list
-    )  # accepted more than once, or the result of another attempt
-    stuck: list[str] = field(default_factory=list)  # not over, or its result not in its place
-    order: list[str] = field(default_factory=list)  # moves that were not possible
+    `lost`: submitted, and its result is not there, or is not the right one. `twice`: accepted or published more than
+    once, or the result of another attempt. `stuck`: not over, or its result not in its place. `order`: moves that were
+    not possible.
+    """
+
+    lost: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -38,12 +65,13 @@ class _Job:
     place: tuple[int, int, str]  # who comes first: the priority, negated, then the age
     state: State = State.WAITING
     attempt: int = 0
+    published: bool = False
 
 
 class Model:
     """The queue as the stream tells of it."""
 
-    def __init__(self, works: Mapping[str, Work], found: Found) -> None:
+    def __init__(self, works: Mapping[str, Expected], found: Found) -> None:
         self._works, self._found = works, found
         self._jobs: dict[str, _Job] = {}
         self._waiting: list[tuple[int, int, str]] = []
@@ -78,14 +106,21 @@ class Model:
                 self._found.twice.append(f"{event.job}: {event.kind} when it was {job.state}")
             self._now(job, State(event.kind.value))
         elif event.kind is EventKind.PUBLISHED:
-            if not job.state.final:
+            self._published(event, job)
+        elif event.kind in MOVES:
+            before, after = MOVES[event.kind]
+            if job.state not in before or job.attempt == 0:
                 self._wrong(event, f"it was {job.state}")
-        elif event.kind in (*BACK, EventKind.REVIVED, EventKind.RUNNING):
-            if job.state.final or (event.kind is EventKind.RUNNING and job.state is State.WAITING):
-                self._wrong(event, f"it was {job.state}")
-            self._now(job, State.WAITING if event.kind in BACK else State.RUNNING)
+            self._now(job, after)
         else:
             self._wrong(event, "nobody wanted that")
+
+    def _published(self, event: Event, job: _Job) -> None:
+        if not job.state.final:
+            self._wrong(event, f"it was {job.state}")
+        if job.published:
+            self._found.twice.append(f"{event.job}: published again")
+        job.published = True
 
     def _claimed(self, event: Event, job: _Job) -> None:
         if event.attempt != job.attempt + 1 or job.state is not State.WAITING:
@@ -112,7 +147,7 @@ class Model:
 
 
 def judge(
-    works: Sequence[Work],
+    works: Sequence[Expected],
     events: Iterable[Event],
     records: Mapping[str, JobRecord],
     results: Mapping[str, str | None],
@@ -125,7 +160,7 @@ def judge(
     return found
 
 
-def _judge_result(work: Work, record: JobRecord | None, result: str | None, found: Found) -> None:
+def _judge_result(work: Expected, record: JobRecord | None, result: str | None, found: Found) -> None:
     if record is None:
         found.lost.append(f"{work.id}: the queue does not know it")
     elif not record.state.final or not record.published:

@@ -1,6 +1,7 @@
-"""Agents and managers talk, over a network that loses, doubles, delays and reorders: every job ends once.
+"""Agents and managers talk, over a network that loses, doubles, delays, reorders and falls apart: every job ends once.
 
-`simulation.py` has the world. A schedule that fails is printed with its seed: `ended(Weather(seed=…))` runs it again.
+`simulation/` has the world, `tests/faults/history.py` the judge. A schedule that fails is printed with its seed:
+`ended(Weather(seed=…))` runs it again, and so does the line that Hypothesis prints below it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from copilot.job import EventKind, State
-from tests.integration.simulation import Weather, World, output_of
+from copilot.job import Event, EventKind
+from copilot.store.base import Store
+from tests.faults.history import Found, judge
+from tests.integration.simulation.weather import Weather
+from tests.integration.simulation.world import World
 
 TIMES = int(os.environ.get("SIMULATE", "1"))  # `make simulate` runs that many times as many
-SCHEDULES = settings(max_examples=200 * TIMES, deadline=None)
-FEWER = settings(max_examples=100 * TIMES, deadline=None)
+# Smaller failing schedules are looked for by `make simulate` alone, which has the time.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if TIMES > 1 else []))
+SCHEDULES = settings(max_examples=120 * TIMES, deadline=None, print_blob=True, phases=PHASES)
+FEWER = settings(SCHEDULES, max_examples=60 * TIMES)
+
 
 BAD_NETWORK = st.builds(
     Weather,
@@ -63,6 +70,25 @@ GOOD_LINE = st.builds(
 
 CALM = st.builds(replace, GOOD_LINE, manager_deaths=st.just(0), store_away=st.just(0.0))
 
+# Nothing but partitions, while jobs are long and leases short: where an agent loses its job, they are the reason.
+SPLIT = st.builds(
+    Weather,
+    seed=st.integers(0, 2**32),
+    jitter=st.floats(0.0, 0.1),
+    splits=st.integers(0, 3),
+    store_splits=st.integers(0, 3),
+    server_outages=st.integers(0, 2),
+    longest_split=st.sampled_from([30.0, 300.0, 3600.0]),
+    manager_deaths=st.integers(0, 2),
+    agents=st.integers(2, 3),
+    managers=st.integers(1, 2),
+    jobs=st.integers(1, 4),
+    longest_job=st.sampled_from([30.0, 300.0]),
+    lease=st.sampled_from([10.0, 60.0]),
+)
+SERVICE_AWAY = st.builds(replace, SPLIT, splits=st.just(0))
+ALONE = st.builds(replace, SPLIT, agents=st.just(1), splits=st.integers(1, 3), jobs=st.just(1))
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _quiet() -> Iterator[None]:
@@ -76,24 +102,29 @@ def ended(weather: Weather) -> World:
     """The world after its jobs have ended, each once, with the output of the attempt that was accepted."""
     world = World(weather)
     world.run()
-    events = asyncio.run(world.store.events(count=1000))
-    ends = [event.job for event in events if event.kind is EventKind.DONE]
-    assert sorted(ends) == sorted(spec.id for spec in world.jobs)
-    assert set(world.accepted.values()) <= {1}
-    for record in world.records():
-        assert record.state is State.DONE
-        assert world.accepted[record.spec.id, record.attempt] == 1
-        assert world.outputs.published[record.spec.id] == output_of(record.spec.id, record.attempt)
+    results = {job: output.sha256 for job, output in world.outputs.published.items()}
+    assert judge(world.jobs, events_of(world), world.records(), results) == Found()
     return world
 
 
+def events_of(world: World) -> list[Event]:
+    return asyncio.run(_events(world.store))  # they can be waited for, which wants a loop
+
+
+async def _events(store: Store) -> list[Event]:
+    events: list[Event] = []
+    while more := await store.events(after=events[-1].id if events else "0", count=1000):
+        events.extend(more)
+    return events
+
+
 def attempts_used(world: World) -> set[int]:
-    return {record.attempts_used for record in world.records()}
+    return {record.attempts_used for record in world.records().values()}
 
 
 def test_in_good_weather_every_job_takes_one_attempt() -> None:
     world = ended(Weather(seed=1, agents=3, managers=2, jobs=10))
-    assert {record.attempt for record in world.records()} == {1}
+    assert {record.attempt for record in world.records().values()} == {1}
 
 
 @FEWER
@@ -156,12 +187,44 @@ def test_a_living_agent_loses_no_job_however_short_the_lease_and_long_the_outage
     assert attempts_used(ended(replace(weather, lease=lease))) == {1}
 
 
+@FEWER
+@given(SPLIT)
+def test_partitions_take_no_job_from_an_agent_that_was_not_the_one_cut_off(weather: Weather) -> None:
+    assert ended(weather).robbed == []
+
+
+@FEWER
+@given(SERVICE_AWAY)
+def test_an_outage_of_the_service_costs_no_attempt_although_others_wait_for_work(weather: Weather) -> None:
+    world = ended(weather)
+    assert attempts_used(world) == {1}
+    assert world.robbed == []
+
+
+@FEWER
+@given(ALONE)
+def test_an_agent_that_was_cut_off_goes_on_with_what_nobody_else_has_begun(weather: Weather) -> None:
+    assert attempts_used(ended(weather)) == {1}
+
+
+@FEWER
+@given(
+    st.builds(
+        replace,
+        BAD_AGENTS,
+        splits=st.integers(1, 3),
+        store_splits=st.integers(0, 3),
+        server_outages=st.integers(0, 1),
+    )
+)
+def test_partitions_in_bad_weather_cost_attempts_but_no_job(weather: Weather) -> None:
+    ended(weather)
+
+
 def test_a_calm_agent_renews_three_times_a_lease_and_no_more() -> None:
     world = ended(Weather(seed=3, jobs=1, lease=24.0))
     renewals = sum(manager.counts.received["renewLease"] for manager in world.managers)
-    (claimed,) = (
-        event.time for event in asyncio.run(world.store.events()) if event.kind is EventKind.CLAIMED
-    )
+    (claimed,) = (event.time for event in events_of(world) if event.kind is EventKind.CLAIMED)
     leases = (world.time.now - claimed) / 24.0
     assert leases > 1.0
     assert 1 <= renewals <= 3 * leases / 0.8 + 1

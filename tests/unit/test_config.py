@@ -13,9 +13,12 @@ from copilot.cli.components import COMPONENTS, KNOWN_KEYS
 from copilot.config import Settings, keep_resource, load
 from copilot.config.kinds import (
     ADDRESS,
+    ADDRESSES,
+    AGENT_CLASS,
     FLAG,
     HOST,
     JID,
+    LEASES,
     LOCAL_PART,
     PATH,
     READABLE_FILE,
@@ -350,6 +353,16 @@ class TestRules:
         config, _ = load(ManagerConfig, tmp_path, {"JM_FILES_DIR": "/srv/files"})
         assert (config.files_url, config.files_dir) == ("https://files.cern.ch", Path("/srv/files"))
 
+    def test_sentinels_stand_for_the_redis_server(self, tmp_path: Path) -> None:
+        text = without(MANAGER, "JM_REDIS_SERVER")
+        file = write(tmp_path, "copilot-jobmanager-generic.conf", text)
+        (line,) = problems(ManagerConfig, tmp_path)
+        assert line.startswith(f"{file}: JM_REDIS_SERVER: missing")
+        assert line.endswith("or JM_REDIS_SOCKET or JM_REDIS_SENTINELS instead")
+        config, _ = load(ManagerConfig, tmp_path, {"JM_REDIS_SENTINELS": "s1:26379,s2:26379"})
+        assert config.redis_sentinels == (Address("s1", 26379), Address("s2", 26379))
+        assert (config.redis_sentinel_service, config.redis_replicas) == ("copilot", 0)
+
     def test_a_socket_stands_for_the_redis_server(self, tmp_path: Path) -> None:
         write(tmp_path, "copilot-jobmanager-generic.conf", without(MANAGER, "JM_REDIS_SERVER"))
         assert load(ManagerConfig, tmp_path, {"JM_REDIS_SOCKET": "/run/redis.sock"})[0].redis_server is None
@@ -409,7 +422,10 @@ class TestKinds:
             (HOST, "::1", "::1"),
             (ADDRESS, "[::1]:80", Address("::1", 80)),
             (ADDRESS, "files.x.ch:443", Address("files.x.ch", 443)),
+            (ADDRESSES, "a:1, [::1]:2  a:1,c:3", (Address("a", 1), Address("::1", 2), Address("c", 3))),
             (JID, "JM@Cern.ch", "jm@cern.ch"),
+            (AGENT_CLASS, "lab-2", "lab-2"),
+            (LEASES, "laptop=4h  volunteer=600", {"laptop": 14400.0, "volunteer": 600.0}),
             (URL, "https://x.ch:8094/files/", "https://x.ch:8094/files"),
         ],
     )
@@ -424,6 +440,14 @@ class TestKinds:
             (whole(1), "1.0"),
             (whole(1), "१"),
             (duration(1), "0.5"),
+            (AGENT_CLASS, "Laptop"),
+            (AGENT_CLASS, "2nd"),
+            (AGENT_CLASS, "a" * 33),
+            (AGENT_CLASS, "a=b"),
+            (LEASES, "laptop"),
+            (LEASES, "laptop=4"),
+            (LEASES, "laptop=60 laptop=70"),
+            (LEASES, "=60"),
             (duration(0), "-1"),
             (duration(0), "inf"),
             (duration(0), "1 week"),
@@ -439,6 +463,8 @@ class TestKinds:
             (HOST, "a..b"),
             (HOST, "x/../y"),
             (ADDRESS, "localhost"),
+            (ADDRESSES, ","),
+            (ADDRESSES, "a:1 b"),
             (ADDRESS, "::1:80"),
             (ADDRESS, "x:0"),
             (JID, "cern.ch"),

@@ -71,6 +71,7 @@ SPECS = st.builds(
     max_user_attempts=st.integers(1, 100),
     max_run_time=st.none() | st.floats(0, allow_infinity=False),
     chirp_server=st.none() | TEXTS,
+    exclusive=st.booleans(),
 )
 
 

@@ -5,8 +5,8 @@
 -- and of two copies of one request, handled by two instances, the second must see what the first was given.
 -- ARGV[2…]: agent, digest of the request, seconds to confirm, how many, group, seconds to remember the request,
 -- digest of the full JID of an agent that takes one job at a time ('' for others), seconds to remember what it holds,
--- the lease in seconds ('' for an agent that renews none).
--- Returns three values a job: spec, attempt, time of the claim.
+-- the lease in seconds ('' for an agent that renews none: it cannot keep the promise of an exclusive job, and gets none).
+-- Returns five values a job: spec, attempt, time of the claim, the lease, '1' if the request had got it before.
 --
 -- A request that was given nothing is not remembered: its copy may find what has come meanwhile.
 
@@ -15,11 +15,13 @@ local MOST_LEFT = 100
 local agent, digest, limit, count, group, memory, holder, held_memory, lease = unpack(ARGV, 2)
 local answer = {}
 
-local function give(id, attempt)
-  local spec, claimed = unpack(redis.call('HMGET', JOB .. id, 'spec', 'claimed'))
+local function give(id, attempt, again)
+  local spec, claimed, lasts = unpack(redis.call('HMGET', JOB .. id, 'spec', 'claimed', 'lease'))
   answer[#answer + 1] = spec
   answer[#answer + 1] = attempt
   answer[#answer + 1] = claimed
+  answer[#answer + 1] = lasts or ''
+  answer[#answer + 1] = again
 end
 
 local remembered = redis.call('GET', REQUEST .. digest)
@@ -27,7 +29,7 @@ if remembered and tonumber(now) - tonumber(string.match(remembered, '^%S+')) < t
   for id, attempt in string.gmatch(remembered, ' (%S+):(%d+)') do
     local state, current = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt'))
     if state == 'running' and current == attempt then
-      give(id, attempt)
+      give(id, attempt, '1')
     end
   end
   return answer
@@ -35,6 +37,10 @@ end
 
 end_delays()
 local left = {}
+
+local function is_exclusive(id)
+  return cjson.decode(redis.call('HGET', JOB .. id, 'spec')).exclusive
+end
 
 -- The first job that is not to be left to other agents.
 local function take()
@@ -44,7 +50,7 @@ local function take()
       return nil
     end
     local id = string.match(entry, ':(.*)$')
-    if not is_for_others(id, agent) then
+    if not is_for_others(id, agent) and (lease ~= '' or not is_exclusive(id)) then
       return id
     end
     left[#left + 1] = {rank, entry}
@@ -72,7 +78,7 @@ for _ = 1, allowance(agent, tonumber(count)) do
     redis.call('EXPIRE', HELD .. holder, held_memory)
   end
   event(id, 'claimed', attempt, agent, '', '')
-  give(id, attempt)
+  give(id, attempt, '')
   given[#given + 1] = id .. ':' .. attempt
 end
 for _, entry in ipairs(left) do

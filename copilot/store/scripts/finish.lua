@@ -5,8 +5,8 @@
 -- Atomic because: a report may come twice, by two instances, or while the attempt is being reaped; exactly one of
 -- all that may decide.
 -- ARGV[2…]: job, attempt, cause, outcome, output ('' for none), text.
--- Returns the verdict, the state after it ('' if unknown) and, if this report has ended the job, all fields of its
--- hash as a flat list.
+-- Returns the verdict and the state after it ('' if unknown); of an accepted report then the events that were written,
+-- as flat lists, and, if it has ended the job, all fields of its hash as a flat list.
 --
 -- Fencing: `attempt` in the record is the number of the last claim.
 --   * Another number than that: somebody claimed the job later (or never did): stale.
@@ -47,15 +47,16 @@ elseif fault == 'user' then
     redis.call('HINCRBY', JOB .. id, 'attempts_used', -1)
   end
 end
+local written = {}
 if again then
   redis.call('HSET', JOB .. id, 'settled', attempt)
-  requeue(id, attempt, agent, cause, outcome, text)
+  written[1] = requeue(id, attempt, agent, cause, outcome, text)
 else
-  settle(id, attempt, agent, cause, outcome, output, text)
+  written[1] = settle(id, attempt, agent, cause, outcome, output, text)
 end
-judge(id, agent, cause)
+written[2] = judge(id, agent, cause)
 state = redis.call('HGET', JOB .. id, 'state')
 if state == 'waiting' then
-  return {'accepted', state}
+  return {'accepted', state, written}
 end
-return {'accepted', state, redis.call('HGETALL', JOB .. id)}
+return {'accepted', state, written, redis.call('HGETALL', JOB .. id)}

@@ -3,13 +3,14 @@
 -- Touches: job:<id>, attempts:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold, unpublished,
 -- delayed, events.
 -- Atomic because: a job that was settled or claimed anew meanwhile must not get into the queue.
--- ARGV[2…]: job, attempt, cause. Returns 1, or 0 if the attempt does not hold the job.
+-- ARGV[2…]: job, attempt, cause. Returns the event that was written, as a flat list; nothing if the
+-- attempt does not hold the job, or has begun after all: of two managers that gave it out, one may have heard nothing.
 
 even_if_full()
 local id, attempt, cause = unpack(ARGV, 2)
-local state, current, agent = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent'))
-if state ~= 'running' or current ~= attempt then
-  return 0
+local state, current, agent, confirmed =
+  unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent', 'confirmed'))
+if state ~= 'running' or current ~= attempt or confirmed then
+  return nil
 end
-hand_back(id, attempt, agent, cause, '')
-return 1
+return hand_back(id, attempt, agent, cause, '')

@@ -4,7 +4,7 @@
 -- draining, delayed, events.
 -- Atomic because: a job that was settled or claimed anew meanwhile must not get into the queue.
 -- ARGV[2…]: agent, cause, text, then two values an attempt: job, attempt.
--- Returns the numbers (from 1) of those that went back.
+-- Returns the events that were written, as flat lists: one for each that went back.
 --
 -- `settled` makes it final: an older renewal that another instance reads later must not revive an attempt that nobody
 -- works on any more.
@@ -18,8 +18,7 @@ for i = 5, #ARGV, 2 do
   local state, current, owner = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent'))
   if state == 'running' and current == attempt and owner == agent then
     redis.call('HSET', JOB .. id, 'settled', attempt)
-    hand_back(id, attempt, agent, cause, text)
-    back[#back + 1] = (i - 5) / 2 + 1
+    back[#back + 1] = hand_back(id, attempt, agent, cause, text)
   end
 end
 return back

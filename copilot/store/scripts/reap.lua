@@ -8,10 +8,13 @@
 -- those that their agent has lost, and for those whose lease ran out. Returns the events that were written, as flat
 -- lists.
 --
+-- What still has time left to renew, by its own lease, must not keep the others from being looked at.
+--
 -- A job that goes back keeps `settled` as it was: until it is claimed again, the old attempt's report is welcome
 -- (see finish.lua).
 
 even_if_full()
+local MOST_OVERDUE_AT_ONCE = 5000
 local count, up_for, least, unconfirmed_cause, unconfirmed_text = unpack(ARGV, 2, 6)
 local late, lost, silent = {unpack(ARGV, 7, 9)}, {unpack(ARGV, 10, 12)}, {unpack(ARGV, 13, 15)}
 local answer = {}
@@ -25,7 +28,11 @@ local function take_back(id, attempt, agent, cause, outcome, text)
 end
 
 end_delays()
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now, 'LIMIT', 0, count)) do
+local left = tonumber(count)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now, 'LIMIT', 0, MOST_OVERDUE_AT_ONCE)) do
+  if left == 0 then
+    break
+  end
   local attempt, agent, confirmed, suspected, lease =
     unpack(redis.call('HMGET', JOB .. id, 'attempt', 'agent', 'confirmed', 'suspected', 'lease'))
   if not confirmed or tonumber(lease or least) <= tonumber(up_for) then
@@ -39,6 +46,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now, 'LIMIT', 0
     end
     answer[#answer + 1] = written
     answer[#answer + 1] = quarantined
+    left = left - 1
   end
 end
 return answer

@@ -3,21 +3,22 @@
 -- Touches: job:<id>, running, queue:<group>, delayed, events.
 -- Atomic because: the reaper or another agent may take the job between the look at the attempt and its new deadline.
 -- ARGV[2…]: agent, then three values an attempt: job, attempt, phase.
--- Returns the numbers (from 1) of those that the agent does not hold, or no longer.
+-- Returns the numbers (from 1) of those that the agent does not hold, or no longer; then those of the revived ones.
 --
 -- An attempt that went back to waiting and that nobody else has claimed is revived: its agent is not dead after all,
 -- and two agents at one job would waste one of them. It counts again if it had been handed back.
 
 even_if_full()
 local agent = ARGV[2]
-local lost = {}
+local lost, revived = {}, {}
 for i = 3, #ARGV, 3 do
   local id, attempt, phase = unpack(ARGV, i, i + 2)
+  local number = (i - 3) / 3 + 1
   local state, current, owner, settled, handed_back, confirmed, lease = unpack(redis.call('HMGET', JOB .. id,
     'state', 'attempt', 'agent', 'settled', 'handed_back', 'confirmed', 'lease'))
   local alive = current == attempt and owner == agent and settled ~= attempt and lease
   if not alive or (state ~= 'running' and state ~= 'waiting') then
-    lost[#lost + 1] = (i - 3) / 3 + 1
+    lost[#lost + 1] = number
   else
     if state == 'waiting' then
       leave_queue(id)
@@ -27,6 +28,7 @@ for i = 3, #ARGV, 3 do
       end
       redis.call('HSET', JOB .. id, 'state', 'running', 'confirmed', now)
       event(id, 'revived', attempt, agent, '', '')
+      revived[#revived + 1] = number
     elseif not confirmed then
       redis.call('HSET', JOB .. id, 'confirmed', now)
       event(id, 'running', attempt, agent, '', '')
@@ -35,4 +37,4 @@ for i = 3, #ARGV, 3 do
     redis.call('ZADD', RUNNING, after(tonumber(lease)), id)
   end
 end
-return lost
+return {lost, revived}

@@ -16,7 +16,20 @@ from copilot.agent.delivery import (
     RESULT_KEPT,
 )
 from copilot.agent.drain import NO_LIMITS, Limits
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Stop, Taken, Upload
+from copilot.agent.effects import (
+    Assignment,
+    Begin,
+    Execute,
+    Forget,
+    Kill,
+    Note,
+    Pack,
+    Remember,
+    Stop,
+    Taken,
+    Upload,
+)
+from copilot.agent.exclusive import REASON
 from copilot.agent.logic import LEAST_AFTER_RESTART, LONGEST_WAIT_FOR_DISK, Agent, AgentSettings
 from copilot.agent.search import RUN_JOB_WITHIN
 from copilot.errors import TransferRefused, TransferUnavailable
@@ -921,11 +934,19 @@ def renewals(actions: list[Action]) -> list[tuple[str, str]]:
     return [(to, one.held[0].phase) for to, one in sent if isinstance(one, RenewLease)]
 
 
+def renewed(world: World, actions: list[Action]) -> list[Action]:
+    """The renewals among these are accepted now."""
+    said = [one for one in actions if isinstance(one, Send) and isinstance(one.command, RenewLease)]
+    assert said
+    return [action for one in said for action in world.tell(Acked(id="r", to=one.to, command=one.command))]
+
+
 def test_it_renews_its_lease_until_its_report_is_safe() -> None:
     world = holding()
-    assert renewals(world.wait(20.0)) == [(ONE, "run")]
+    actions = world.wait(20.0)
+    assert renewals(actions) == [(ONE, "run")]
     world.finish(Execute(assignment=HELD), OK)
-    world.tell(Acked(id="r", to=ONE, command=RenewLease()))
+    renewed(world, actions)
     assert (ONE, "upload") in renewals(world.wait(20.0))
 
 
@@ -946,8 +967,9 @@ def test_a_job_of_a_former_life_is_renewed_too() -> None:
 def test_while_nobody_renews_it_begins_nothing_new() -> None:
     world = holding(slots=2)
     assert (MANAGER, WantGetJob) in said(world.wait(20.0))
-    assert (MANAGER, WantGetJob) not in said(world.wait(40.0))
-    world.tell(Acked(id="r", to=MANAGER, command=RenewLease()))
+    actions = world.wait(40.0)
+    assert (MANAGER, WantGetJob) not in said(actions)
+    renewed(world, actions)
     assert (MANAGER, WantGetJob) in said(world.wait(10.0))
 
 
@@ -958,6 +980,12 @@ def test_what_it_has_lost_is_stopped_and_dropped_without_a_report() -> None:
     actions = world.finish(Execute(assignment=HELD), replace(OK, cause=Cause.CANCELLED))
     assert effects(actions) == [Forget(assignment=HELD)]
     assert said(actions) == [(MANAGER, WantGetJob)]
+
+
+def test_what_it_has_lost_is_not_renewed_while_it_ends() -> None:
+    world = holding()
+    world.hear(LOST_HOLD)
+    assert renewals(world.wait(20.0)) == []
 
 
 def test_a_finished_job_that_it_has_lost_is_dropped() -> None:
@@ -995,3 +1023,50 @@ def test_what_has_ended_is_not_cancelled_any_more() -> None:
     world = holding()
     world.finish(Execute(assignment=HELD), OK)
     assert effects(world.hear(CancelJob(job_id="j1", attempt=1))) == []
+
+
+# ---------------------------------------------------------------- exclusive jobs
+
+SOLE = Assignment(job=replace(LEASED, exclusive=True), manager=MANAGER, claim="claim-1")
+STOPPED = Outcome(cause=Cause.CANCELLED, exit_code=143, host="host", output=OUTPUT)
+
+
+def exclusive() -> World:
+    """An agent at which an exclusive job runs, under a lease that counts from 1000 s."""
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    actions = world.hear(replace(RUN, job=SOLE.job))
+    assert Begin(assignment=SOLE) not in effects(actions)
+    assert effects(renewed(world, actions)) == [Begin(assignment=SOLE)]
+    return world
+
+
+def test_an_exclusive_job_begins_when_its_first_renewal_was_accepted() -> None:
+    world = exclusive()
+    assert Begin(assignment=SOLE) not in effects(renewed(world, world.wait(20.0)))
+
+
+def test_an_exclusive_job_without_a_lease_is_refused() -> None:
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    (refusal,) = [
+        one for one in world.hear(replace(RUN, job=replace(JOB, exclusive=True))) if isinstance(one, Refuse)
+    ]
+    assert refusal.code == "no-lease"
+
+
+def test_an_exclusive_job_is_stopped_before_its_lease_ends_and_reported_as_cut_off() -> None:
+    world = exclusive()
+    assert Stop(assignment=SOLE) not in effects(world.wait(44.0))
+    assert Stop(assignment=SOLE) in effects(world.wait(1.0))
+    actions = world.finish(Execute(assignment=SOLE), STOPPED)
+    (note,) = [one.note for one in effects(actions) if isinstance(one, Remember)]
+    assert note.outcome == replace(STOPPED, cause=Cause.INFRA_CUT_OFF, reason=REASON)
+    assert Kill(assignment=SOLE) not in effects(world.wait(60.0))
+
+
+def test_an_exclusive_job_that_somebody_else_has_is_killed_at_once() -> None:
+    world = exclusive()
+    assert effects(world.hear(LOST_HOLD)) == [Kill(assignment=SOLE)]
+    assert effects(world.finish(Execute(assignment=SOLE), STOPPED)) == [Forget(assignment=SOLE)]

@@ -15,7 +15,18 @@ from typing import Any
 import pytest
 
 from copilot.agent import service as module
-from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Upload
+from copilot.agent.effects import (
+    Assignment,
+    Begin,
+    Execute,
+    Forget,
+    Kill,
+    Note,
+    Pack,
+    Remember,
+    Stop,
+    Upload,
+)
 from copilot.agent.journal import read_notes
 from copilot.agent.processes import become_subreaper
 from copilot.agent.sandbox import Sandbox
@@ -162,6 +173,42 @@ class TestExecute:
         outcome = await world.run(world.assigned("exec tail -f /dev/null", max_run_time=0.1))
         assert outcome.cause is Cause.POLICY_RUN_TIME
         assert outcome.output is not None
+
+    async def test_an_exclusive_job_is_fetched_and_runs_when_it_may(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        job = world.assigned("echo ok", exclusive=True, lease=60.0)
+        task = asyncio.ensure_future(world.run(job))
+        await until((world.attempt / "payload" / "run.sh").exists)
+        assert world.service.phase(job) == "fetch"
+        assert not (world.attempt / "stdout").exists()
+        world.service.perform(Begin(assignment=job))
+        assert (await task).cause is Cause.OK
+
+    async def test_an_exclusive_job_that_never_may_is_stopped(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        job = world.assigned("echo ok", exclusive=True, lease=60.0)
+        task = asyncio.ensure_future(world.run(job))
+        await until((world.attempt / "payload" / "run.sh").exists)
+        world.service.perform(Stop(assignment=job))
+        assert (await task).reason == "stopped before it began"
+        assert "j/stdout" not in world.packed()
+
+    @pytest.mark.parametrize("before", [(), (Stop,)], ids=["at once", "after the stop"])
+    async def test_what_must_end_is_killed_with_all_that_it_started(
+        self, tmp_path: Path, before: tuple[type[Stop], ...]
+    ) -> None:
+        world = World(tmp_path)
+        deaf = "trap '' TERM; (trap '' TERM; exec setsid tail -f /dev/null) & echo $$ $! >pids; tail -f /dev/null"
+        job = world.assigned(deaf)
+        task = asyncio.ensure_future(world.run(job))
+        written = world.attempt / "payload" / "pids"
+        await until(lambda: written.exists() and written.read_text().endswith("\n"))
+        for order in (*before, Kill):
+            world.service.perform(order(assignment=job))
+        outcome = await task
+        assert (outcome.cause, outcome.exit_code) == (Cause.CANCELLED, 137)
+        assert outcome.output is not None
+        assert not any(alive(int(pid)) for pid in written.read_text().split())
 
     async def test_cancelling_it_kills_the_payload(self, tmp_path: Path) -> None:
         world = World(tmp_path)

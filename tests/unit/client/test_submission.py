@@ -92,6 +92,7 @@ async def test_everything_that_the_owner_said_is_in_the_description(area: FileAr
         max_run_time=60.0,
         owner="alice",
         chirp_server="chirp:9094",
+        exclusive=True,
     )
     spec = await submit(submission, MemoryStore(), DiskStaging(area, ()))
     assert replace(spec, inputs=()) == JobSpec(
@@ -107,6 +108,7 @@ async def test_everything_that_the_owner_said_is_in_the_description(area: FileAr
         max_run_time=60.0,
         owner="alice",
         chirp_server="chirp:9094",
+        exclusive=True,
     )
 
 

@@ -34,6 +34,7 @@ def test_every_key_has_its_effect() -> None:
         max_run_time=3600,
         max_attempts=2,
         max_user_attempts=4,
+        exclusive=True,
         owner="alice",
     )
     assert job.spec == JobSpec(
@@ -48,6 +49,7 @@ def test_every_key_has_its_effect() -> None:
         max_attempts=2,
         max_user_attempts=4,
         max_run_time=3600,
+        exclusive=True,
     )
     assert job.files == {"run.sh": "bin/run.sh", "check.sh": "bin/check.sh", "data/in": "in.dat"}
 
@@ -67,6 +69,7 @@ def test_every_key_has_its_effect() -> None:
         ({"validation": "../check.sh"}, "without '..'"),
         ({"environment": {"A B": "1"}}, "environment variable 'A B'"),
         ({"packages": "root"}, "packages: expected a list of texts"),
+        ({"exclusive": 1}, "exclusive: expected true or false"),
         ({"priority": True}, "priority: expected a whole number"),
         ({"priority": 1.5}, "priority: expected a whole number"),
         ({"max_run_time": "1h"}, "max_run_time: expected a number of seconds"),

@@ -10,7 +10,13 @@ import pytest
 
 from copilot.errors import StoreUnavailable
 from copilot.job import Cause, EventKind, InputFile, JobSpec, Outcome, State
-from copilot.jobmanager.logic import REAP_EVERY, TOLD_AT_ONCE, JobManager, JobManagerSettings
+from copilot.jobmanager.logic import (
+    LOOKS_A_LEASE,
+    REAP_EVERY,
+    TOLD_AT_ONCE,
+    JobManager,
+    JobManagerSettings,
+)
 from copilot.protocol.claim import SECRET_BYTES, Claims
 from copilot.protocol.commands import (
     Command,
@@ -30,7 +36,19 @@ from copilot.protocol.commands import (
 )
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Expired, Received, Refused
-from copilot.runtime.component import Action, Event, Leave, Offline, Online, Refuse, Send, Stopping, Tick
+from copilot.runtime.component import (
+    Action,
+    Event,
+    Leave,
+    Offline,
+    Online,
+    Refuse,
+    Send,
+    Stopping,
+    Tick,
+    Withhold,
+)
+from copilot.runtime.counts import JobCounts
 from copilot.store.memory import MemoryStore
 
 AGENT = "agent@x/a"
@@ -52,8 +70,14 @@ class World:
     def __init__(self, settings: JobManagerSettings | None = None, *, urls: Urls | None = None) -> None:
         self.now = 100.0
         self.store = MemoryStore(clock=self)
+        self.counts = JobCounts()
         self.manager = JobManager(
-            self.store, CLAIMS, settings or JobManagerSettings(), urls=urls, random=lambda: 0.5
+            self.store,
+            CLAIMS,
+            settings or JobManagerSettings(),
+            urls=urls,
+            random=lambda: 0.5,
+            counts=self.counts,
         )
 
     def monotonic(self) -> float:
@@ -338,12 +362,42 @@ async def test_an_agent_that_knows_of_leases_gets_one_and_others_do_not() -> Non
     assert (await order(of_ten_seconds(), SPEC, features=STORAGE)).lease is None
 
 
+async def test_a_class_of_agents_may_have_leases_of_its_own_length() -> None:
+    def world() -> World:
+        return World(JobManagerSettings(lease=10.0, leases={"laptop": 14400.0}))
+
+    for agent_class, expected in (("laptop", 14400.0), ("volunteer", 10.0), ("", 10.0), (None, 10.0)):
+        here = world()
+        await here.store.submit([SPEC])
+        (action,) = await here.hear(replace(GET, agent_class=agent_class), features=LEASED)
+        assert isinstance(action, Send)
+        assert isinstance(action.command, RunJob)
+        assert action.command.job.lease == expected
+
+
+async def test_the_shortest_lease_decides_how_often_it_looks_for_lost_attempts() -> None:
+    world = World(JobManagerSettings(lease=3600.0, leases={"short": 8.0, "long": 14400.0}))
+    await world.tell(Online(jid="jm@x/one"))
+    await world.tell(Tick())
+    assert world.manager.wakeup() == world.now + 8.0 / LOOKS_A_LEASE
+
+
+async def test_only_an_agent_with_leases_is_given_an_exclusive_job_and_told_so() -> None:
+    world = World()
+    exclusive = replace(SPEC, exclusive=True)
+    await world.store.submit([exclusive])
+    assert [type(one.command) for one in await world.hear(GET) if isinstance(one, Send)] == [Sleep]
+    assert (await order(world, exclusive, features=LEASED, message="m2")).exclusive
+    assert (await order(World(), SPEC, features=LEASED)).exclusive is None
+
+
 async def test_a_renewal_is_answered_by_what_the_agent_does_not_hold() -> None:
     world = of_ten_seconds()
     await leased(world)
     mine, gone = HeldJob(id="j1", attempt=1, phase="run"), HeldJob(id="j2", attempt=4, phase="upload")
     assert await world.hear(RenewLease(held=(mine,)), features=LEASED) == []
-    (answer,) = await world.hear(RenewLease(held=(mine, gone)), features=LEASED)
+    answer, unacknowledged = await world.hear(RenewLease(held=(mine, gone)), features=LEASED)
+    assert unacknowledged == Withhold()
     assert answer == Send(to=AGENT, command=LeaseLost(held=(HeldJob(id="j2", attempt=4),)))
 
 
@@ -508,3 +562,67 @@ async def test_the_log_tells_of_agents_that_were_lost_too_often(caplog: pytest.L
     world.now += 60.0
     await world.tell(Tick())
     assert "agent a@x: quarantined: jobs keep failing at this agent" in caplog.text
+    assert (world.counts.quarantines, world.counts.leases_ran_out) == (1, 3)
+
+
+# ---------------------------------------------------------------- what is counted
+
+
+async def test_a_claim_is_counted_once_however_often_its_request_comes() -> None:
+    world = of_ten_seconds()
+    await leased(world)
+    await world.hear(GET, features=LEASED)
+    assert (world.counts.claims, world.counts.leases_granted) == (1, 1)
+    await world.store.submit([replace(SPEC, id="j2")])
+    await world.hear(GET, features=STORAGE, message="m2")  # this one does not know of leases
+    assert (world.counts.claims, world.counts.leases_granted) == (2, 1)
+
+
+async def test_leases_are_counted_as_they_are_renewed_run_out_and_come_back() -> None:
+    world = of_ten_seconds()
+    await world.tell(Online(jid="jm@x/one"))
+    await leased(world)
+    renewal = RenewLease(held=(HeldJob(id="j1", attempt=1), HeldJob(id="j2", attempt=1)))
+    await world.hear(renewal, features=LEASED)
+    assert (world.counts.leases_renewed, world.counts.leases_revived) == (1, 0)
+    await state_after(world, 20.0)
+    await world.hear(renewal, features=LEASED)
+    assert (world.counts.leases_renewed, world.counts.leases_revived) == (2, 1)
+    assert (world.counts.leases_ran_out, world.counts.reaps) == (1, 1)
+    assert world.counts.requeues == {"infra-lost": 1}
+
+
+async def test_what_an_agent_gives_back_is_counted_by_its_cause() -> None:
+    world = of_ten_seconds()
+    await leased(world)
+    await world.hear(
+        Leaving(held=(HeldJob(id="j1", attempt=1), HeldJob(id="j2", attempt=1))), features=LEASED
+    )
+    assert world.counts.requeues == {"infra-preempted": 1}
+
+
+async def test_what_did_not_arrive_or_was_refused_is_counted_once() -> None:
+    run = await World().claimed()
+    for event in (
+        Expired(id="r", to=AGENT, command=run),
+        Refused(id="r", to=AGENT, command=run, error=Error(error_string="no", code="no-slot")),
+        Refused(id="r", to=AGENT, command=run, error=Error(error_string="cannot", code="bad-value")),
+    ):
+        world = World()
+        await world.claimed()
+        await world.tell(event)
+        await world.tell(event)
+        assert world.counts.requeues == {"infra-undelivered": 1}
+        assert world.counts.attempts_ended == {"infra-undelivered": 1}
+
+
+async def test_a_lost_agents_attempt_of_2011_is_requeued_and_no_lease_has_run_out() -> None:
+    world = World(CHIRP)
+    await world.tell(Online(jid="jm@x/one"))
+    job = await order(world, SPEC, features=None)
+    await world.tell(Acked(id="r", to=AGENT, command=RunJob(job=job)))
+    world.now += 100.0
+    await world.hear(WANT, features=None)
+    assert await state_after(world, 100.0) is State.WAITING
+    assert world.counts.requeues == {"infra-lost": 1}
+    assert world.counts.leases_ran_out == 0

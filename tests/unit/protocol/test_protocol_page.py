@@ -14,7 +14,7 @@ import pytest
 from lxml import etree
 
 from copilot import job
-from copilot.agent import delivery, goodbye, leases, processes, referral, search
+from copilot.agent import delivery, exclusive, goodbye, leases, processes, referral, search
 from copilot.agent import logic as agent_logic
 from copilot.agent.config import AgentConfig
 from copilot.jobmanager.config import ManagerConfig
@@ -55,6 +55,7 @@ NUMBERED = (
     search,
     referral,
     leases,
+    exclusive,
     goodbye,
     processes,
     report,

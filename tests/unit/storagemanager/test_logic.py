@@ -20,6 +20,7 @@ from copilot.protocol.commands import (
 )
 from copilot.protocol.events import Received
 from copilot.runtime.component import Action, Event, Leave, Online, Refuse, Send, Stopping, Tick
+from copilot.runtime.counts import JobCounts
 from copilot.storagemanager.logic import REPAIR_EVERY, Place, StorageManager
 from copilot.store.memory import MemoryStore
 
@@ -74,7 +75,10 @@ class World:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.outputs = Outputs()
-        self.manager = StorageManager(self.store, CLAIMS, self.outputs, random=lambda: 0.5)
+        self.counts = JobCounts()
+        self.manager = StorageManager(
+            self.store, CLAIMS, self.outputs, random=lambda: 0.5, counts=self.counts
+        )
 
     async def begin(self, *, attempts: int = 3) -> None:
         await self.store.submit([JobSpec(id="j1", command="run.sh", max_attempts=attempts)])
@@ -149,6 +153,7 @@ async def test_without_the_claim_on_the_job_nothing_is_done(data: str | None) ->
     for command in (GetJobOutputDir(job_id="j1", jm_job_data=data), replace(DONE, jm_job_data=data)):
         assert refusal(await world.hear(command)) == "claim-refused"
     assert (await world.record()).state is State.RUNNING
+    assert world.counts.reports_fenced == {"foreign": 2}
 
 
 async def test_a_good_report_settles_and_publishes_the_job() -> None:
@@ -171,6 +176,8 @@ async def test_the_same_report_again_has_no_effect() -> None:
     assert await world.hear(report()) == []
     assert world.outputs.published == [("j1", 1)]
     assert world.outputs.discarded == []
+    assert world.counts.attempts_ended == {"ok": 1}
+    assert world.counts.reports_fenced == {"repeated": 1}
 
 
 @pytest.mark.parametrize("stored", [None, Output(size=9, sha256="0" * 64), Output(size=10, sha256="1" * 64)])
@@ -224,6 +231,7 @@ async def test_after_a_failure_of_the_infrastructure_the_job_waits_again_and_the
     await world.hear(report(done=replace(DONE, exit_code=137, cause="infra-killed")))
     assert (await world.record()).state is State.WAITING
     assert world.outputs.discarded == [("j1", 1)]
+    assert world.counts.requeues == world.counts.attempts_ended == {"infra-killed": 1}
 
 
 async def test_a_report_of_an_older_attempt_is_dropped_with_its_output() -> None:
@@ -236,6 +244,8 @@ async def test_a_report_of_an_older_attempt_is_dropped_with_its_output() -> None
     record = await world.record()
     assert (record.state, record.attempt, record.agent) == (State.RUNNING, 2, "other@x")
     assert world.outputs.discarded == [("j1", 1)]
+    assert world.counts.reports_fenced == {"stale": 1}
+    assert world.counts.attempts_ended == {}
 
 
 async def test_an_older_attempt_gets_no_directory() -> None:
@@ -244,10 +254,22 @@ async def test_an_older_attempt_gets_no_directory() -> None:
     await world.store.hand_back("j1", 1, cause=Cause.INFRA_UNDELIVERED)
     await world.claim("other@x")
     assert refusal(await world.hear(GetJobOutputDir(job_id="j1", jm_job_data=claim()))) == "stale-attempt"
+    assert world.counts.reports_fenced == {"stale": 1}
+
+
+async def test_an_attempt_whose_end_is_known_gets_no_directory() -> None:
+    world = World()
+    await world.begin()
+    world.upload()
+    await world.hear(report())
+    assert refusal(await world.hear(GetJobOutputDir(job_id="j1", jm_job_data=claim()))) == "stale-attempt"
+    assert world.counts.reports_fenced == {"repeated": 1}
 
 
 async def test_a_job_that_is_not_known_gets_no_directory() -> None:
-    assert refusal(await World().hear(GetJobOutputDir(job_id="j1", jm_job_data=claim()))) == "stale-attempt"
+    world = World()
+    assert refusal(await world.hear(GetJobOutputDir(job_id="j1", jm_job_data=claim()))) == "stale-attempt"
+    assert world.counts.reports_fenced == {"unknown": 1}
 
 
 async def test_a_job_is_settled_although_its_output_cannot_be_moved_and_repair_moves_it_later() -> None:

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from copilot.errors import JobExists
 from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
-from copilot.store.base import Claimed, Held, Settled, Store, Verdict
+from copilot.store.base import Claimed, Held, Renewed, Settled, Store, Verdict
 
 NUMBERS = st.integers(0, 4)
 ATTEMPTS = st.integers(0, 4)
@@ -54,6 +54,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.now = 1_700_000_000.1
         self.specs: dict[str, JobSpec] = {}
         self.holders: dict[str, int] = {}  # the attempt that runs
+        self.begun: dict[str, int] = {}  # the last attempt that was confirmed or renewed
         self.accepted: Counter[tuple[str, int]] = Counter()
         self.removed: set[str] = set()  # ids that were
 
@@ -88,11 +89,19 @@ class QueueMachine(RuleBasedStateMachine):
         most=st.integers(1, 2),
         most_of_user=st.integers(1, 3),
         limit=st.sampled_from([None, 0.3, 5.0]),
+        exclusive=st.booleans(),
     )
     def submit(
-        self, numbers: list[int], priority: int, most: int, most_of_user: int, limit: float | None
+        self,
+        numbers: list[int],
+        priority: int,
+        most: int,
+        most_of_user: int,
+        limit: float | None,
+        exclusive: bool,
     ) -> None:
         fields: dict[str, Any] = {"priority": priority, "max_attempts": most, "max_run_time": limit}
+        fields["exclusive"] = exclusive
         fields["max_user_attempts"] = most_of_user
         specs = {f"j{number}": JobSpec(id=f"j{number}", command="c", **fields) for number in numbers}
         answer = self.ask("submit", tuple(specs[f"j{number}"] for number in numbers), now=self.now)
@@ -116,9 +125,12 @@ class QueueMachine(RuleBasedStateMachine):
         given: tuple[Claimed, ...] = self.ask("claim", now=self.now, **options)
         new = [one for one in given if before.get(one.spec.id) != one.attempt]
         assert new in ([], list(given))  # a repetition gives old ones alone
+        assert all(one.again == (not new) for one in given)
         assert len(new) <= min(options["count"], waiting)
         for one in new:
             assert one.spec.id not in self.holders
+            assert one.lease == options["lease"]
+            assert not (one.spec.exclusive and one.lease is None)
             self.holders[one.spec.id] = one.attempt
 
     @rule(
@@ -158,17 +170,21 @@ class QueueMachine(RuleBasedStateMachine):
     def confirm(self, number: int, attempt: int, limit: float) -> None:
         answer = self.ask("confirm", f"j{number}", attempt, max_run_time=limit, now=self.now)
         assert answer == (self.holders.get(f"j{number}") == attempt)
+        if answer:
+            self.begun[f"j{number}"] = attempt
 
     @rule(agent=AGENTS, number=NUMBERS, attempt=ATTEMPTS)
     def renew(self, agent: str, number: int, attempt: int) -> None:
         job, held = f"j{number}", Held(job=f"j{number}", attempt=attempt, phase="run")
         before: JobRecord | None = self.ask("get", job)
-        lost = self.ask("renew", agent, (held,), now=self.now)
-        if not lost:  # it holds it now, whether it did before or not
+        renewed: Renewed = self.ask("renew", agent, (held,), now=self.now)
+        assert renewed.lost == (held,) or before is not None
+        assert bool(renewed.revived) == (not renewed.lost and job not in self.holders)
+        if not renewed.lost:  # it holds it now, whether it did before or not
             assert before is not None
             assert (before.attempt, before.agent) == (attempt, agent)
             assert not self.accepted[job, attempt]
-            self.holders[job] = attempt
+            self.holders[job] = self.begun[job] = attempt
 
     @rule(holder=st.sampled_from(["a/old", "b/old"]))
     def suspect(self, holder: str) -> None:
@@ -176,9 +192,13 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, attempt=ATTEMPTS)
     def hand_back(self, number: int, attempt: int) -> None:
-        answer = self.ask("hand_back", f"j{number}", attempt, cause=Cause.INFRA_UNDELIVERED, now=self.now)
-        assert answer == (self.holders.get(f"j{number}") == attempt)
-        if answer:
+        written: Event | None = self.ask(
+            "hand_back", f"j{number}", attempt, cause=Cause.INFRA_UNDELIVERED, now=self.now
+        )
+        begun = self.begun.get(f"j{number}") == attempt
+        assert (written is not None) == (self.holders.get(f"j{number}") == attempt and not begun)
+        if written is not None:
+            assert (written.job, written.attempt) == (f"j{number}", attempt)
             del self.holders[f"j{number}"]
 
     @rule(agent=st.sampled_from("ab"), number=NUMBERS, attempt=ATTEMPTS)
@@ -186,10 +206,11 @@ class QueueMachine(RuleBasedStateMachine):
         job, held = f"j{number}", Held(job=f"j{number}", attempt=attempt)
         before: JobRecord | None = self.ask("get", job)
         holds = self.holders.get(job) == attempt and before is not None and before.agent == agent
-        assert self.ask("leave", agent, (held,), now=self.now) == ((held,) if holds else ())
+        written: tuple[Event, ...] = self.ask("leave", agent, (held,), now=self.now)
+        assert [(one.job, one.attempt) for one in written] == ([(job, attempt)] if holds else [])
         if holds:
             del self.holders[job]
-            assert self.ask("renew", agent, (held,), now=self.now) == (held,)
+            assert self.ask("renew", agent, (held,), now=self.now) == Renewed(lost=(held,))
 
     @rule(agents=st.lists(st.sampled_from("abc"), max_size=2))
     def drain(self, agents: list[str]) -> None:
@@ -209,6 +230,8 @@ class QueueMachine(RuleBasedStateMachine):
         if settled.verdict is Verdict.ACCEPTED:
             self.holders.pop(job, None)
             self.accepted[job, attempt] += 1
+        told = [(one.job, one.attempt) for one in settled.events if one.kind is not EventKind.QUARANTINED]
+        assert told == ([(job, attempt)] if settled.verdict is Verdict.ACCEPTED else [])
 
     @rule(number=NUMBERS, verb=st.sampled_from(["cancel", "hold", "release", "retry"]))
     def operate(self, number: int, verb: str) -> None:
@@ -229,6 +252,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.ask("get", job) is None
             assert self.ask("attempts", job) == ()
             del self.specs[job]
+            self.begun.pop(job, None)
             self.removed.add(job)
             for key in [key for key in self.accepted if key[0] == job]:
                 del self.accepted[key]
@@ -301,6 +325,7 @@ def _without_position(answer: Any) -> Any:
     """Where something stands in the stream differs from version to version."""
     if isinstance(answer, Event):
         return replace(answer, id="")
-    if isinstance(answer, Settled) and answer.record is not None:
-        return replace(answer, record=_without_position(answer.record))
+    if isinstance(answer, Settled):
+        events = tuple(map(_without_position, answer.events))
+        return replace(answer, record=_without_position(answer.record), events=events)
     return replace(answer, first_event="") if isinstance(answer, JobRecord) else answer

@@ -11,7 +11,7 @@ from hypothesis import settings
 from copilot.errors import ConfigError
 from copilot.store.base import Store
 from copilot.store.memory import MemoryStore
-from copilot.store.redis import RedisStore, check_fitness
+from copilot.store.redis import READS, RedisStore
 from tests.contract.store_fixtures import fake_redis_store, spec
 from tests.unit.store.machine import QueueMachine
 
@@ -46,17 +46,6 @@ async def test_a_store_that_was_never_used_can_be_closed(url: str) -> None:
     await RedisStore.from_url(url).close()
 
 
-@pytest.mark.parametrize("version", ["2.8.24", "6.0.16", "5.9"])
-def test_a_server_that_is_too_old_is_refused(version: str) -> None:
-    with pytest.raises(ConfigError, match=r"expected 6\.2 or later"):
-        check_fitness({"redis_version": version, "maxmemory_policy": "noeviction"})
-
-
-@pytest.mark.parametrize("version", ["6.2.0", "7.0.15", "10.0.1", "255.255.255"])
-def test_a_server_that_is_new_enough_is_taken(version: str) -> None:
-    check_fitness({"redis_version": version, "maxmemory_policy": "noeviction"})
-
-
 async def test_a_script_that_the_server_does_not_know_costs_one_more_round_trip() -> None:
     store = fake_redis_store()
     await store.submit([spec(1)])
@@ -84,3 +73,13 @@ def test_no_script_uses_what_some_servers_lack() -> None:
     for name, text in scripts().items():
         code = re.sub(r"--.*", "", text)
         assert not re.search(r"cmsgpack|struct\.|bit\.|sha1hex|LMPOP|ZMPOP|FCALL|tostring", code), name
+
+
+def test_the_scripts_that_wait_for_no_replica_change_nothing() -> None:
+    texts = scripts()
+    harmless = {"HGET", "HGETALL", "HMGET", "TIME", "ZCARD", "ZRANGE", "ZRANGEBYSCORE"}
+    for name in READS:
+        text = texts[f"{name}.lua"]
+        assert set(re.findall(r"redis\.call\('(\w+)'", text)) <= harmless, name
+        called = set(re.findall(r"(?<![.\w])(\w+)\(", re.sub(r"--.*", "", text)))
+        assert called <= {"ipairs", "tonumber", "unpack", "exact", "read_trial"}, name

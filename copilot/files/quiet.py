@@ -1,0 +1,44 @@
+"""What our HTTP servers have in common: they do not tell their versions, and strangers cannot fill the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from copilot.files.base import BLOCK
+
+LINGER = 5.0  # seconds in which the rest of a refused upload is read, so that its sender sees the answer
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def quiet_server(handler: Handler, *, idle: float, log: logging.Logger) -> web.Server:
+    """A server that waits `idle` seconds for a request, or for the rest of one's head."""
+    log.addFilter(_is_ours)
+    return web.Server(
+        handler,
+        request_factory=partial(_Request, loop=asyncio.get_running_loop()),
+        keepalive_timeout=idle,
+        lingering_time=min(LINGER, idle),
+        read_bufsize=BLOCK,
+        auto_decompress=False,
+        access_log=None,
+        logger=log,
+    )
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a record is worth keeping: aiohttp logs each malformed request of a stranger as an error."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+class _Request(web.BaseRequest):
+    """A request whose answer does not tell which versions run here, malformed ones included."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "copilot"

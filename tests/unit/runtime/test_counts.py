@@ -1,0 +1,49 @@
+"""How the events that a store wrote for us are counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from copilot.job import Event, EventKind
+from copilot.runtime.counts import JobCounts
+from copilot.store.rules import LOST, SILENT
+
+
+def event(kind: EventKind, cause: str = "infra-lost", text: str = "") -> Event:
+    return Event(id="1-0", time=1.0, job="j1", kind=kind, attempt=1, agent="a@x", cause=cause, text=text)
+
+
+@pytest.mark.parametrize("kind", [EventKind.REQUEUED, EventKind.HANDED_BACK])
+def test_what_goes_back_has_ended_too(kind: EventKind) -> None:
+    counts = JobCounts()
+    counts.wrote([event(kind)])
+    assert counts.requeues == counts.attempts_ended == {"infra-lost": 1}
+
+
+@pytest.mark.parametrize("kind", [EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED])
+def test_what_is_over_does_not_go_back(kind: EventKind) -> None:
+    counts = JobCounts()
+    counts.wrote([event(kind, "user-exit")])
+    assert counts.attempts_ended == {"user-exit": 1}
+    assert counts.requeues == {}
+
+
+def test_a_quarantine_is_no_end_of_an_attempt() -> None:
+    counts = JobCounts()
+    counts.wrote([event(EventKind.QUARANTINED)])
+    assert counts.quarantines == 1
+    assert counts.attempts_ended == {}
+
+
+def test_a_lease_has_run_out_whatever_becomes_of_the_job_and_other_losses_are_none() -> None:
+    counts = JobCounts()
+    silent = [event(kind, text=SILENT.reason) for kind in (EventKind.REQUEUED, EventKind.CANCELLED)]
+    counts.reaped([*silent, event(EventKind.REQUEUED, text=LOST.reason)])
+    counts.reaped([])
+    assert (counts.leases_ran_out, counts.reaps) == (2, 2)
+
+
+def test_a_report_cannot_say_that_a_lease_ran_out() -> None:
+    counts = JobCounts()
+    counts.wrote([event(EventKind.REQUEUED, text=SILENT.reason)])
+    assert counts.leases_ran_out == 0
