@@ -1,7 +1,7 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint unit simulate faults servers bench-chirp clean
+.PHONY: help demo up test lint unit simulate faults servers bench-chirp bench-peers clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -12,7 +12,7 @@ COVERED := copilot/protocol copilot/store
 LIMIT   := 95
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 demo: $(RUN)  ## start everything in a private directory, run one job through it, stop everything
 	.venv/bin/copilot demo examples/calculator.sh
@@ -53,6 +53,9 @@ servers: $(TESTS)  ## find Prosody, ejabberd, Redis and Chirp, or fetch them int
 
 bench-chirp: servers  ## small and large files by Chirp, beside chirp_put; some minutes
 	@.venv/bin/python bench/chirp_files.py
+
+bench-peers: servers  ## the same jobs through seven other systems, each in an environment of its own; ten minutes
+	@.venv/bin/python -m bench.peers.run
 
 clean:  ## remove what make made here (the cache of servers stays)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

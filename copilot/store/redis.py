@@ -421,14 +421,13 @@ class RedisStore(Store):
         """
         self.round_trips += 1
         limit = self._timeout / 2
+        milliseconds = math.ceil(limit * 1000)  # never 0: that is for ever
         untyped: Any = client
         async with self._errors():
             pipeline = untyped.pipeline(transaction=False)
             pipeline.execute_command(command, *arguments)
             pipeline.execute_command("PUBLISH", self._keys.mark, "")
-            pipeline.execute_command(
-                "WAIT", self._replicas, math.ceil(limit * 1000)
-            )  # never 0: that is for ever
+            pipeline.execute_command("WAIT", self._replicas, milliseconds)
             answers = await pipeline.execute(raise_on_error=False)
             for answer in answers:
                 if isinstance(answer, Exception):

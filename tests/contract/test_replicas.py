@@ -244,7 +244,7 @@ def running_sentinel(program: str, pair: Pair) -> Iterator[int]:
             f"requirepass {SENTINEL_PASSWORD}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {pair.port} 1",
             f"sentinel auth-pass {SERVICE} {PASSWORD}",
-            f"sentinel down-after-milliseconds {SERVICE} 300",
+            f"sentinel down-after-milliseconds {SERVICE} 1000",
             f"sentinel failover-timeout {SERVICE} 3000",
         ]
         configuration.write_text("".join(f"{line}\n" for line in lines))
@@ -318,9 +318,9 @@ async def test_kill_9_of_the_primary_loses_nothing_and_the_store_goes_on_with_th
         assert {type(end) for end in ends} == {StoreUnavailable}
         store._replicas = 0  # there is none left
         await until_it_answers(lambda: store.submit([spec("after")]))
-        for job in acknowledged:
-            assert await store.get(job) is not None
-        assert await store.events(after="$", block=0.01) == ()
+        found = await until_it_answers(lambda: asyncio.gather(*map(store.get, acknowledged)))
+        assert {record.spec.id for record in found if record is not None} == acknowledged
+        assert await until_it_answers(lambda: store.events(after="$", block=0.01)) == ()
 
 
 async def test_a_primary_that_was_replaced_acknowledges_nothing_and_is_left_for_the_next(

@@ -84,6 +84,10 @@ def test_two_ends_are_twice() -> None:
     assert judged(*IN_ORDER, (ONE, K.DONE, 1)).twice
 
 
+def test_a_result_that_was_published_again_is_twice() -> None:
+    assert judged(*IN_ORDER, (ONE, K.PUBLISHED, 1)).twice
+
+
 def test_the_result_of_another_attempt_is_twice() -> None:
     assert judged(*IN_ORDER, result=ONE.stdout(2)).twice
 
@@ -101,6 +105,11 @@ def test_a_job_that_is_not_over_or_not_published_is_stuck(of: JobRecord) -> None
         [*IN_ORDER, (ONE, K.REQUEUED, 1)],
         [*IN_ORDER[:2], (ONE, K.DONE, 2)],
         [IN_ORDER[0], (TWO, K.CLAIMED, 1)],
+        [IN_ORDER[0], (ONE, K.REVIVED, 0)],
+        [*IN_ORDER[:2], (ONE, K.REVIVED, 1)],
+        [*IN_ORDER[:2], (ONE, K.REQUEUED, 1), (ONE, K.HANDED_BACK, 1)],
+        [*IN_ORDER[:2], (ONE, K.REQUEUED, 1), (ONE, K.RUNNING, 1)],
+        [*IN_ORDER[:2], (ONE, K.PUBLISHED, 1)],
     ],
 )
 def test_a_move_that_was_not_possible_is_found(moves: list[tuple[Work, EventKind, int]]) -> None:

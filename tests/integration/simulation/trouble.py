@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -74,7 +75,7 @@ def _stop_server(world: World) -> None:
 
 def _long(world: World) -> float:
     """Short ones as often as long ones: from a second on, each length as likely as twice that."""
-    return world.weather.longest_split ** world.random.random()
+    return math.pow(world.weather.longest_split, world.random.random())
 
 
 def _replace_a_manager(world: World) -> None:
