@@ -12,7 +12,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LARGEST_AGENT_MIB = 45  # 36 of Python 3.11, asyncio, slixmpp and psutil, and some room for other versions
-HEAVY = ("aiohttp", "classad2", "cryptography", "fsspec", "lxml", "prometheus_client", "redis", "rich", "typer")
+HEAVY = (
+    "aiohttp",
+    "classad2",
+    "cryptography",
+    "fsspec",
+    "lxml",
+    "prometheus_client",
+    "redis",
+    "rich",
+    "typer",
+)
 
 
 def loaded_by(module: str) -> set[str]:
