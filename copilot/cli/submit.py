@@ -27,7 +27,7 @@ from copilot.config import load
 from copilot.config.kinds import ADDRESS, HOST, Address
 from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable, UnknownJob
 from copilot.files.area import FileArea
-from copilot.job import DEFAULT_MAX_ATTEMPTS, Event, EventKind, JobRecord, JobSpec
+from copilot.job import DEFAULT_MAX_ATTEMPTS, Event, EventKind, JobRecord, JobSpec, State, check_job_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.runtime.signals import on_stop
 from copilot.store.base import Store
@@ -79,7 +79,13 @@ def command(  # noqa: PLR0917  # one parameter per option
             "the files go by Chirp)"
         ),
     ] = None,
-    job_id: Annotated[str | None, typer.Option("--id", help="Id of the job. (default: a new UUID)")] = None,
+    job_id: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            help="Id of the job: with it, the same command once more changes nothing. (default: a new UUID)",
+        ),
+    ] = None,
     priority: Annotated[int, typer.Option(min=-1000, max=1000, help="Higher goes first.")] = 0,
     max_run_time: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Longest run.")] = None,
     max_attempts: Annotated[
@@ -169,9 +175,13 @@ async def _run(submission: Submission, config: SubmitConfig, target: _Target, sc
     try:
         with on_stop(this.cancel):  # asyncio's own handler cancels a running task, and that may get lost
             async with open_staging(config, target.area, target.chirp) as staging:
+                known = await store.get(check_job_id(submission.id, submitted=True))
                 spec = await submit(submission, store, staging)
+            state = State.WAITING if known is None else known.state
+            if known is not None:
+                print(f"{PROGRAM}: job {spec.id} was submitted before, and is {state}", file=sys.stderr)
             if not screen.wait:
-                print(json.dumps({"id": spec.id, "state": "waiting"}) if screen.as_json else spec.id)
+                print(json.dumps({"id": spec.id, "state": state}) if screen.as_json else spec.id)
                 return 0
             record = await _wait(store, spec, quiet=screen.as_json)
     except asyncio.CancelledError:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from copilot.errors import BadName, JobExists
+from copilot.errors import BadName
 from copilot.files.staging import Staging
 from copilot.grid.environment import shell_environment
 from copilot.grid.intake import StagingIntake
-from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSpec, check_job_id
+from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSpec
 from copilot.store.base import Store
 
 
@@ -40,10 +40,10 @@ class Submission:
 async def submit(submission: Submission, store: Store, staging: Staging) -> JobSpec:
     """Stage the files, put the job on the queue, and return what was put there.
 
-    Raises `BadName` for what is not allowed, `TransferError` if a file cannot be staged, `JobExists` (also for the
-    same job again: people want to be told), and `StoreUnavailable` (trying again helps).
+    The very same job once more, with the same files, changes nothing. Raises `BadName` for what is not allowed,
+    `TransferError` if a file cannot be staged, `JobExists` if another job has the id, and `StoreUnavailable` (trying
+    again helps, also if it is unknown whether the job got there).
     """
-    check_job_id(submission.id, submitted=True)
     files = _files(submission)
     spec = JobSpec(
         id=submission.id,
@@ -60,8 +60,6 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
         chirp_server=submission.chirp_server,
         exclusive=submission.exclusive,
     )
-    if await store.get(submission.id) is not None:
-        raise JobExists(f"there is a job {submission.id} already: choose another id")
     return await StagingIntake(store, staging).submit(spec, files)
 
 

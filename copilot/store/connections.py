@@ -1,10 +1,14 @@
 """Connections to Redis: to one server, or to the one that sentinels call the primary.
 
 Besides `redis.py` the only module that knows redis-py. Nothing is tried twice here: the caller decides.
+
+Who sends sets the time limit, by `asyncio.timeout`, and no connection has a `socket_timeout`: with one, redis-py sends
+within `asyncio.wait_for`, and that of Python 3.11 forgets that the task was cancelled if the sending is just over.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,8 +35,9 @@ class _Sentinels(Sentinel):
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         for one in tuple(self.sentinels):
-            with contextlib.suppress(exceptions.ConnectionError, exceptions.TimeoutError):
-                answer: Any = await one.sentinel_masters()
+            with contextlib.suppress(exceptions.ConnectionError, exceptions.TimeoutError, TimeoutError):
+                async with asyncio.timeout(SENTINEL_TIMEOUT):
+                    answer: Any = await one.sentinel_masters()
                 state = answer.get(service_name)
                 if state and self.check_master_state(state, service_name):
                     self.sentinels.remove(one)
@@ -50,8 +55,7 @@ class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
-    """`workers` ask and are answered at once. `listeners` wait for something to happen, with no time limit of their
-    own. `sentinel` knows where both have to connect, None for a server whose address is given."""
+    """`workers` ask and are answered at once. `listeners` wait for something to happen. `sentinel` knows where both have to connect, None for a server whose address is given."""
 
     workers: Redis
     listeners: Redis
@@ -76,16 +80,14 @@ class Connections:
 def to_server(url: str, *, timeout: float) -> Connections:
     """To `redis://[[user]:password@]host[:port][/db]`, `rediss://…` (TLS) or `unix:///path[?db=n]`.
 
-    `timeout` in seconds, for a connection and for an answer. Raises `ConfigError` for another URL.
+    `timeout` in seconds, for a connection. Raises `ConfigError` for another URL.
     """
     options = _options(timeout) if url.startswith("unix:") else _options(timeout) | {"socket_keepalive": True}
     try:
         workers = BlockingConnectionPool.from_url(
-            url, max_connections=MAX_CONNECTIONS, timeout=timeout, socket_timeout=timeout, **options
+            url, max_connections=MAX_CONNECTIONS, timeout=timeout, **options
         )
-        listeners = ConnectionPool.from_url(
-            url, max_connections=MAX_LISTENERS, socket_timeout=None, **options
-        )
+        listeners = ConnectionPool.from_url(url, max_connections=MAX_LISTENERS, **options)
     except ValueError:  # its text may show a piece of the URL, and that a piece of a password
         raise ConfigError(
             "the URL of Redis is wrong: expected redis://[[user]:password@]host[:port][/db], rediss://… or "
@@ -103,7 +105,7 @@ def to_primary(
     timeout: float,
 ) -> Connections:
     """To the primary of `service`, by what the sentinels at `addresses` (host, port) say when a connection is made."""
-    asking = _options(SENTINEL_TIMEOUT) | {"socket_timeout": SENTINEL_TIMEOUT}
+    asking = _options(SENTINEL_TIMEOUT)
     untyped: Any = _Sentinels
     sentinel = untyped(addresses, sentinel_kwargs=asking | {"password": sentinel_password})
     options = _options(timeout) | {"socket_keepalive": True, "password": password}
@@ -112,10 +114,9 @@ def to_primary(
         connection_pool_class=_PrimaryPool,
         max_connections=MAX_CONNECTIONS,
         timeout=timeout,
-        socket_timeout=timeout,
         **options,
     )
-    listeners = sentinel.master_for(service, max_connections=MAX_LISTENERS, socket_timeout=None, **options)
+    listeners = sentinel.master_for(service, max_connections=MAX_LISTENERS, **options)
     return Connections(workers=workers, listeners=listeners, sentinel=sentinel)
 
 
@@ -124,5 +125,6 @@ def _options(timeout: float) -> dict[str, Any]:
         "decode_responses": True,
         "protocol": 2,
         "socket_connect_timeout": timeout,
+        "socket_timeout": None,
         "retry": Retry(NoBackoff(), 0),
     }

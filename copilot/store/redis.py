@@ -85,7 +85,7 @@ class RedisStore(Store):
         high_water: float | None = None,
         replicas: int = 0,
     ) -> None:
-        """Answers come as text (UTF-8). One of a listener that is `timeout` seconds overdue is given up. New jobs are
+        """Answers come as text (UTF-8). One that is `timeout` seconds overdue is given up. New jobs are
         refused (`QueueFull`) while Redis uses more than the share `high_water` of its `maxmemory`.
 
         A change is answered when `replicas` replicas have it. Have fewer it within half of `timeout`, it raises
@@ -103,8 +103,8 @@ class RedisStore(Store):
     def from_url(cls, url: str, *, timeout: float = TIMEOUT, **options: Any) -> Self:
         """A store at `redis://[[user]:password@]host[:port][/db]`, `rediss://…` (TLS) or `unix:///path[?db=n]`.
 
-        Connects when first used. `timeout` in seconds, for a connection and for an answer; the other options are
-        those of `RedisStore`. Raises `ConfigError`.
+        Connects when first used. `timeout` in seconds, for an answer, with all that it takes to get a connection; the
+        other options are those of `RedisStore`. Raises `ConfigError`.
         """
         return cls(to_server(url, timeout=timeout), timeout=timeout, **options)
 
@@ -358,8 +358,7 @@ class RedisStore(Store):
             client = self._listener
             arguments += ["BLOCK", math.ceil(block * 1000)]  # never 0: that is for ever
         arguments += ["STREAMS", self._keys.events, rules.check_event_id(after)]
-        async with _answer_within(block + self._timeout):
-            streams = await self._send(client, "XREAD", *arguments)
+        streams = await self._send(client, "XREAD", *arguments, wait=block)
         return tuple(
             codec.event_from_fields(ident, fields) for _, entries in streams for ident, fields in entries
         )
@@ -391,8 +390,7 @@ class RedisStore(Store):
         `wait`: how long the command itself waits, in seconds; it does so on a connection of its own.
         """
         client = self._client if wait is None else self._listener
-        async with _answer_within((wait or 0.0) + self._timeout):
-            return await self._send(client, command, *arguments, NEVER_DECODE=True)
+        return await self._send(client, command, *arguments, wait=wait or 0.0, NEVER_DECODE=True)
 
     async def _run(self, name: str, now: float | None, *arguments: str | float | bytes) -> Any:
         """Run a script with all keys and the time in front of its own arguments."""
@@ -405,11 +403,17 @@ class RedisStore(Store):
             return await send(self._client, "EVAL", script.text, *rest)
 
     async def _send(
-        self, client: Redis, command: str, *arguments: str | float | bytes, **options: bool
+        self,
+        client: Redis,
+        command: str,
+        *arguments: str | float | bytes,
+        wait: float = 0.0,
+        **options: bool,
     ) -> Any:
+        """`wait`: how long Redis itself may wait before it answers, in seconds."""
         self.round_trips += 1
         untyped: Any = client
-        async with self._errors():
+        async with self._errors(), _answer_within(wait + self._timeout):
             return await untyped.execute_command(command, *arguments, **options)
 
     async def _send_and_wait(self, client: Redis, command: str, *arguments: str | float | bytes) -> Any:
@@ -423,7 +427,7 @@ class RedisStore(Store):
         limit = self._timeout / 2
         milliseconds = math.ceil(limit * 1000)  # never 0: that is for ever
         untyped: Any = client
-        async with self._errors():
+        async with self._errors(), _answer_within(limit + self._timeout):
             pipeline = untyped.pipeline(transaction=False)
             pipeline.execute_command(command, *arguments)
             pipeline.execute_command("PUBLISH", self._keys.mark, "")
@@ -478,7 +482,9 @@ async def _answer_within(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise StoreUnavailable(f"Redis did not answer within {seconds:g} s: look whether it runs") from error
+        raise StoreUnavailable(
+            f"Redis did not answer within {seconds:g} s: look whether it runs and can be reached; trying again helps then"
+        ) from error
 
 
 @contextlib.contextmanager

