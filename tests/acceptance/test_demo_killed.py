@@ -36,7 +36,7 @@ KINDS: dict[str, Callable[[psutil.Process], bool]] = {
     "storagemanager": lambda process: "copilot-storagemanager" in line(process),
     "agent": lambda process: "copilot-agent" in line(process) and process.name() != "copilot-guard",
     "guard": lambda process: process.name() == "copilot-guard",
-    "payload": lambda process: "/payload/" in line(process),
+    "payload": lambda process: process.cwd().endswith("/payload"),
     "submit": lambda process: "copilot-job-submit" in line(process),
 }
 LASTING = tuple(kind for kind in KINDS if kind not in ("payload", "submit"))  # till the demo stops everything

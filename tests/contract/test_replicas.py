@@ -133,7 +133,7 @@ async def test_a_change_and_its_wait_are_one_round_trip(pair: Pair) -> None:
 
 
 async def test_without_the_replica_nothing_is_acknowledged_and_a_repetition_makes_it_good(pair: Pair) -> None:
-    async with opened(pair.primary, timeout=0.4) as store, opened(pair.primary) as reader:
+    async with opened(pair.primary, timeout=1.0) as store, opened(pair.primary) as reader:
         with pair.replica.frozen():
             for _ in range(3):  # from the second time on it changes nothing, and waits all the same
                 with pytest.raises(
@@ -147,7 +147,7 @@ async def test_without_the_replica_nothing_is_acknowledged_and_a_repetition_make
 
 
 async def test_what_changes_nothing_waits_for_what_another_connection_has_changed(pair: Pair) -> None:
-    async with opened(pair.primary, timeout=0.4) as one, opened(pair.primary, timeout=0.4) as other:
+    async with opened(pair.primary, timeout=1.0) as one, opened(pair.primary, timeout=0.4) as other:
         other._keys = one._keys
         await other.submit([spec(0)])  # connected, and its own changes are on the replica
         with pair.replica.frozen():
@@ -157,7 +157,7 @@ async def test_what_changes_nothing_waits_for_what_another_connection_has_change
 
 
 async def test_reads_wait_for_nobody(pair: Pair) -> None:
-    async with opened(pair.primary, timeout=0.4) as store:
+    async with opened(pair.primary, timeout=1.0) as store:
         await store.submit([spec()])
         with pair.replica.frozen():
             assert await store.get("job-1") is not None
@@ -171,7 +171,7 @@ async def test_reads_wait_for_nobody(pair: Pair) -> None:
 
 
 async def test_every_step_of_a_job_may_be_repeated_after_it_was_not_acknowledged(pair: Pair) -> None:
-    async with opened(pair.primary, timeout=0.4) as store:
+    async with opened(pair.primary, timeout=1.0) as store:
 
         async def twice(call: Callable[[], Awaitable[T]]) -> T:
             """The answer to the second call; the first one changed the primary alone."""
@@ -205,7 +205,7 @@ async def test_every_step_of_a_job_may_be_repeated_after_it_was_not_acknowledged
 
 
 async def test_a_replica_that_died_is_missed_and_welcome_when_it_is_back(pair: Pair) -> None:
-    async with opened(pair.primary, timeout=0.4) as store:
+    async with opened(pair.primary, timeout=1.0) as store:
         assert (await store.check()).warnings == ()
         pair.replica.kill()
         with pytest.raises(StoreUnavailable, match="only 0 of 1"):
@@ -329,7 +329,7 @@ async def test_a_primary_that_was_replaced_acknowledges_nothing_and_is_left_for_
     watched: Watched,
 ) -> None:
     """For some seconds both servers take changes; only the new one will keep them."""
-    async with watched.opened(replicas=1, timeout=0.4) as store:
+    async with watched.opened(replicas=1, timeout=1.0) as store:
         await asyncio.gather(*(store.submit([spec(number)]) for number in range(20)))
         with redis.Redis(port=watched.port, password=SENTINEL_PASSWORD) as client:
             client.execute_command("SENTINEL FAILOVER", SERVICE)
