@@ -225,7 +225,7 @@ def attempt(archive: bytes) -> None:
         assert {path.name for path in Path(outer).iterdir()} == {"x", "a.tgz"}
         assert [path.name for path in (Path(outer) / "x").iterdir()] == ["there"]
         for path in there.rglob("*"):
-            assert path.resolve().is_relative_to(there)
+            assert Path(os.path.realpath(path)).is_relative_to(there)  # Path.resolve raises on loops
             assert path.is_symlink() or path.is_dir() or path.is_file()
         assert sum(path.lstat().st_size for path in there.rglob("*") if path.is_file()) <= LIMITS.size
 
