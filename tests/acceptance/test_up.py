@@ -120,7 +120,9 @@ def test_jobs_outputs_and_waiting_jobs_stay_over_a_restart(up: Up, sum_: Path) -
         before = up.job(sum_, "--id", "before")
     with up.running("--agents", 0):
         assert up.submit(sum_, "--id", "meanwhile").returncode == 0
-        taken = up.submit(sum_, "--id", "before")
+        again = up.submit(sum_, "--id", "before")
+        assert (again.returncode, "before was submitted before, and is done" in again.stderr) == (0, True)
+        taken = up.submit(sum_, "--id", "before", "--priority", "1")
         assert (taken.returncode, "there is a job before already" in taken.stderr) == (1, True)
     with up.running("--agents", 1):
         done = up.directory / "done" / "meanwhile" / "meanwhile.tgz"
