@@ -7,6 +7,9 @@ acknowledged the report, or said that it does not want it, or `until` has come.
       ▲ └──────have──────────▲                   │              │ ▲               │
       └───────────── WAITING ◀──── failed ───────┴── mismatch ──┘ └── redirect ───┘
 
+To an instance that takes reports directly there is a shorter way: WAITING ──▶ REPORTING at once if the packed output is so
+small that it goes with the report, else WAITING ──▶ PLACING. The first failure leads back to the way of the report.
+
 A `redirect` of what is out (`request`) sends that elsewhere, and changes no step. Each new round asks the manager from
 which the job came: it knows best where the storage manager is now.
 """
@@ -89,6 +92,16 @@ class Delivery:
         out = self.request is not None and bare(self.request.to) == jid
         return out or bare(self.assignment.manager) == jid
 
+    def direct(
+        self, instance: str, package: str | None, now: float, *, slots: int | None, agent_class: str | None
+    ) -> Actions:
+        """The short way, to this full JID. `package` is the output in base64, if it is small; `slots` says how many jobs
+        we can take now."""
+        self._storage = instance
+        if package is None and self.outcome.output is not None:
+            return self._place(instance, now)
+        return self._report(package, slots, None if slots is None else agent_class)
+
     def tick(self, now: float) -> Actions:
         """Ask for a directory (again) when it is time."""
         if self._due is None or now < self._due:
@@ -99,8 +112,9 @@ class Delivery:
 
     def offered(self, storage: str, now: float) -> Actions:
         """A storage manager would take it: ask that one."""
-        if self.step is not Step.ASKING:
-            return []
+        return self._place(storage, now) if self.step is Step.ASKING else []
+
+    def _place(self, storage: str, now: float) -> Actions:
         self.step, self._due = Step.PLACING, now + PLACE_WITHIN
         request = GetJobOutputDir(job_id=self.assignment.id, agent_host=self._host, jm_job_data=self._claim)
         return self._say(storage, request, void_at=self._due)
@@ -190,7 +204,9 @@ class Delivery:
         self._report()
         self.step = Step.KEPT
 
-    def _report(self) -> list[Action]:
+    def _report(
+        self, package: str | None = None, slots: int | None = None, agent_class: str | None = None
+    ) -> list[Action]:
         self.step, self._due = Step.REPORTING, None
         outcome, output = self.outcome, self.outcome.output
         report = JobDone(
@@ -205,6 +221,9 @@ class Delivery:
             stderr_tail=outcome.tail or None,
             output_size=None if output is None else output.size,
             output_sha256=None if output is None else output.sha256,
+            package=package,
+            slots=slots,
+            agent_class=agent_class,
         )
         return self._say(self._storage, report, void_at=self.until)
 

@@ -15,11 +15,15 @@ from copilot.protocol.commands import Job, JobInput
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """A job as an agent holds it. `manager` is the bare JID it came from; `claim` goes back with every word about it."""
+    """A job as an agent holds it. `manager` is the bare JID it came from; `claim` goes back with every word about it.
+
+    `instance` is the full JID it came from, if that takes reports directly.
+    """
 
     job: Job
     manager: str
     claim: str | None
+    instance: str | None = None
 
     @property
     def id(self) -> str:
@@ -76,7 +80,12 @@ class Note:
             )
         taken = data.get("taken")
         return cls(
-            assignment=Assignment(job=Job(**job), manager=assignment["manager"], claim=assignment["claim"]),
+            assignment=Assignment(
+                job=Job(**job),
+                manager=assignment["manager"],
+                claim=assignment["claim"],
+                instance=assignment.get("instance"),
+            ),
             outcome=outcome,
             ended=data.get("ended"),
             taken=None if taken is None else Taken(**taken),

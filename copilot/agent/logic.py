@@ -1,12 +1,16 @@
 """The agent's state machine: look for work, hold it, have it done, get the result home. No I/O.
 
-    (a slot is free) ──Search──▶ held ──Execute──▶ Delivery ──▶ (the slot is free)
+    (there is room) ──Search──▶ held ──a slot is free, Execute──▶ Delivery ──▶ (gone)
+
+A report to a manager that takes it directly asks for the next jobs, too, and the slot is free before it is acknowledged;
+of any other manager a job takes its slot until then.
 
 Report, section 2.2. What the agent has said may be sent elsewhere by a `redirect` (`referral.py`).
 """
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +23,7 @@ from copilot.agent.goodbye import GOODBYE_WITHIN, Goodbye
 from copilot.agent.leases import Leases
 from copilot.agent.referral import Named, NotFollowed, Referral
 from copilot.agent.search import Search
+from copilot.agent.slots import Slots
 from copilot.job import Cause, Outcome, Output, Phase, one_line
 from copilot.protocol.commands import (
     CancelJob,
@@ -43,6 +48,7 @@ from copilot.protocol.commands import (
 )
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Expired, Received, Refused, Undeliverable
+from copilot.protocol.rules import FEATURE_DIRECT
 from copilot.runtime.component import (
     Action,
     Actions,
@@ -56,12 +62,15 @@ from copilot.runtime.component import (
     Refuse,
     Stopping,
     Tick,
+    Withdraw,
 )
 
 log = logging.getLogger("copilot.agent")
 
 LONGEST_WAIT_FOR_DISK = 60.0  # s without asking for work after the journal could not be written
 LOOK_AGAIN = 1.0  # s without asking for work while our managers do not hear of us
+MOST_UNREPORTED = 4  # results for each slot that may be on their way while new jobs are begun
+LARGEST_PACKAGE = 16 * 1024  # bytes of a packed output that goes with the report itself
 LEAST_AFTER_RESTART = 3600.0  # s that a result is offered, however old the clock says it is
 
 
@@ -85,7 +94,7 @@ class Agent:
     """One agent. `jdl()` describes the host, `has_file(path)` looks for a required file, `random()` yields 0 … 1.
 
     `wall()` is in seconds since the epoch: what the journal keeps must outlive the clock that `now` is of. `phase(…)`
-    says what an assignment that is being executed is at.
+    says what an assignment that is being executed is at; `package(…)` reads the packed output of one, which is small.
     """
 
     def __init__(
@@ -97,10 +106,12 @@ class Agent:
         random: Callable[[], float],
         wall: Callable[[], float],
         phase: Callable[[Assignment], str],
+        package: Callable[[Assignment], bytes],
         journal: Iterable[Note] = (),
     ) -> None:
         self._settings = settings
         self._random = random
+        self._has_file = has_file
         self._wall = wall
         self._search = Search(
             settings.manager,
@@ -121,6 +132,8 @@ class Agent:
         self._removing: set[Assignment] = set()
         self._stirred = False  # something has happened since we looked whether to leave
         self._phase = phase
+        self._package = package
+        self._slots = Slots(settings.slots)
         self._unwanted: set[str] = set()  # jobs whose payload is being stopped, and whose result nobody wants
         self._left_over = sorted(journal, key=lambda note: note.taken is None)  # read from its end
 
@@ -131,7 +144,7 @@ class Agent:
         if self._stirred:
             return 0.0
         times = [delivery.wakeup() for delivery in self._deliveries.values()]
-        search = self._search.wakeup() if self._free() > 0 else None
+        search = self._search.wakeup() if self._room() > 0 else None
         lasting = (self._leases, self._exclusive, self._drain, self._goodbye)
         others = (search, *(part.wakeup() for part in lasting))
         return min((when for when in (*times, *others) if when is not None), default=None)
@@ -151,7 +164,7 @@ class Agent:
         actions = self._decide(event, now)
         self._drain.holds(len(self._held), now)
         self._stirred = self._drain.closed is not None and not isinstance(event, Tick)
-        return actions
+        return [*self._begin(now), *actions]  # an action that fails must not keep another job from beginning
 
     def _decide(self, event: Event, now: float) -> Actions:
         match event:
@@ -176,11 +189,29 @@ class Agent:
                 return self._give_back_unbegun(now)
         return []
 
-    def _free(self) -> int:
-        return self._settings.slots - len(self._held)
+    def _room(self) -> int:
+        """How many jobs more we want."""
+        if self._on_their_way() > MOST_UNREPORTED * self._slots.count:
+            return 0
+        return self._places(self._slots.ahead if self._search.direct else 0)
+
+    def _places(self, ahead: int) -> int:
+        """How many jobs more we can take if so many of them may wait for a slot."""
+        return self._slots.count + ahead - (len(self._held) - self._on_their_way())
+
+    def _on_their_way(self) -> int:
+        """How many results go to managers that take them directly; they take no slot."""
+        steps = [one.step for one in self._deliveries.values() if one.assignment.instance is not None]
+        return len(steps) - steps.count(Step.KEPT)
 
     def _wants_work(self) -> bool:
-        return self._free() > 0 and self._drain.closed is None
+        return self._room() > 0 and self._drain.closed is None
+
+    def _begin(self, now: float) -> list[Action]:
+        """Execute what there is a slot for, unless somebody else may have it by now."""
+        if self._cut_off(now):
+            return []
+        return [Perform(effect=Execute(assignment=one)) for one in self._slots.begin(now)]
 
     def _online(self, now: float) -> Actions:
         actions: list[Action] = []
@@ -204,12 +235,14 @@ class Agent:
             actions.extend(self._way_out(self._drain.closed, now))
         elif self._cut_off(now):
             self._search.not_before(now + LOOK_AGAIN)
-        elif self._free() > 0:
-            actions.extend(self._search.tick(now))
+        elif (room := self._room()) > 0:
+            actions.extend(self._search.tick(now, room))
         return actions
 
     def _at(self, assignment: Assignment) -> str:
         """What is going on with a job, for its manager."""
+        if self._slots.waits(assignment.id):
+            return Phase.FETCH
         return Phase.UPLOAD if assignment.id in self._deliveries else self._phase(assignment)
 
     def _cut_off(self, now: float) -> bool:
@@ -229,18 +262,30 @@ class Agent:
         if job.exclusive and job.lease is None:
             text = "an exclusive job needs a lease, for its end is when the job is stopped"
             return [Refuse(received=received, code="no-lease", text=text, job=job.id)]
+        if order.require_file is not None and not self._has_file(order.require_file):
+            self._search.unsuitable(now)
+            text = f"it requires {order.require_file}, which this host does not have"
+            log.info("job %s: %s", job.id, text)
+            return [Refuse(received=received, code="no-file", text=text, job=job.id)]
         if (reason := self._why_not(job, now)) is not None:
+            self._search.refused()
             return [Refuse(received=received, code="no-slot", text=reason, job=job.id)]
-        assignment = Assignment(job=job, manager=bare(received.sender), claim=order.jm_job_data)
+        features = received.features or frozenset()
+        direct = received.sender if FEATURE_DIRECT in features else None
+        assignment = Assignment(
+            job=job, manager=bare(received.sender), claim=order.jm_job_data, instance=direct
+        )
         self._held[job.id] = assignment
+        self._slots.add(assignment)
         self._leases.assigned(assignment, received.sender, now)
+        self._search.heard(received.sender, features)
         self._search.found(now)
         self._drain.taken(now)
         log.info("job %s: got it from %s", job.id, received.sender)
         return [
             *([] if kept is None else self._replaced(kept, job)),
             Perform(effect=Remember(note=Note(assignment=assignment))),
-            Perform(effect=Execute(assignment=assignment)),
+            *self._begin(now),
         ]
 
     def _why_not(self, job: Job, now: float) -> str | None:
@@ -250,7 +295,7 @@ class Agent:
         if self._drain.closed is not None:
             self._search.found(now)
             return "this agent is about to leave"
-        if self._free() <= 0:
+        if self._places(self._slots.bearable(now)) <= 0:
             return f"all {self._settings.slots} slots of this agent are taken"
         return None
 
@@ -291,7 +336,7 @@ class Agent:
     def _finished(self, effect: object, result: object, now: float) -> Actions:
         match effect:
             case Remember(note=note):
-                return self._not_remembered(note, result)
+                return self._not_remembered(note, result, now)
             case Execute(assignment=assignment):
                 return self._executed(assignment, result, now)
             case Pack(assignment=assignment):
@@ -309,11 +354,12 @@ class Agent:
                     log.error("job %s: what it left cannot be removed: %s", assignment.id, result)
         return []
 
-    def _not_remembered(self, note: Note, error: object) -> Actions:
+    def _not_remembered(self, note: Note, error: object, now: float) -> Actions:
         """The journal could not be written. A job that was not begun is not ours: its manager was not answered."""
         log.error("job %s: the journal cannot be written: %s", note.assignment.id, error)
         if note.outcome is None:
             self._held.pop(note.assignment.id, None)
+            self._slots.ended(note.assignment.id, now)
             self._search.put_off(LONGEST_WAIT_FOR_DISK)
         return self._make_room()
 
@@ -323,6 +369,7 @@ class Agent:
         return [action for delivery in kept for action in self._forgotten(delivery)]
 
     def _executed(self, assignment: Assignment, result: object, now: float) -> Actions:
+        self._slots.ended(assignment.id, now)
         result = self._exclusive.ended(assignment.id, result)
         if self._goodbye.ended(assignment.id):
             return []
@@ -341,9 +388,31 @@ class Agent:
             "job %s: %s, exit code %d %s", assignment.id, outcome.cause, outcome.exit_code, outcome.reason
         )
         note = Note(assignment=assignment, outcome=outcome, ended=self._wall())
-        self._deliver(note, outcome, now + RESULT_KEPT)
+        delivery = self._deliver(note, outcome, now + RESULT_KEPT)
         room = self._make_room() if outcome.cause is Cause.INFRA_DISK_FULL else []
-        return [*room, Perform(effect=Remember(note=note))]
+        return [*room, *self._report(delivery, now), Perform(effect=Remember(note=note))]
+
+    def _report(self, delivery: Delivery, now: float) -> Actions:
+        """The short way, where there is one."""
+        assignment, output = delivery.assignment, delivery.outcome.output
+        if assignment.instance is None:
+            return []
+        package = None
+        if output is not None and output.size <= LARGEST_PACKAGE:
+            try:
+                package = base64.b64encode(self._package(assignment)).decode("ascii")
+            except OSError as error:
+                log.error("job %s: its packed output cannot be read: %s", assignment.id, error)
+        room = self._room() if self._drain.closed is None and not self._cut_off(now) else 0
+        return delivery.direct(
+            assignment.instance,
+            package,
+            now,
+            slots=None
+            if package is None and output is not None
+            else self._search.ask_with(assignment.id, room, now),
+            agent_class=self._settings.agent_class,
+        )
 
     def _deliver(self, note: Note, outcome: Outcome, until: float) -> Delivery:
         assignment = note.assignment
@@ -364,7 +433,7 @@ class Agent:
             case LeaseLost(held=held):
                 return self._lost_hold(received.sender, held, now)
             case CancelJob() as order:
-                return self._cancelled(received.sender, order)
+                return self._cancelled(received.sender, order, now)
             case Drain():
                 return self._drain_ordered(received, now)
         return []
@@ -379,6 +448,10 @@ class Agent:
             log.warning("job %s, attempt %d: is not ours any more", one.id, one.attempt)
             if one.id in self._deliveries:
                 actions.extend(self._home(one.id, now))
+            elif self._slots.waits(one.id):
+                self._slots.ended(one.id, now)
+                del self._held[one.id]
+                actions.append(self._forget(assignment))
             else:
                 self._unwanted.add(one.id)
                 at_once = assignment.job.exclusive
@@ -386,12 +459,15 @@ class Agent:
                 actions.append(Perform(effect=effect))
         return actions
 
-    def _cancelled(self, sender: str, order: CancelJob) -> Actions:
+    def _cancelled(self, sender: str, order: CancelJob, now: float) -> Actions:
         """Somebody wants it to end. What has ended already is reported as it ended."""
         assignment = self._mine(sender, order.job_id, order.attempt)
         if assignment is None or order.job_id in self._deliveries:
             return []
         log.info("job %s, attempt %d: to be cancelled", order.job_id, order.attempt)
+        if self._slots.waits(order.job_id):
+            never = Outcome(cause=Cause.CANCELLED, exit_code=1, reason="cancelled before it began")
+            return self._executed(assignment, never, now)
         return [Perform(effect=Stop(assignment=assignment))]
 
     def _mine(self, sender: str, job: str, attempt: int) -> Assignment | None:
@@ -411,7 +487,15 @@ class Agent:
 
     def _give_back_unbegun(self, now: float) -> Actions:
         """Somebody else can begin at once what we have not begun."""
-        return self._goodbye.begin([one for one in self._running() if self._phase(one) == Phase.FETCH], now)
+        return self._give_back([one for one in self._running() if self._at(one) == Phase.FETCH], now)
+
+    def _give_back(self, assignments: Sequence[Assignment], now: float) -> Actions:
+        actions = self._goodbye.begin(assignments, now)
+        for one in self._slots.waiting:
+            if self._goodbye.has(one.id):
+                self._slots.ended(one.id, now)
+                self._goodbye.ended(one.id)
+        return actions
 
     def _running(self) -> list[Assignment]:
         """What is being executed, and wanted."""
@@ -421,9 +505,9 @@ class Agent:
     def _way_out(self, closed: float, now: float) -> Actions:
         """Give back what has no time left; and go when there is nothing left to do or to wait for."""
         self._search.end(closed + GOODBYE_WITHIN)
-        actions = [*self._search.tick(now)]
+        actions = [*self._search.tick(now, self._room())]
         if self._drain.over:
-            actions.extend(self._goodbye.begin(self._running(), now))
+            actions.extend(self._give_back(self._running(), now))
         actions.extend(self._goodbye.tick(now))
         busy = not self._drain.over and any(not self._goodbye.has(job) for job in self._held)
         if busy or self._goodbye.waits or self._removing or self._search.requested:
@@ -448,7 +532,8 @@ class Agent:
         self._goodbye.heard(received)
         match received.command:
             case HaveGetJob() as offer if self._wants_work():
-                return self._search.offered(received.sender, offer, now)
+                features = received.features or ()
+                return self._search.offered(received.sender, features, offer, self._room(), now)
             case RunJob() as order:
                 return self._assigned(received, order, now)
             case Sleep() as sleep:
@@ -516,8 +601,12 @@ class Agent:
         match event.command:
             case GetJob():
                 self._search.not_served(event.to, now)
-            case JobDone() as command if isinstance(event, Expired) and self._awaits(command):
-                return self._deliveries[command.job_id].retry(now)
+            case JobDone() as command if self._awaits(command):
+                delivery = self._deliveries[command.job_id]
+                if isinstance(event, Expired):
+                    return delivery.retry(now)
+                if event.to == delivery.assignment.instance:  # it is gone: ask who else takes it
+                    return [Withdraw(to=event.to, command=command), *delivery.retry(now)]
         return []
 
     def _acked(self, event: Acked, now: float) -> Actions:
@@ -525,11 +614,14 @@ class Agent:
             case RenewLease(held=held) as renewal:
                 said = self._leases.accepted(event.to, renewal)
                 if said is not None:
-                    return self._exclusive.renewed(held, said, self._running(), now)
+                    begun = [one for one in self._running() if not self._slots.waits(one.id)]
+                    return self._exclusive.renewed(held, said, begun, now)
             case Leaving() as accepted:
                 return self._returned(accepted)
             case JobDone(job_id=job) as report if self._awaits(report):
-                return self._received(job, now) if event.on_receipt else self._home(job, now)
+                if event.on_receipt:
+                    return self._received(job, now)
+                return self._home(job, now)
         return []
 
     def _received(self, job: str, now: float) -> Actions:
@@ -541,8 +633,12 @@ class Agent:
 
     def _home(self, job: str, now: float) -> Actions:
         """The report is safe, or nobody wants it: the slot is free."""
-        self._search.soon(now)
-        return self._forgotten(self._deliveries[job])
+        actions = self._forgotten(self._deliveries[job])
+        if self._search.pushes:
+            self._search.answered(job, 0 if self._slots.busy else self._room(), now)
+        else:
+            self._search.soon(now)
+        return actions
 
     def _given_up(self, delivery: Delivery, now: float) -> Actions:
         """Its time is over."""

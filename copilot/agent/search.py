@@ -7,17 +7,21 @@ A state machine without I/O. One search goes on at a time:
       └───── no answer ─────┴── sleep, no answer ────┘
 
 A `have_getJob` is taken at any time while a slot is free: a manager may answer late, when work arrives.
+
+A manager that announces `direct` is asked without `want_getJob` from then on, by its instance's full JID; one that announces
+`push`, too, gives work as soon as there is some, so it is asked again only to show that we are still there.
 """
 
 from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from copilot.agent.referral import NotFollowed, Referral, Request, forward
 from copilot.protocol.commands import GetJob, HaveGetJob, Sleep, WantGetJob
 from copilot.protocol.envelope import bare
+from copilot.protocol.rules import FEATURE_DIRECT, FEATURE_PUSH
 from copilot.runtime.component import Actions, Send
 
 log = logging.getLogger("copilot.agent")
@@ -25,6 +29,7 @@ log = logging.getLogger("copilot.agent")
 FIRST_WAIT = 1.0  # s between the first two requests for work while there is none
 RUN_JOB_WITHIN = 60.0  # s that a manager has to answer `getJob` before we ask anew
 LONGEST_SLEEP = 3600.0  # s that a manager may send us to sleep for
+SHOW_UP_EVERY = 600.0  # s until we ask again who gives us work by himself
 
 
 class Asking(enum.Enum):
@@ -62,6 +67,10 @@ class Search:
         self._due: float | None = None  # None until the first session
         self._waits = 0
         self._ended = False
+        self._instance: str | None = None  # full JID that we ask without further ado
+        self._pushes = False  # whether it gives us work by itself
+        self._reports: set[str] = set()  # jobs whose report asks for more and has not been answered
+        self._promised = 0  # jobs that our manager may give us, for all it knows of us
         self._unsuitable: set[str] = set()  # managers whose required file is missing, until the next round
 
     def wakeup(self) -> float | None:
@@ -83,8 +92,17 @@ class Search:
         """Whether our last request went to this bare JID."""
         return self._request is not None and jid == bare(self._request.to)
 
+    def heard(self, sender: str, features: Collection[str]) -> None:
+        """An instance of our manager has given us something, or would; we know now what it is able to do."""
+        if bare(sender) != bare(self._manager):
+            return
+        self._instance = sender if FEATURE_DIRECT in features else None
+        self._pushes = self._instance is not None and FEATURE_PUSH in features
+
     def online(self, now: float) -> None:
         """The session is up: ask at once, unless a job was promised."""
+        self._instance = None  # it may be gone
+        self._promised = 0
         if self._due is None:
             log.info("Component was waken up. Asking job manager for a job")
         if self._asking is not Asking.REQUESTED:
@@ -95,13 +113,15 @@ class Search:
         if self._asking is Asking.ASKED:
             self._asking = Asking.IDLE
 
-    def tick(self, now: float) -> Actions:
-        """Ask all managers when it is time."""
+    def tick(self, now: float, slots: int) -> Actions:
+        """Ask for so many jobs when it is time: the instance that we know, or all managers."""
         if self._due is None or now < self._due:
             return []
         if self._ended:
             self._asking = Asking.IDLE
             return []
+        if self._instance is not None and self._asking is Asking.IDLE:
+            return self._ask(self._instance, slots, now)
         self._asking, self._due = Asking.ASKED, now + self._wait()
         self._unsuitable.clear()
         log.info("Asking %s for an address of the job manager", self._manager)
@@ -109,7 +129,9 @@ class Search:
         self._request = Request(to=self._manager, command=want)
         return [Send(to=self._manager, command=want)]
 
-    def offered(self, sender: str, offer: HaveGetJob, now: float) -> Actions:
+    def offered(
+        self, sender: str, features: Collection[str], offer: HaveGetJob, slots: int, now: float
+    ) -> Actions:
         """Somebody has a job: ask that one for it, if the host has the file that it takes."""
         if self._asking is Asking.REQUESTED or sender in self._unsuitable:
             return []
@@ -117,10 +139,16 @@ class Search:
             log.info("%s requires %s, which this host does not have", sender, offer.require_file)
             self._unsuitable.add(sender)
             return []
+        self.heard(sender, features)
+        return self._ask(sender, slots, now)
+
+    def _ask(self, to: str, slots: int, now: float) -> Actions:
         self._asking, self._due = Asking.REQUESTED, now + RUN_JOB_WITHIN
-        request = GetJob(agent_host=self._host, jdl=self._jdl(), agent_class=self._class)
-        self._request = Request(to=sender, command=request)
-        return [Send(to=sender, command=request, void_at=self._due)]
+        asked = slots if to == self._instance else None
+        self._promised = slots
+        request = GetJob(agent_host=self._host, jdl=self._jdl(), agent_class=self._class, slots=asked)
+        self._request = Request(to=to, command=request)
+        return [Send(to=to, command=request, void_at=self._due)]
 
     def redirected(self, sender: str, referral: Referral, now: float) -> Actions:
         """Say what is out to somebody else. Raises `NotFollowed`."""
@@ -146,11 +174,53 @@ class Search:
     def not_served(self, to: str, now: float) -> None:
         """`getJob` to this JID came to nothing: ask all of them again, later."""
         if self._asking is Asking.REQUESTED and self._was_asked(to):
+            self._instance = None
             self._pause(0.0, now)
 
     def found(self, now: float) -> None:
-        """There is a job, and the search for the next one begins."""
-        self._asking, self._request, self._due, self._waits = Asking.IDLE, None, now, 0
+        """There is a job, and the search for the next one begins, unless it comes by itself."""
+        self._asking, self._request, self._waits = Asking.IDLE, None, 0
+        self._promised = max(0, self._promised - 1)
+        self._due = self._show_up(now) if self._pushes else now
+
+    def _show_up(self, now: float) -> float:
+        return now + SHOW_UP_EVERY * (0.8 + 0.4 * self._random())
+
+    @property
+    def direct(self) -> bool:
+        """Whether we know an instance that we may ask for as many jobs as we like."""
+        return self._instance is not None
+
+    def refused(self) -> None:
+        """We have not taken a job that was given to us: its manager thinks no more that we want any."""
+        self._promised = 0
+
+    def unsuitable(self, now: float) -> None:
+        """This host has not what our manager requires: ask all instances, as before we knew one."""
+        self._instance, self._pushes, self._promised = None, False, 0
+        self._asking, self._request, self._due = Asking.IDLE, None, now + self._wait()
+
+    @property
+    def pushes(self) -> bool:
+        """Whether our manager gives us work by itself, once it knows that we can take some."""
+        return self._pushes
+
+    def ask_with(self, job: str, slots: int, now: float) -> int | None:
+        """For how many jobs the report of this one is to ask; None while another request is out, for the manager would
+        answer both."""
+        if slots <= 0 or self._reports or self._asking is not Asking.IDLE or self._instance is None:
+            return None
+        self._reports.add(job)
+        self._promised = slots
+        self._due = self._show_up(now)
+        return slots
+
+    def answered(self, job: str, wanted: int, now: float) -> None:
+        """The report of this job is over. If the manager does not know that we want so many, it is told when the next
+        report asks; `wanted` is 0 if there will be one soon."""
+        self._reports.discard(job)
+        if self._asking is Asking.IDLE and not self._reports and wanted > self._promised:
+            self._due = now
 
     def soon(self, now: float) -> None:
         """A slot has become free."""

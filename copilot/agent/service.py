@@ -121,6 +121,10 @@ class AgentService:
         work = self._at_work.get(assignment.id)
         return Phase.RUN if work is None else work.phase
 
+    def package(self, assignment: Assignment) -> bytes:
+        """The packed output of an assignment that was executed. Raises OSError."""
+        return self._sandbox(assignment).package.read_bytes()
+
     async def _execute(self, assignment: Assignment) -> Outcome:
         """Fetch, run, validate, pack."""
         sandbox, work = self._sandbox(assignment), _Work()

@@ -104,5 +104,6 @@ def _logic(config: AgentConfig, service: AgentService) -> Agent:
         random=random.random,
         wall=SystemClock().wall,
         phase=service.phase,
+        package=service.package,
         journal=recover(config.work_dir),
     )

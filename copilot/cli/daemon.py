@@ -103,18 +103,22 @@ def _options(
     return parser.parse_args(arguments)
 
 
-def endpoint(role: Role, trusts: Callable[[str], bool] = lambda _: True) -> Endpoint:
+def endpoint(
+    role: Role, trusts: Callable[[str], bool] = lambda _: True, *, features: Sequence[str] = FEATURES
+) -> Endpoint:
     """The protocol's end of a daemon."""
     return Endpoint(
         role,
         new_id=lambda: str(uuid.uuid4()),
         random=random.random,
-        features=FEATURES,
+        features=features,
         trusts=trusts,
     )
 
 
-def transport(config: ComponentSettings, kept_in: Path, name: str) -> XmppTransport:
+def transport(
+    config: ComponentSettings, kept_in: Path, name: str, features: Sequence[str] = FEATURES
+) -> XmppTransport:
     """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`."""
     make_directory(kept_in)
     resource = config.jabber_resource or keep_resource(kept_in, config.program.name).name
@@ -128,7 +132,7 @@ def transport(config: ComponentSettings, kept_in: Path, name: str) -> XmppTransp
             tls=config.jabber_tls.value,
             ca_file=config.jabber_ca_file,
             name=name,
-            features=FEATURES,
+            features=tuple(features),
         )
     )
 

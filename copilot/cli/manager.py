@@ -30,10 +30,11 @@ from copilot.metrics.queue import Queue
 from copilot.metrics.table import Sources
 from copilot.protocol.claim import Claims
 from copilot.protocol.envelope import bare
-from copilot.protocol.rules import Role
+from copilot.protocol.rules import FEATURES, FEATURES_APART, Role
 from copilot.runtime.component import Component
 from copilot.runtime.compose import Parts
 from copilot.runtime.counts import JobCounts
+from copilot.runtime.hints import hinted
 from copilot.runtime.loop import Loop
 from copilot.runtime.secret import load_secrets
 from copilot.storagemanager.logic import StorageManager
@@ -73,13 +74,18 @@ async def run(config: ManagerSettings) -> int:
         elif (elsewhere := _storage_elsewhere(config)) is not None:
             role |= Role.STORAGE_MANAGER
             parts.append(StorageReferral(elsewhere))
-        transport = daemon.transport(config, config.state_dir, "Co-Pilot manager")
-        endpoint = daemon.endpoint(role)
+        apart = config.storage_only_mode_on or finisher is None
+        features = FEATURES_APART if apart else FEATURES
+        transport = daemon.transport(config, config.state_dir, "Co-Pilot manager", features)
+        endpoint = daemon.endpoint(role, features=features)
+        loop = Loop(Parts(parts), endpoint, transport)
         numbers = Sources(jobs=counts, messages=endpoint.counts, queue=Queue(store, clock.monotonic))
         key = config.key("metrics_listen")
         await stack.enter_async_context(showing_metrics(config.metrics_listen, numbers, key=key))
         await stack.enter_async_context(_at_work(sources, config, store))
-        return await daemon.turn(Loop(Parts(parts), endpoint, transport))
+        if not config.storage_only_mode_on:
+            await stack.enter_async_context(hinted(loop, store))
+        return await daemon.turn(loop)
 
 
 @contextlib.asynccontextmanager

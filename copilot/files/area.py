@@ -137,6 +137,13 @@ class FileArea:
                     return take(uploaded, sealed)
             return self._facts(sealed)
 
+    def keep(self, job: str, attempt: int, package: bytes) -> None:
+        """Write a sealed output that did not come by way of the area. It need not survive a power cut: who gave it to us
+        has it still."""
+        with NewFile.below(self.root, sealed_name(job, attempt), create=True) as new:
+            new.write(package)
+            new.commit(durable=False)
+
     def drop_attempt(self, job: str, attempt: int) -> None:
         """Remove the directory of this attempt with all that is in it, and its sealed output. Idempotent."""
         self._drop(output_directory(job, attempt))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
-from urllib.parse import quote
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from copilot.errors import StoreUnavailable
-from copilot.job import Cause, EventKind, JobSpec, Outcome, alias, one_line, split_alias
-from copilot.protocol.claim import Claim, Claims
+from copilot.job import Cause, EventKind, Outcome, one_line, split_alias
+from copilot.jobmanager.orders import Asker, InputUrls, Orders
+from copilot.protocol.claim import Claims
 from copilot.protocol.commands import (
     CancelJob,
     Drain,
@@ -23,8 +23,7 @@ from copilot.protocol.commands import (
     GetJob,
     HaveGetJob,
     HeldJob,
-    Job,
-    JobInput,
+    JobDone,
     LeaseLost,
     Leaving,
     RenewLease,
@@ -33,12 +32,13 @@ from copilot.protocol.commands import (
     WantGetJob,
 )
 from copilot.protocol.envelope import bare
-from copilot.protocol.events import Acked, Expired, Received, Refused
-from copilot.protocol.rules import FEATURE_LEASE, FEATURE_STORAGE
+from copilot.protocol.events import Acked, Expired, Received, Refused, Undeliverable
 from copilot.runtime.component import (
     Action,
     Actions,
     Event,
+    Gone,
+    Hinted,
     Leave,
     Offline,
     Online,
@@ -57,15 +57,12 @@ log = logging.getLogger("copilot.jobmanager")
 REAP_EVERY = 5.0  # s
 LOOKS_A_LEASE = 4  # at least, so that a dead agent's job is back well within two leases
 TOLD_AT_ONCE = 100  # agents in one round that somebody wants to leave
-REFUSED_FOR_NOW = ("no-slot", "busy-with-job")
-
-
-class InputUrls(Protocol):
-    """Makes the URLs from which agents fetch input files."""
-
-    def input_url(self, job: str, name: str, expires_in: float) -> str:
-        """Where the input file `name` of `job` can be fetched for the next `expires_in` seconds."""
-        ...
+DISPATCH_EVERY = 1.0  # s, without a hint
+DISPATCHED_AT_ONCE = 100  # jobs
+SHOW_UP_WITHIN = 480.0  # s that a parked agent may be silent; the store forgets it after `rules.PARKED_FOR`
+PUSH_WITHIN = 25.0  # s that a parked agent has to confirm a job: time for one copy, should the first get lost
+REPORTS_REMEMBERED = 1000
+REFUSED_FOR_NOW = ("no-slot", "busy-with-job", "no-file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,50 +95,77 @@ class JobManager:
     ) -> None:
         """`urls` is None where files travel by Chirp alone. What is done is counted in `counts`."""
         self._store = store
-        self._claims = claims
         self._settings = settings
-        self._urls = urls
+        self._orders = Orders(
+            claims,
+            urls=urls,
+            url_lifetime=settings.url_lifetime,
+            chirp=settings.chirp,
+            max_run_time=settings.max_run_time,
+            require_file=settings.require_file,
+        )
         self._random = random
         self._counts = counts or JobCounts()
         self._next_reap: float | None = None
         self._told = 0  # how many of the agents that somebody wants to leave were told in this turn
         self._up_since: float | None = None  # since when agents can reach us, and we the store
+        self._next_dispatch: float | None = None
+        self._dispatching = False
+        self._hinted = False  # while we were dispatching
+        self._reported: OrderedDict[str, None] = OrderedDict()  # claims of reports that came of late
 
     def wakeup(self) -> float | None:
-        """When expired attempts are to be looked for."""
-        return self._next_reap
+        """When expired attempts are to be looked for, or work for parked agents."""
+        times = (self._next_reap, self._next_dispatch)
+        return min((when for when in times if when is not None), default=None)
 
     def handle(self, event: Event, now: float) -> Actions | Awaitable[Actions]:
         """As `Component.handle`."""
         match event:
             case Received():
                 return self._heard(event, now)
-            case Acked(command=RunJob() as command):
-                return self._confirm(command)
-            case Refused(command=RunJob() as command, error=error):
-                return self._refused(command, error)
-            case Expired(command=RunJob() as command):
-                return self._undelivered(command)
+            case Acked() | Refused() | Expired() | Undeliverable():
+                return self._ordered(event)
+            case Gone(jid=jid):
+                return self._unpark(jid)
+            case Hinted() if self._up_since is not None:
+                return self._dispatch(now)
             case Online():
-                self._up_since = now
+                self._up_since = self._next_dispatch = now
                 self._next_reap = now if self._next_reap is None else self._next_reap
             case Offline():
-                self._up_since = None
-            case Tick() if self._next_reap is not None and self._next_reap <= now:
-                shortest = min([self._settings.lease, *self._settings.leases.values()])
-                every = min(REAP_EVERY, shortest / LOOKS_A_LEASE)
-                self._next_reap = now + every * (0.5 + self._random())
-                return self._reap(now)
+                self._up_since = self._next_dispatch = None
+            case Tick():
+                return self._tick(now)
             case Stopping():
                 return [Leave()]
         return []
+
+    def _tick(self, now: float) -> Actions | Awaitable[Actions]:
+        """What is due; the next time is set before anything is awaited."""
+        reap = self._next_reap is not None and self._next_reap <= now
+        dispatch = self._next_dispatch is not None and self._next_dispatch <= now
+        if reap:
+            shortest = min([self._settings.lease, *self._settings.leases.values()])
+            self._next_reap = now + min(REAP_EVERY, shortest / LOOKS_A_LEASE) * (0.5 + self._random())
+        if dispatch:
+            self._next_dispatch = now + DISPATCH_EVERY * (0.5 + self._random())
+        return self._round(now, reap=reap, dispatch=dispatch) if reap or dispatch else []
+
+    async def _round(self, now: float, *, reap: bool, dispatch: bool) -> Actions:
+        actions = [*await self._reap(now)] if reap else []
+        if dispatch:
+            actions.extend(await self._dispatch(now))
+        return actions
 
     def _heard(self, received: Received, now: float) -> Actions | Awaitable[Actions]:
         match received.command:
             case WantGetJob():
                 return self._offer(received)
-            case GetJob():
-                return self._give(received, received.command, now)
+            case GetJob() as request:
+                return self._give(received, request, now)
+            case JobDone() as report:
+                return self._give_more(received, report, now)
             case RenewLease() as renewal:
                 return self._renew(received, renewal)
             case Leaving() as goodbye:
@@ -149,45 +173,86 @@ class JobManager:
         return []
 
     async def _offer(self, want: Received) -> Actions:
-        """`have_getJob` if there is anything to have (2.2.1.2)."""
-        if not self._can_serve(want):
+        """`have_getJob` if there is anything to have (2.2.1.2), or if it can be given later."""
+        asker = Asker.of(want)
+        if not self._orders.can_serve(asker):
             return []
         holds = await self._held(want)
-        if await self._store.waiting():
+        if asker.parking is not None or await self._store.waiting():
             return [Send(to=want.sender, command=HaveGetJob(require_file=self._settings.require_file))]
         return self._nothing(want, holds)
 
     async def _give(self, request: Received, command: GetJob, now: float) -> Actions:
-        """`runJob`, with a claim (2.2.1.4); the same request again gets the same job again."""
-        if not self._can_serve(request):
+        """`runJob`, with a claim (2.2.1.4); the same request again gets the same jobs again."""
+        asker = Asker.of(request)
+        if not self._orders.can_serve(asker):
             text = (
                 "this service hands files out by HTTP only, which needs an agent with the feature 'storage'"
             )
             return [Refuse(received=request, code="storage-needed", text=text)]
         holds = await self._held(request)
+        slots = 1 if request.features is None else command.slots or 1
+        given = await self._claim(asker, request.id or "", slots, self._lease(command.agent_class), now)
+        return given or await self._nothing_claimed(request, holds)
+
+    async def _claim(self, asker: Asker, request: str, slots: int, lease: float, now: float) -> list[Action]:
         claimed = await self._store.claim(
-            agent=bare(request.sender),
-            request=request.id or "",
+            agent=bare(asker.jid),
+            request=request,
+            count=min(slots, MAX_BATCH),
             dispatch_limit=self._settings.dispatch_limit,
-            holder=request.sender if request.features is None else "",
-            lease=self._lease(command.agent_class) if _renews(request) else None,
+            holder=asker.jid if asker.features is None else "",
+            lease=lease if asker.renews else None,
+            park=asker.parking,
         )
-        self._count_claims(claimed, leased=_renews(request))
-        void_at = now + self._settings.dispatch_limit
-        actions: list[Action] = [
-            Send(to=request.sender, command=self._run_job(item, request), void_at=void_at) for item in claimed
-        ]
+        return self._order(claimed, asker, now + self._settings.dispatch_limit)
+
+    def _order(self, claimed: Iterable[Claimed], asker: Asker, void_at: float) -> list[Action]:
+        actions: list[Action] = []
         for item in claimed:
-            log.info("job %s, attempt %d: handed to %s", item.spec.id, item.attempt, request.sender)
-        return actions or await self._nothing_claimed(request, holds)
+            self._counts.claims += not item.again
+            self._counts.leases_granted += asker.renews and not item.again
+            log.info("job %s, attempt %d: handed to %s", item.spec.id, item.attempt, asker.jid)
+            actions.append(Send(to=asker.jid, command=self._orders.run_job(item, asker), void_at=void_at))
+        return actions
+
+    def _give_more(self, received: Received, report: JobDone, now: float) -> Actions | Awaitable[Actions]:
+        """The next jobs for an agent that has ended one and says how many it can take."""
+        asker = Asker.of(received)
+        if report.jm_job_data is not None:
+            self._reported[report.jm_job_data] = None
+            if len(self._reported) > REPORTS_REMEMBERED:
+                self._reported.popitem(last=False)
+        if asker.parking is None or not report.slots or not self._orders.can_serve(asker):
+            return []
+        return self._claim(asker, received.id or "", report.slots, self._lease(report.agent_class), now)
+
+    def _is_reported(self, command: RunJob) -> bool:
+        """Whether its report came together with its acknowledgement: then nothing is left to confirm."""
+        return self._reported.pop(command.jm_job_data or "", self) is None
+
+    async def _dispatch(self, now: float) -> Actions:
+        """Work for agents that are parked. A hint that comes meanwhile makes us look again."""
+        self._hinted = self._dispatching
+        if self._dispatching:
+            return []
+        self._dispatching = True
+        limit = min(self._settings.dispatch_limit, PUSH_WITHIN)
+        try:
+            given = await self._store.dispatch(dispatch_limit=limit, limit=DISPATCHED_AT_ONCE)
+        finally:
+            self._dispatching = False
+        if (self._hinted or len(given) == DISPATCHED_AT_ONCE) and self._next_dispatch is not None:
+            self._next_dispatch = now
+        orders = [self._order([one.claimed], Asker.parked(one.to), now + limit) for one in given]
+        return [action for order in orders for action in order]
+
+    async def _unpark(self, jid: str, *, parked_for: float = 0.0) -> Actions:
+        await self._store.unpark(jid, parked_for=parked_for)
+        return []
 
     def _lease(self, agent_class: str | None) -> float:
         return self._settings.leases.get(agent_class or "", self._settings.lease)
-
-    def _count_claims(self, claimed: Sequence[Claimed], *, leased: bool) -> None:
-        new = sum(not one.again for one in claimed)
-        self._counts.claims += new
-        self._counts.leases_granted += new * leased
 
     async def _nothing_claimed(self, request: Received, holds: int) -> Actions:
         """Another agent was quicker, or this one is in quarantine: then ours comes again after it."""
@@ -208,57 +273,24 @@ class JobManager:
         """No job. A 2011 agent reboots its machine on `sleep`: it gets it only where the operator wants that, and
         never while it may hold a job."""
         cooldown = self._settings.request_cooldown
+        if Asker.of(request).parking is not None:
+            return [Send(to=request.sender, command=Sleep(retry_after=max(cooldown, SHOW_UP_WITHIN)))]
         if request.features is None and (cooldown == 0 or holds):
             return []
         return [Send(to=request.sender, command=Sleep(retry_after=cooldown))]
 
-    def _can_serve(self, request: Received) -> bool:
-        """Whether the agent can get at files: by URLs, or by Chirp where there is a server."""
-        return bool(self._settings.chirp) or _takes_urls(request)
-
-    def _run_job(self, item: Claimed, request: Received) -> RunJob:
-        spec, agent = item.spec, bare(request.sender)
-        claim = Claim(job=spec.id, attempt=item.attempt, agent=agent, started=item.claimed)
-        job = self._describe(spec, item.attempt)
-        if request.features is not None:
-            job = replace(job, id=spec.id, attempt=item.attempt, max_run_time=self._run_time(spec))
-        if _renews(request):
-            job = replace(job, lease=item.lease, exclusive=spec.exclusive or None)
-        if _takes_urls(request):
-            job = replace(job, inputs=self._inputs(spec))
-        return RunJob(job=job, jm_job_data=self._claims.sign(claim))
-
-    def _describe(self, spec: JobSpec, attempt: int) -> Job:
-        """The job in the report's words, for agents of 2011."""
-        return Job(
-            id=alias(spec.id, attempt),
-            command=spec.command,
-            arguments=spec.arguments,
-            environment=spec.environment,
-            packages=spec.packages,
-            validation=spec.validation,
-            chirp_url=spec.chirp_server or self._settings.chirp,
-            input_dir=_input_dir(spec),
-            input_files=tuple(item.name for item in spec.inputs),
-            output_dir=alias(spec.id, attempt),
-        )
-
-    def _inputs(self, spec: JobSpec) -> tuple[JobInput, ...]:
-        return tuple(
-            JobInput(name=item.name, url=self._url(spec, item.name), size=item.size, sha256=item.sha256)
-            for item in spec.inputs
-        )
-
-    def _url(self, spec: JobSpec, name: str) -> str:
-        """By the file server if it has the file, else by Chirp."""
-        if self._urls is not None and spec.input_dir is None:
-            return self._urls.input_url(spec.id, name, self._settings.url_lifetime)
-        server = spec.chirp_server or self._settings.chirp
-        return f"chirp://{server}{quote(_input_dir(spec).rstrip('/'))}/{quote(name)}"
-
-    def _run_time(self, spec: JobSpec) -> float:
-        limit = self._settings.max_run_time
-        return limit if spec.max_run_time is None else min(limit, spec.max_run_time)
+    def _ordered(self, event: Acked | Refused | Expired | Undeliverable) -> Actions | Awaitable[Actions]:
+        """What became of a `runJob`."""
+        match event:
+            case Acked(command=RunJob() as command):
+                return [] if self._is_reported(command) else self._confirm(command)
+            case Refused(command=RunJob() as command, error=error):
+                return self._refused(event.to, command, error)
+            case Expired(command=RunJob() as command):
+                return self._undelivered(event.to, command)
+            case Undeliverable(command=RunJob()):
+                return self._unpark(event.to)
+        return []
 
     async def _confirm(self, command: RunJob) -> Actions:
         """The agent has it; from now on it may run."""
@@ -267,24 +299,24 @@ class JobManager:
             log.info("job %s, attempt %d: confirmed too late", job, attempt)
         return []
 
-    async def _refused(self, command: RunJob, error: Error) -> Actions:
+    async def _refused(self, jid: str, command: RunJob, error: Error) -> Actions:
         """The agent cannot take the job now, which counts nothing, or cannot read it: that attempt has failed."""
         job, attempt = _attempt(command)
         if error.code in REFUSED_FOR_NOW:
             await self._hand_back(job, attempt)
-            return []
+            return await self._unpark(jid)
         reason = one_line(f"the agent refused the job: {error.code}: {error.error_string}")
         log.warning("job %s, attempt %d: %s", job, attempt, reason)
         outcome = Outcome(cause=Cause.INFRA_UNDELIVERED, exit_code=1, reason=reason)
         self._counts.wrote((await self._store.finish(job, attempt, outcome)).events)
         return []
 
-    async def _undelivered(self, command: RunJob) -> Actions:
+    async def _undelivered(self, jid: str, command: RunJob) -> Actions:
         """No acknowledgement within the dispatch limit: somebody else may have it."""
         job, attempt = _attempt(command)
         if await self._hand_back(job, attempt):
             log.warning("job %s, attempt %d: never confirmed by its agent; back in the queue", job, attempt)
-        return []
+        return await self._unpark(jid, parked_for=PUSH_WITHIN)  # it may have come back, and asked, meanwhile
 
     async def _hand_back(self, job: str, attempt: int) -> bool:
         event = await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED)
@@ -357,16 +389,3 @@ def _batches(named: Sequence[HeldJob]) -> Iterator[list[Held]]:
             Held(job=one.id, attempt=one.attempt, phase=one.phase if one.phase in PHASES else "")
             for one in named[start : start + MAX_BATCH]
         ]
-
-
-def _renews(request: Received) -> bool:
-    return request.features is not None and FEATURE_LEASE in request.features
-
-
-def _takes_urls(request: Received) -> bool:
-    return request.features is not None and FEATURE_STORAGE in request.features
-
-
-def _input_dir(spec: JobSpec) -> str:
-    """Where the inputs lie on the Chirp server; attempts count from 1, so 0 is what was there before them."""
-    return f"/{alias(spec.id, 0)}" if spec.input_dir is None else f"/{spec.input_dir.strip('/')}"

@@ -30,6 +30,7 @@ from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.jdl import host_jdl
 from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.compose import Parts
+from copilot.runtime.hints import hinted
 from copilot.runtime.loop import Loop
 from copilot.storagemanager.directories import Directories
 from copilot.storagemanager.disk import DiskStorage
@@ -75,7 +76,8 @@ async def in_process(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop.run()) for loop, _ in loops]
         manager, *others = (endpoint for _, endpoint in loops)
-        yield InProcess(store=store, area=area, done=done, manager=manager, agents=tuple(others))
+        async with hinted(loops[0][0], store):
+            yield InProcess(store=store, area=area, done=done, manager=manager, agents=tuple(others))
         for loop, _ in loops[1:]:  # agents first: they have something to give back
             loop.stop()
         await asyncio.gather(*tasks[1:])
@@ -111,6 +113,7 @@ def _agent(transport: Transport, directory: Path, number: int) -> tuple[Loop, En
         random=random.random,
         wall=SystemClock().wall,
         phase=service.phase,
+        package=service.package,
     )
     endpoint = _endpoint(Role.AGENT, trusts=logic.trusts)
     return Loop(logic, endpoint, transport, performer=service, announce_to=MANAGER), endpoint

@@ -145,22 +145,30 @@ class HaveGetJob(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetJob(Command):
-    """Agent, to the manager that answered first: give it to me. (2.2.1.3) `agent_class` as in `WantGetJob`."""
+    """Agent, to the manager that answered first: give it to me. (2.2.1.3)
+
+    `agent_class` as in `WantGetJob`. `slots` is ours, too: how many jobs it can take; none means one.
+    """
 
     NAME: ClassVar[str] = "getJob"
     agent_host: str = attribute("agentHost")
     jdl: str = attribute("jdl")
     agent_ip: str | None = attribute("agentIP", default=None)
     agent_class: str | None = attribute("agentClass", default=None)
+    slots: int | None = attribute("slots", SIZE, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunJob(Command):
-    """Manager: run this. `jm_job_data` comes back with everything said about the job. (2.2.1.4)"""
+    """Manager: run this. `jm_job_data` comes back with everything said about the job. (2.2.1.4)
+
+    `require_file` is ours: as in `HaveGetJob`, for agents that were made no offer.
+    """
 
     NAME: ClassVar[str] = "runJob"
     job: Job = child(Job)
     jm_job_data: str | None = attribute("jmJobData", default=None)
+    require_file: str | None = attribute("requireFile", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +217,9 @@ class JobDone(Command):
     """Agent: the job has ended and its output is stored. (2.2.3.1)
 
     `exit_code` is an exit code from us and a raw wait status from a 2011 agent; `cause`, `reason`, `stderr_tail`,
-    `output_size` (bytes) and `output_sha256` (hex) are ours; no size means that nothing was stored.
+    `output_size` (bytes) and `output_sha256` (hex) are ours; no size means that nothing was stored. So are `package`
+    (`direct`), the packed output itself in base64, if it is small, and `slots`: so many jobs more it can take now, as an
+    agent of this `agent_class`.
     """
 
     NAME: ClassVar[str] = "jobDone"
@@ -224,6 +234,9 @@ class JobDone(Command):
     stderr_tail: str | None = attribute("stderrTail", default=None)
     output_size: int | None = attribute("outputSize", SIZE, default=None)
     output_sha256: str | None = attribute("outputSha256", default=None)
+    package: str | None = attribute("package", default=None)
+    slots: int | None = attribute("slots", SIZE, default=None)
+    agent_class: str | None = attribute("agentClass", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

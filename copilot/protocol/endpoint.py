@@ -85,6 +85,9 @@ class Endpoint:
         self._owed: dict[
             tuple[str, bool], list[str]
         ] = {}  # (full JID, element carriage) → ids to acknowledge
+        self._patient: dict[
+            str, tuple[float, list[str]]
+        ] = {}  # the same, with the time until which they may wait
         self._once: list[Pending] = []  # said once, never again
         self._void: list[ProtocolEvent] = []
         self._online = False
@@ -104,6 +107,7 @@ class Endpoint:
         self._online = False
         self._once.clear()
         self._owed.clear()  # a peer that misses an acknowledgement sends a copy, and gets one then
+        self._patient.clear()
         for message_id in set_aside:
             self.give_up(message_id)
 
@@ -165,6 +169,7 @@ class Endpoint:
         envelopes = self._selftest.outgoing()
         envelopes.extend(self._envelope(message) for message in (*self._once, *due))
         self._once.clear()
+        self._end_patience(now)
         acks = [
             item for (to, element), ids in self._owed.items() for item in _pure_acks(to, ids, element=element)
         ]
@@ -178,7 +183,10 @@ class Endpoint:
 
     def next_wakeup(self) -> float | None:
         """When to call `outgoing` and `events` again if nothing else happens."""
-        return self._outbox.next_due() if self._online else None
+        if not self._online:
+            return None
+        times = (self._outbox.next_due(), *(until for until, _ in self._patient.values()))
+        return min((when for when in times if when is not None), default=None)
 
     def events(self) -> list[ProtocolEvent]:
         """Events that time has made; call after `outgoing` and `offline`."""
@@ -214,7 +222,11 @@ class Endpoint:
         """The work that `received` asked for is safe: acknowledge it."""
         if received.id is not None and received.wants_ack:
             self._seen.answered(received.sender, received.id, now)
-            self._owe(received.sender, received.id, element=received.element)
+            patience = RULES[received.command.NAME].ack_waits
+            if patience and received.element and received.features is not None:
+                self._patient.setdefault(received.sender, (now + patience, []))[1].append(received.id)
+            else:
+                self._owe(received.sender, received.id, element=received.element)
 
     def failed(self, received: Received) -> None:
         """The work could not be done now: the next copy is worked on afresh."""
@@ -386,8 +398,21 @@ class Endpoint:
             noack=rule.noack,
         )
 
+    def hurry(self) -> None:
+        """No acknowledgement is to wait for anything any more: we are about to leave."""
+        self._end_patience(float("inf"))
+
+    def _end_patience(self, now: float) -> None:
+        """What has waited for long enough, or more of them than one message takes, is owed from now on."""
+        for to, (until, ids) in list(self._patient.items()):
+            if until <= now or len(ids) >= MOST_ACKS:
+                del self._patient[to]
+                self._owed.setdefault((to, True), []).extend(ids)
+
     def _riding(self, to: str) -> tuple[str, ...]:
         """Acknowledgements that go with a command; the rest follow."""
+        if to in self._patient:
+            self._owed.setdefault((to, True), []).extend(self._patient.pop(to)[1])
         owed = self._owed.get((to, True), [])
         riding, owed[:] = tuple(owed[:MOST_ACKS]), owed[MOST_ACKS:]
         return riding

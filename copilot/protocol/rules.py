@@ -11,14 +11,30 @@ import enum
 from dataclasses import dataclass
 
 MINUTE = 60.0
+ACK_WAITS_SHORTLY = 0.1  # s; for the next job, which comes at once if there is one
+ACK_WAITS = 1.0  # s; well below the time that a job has to be confirmed
 DAY = 24 * 3600.0
 
 STATUS_COMPONENTS = ("systemLoad", "diskUsage", "memoryUsage", "runningProcesses")
 FEATURE_CANCEL = "cancel"  # a running job can be stopped (section 4)
+FEATURE_DIRECT = "direct"  # one manager instance is asked and told everything, by its full JID (section 4)
 FEATURE_DRAIN = "drain"  # an agent can be asked to leave, and says goodbye (section 4)
 FEATURE_LEASE = "lease"  # jobs are held by leases that the agent renews (section 4)
+FEATURE_PUSH = "push"  # an agent that found no job is given one as soon as there is one (section 4)
+FEATURE_SLOTS = "slots"  # an agent says how many jobs it can take (section 4)
 FEATURE_STORAGE = "storage"  # files as URLs with size and SHA-256 (section 4)
-FEATURES = (FEATURE_CANCEL, FEATURE_DRAIN, FEATURE_LEASE, FEATURE_STORAGE)  # all that our components can do
+# All that our components can do.
+FEATURES = (
+    FEATURE_CANCEL,
+    FEATURE_DIRECT,
+    FEATURE_DRAIN,
+    FEATURE_LEASE,
+    FEATURE_PUSH,
+    FEATURE_SLOTS,
+    FEATURE_STORAGE,
+)
+# The same for a manager that is not job manager and storage manager at once.
+FEATURES_APART = tuple(word for word in FEATURES if word != FEATURE_DIRECT)
 
 
 class Role(enum.Flag):
@@ -38,7 +54,8 @@ MANAGER = Role.JOB_MANAGER | Role.STORAGE_MANAGER
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row. `orders`: it makes an agent do something, so only those may say it whom the agent trusts."""
+    """One row. `orders`: it makes an agent do something, so only those may say it whom the agent trusts. `ack_waits`: so
+    many seconds its acknowledgement may wait for a message on which it can ride."""
 
     sender: Role
     receiver: Role
@@ -46,18 +63,23 @@ class Rule:
     void_after: float | None = MINUTE
     noack: bool = False
     orders: bool = False
+    ack_waits: float = 0.0
 
 
 RULES: dict[str, Rule] = {
     "want_getJob": Rule(Role.AGENT, Role.JOB_MANAGER),
     "have_getJob": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
     "getJob": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
-    "runJob": Rule(Role.JOB_MANAGER, Role.AGENT, resend=True, void_after=None, orders=True),
+    "runJob": Rule(
+        Role.JOB_MANAGER, Role.AGENT, resend=True, void_after=None, orders=True, ack_waits=ACK_WAITS
+    ),
     "want_getJobOutputDir": Rule(Role.AGENT, Role.STORAGE_MANAGER),
     "have_getJobOutputDir": Rule(MANAGER, Role.AGENT, orders=True),
     "getJobOutputDir": Rule(Role.AGENT, Role.STORAGE_MANAGER, resend=True, void_after=None),
     "storeJobOutputDir": Rule(MANAGER, Role.AGENT, resend=True, void_after=None, orders=True),
-    "jobDone": Rule(Role.AGENT, Role.STORAGE_MANAGER, resend=True, void_after=7 * DAY),
+    "jobDone": Rule(
+        Role.AGENT, Role.STORAGE_MANAGER, resend=True, void_after=7 * DAY, ack_waits=ACK_WAITS_SHORTLY
+    ),
     "renewLease": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True),
     "leaseLost": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
     "cancelJob": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),

@@ -31,6 +31,18 @@ class Offline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """The server says that the session of this full JID, which had announced itself to us, has ended."""
+
+    jid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hinted:
+    """The queue may have something to do for us."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """The time that `wakeup` named has come."""
 
@@ -48,7 +60,7 @@ class Finished:
     result: Any
 
 
-Event = ProtocolEvent | Online | Offline | Tick | Stopping | Finished
+Event = ProtocolEvent | Online | Offline | Gone | Hinted | Tick | Stopping | Finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

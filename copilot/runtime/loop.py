@@ -26,6 +26,8 @@ from copilot.runtime.component import (
     Component,
     Event,
     Finished,
+    Gone,
+    Hinted,
     Ignore,
     Leave,
     NoEffects,
@@ -41,7 +43,14 @@ from copilot.runtime.component import (
     Withhold,
 )
 from copilot.runtime.tally import Tally
-from copilot.transport.base import Arrived, Connected, Disconnected, Transport, TransportEvent
+from copilot.transport.base import (
+    Arrived,
+    Connected,
+    Disconnected,
+    PresenceChanged,
+    Transport,
+    TransportEvent,
+)
 
 log = logging.getLogger("copilot.loop")
 
@@ -110,6 +119,10 @@ class Loop:
     def stop(self) -> None:
         """Ask the component to end (signal handlers call this)."""
         self._add(Stopping())
+
+    def hint(self) -> None:
+        """The queue may have something to do for the component."""
+        self._add(Hinted())
 
     # -- one turn
 
@@ -292,6 +305,8 @@ class Loop:
                 log.warning("the XMPP session is gone: %s", reason)
                 self._endpoint.offline(set_aside)
                 self._add(Offline(reason=reason))
+            case PresenceChanged(jid=jid, available=False):
+                self._add(Gone(jid=jid))
 
     def _take_apart(self, envelope: Envelope) -> None:
         try:
@@ -316,6 +331,7 @@ class Loop:
             task.cancel()
         await asyncio.gather(reader, *self._work, *self._effects, return_exceptions=True)
         if self._broken is None:
+            self._endpoint.hurry()
             self._flush()
         self._tell_numbers()
         await self._transport.close()

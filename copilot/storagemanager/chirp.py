@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import stat
@@ -152,6 +153,12 @@ class ChirpStorage:
         except TransferRefused as error:
             if code_of(error) not in _MISSING:
                 raise
+        return path
+
+    async def keep(self, job: str, attempt: int, package: bytes) -> Path:
+        """See the port."""
+        path = self._private_path(job, attempt)
+        await asyncio.to_thread(path.write_bytes, package)
         return path
 
     async def drop(self, job: str, attempt: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +37,10 @@ class Storage(Protocol):
 
     async def fetch(self, job: str, attempt: int, output: Output) -> Path:
         """The sealed file, `output`, on this machine; there is none at the path if it has been taken away already."""
+        ...
+
+    async def keep(self, job: str, attempt: int, package: bytes) -> Path:
+        """Write an output that came with the report to a file on this machine, where no agent can reach it."""
         ...
 
     async def drop(self, job: str, attempt: int) -> None:
@@ -78,13 +83,18 @@ class Directories:
         facts = await self._storage.seal(job, attempt)
         return None if facts is None else Output(size=facts.size, sha256=facts.sha256)
 
-    async def publish(self, record: JobRecord) -> None:
+    async def publish(self, record: JobRecord, package: bytes | None = None) -> None:
         """Hand the output to the finisher, then drop the attempt."""
         job, attempt, outcome = record.spec.id, record.attempt, record.outcome
-        package = None
+        if package is not None:
+            path = await self._storage.keep(job, attempt, package)
+            await self._finisher.finish(record, path)
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            return
+        file = None
         if outcome is not None and outcome.output is not None:
-            package = await self._storage.fetch(job, attempt, outcome.output)
-        await self._finisher.finish(record, package)
+            file = await self._storage.fetch(job, attempt, outcome.output)
+        await self._finisher.finish(record, file)
         if attempt:  # else it ended without one
             await self.discard(job, attempt)
 

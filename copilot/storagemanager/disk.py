@@ -36,6 +36,11 @@ class DiskStorage:
         """See the port. Nobody could change it since it was sealed, so it is what it was then."""
         return self._area.sealed_path(job, attempt)
 
+    async def keep(self, job: str, attempt: int, package: bytes) -> Path:
+        """See the port."""
+        await asyncio.to_thread(self._area.keep, job, attempt, package)
+        return self._area.sealed_path(job, attempt)
+
     async def drop(self, job: str, attempt: int) -> None:
         """See the port."""
         if self._rights is not None:

@@ -2,12 +2,15 @@
 
 The order that loses nothing: the output lies under its attempt's name → it is sealed, its size and SHA-256 are
 checked → the store's record names it → the finisher takes it to its place → the record says so. `repair` finishes
-what stopped between two of these steps.
+what stopped between two of these steps. A small output that comes with the report is kept by the store itself in the
+meantime. The report is acknowledged when it is in the store; the way to the finisher comes after that.
 """
 
 from __future__ import annotations
 
 import logging
+from base64 import b64decode
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,12 +29,13 @@ from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
 from copilot.runtime.component import Actions, Event, Leave, Online, Refuse, Send, Stopping, Tick
 from copilot.runtime.counts import FOREIGN, JobCounts
-from copilot.storagemanager.report import as_announced, outcome_of, outcome_of_2011
+from copilot.storagemanager.report import as_announced, facts_of, outcome_of, outcome_of_2011, unpacked
 from copilot.store.base import Store, Verdict
 
 log = logging.getLogger("copilot.storagemanager")
 
 REPAIR_EVERY = 60.0  # s
+PUBLISHED_AT_ONCE = 16  # results on their way to the finisher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +64,24 @@ class Outputs(Protocol):
         """
         ...
 
-    async def publish(self, record: JobRecord) -> None:
-        """Hand the output of the settled job's last attempt to its finisher, and drop the rest of that attempt."""
+    async def publish(self, record: JobRecord, package: bytes | None = None) -> None:
+        """Hand the output of the settled job's last attempt to its finisher, and drop the rest of that attempt.
+
+        `package` is that output, if it came with the report: then nothing else is there of the attempt.
+        """
         ...
 
     async def discard(self, job: str, attempt: int) -> None:
         """Take the right to write back and drop what an attempt has left."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settled:
+    """A job that is over; its output, if that came with the report."""
+
+    record: JobRecord
+    package: bytes | None
 
 
 class StorageManager:
@@ -88,10 +103,15 @@ class StorageManager:
         self._random = random
         self._counts = counts or JobCounts()
         self._next_repair: float | None = None
+        self._settled: deque[_Settled] = deque()  # just now, and not on their way to the finisher yet
+        self._on_their_way = 0
 
     def wakeup(self) -> float | None:
-        """When unfinished publications are to be looked for."""
-        return self._next_repair
+        """When something is to be published, or unfinished publications are to be looked for."""
+        return 0.0 if self._may_publish() else self._next_repair
+
+    def _may_publish(self) -> bool:
+        return bool(self._settled) and self._on_their_way < PUBLISHED_AT_ONCE
 
     def handle(self, event: Event, now: float) -> Actions | Awaitable[Actions]:
         """As `Component.handle`."""
@@ -105,17 +125,39 @@ class StorageManager:
                 return self._settle(event, report)
             case Online() if self._next_repair is None:
                 self._next_repair = now
+            case Tick() if self._may_publish():
+                return self._publish_one(self._settled.popleft())
             case Tick() if self._next_repair is not None and self._next_repair <= now:
                 self._next_repair = now + REPAIR_EVERY * (0.5 + self._random())
                 return self.repair()
             case Stopping():
-                return [Leave()]
+                return self._end()
         return []
+
+    async def _end(self) -> Actions:
+        """What is settled gets to its place before we go; what does not, by another instance or our next start."""
+        while self._settled:
+            settled = self._settled.popleft()
+            await self._publish(settled.record, settled.package)
+        return [Leave()]
+
+    def _publish_one(self, settled: _Settled) -> Awaitable[Actions]:
+        self._on_their_way += 1
+
+        async def publish() -> Actions:
+            try:
+                await self._publish(settled.record, settled.package)
+            finally:
+                self._on_their_way -= 1
+            return []
+
+        return publish()
 
     async def repair(self) -> Actions:
         """Bring the results of settled jobs to their finisher, those that nobody reported included."""
         for record in await self._store.unpublished():
-            await self._publish(record)
+            kept = await self._store.package(record.spec.id)
+            await self._publish(record, None if kept is None else b64decode(kept))
         return []
 
     async def _directory(self, received: Received, request: GetJobOutputDir) -> Actions:
@@ -139,19 +181,26 @@ class StorageManager:
         return [Send(to=received.sender, command=answer)]
 
     async def _settle(self, received: Received, report: JobDone) -> Actions:
-        """`jobDone` (2.2.3.1): check, settle, publish; acknowledged when it is in the store."""
+        """`jobDone` (2.2.3.1): check and settle; acknowledged when it is in the store, published after that."""
         try:
             claim = self._claim(received, report.job_id, report.jm_job_data)
         except ClaimRefused as error:
             return [_refuse(received, error, report.job_id)]
+        package = None
         if received.features is None:
             outcome = outcome_of_2011(report, await self._stored(claim))
         else:
-            output = None if report.output_size is None else await self._stored(claim)
+            output = None
+            if report.package is not None:
+                package = unpacked(report.package)
+                output = None if package is None else facts_of(package)
+            elif report.output_size is not None:
+                output = await self._stored(claim)
             if not as_announced(report, output):
                 return [_mismatch(received, report.job_id)]
             outcome = outcome_of(report, output)
-        settled = await self._store.finish(claim.job, claim.attempt, outcome)
+        kept = None if package is None else report.package
+        settled = await self._store.finish(claim.job, claim.attempt, outcome, package=kept)
         self._counts.wrote(settled.events)
         if settled.verdict is not Verdict.ACCEPTED:
             self._counts.reports_fenced[settled.verdict] += 1
@@ -159,8 +208,8 @@ class StorageManager:
             "job %s, attempt %d: report %s, now %s", claim.job, claim.attempt, settled.verdict, settled.state
         )
         if settled.record is not None:
-            await self._publish(settled.record)
-        elif settled.verdict is not Verdict.REPEATED or settled.state is State.WAITING:
+            self._settled.append(_Settled(record=settled.record, package=package))
+        elif package is None and (settled.verdict is not Verdict.REPEATED or settled.state is State.WAITING):
             await self._discard(claim)
         return []
 
@@ -174,10 +223,10 @@ class StorageManager:
             return None
         return record.outcome.output
 
-    async def _publish(self, record: JobRecord) -> None:
+    async def _publish(self, record: JobRecord, package: bytes | None) -> None:
         """To its finisher; what goes wrong here goes on in `repair`, the job is settled all the same."""
         try:
-            await self._outputs.publish(record)
+            await self._outputs.publish(record, package)
         except (TransferError, OSError) as error:
             log.error("job %s: its result could not be brought to its place yet: %s", record.spec.id, error)
             return

@@ -5,7 +5,10 @@ An agent of 2011 knows no causes and no hashes, and its exit code is what wait(2
 
 from __future__ import annotations
 
+import binascii
+import hashlib
 import signal
+from base64 import b64decode
 
 from copilot.job import Cause, Outcome, Output, one_line
 from copilot.protocol.commands import JobDone
@@ -36,6 +39,19 @@ def as_announced(report: JobDone, output: Output | None) -> bool:
     if report.output_size is None:
         return output is None
     return output == Output(size=report.output_size, sha256=report.output_sha256 or "")
+
+
+def unpacked(package: str) -> bytes | None:
+    """The output that came with a report; None if it is no base64."""
+    try:
+        return b64decode(package, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def facts_of(package: bytes) -> Output:
+    """Size and hash of an output that came with a report."""
+    return Output(size=len(package), sha256=hashlib.sha256(package).hexdigest())
 
 
 def _cause(report: JobDone) -> Cause:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +35,22 @@ class Changed:
 
     changed: bool
     state: State | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parking:
+    """An agent that gets jobs later if there are none now: its full JID, and the features that it has announced."""
+
+    jid: str
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatched:
+    """A job that was just given to a parked agent."""
+
+    to: Parking
+    claimed: Claimed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +138,7 @@ class Store(Protocol):
         count: int = 1,
         holder: str = "",
         lease: float | None = None,
+        park: Parking | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give up to `count` waiting jobs to `agent` (bare JID): highest priority first, then oldest; none while it is in
@@ -132,7 +149,26 @@ class Store(Protocol):
         those attempts still run. An attempt that is not confirmed by `confirm` within `dispatch_limit` seconds
         is handed back by `reap`. `holder` is the full JID of an agent that takes one job at a time, see `suspect`;
         `lease` the seconds within which the agent will renew, see `renew`.
+        With `park` the agent waits for what it did not get of `count`: `dispatch` may give it that within
+        `rules.PARKED_FOR` seconds. Each claim with `park` takes the place of the one before.
         """
+        ...
+
+    async def dispatch(
+        self, *, dispatch_limit: float, limit: int = 100, now: float | None = None
+    ) -> tuple[Dispatched, ...]:
+        """Give at most `limit` (1 to 1000) waiting jobs to parked agents, those that have waited for longest first, as
+        `claim` would. Whoever calls this has to tell them; an attempt that is not confirmed is handed back by `reap`."""
+        ...
+
+    async def unpark(self, jid: str, *, parked_for: float = 0.0, now: float | None = None) -> bool:
+        """The agent with this full JID is not there: `dispatch` gives it nothing until it asks again. False if it was not
+        parked, or for less than so many seconds."""
+        ...
+
+    def hints(self) -> AsyncIterator[None]:
+        """Yields when `dispatch` may have something to do; one may get lost, and some come for nothing. Raises
+        `StoreUnavailable` when it can hear nothing any more."""
         ...
 
     async def suspect(self, holder: str, *, now: float | None = None) -> int:
@@ -186,11 +222,24 @@ class Store(Protocol):
         """How the attempts of a job ended, oldest first, the last `rules.ATTEMPTS_KEPT`; also those that never began."""
         ...
 
-    async def finish(self, job: str, attempt: int, outcome: Outcome, *, now: float | None = None) -> Settled:
+    async def finish(
+        self,
+        job: str,
+        attempt: int,
+        outcome: Outcome,
+        *,
+        package: str | None = None,
+        now: float | None = None,
+    ) -> Settled:
         """Settle an attempt: `done`, `failed`, or back to `waiting` (attempts left for its cause).
 
-        Idempotent: see `Verdict`. A result that goes back to `waiting` drops its output.
+        Idempotent: see `Verdict`. A result that goes back to `waiting` drops its output. `package` is the output itself
+        in base64, if it is so small that the store keeps it until `publish`.
         """
+        ...
+
+    async def package(self, job: str) -> str | None:
+        """The output of a settled job, if `finish` was given it and `publish` has not been called."""
         ...
 
     async def cancel(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:

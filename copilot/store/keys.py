@@ -89,6 +89,13 @@ TABLE = (
         life="as the job's",
     ),
     Key(
+        name="package:",
+        suffix="<id>",
+        kind=Kind.STRING,
+        meaning="the packed output of a settled job in base64, if it came with the report",
+        life="until the finisher has taken the result",
+    ),
+    Key(
         name="sequence",
         kind=Kind.STRING,
         meaning="the last place given to a job",
@@ -165,6 +172,19 @@ TABLE = (
         kind=Kind.ZSET,
         meaning="settled jobs that their finisher has not taken yet; score: the time of their end",
         life="an entry leaves when the job is published",
+    ),
+    Key(
+        name="parked",
+        kind=Kind.ZSET,
+        meaning="idle agents (full JIDs) that get jobs when some come; score: since when. The channel of the same name tells "
+        "that some have come",
+        life="15 minutes after the agent has asked last; an entry leaves when it has jobs for all its slots, or is gone",
+    ),
+    Key(
+        name="parking",
+        kind=Kind.HASH,
+        meaning="what such an agent can take: `<bare JID> <jobs> <lease or -> <features …>`",
+        life="as its entry in `parked`",
     ),
     Key(
         name="events",
@@ -278,10 +298,19 @@ class Keys:
         """How the attempts of a job ended."""
         return f"{self._prefix}attempts:{job}"
 
+    def package(self, job: str) -> str:
+        """The packed output of a job, if it came with the report."""
+        return f"{self._prefix}package:{job}"
+
     @property
     def trials(self) -> str:
         """What is held against agents."""
         return f"{self._prefix}trials"
+
+    @property
+    def parked(self) -> str:
+        """Idle agents; also the channel on which managers hear that there is work for them."""
+        return f"{self._prefix}parked"
 
     @property
     def events(self) -> str:

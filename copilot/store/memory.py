@@ -12,13 +12,25 @@ import heapq
 import itertools
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from copilot.clock import Clock, SystemClock
 from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, State
 from copilot.store import rules, trial
-from copilot.store.base import Changed, Claimed, Facts, Held, Renewed, Running, Settled, Store, Verdict
+from copilot.store.base import (
+    Changed,
+    Claimed,
+    Dispatched,
+    Facts,
+    Held,
+    Parking,
+    Renewed,
+    Running,
+    Settled,
+    Store,
+    Verdict,
+)
 from copilot.store.trial import Failure, Trial, Trials
 
 _SYSTEM_CLOCK = SystemClock()
@@ -69,6 +81,17 @@ class _Request:
     given: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parked:
+    """An idle agent: under what it is known (`to`), its bare JID, and how many jobs it can take."""
+
+    to: Parking
+    agent: str
+    slots: int
+    lease: float | None
+    since: float
+
+
 class MemoryStore(Store):
     """The queue in memory. `round_trips` counts the calls, as if each went to a server."""
 
@@ -85,6 +108,9 @@ class MemoryStore(Store):
         self._trials = Trials()
         self._running: set[str] = set()
         self._cancelling: dict[str, None] = {}  # in the order of time
+        self._packages: dict[str, str] = {}  # outputs that came with reports, until they are published
+        self._parked: dict[str, _Parked] = {}  # by full JID, in the order of time
+        self._hint = asyncio.Event()
         self._draining: dict[str, float] = {}  # until when the wish stands, by agent
         self._unpublished: set[str] = set()
         self._counts: Counter[State] = Counter()
@@ -132,6 +158,7 @@ class MemoryStore(Store):
         count: int = 1,
         holder: str = "",
         lease: float | None = None,
+        park: Parking | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range."""
@@ -148,15 +175,70 @@ class MemoryStore(Store):
         if lease is not None:
             rules.check_seconds("lease", lease)
         self._end_delays(time)
+        records = self._claim(agent, count, time, dispatch_limit, lease)
+        if records:
+            self._remember(agent, request, records, time)
+        if holder:
+            self._held[holder].update((record.spec.id, record.attempt) for record in records)
+        if park is not None:
+            rest = count - len(records)
+            self._park(_Parked(to=park, agent=agent, slots=rest, lease=lease, since=time))
+        return tuple(_claimed(self._jobs[record.spec.id]) for record in records)
+
+    def _claim(
+        self, agent: str, count: int, time: float, dispatch_limit: float, lease: float | None
+    ) -> tuple[JobRecord, ...]:
         count = self._trials.allowance(agent, count, time, self._runs)
         jobs = self._pop(agent, count, time, leased=lease is not None)
         records = tuple(self._take(job, agent, time, time + dispatch_limit, lease) for job in jobs)
         if records:
             self._trials.claimed(agent, (records[0].spec.id, records[0].attempt), time)
-            self._remember(agent, request, records, time)
-        if holder:
-            self._held[holder].update((record.spec.id, record.attempt) for record in records)
-        return tuple(_claimed(self._jobs[record.spec.id]) for record in records)
+        return records
+
+    def _park(self, parked: _Parked) -> None:
+        self._parked.pop(parked.to.jid, None)
+        if parked.slots > 0:
+            self._parked[parked.to.jid] = parked
+
+    async def dispatch(
+        self, *, dispatch_limit: float, limit: int = 100, now: float | None = None
+    ) -> tuple[Dispatched, ...]:
+        """Give at most `limit` waiting jobs to parked agents: see `Store.dispatch`."""
+        rules.check_seconds("dispatch_limit", dispatch_limit)
+        rules.check_count("limit", limit)
+        time = self._begin(now)
+        late = [jid for jid, one in self._parked.items() if one.since + rules.PARKED_FOR <= time]
+        for jid in late[: rules.MOST_FORGOTTEN_AT_ONCE]:
+            del self._parked[jid]
+        if self._parked:
+            self._end_delays(time)
+        given: list[Dispatched] = []
+        oldest = sorted(self._parked.values(), key=lambda one: (one.since, one.to.jid))
+        for one in oldest[: rules.MOST_PARKED_LOOKED_AT]:
+            most = min(one.slots, limit - len(given))
+            records = self._claim(one.agent, most, time, dispatch_limit, one.lease) if most else ()
+            given += [Dispatched(to=one.to, claimed=_claimed(self._jobs[item.spec.id])) for item in records]
+            if len(records) == one.slots:
+                del self._parked[one.to.jid]
+            else:
+                self._parked[one.to.jid] = replace(one, slots=one.slots - len(records))
+        return tuple(given)
+
+    async def unpark(self, jid: str, *, parked_for: float = 0.0, now: float | None = None) -> bool:
+        """The agent is not there: see `Store.unpark`."""
+        rules.check_seconds("parked_for", parked_for)
+        time = self._begin(now)
+        if jid not in self._parked or self._parked[jid].since > time - parked_for:
+            return False
+        del self._parked[jid]
+        return True
+
+    async def hints(self) -> AsyncIterator[None]:
+        """Yields when there may be something to dispatch: see `Store.hints`."""
+        while True:
+            await self._hint.wait()
+            self._hint.clear()
+            yield
 
     async def suspect(self, holder: str, *, now: float | None = None) -> int:
         """What this agent was given before seems lost: see `Store.suspect`."""
@@ -275,7 +357,15 @@ class MemoryStore(Store):
         self.round_trips += 1
         return tuple(self._attempts[job])
 
-    async def finish(self, job: str, attempt: int, outcome: Outcome, *, now: float | None = None) -> Settled:
+    async def finish(
+        self,
+        job: str,
+        attempt: int,
+        outcome: Outcome,
+        *,
+        package: str | None = None,
+        now: float | None = None,
+    ) -> Settled:
         """Settle an attempt: see `Store.finish`; the fencing is explained in `scripts/finish.lua`."""
         time = self._begin(now)
         known = self._jobs.get(job)
@@ -285,6 +375,9 @@ class MemoryStore(Store):
             return Settled(verdict=Verdict.STALE, state=known.record.state)
         if known.settled == attempt:
             return Settled(verdict=Verdict.REPEATED, state=known.record.state)
+        begun: tuple[Event, ...] = ()
+        if known.record.state is State.RUNNING and known.confirmed is None:
+            begun = (self._write(known.record, EventKind.RUNNING, time),)
         if known.handed_back == attempt:  # it did begin after all
             record = replace(known.record, attempts_used=known.record.attempts_used + 1)
             known = replace(known, record=record)
@@ -292,10 +385,17 @@ class MemoryStore(Store):
         text = rules.event_text(outcome.reason)
         known = self._count_failure(known, outcome.cause)
         move = self._requeue if known.again(outcome.cause) else self._settle
-        events = (move(known, outcome, text, time), *self._judge(job, outcome.cause, time))
+        events = (*begun, move(known, outcome, text, time), *self._judge(job, outcome.cause, time))
         record = self._jobs[job].record
         ended = record if record.state.final else None
+        if ended is not None and package is not None:
+            self._packages[job] = package
         return Settled(verdict=Verdict.ACCEPTED, state=record.state, record=ended, events=events)
+
+    async def package(self, job: str) -> str | None:
+        """The output of a settled job, if it came with the report: see `Store.package`."""
+        self.round_trips += 1
+        return self._packages.get(job)
 
     async def cancel(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
         """Somebody wants the job to end: see `Store.cancel`."""
@@ -365,6 +465,7 @@ class MemoryStore(Store):
         if job not in self._unpublished:
             return False
         self._unpublished.remove(job)
+        self._packages.pop(job, None)
         record = replace(self._jobs[job].record, published=True)
         self._jobs[job] = replace(self._jobs[job], record=record)
         if record.outcome is not None and record.outcome.output is not None:
@@ -577,6 +678,8 @@ class MemoryStore(Store):
 
     def _enter(self, job: _Job) -> None:
         heapq.heappush(self._queue, (-job.record.spec.priority, job.place, job.record.spec.id))
+        if self._parked:
+            self._hint.set()
 
     def _end_delays(self, time: float) -> None:
         due = sorted((until, job) for job, until in self._delayed.items() if until <= time)

@@ -25,10 +25,23 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from copilot.job import ANY_GROUP, Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.store import codec, rules
-from copilot.store.base import Changed, Claimed, Facts, Held, Renewed, Running, Settled, Store, Verdict
+from copilot.store.base import (
+    Changed,
+    Claimed,
+    Dispatched,
+    Facts,
+    Held,
+    Parking,
+    Renewed,
+    Running,
+    Settled,
+    Store,
+    Verdict,
+)
 from copilot.store.connections import Connections, to_primary, to_server
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
+from copilot.store.together import Together
 from copilot.store.trial import Trial
 
 TIMEOUT = 10.0  # seconds for an answer: `appendfsync always` on a busy disk needs some
@@ -65,12 +78,15 @@ class _Script:
 @cache
 def _script(name: str) -> _Script:
     folder = importlib.resources.files("copilot.store") / "scripts"
-    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", "trial", name))
+    text = "".join(
+        (folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", "trial", "claiming", name)
+    )
     return _Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 class RedisStore(Store):
-    """The queue in Redis. `round_trips` counts what was sent: one a call, two when a script is new to the server.
+    """The queue in Redis. `round_trips` counts what was sent: one for all calls of the same moment, or one more when a
+    script is new to the server.
 
     Nothing is sent twice behind the caller's back: a repeated `finish` answers differently. Belongs to the event
     loop that first uses it.
@@ -90,14 +106,20 @@ class RedisStore(Store):
 
         A change is answered when `replicas` replicas have it. Have fewer it within half of `timeout`, it raises
         `StoreUnavailable` although it has happened: made once more it changes nothing, and waits for them again."""
-        self.round_trips = 0
+        self._alone = 0  # round trips of commands that went out by themselves
         self.high_water = high_water
         self._connections = connections
         self._client = connections.workers
         self._listener = connections.listeners
+        self._together = Together(self._client, timeout)
         self._keys = Keys(prefix)
         self._timeout = timeout
         self._replicas = replicas
+
+    @property
+    def round_trips(self) -> int:
+        """Since the start."""
+        return self._alone + self._together.round_trips
 
     @classmethod
     def from_url(cls, url: str, *, timeout: float = TIMEOUT, **options: Any) -> Self:
@@ -176,6 +198,7 @@ class RedisStore(Store):
         count: int = 1,
         holder: str = "",
         lease: float | None = None,
+        park: Parking | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range."""
@@ -184,18 +207,41 @@ class RedisStore(Store):
         memory, held_memory = round(rules.REQUEST_MEMORY), round(rules.HELD_MEMORY)
         held = digest(holder) if holder else ""
         leased = "" if lease is None else rules.check_seconds("lease", lease)
-        given = (agent, digest(agent, request), limit, size, ANY_GROUP, memory, held, held_memory, leased)
+        request_digest = digest(agent, request)
+        parked = ("", "") if park is None else (park.jid, " ".join(park.features))
+        given = (agent, request_digest, limit, size, ANY_GROUP, memory, held, held_memory, leased, *parked)
         flat = await self._run("claim", now, *given)
         return tuple(
-            Claimed(
-                spec=JobSpec.from_json(spec),
-                attempt=int(attempt),
-                claimed=float(claimed),
-                lease=float(lasts) if lasts else None,
-                again=bool(again),
-            )
-            for spec, attempt, claimed, lasts, again in zip(*(flat[n::5] for n in range(5)), strict=True)
+            _claimed(*job, again=again)
+            for *job, again in zip(*(flat[start::5] for start in range(5)), strict=True)
         )
+
+    async def dispatch(
+        self, *, dispatch_limit: float, limit: int = 100, now: float | None = None
+    ) -> tuple[Dispatched, ...]:
+        """Give at most `limit` waiting jobs to parked agents: see `Store.dispatch`."""
+        seconds = rules.check_seconds("dispatch_limit", dispatch_limit)
+        flat = await self._run("dispatch", now, seconds, rules.check_count("limit", limit), ANY_GROUP)
+        return tuple(
+            Dispatched(to=Parking(jid=jid, features=tuple(features.split())), claimed=_claimed(*job))
+            for jid, features, *job in zip(*(flat[start::6] for start in range(6)), strict=True)
+        )
+
+    async def unpark(self, jid: str, *, parked_for: float = 0.0, now: float | None = None) -> bool:
+        """The agent is not there: see `Store.unpark`."""
+        return bool(await self._run("unpark", now, jid, rules.check_seconds("parked_for", parked_for)))
+
+    async def hints(self) -> AsyncIterator[None]:
+        """Yields when there may be something to dispatch: see `Store.hints`."""
+        untyped: Any = self._listener
+        async with untyped.pubsub(ignore_subscribe_messages=True) as listening:
+            async with self._errors():
+                await listening.subscribe(self._keys.parked)
+            while True:
+                async with self._errors():
+                    message = await listening.get_message(timeout=None)
+                if message is not None:
+                    yield
 
     async def suspect(self, holder: str, *, now: float | None = None) -> int:
         """What this agent was given before seems lost: see `Store.suspect`."""
@@ -251,7 +297,15 @@ class RedisStore(Store):
         entries = await self._send(self._client, "LRANGE", self._keys.attempts(job), 0, -1)
         return tuple(map(codec.attempt_from_json, entries))
 
-    async def finish(self, job: str, attempt: int, outcome: Outcome, *, now: float | None = None) -> Settled:
+    async def finish(
+        self,
+        job: str,
+        attempt: int,
+        outcome: Outcome,
+        *,
+        package: str | None = None,
+        now: float | None = None,
+    ) -> Settled:
         """Settle an attempt: see `Store.finish`; the fencing is explained in `scripts/finish.lua`."""
         verdict, state, *more = await self._run(
             "finish",
@@ -262,6 +316,7 @@ class RedisStore(Store):
             codec.outcome_to_json(outcome),
             codec.output_to_json(outcome.output),
             rules.event_text(outcome.reason),
+            package or "",
         )
         return Settled(
             verdict=Verdict(verdict),
@@ -269,6 +324,11 @@ class RedisStore(Store):
             record=_record(more[1]) if len(more) > 1 else None,
             events=tuple(map(_event, more[0])) if more else (),
         )
+
+    async def package(self, job: str) -> str | None:
+        """The output of a settled job, if it came with the report: see `Store.package`."""
+        text: str | None = await self._send(self._client, "GET", self._keys.package(job))
+        return text
 
     async def cancel(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
         """Somebody wants the job to end: see `Store.cancel`."""
@@ -371,6 +431,7 @@ class RedisStore(Store):
 
     async def close(self) -> None:
         """Give the connections back. Idempotent."""
+        await self._together.close()
         await self._connections.close()
 
     async def _appendfsync(self) -> str | None:
@@ -411,9 +472,11 @@ class RedisStore(Store):
         **options: bool,
     ) -> Any:
         """`wait`: how long Redis itself may wait before it answers, in seconds."""
-        self.round_trips += 1
-        untyped: Any = client
         async with self._errors(), _answer_within(wait + self._timeout):
+            if client is self._client and not options:
+                return await self._together.send(command, *arguments)
+            self._alone += 1
+            untyped: Any = client
             return await untyped.execute_command(command, *arguments, **options)
 
     async def _send_and_wait(self, client: Redis, command: str, *arguments: str | float | bytes) -> Any:
@@ -423,7 +486,7 @@ class RedisStore(Store):
         count as that. So a repetition, which changes nothing, would not wait for what came before on another
         connection: an empty message, which goes to replicas and to no disk, makes it do so.
         """
-        self.round_trips += 1
+        self._alone += 1
         limit = self._timeout / 2
         milliseconds = math.ceil(limit * 1000)  # never 0: that is for ever
         untyped: Any = client
@@ -458,6 +521,17 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     """What `add_job` of the scripts takes; `text` is the JSON of `spec`."""
     limit = "" if spec.max_run_time is None else repr(spec.max_run_time)
     return spec.id, text, spec.group, -spec.priority, spec.max_attempts, spec.max_user_attempts, limit
+
+
+def _claimed(spec: str, attempt: str, claimed: str, lease: str, *, again: str = "") -> Claimed:
+    """A job as a script tells it."""
+    return Claimed(
+        spec=JobSpec.from_json(spec),
+        attempt=int(attempt),
+        claimed=float(claimed),
+        lease=float(lease) if lease else None,
+        again=bool(again),
+    )
 
 
 def _event(flat: Sequence[str]) -> Event:

@@ -25,6 +25,9 @@ LEAST_UP_TIME = 60.0  # seconds of undisturbed service before an attempt without
 HELD_MEMORY = (
     30 * 24 * 3600.0
 )  # seconds for which it is known what was given to an agent of one job at a time
+PARKED_FOR = 900.0  # seconds for which an agent that has found no job is given one that comes; claiming.lua has the same
+MOST_FORGOTTEN_AT_ONCE = 100  # parked agents that one step forgets
+MOST_PARKED_LOOKED_AT = 1000  # by one `dispatch`; the script has the same number
 SUSPECT_AFTER = 60.0  # seconds since the claim; a `want_getJob` is void then, so it was said after the claim
 SUSPECT_GRACE = 30.0  # seconds that the report of a suspected attempt may still be on its way
 

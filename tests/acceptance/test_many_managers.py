@@ -43,10 +43,11 @@ def test_three_managers_and_two_agents_do_each_of_200_jobs_once_though_one_manag
             running.enter_context(up.agent(number, AGENT_SLOTS="2"))
 
         until(lambda: len(list(marks.iterdir())) > JOBS // 2, "half of the jobs")
-        assert all("handed to" in log_of(up, number).read_text() for number in range(MANAGERS))
-        managers[0].kill()
-        managers[0].wait()
-        running.enter_context(manager(up, 0))
+        given = [log_of(up, number).read_text().count("handed to") for number in range(MANAGERS)]
+        busiest = given.index(max(given))
+        managers[busiest].kill()
+        managers[busiest].wait()
+        running.enter_context(manager(up, busiest))
         done = up.directory / "done"
         until(lambda: all((done / name / f"{name}.tgz").exists() for name in names), "all outputs", 90)
         until(lambda: asyncio.run(settled(up)) == JOBS, "all events", 10)

@@ -188,8 +188,9 @@ def make_store(name: str, shared_server: Callable[[str], RedisServer]) -> Memory
 
 
 def fake_redis_store() -> RedisStore:
-    client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), decode_responses=True)
-    return RedisStore(Connections(workers=client, listeners=client), prefix=new_prefix())
+    server = fakeredis.FakeServer()
+    workers, listeners = (fakeredis.FakeAsyncRedis(server=server, decode_responses=True) for _ in range(2))
+    return RedisStore(Connections(workers=workers, listeners=listeners), prefix=new_prefix())
 
 
 async def assert_cancelling_ends(call: Callable[[], Coroutine[Any, Any, Any]]) -> None:

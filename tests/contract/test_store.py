@@ -357,7 +357,7 @@ async def test_attempts_end(store: Store) -> None:
     record = await store.get("job-1")
     assert record is not None
     assert (record.attempt, record.attempts_used, record.outcome) == (3, 2, LOST)
-    assert (await history(store))[-2:] == ["claimed 3", "failed 3 infra-lost"]
+    assert (await history(store))[-3:] == ["claimed 3", "running 3", "failed 3 infra-lost"]
     assert await store.waiting() == 0
 
 

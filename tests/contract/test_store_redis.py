@@ -14,7 +14,7 @@ import pytest
 
 from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Cause, Outcome, Output, State
-from copilot.store.base import Facts, Held, Verdict
+from copilot.store.base import Facts, Held, Parking, Verdict
 from copilot.store.connections import MAX_CONNECTIONS
 from copilot.store.keys import FIELDS, TABLE
 from copilot.store.lists import Adoption, OldList
@@ -420,6 +420,7 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
     prefix = new_prefix()
     async with opened(server, prefix=prefix) as store:
         jobs = [spec("done"), spec("failed", max_attempts=1), spec("back"), spec("running", max_run_time=1)]
+        await store.claim(agent="idle@x", request="r", dispatch_limit=60, park=Parking(jid="idle@x/1"))
         await store.submit([spec("delayed", priority=1)])
         for attempt in range(1, 7):
             await store.claim(agent=AGENT, request=f"{attempt}", dispatch_limit=60)
@@ -431,7 +432,7 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
             await store.claim(agent=AGENT, request=one.id, dispatch_limit=60)
             await store.confirm(one.id, 1, max_run_time=60)
         for job, outcome in (("job-done", GOOD), ("job-failed", BAD), ("job-back", LOST)):
-            await store.finish(job, 1, outcome)
+            await store.finish(job, 1, outcome, package="cGFja2Vk" if job == "job-failed" else None)
         await store.publish("job-done")
         holder = f"{AGENT}/old"
         await store.claim(agent=AGENT, request="r", dispatch_limit=60, count=2, holder=holder, lease=60)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from copilot.job import Event, EventKind
 from copilot.store.base import Store
 from tests.faults.history import Found, judge
+from tests.integration.simulation.jobs import stdout_in
 from tests.integration.simulation.weather import Weather
 from tests.integration.simulation.world import World
 
@@ -102,7 +103,7 @@ def ended(weather: Weather) -> World:
     """The world after its jobs have ended, each once, with the output of the attempt that was accepted."""
     world = World(weather)
     world.run()
-    results = {job: output.sha256 for job, output in world.outputs.published.items()}
+    results = {job: stdout_in(job, output) for job, output in world.outputs.published.items()}
     assert judge(world.jobs, events_of(world), world.records(), results) == Found()
     return world
 
@@ -222,7 +223,7 @@ def test_partitions_in_bad_weather_cost_attempts_but_no_job(weather: Weather) ->
 
 
 def test_a_calm_agent_renews_three_times_a_lease_and_no_more() -> None:
-    world = ended(Weather(seed=3, jobs=1, lease=24.0))
+    world = ended(Weather(seed=3, jobs=1, lease=24.0, longest_job=200.0))
     renewals = sum(manager.counts.received["renewLease"] for manager in world.managers)
     (claimed,) = (event.time for event in events_of(world) if event.kind is EventKind.CLAIMED)
     leases = (world.time.now - claimed) / 24.0

@@ -1,6 +1,6 @@
 """What one job costs: messages over the wire and round trips to the store, counted from the start of the project.
 
-The figures are the difference between a run of 12 jobs and one of 2, for each ten jobs: what a session costs
+The figures are the difference between a run of 15 jobs and one of 5, for each ten jobs: what a session costs
 (log-in, the first and the last request) is left out, and so is what happens by the clock.
 """
 
@@ -17,6 +17,7 @@ import pytest
 from copilot.client.submission import Submission, submit
 from copilot.files.area import FileArea
 from copilot.files.staging import DiskStaging
+from copilot.job import State
 from copilot.local.in_process import MANAGER, in_process
 from copilot.local.prosody import Prosody
 from copilot.store.memory import MemoryStore
@@ -25,23 +26,24 @@ from copilot.transport.base import Transport, TransportEvent
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
 
-BY_THE_CLOCK = ("reap", "unpublished")
+BY_THE_CLOCK = ("reap", "unpublished", "dispatch", "cancelling", "draining")
 MESSAGES_OF_THE_AGENT = {
-    "want_getJob": 1,
-    "getJob": 1,
-    "want_getJobOutputDir": 1,
-    "getJobOutputDir": 1,
-    "jobDone": 1,
-    "ack": 2,  # of runJob and storeJobOutputDir; those of the two offers ride on the next request
-}
-MESSAGES_OF_THE_MANAGER = {
-    "have_getJob": 1,
-    "runJob": 1,
-    "have_getJobOutputDir": 1,
-    "storeJobOutputDir": 1,
-    "ack": 1,  # of jobDone; the others ride on the answers
-}
-ROUND_TRIPS = {"waiting": 1, "claim": 1, "confirm": 1, "get": 1, "finish": 1, "publish": 1}
+    "jobDone": 1
+}  # with the acknowledgement of runJob, the output, and a request for the next
+MESSAGES_OF_THE_MANAGER = {"runJob": 1}  # with the acknowledgement of jobDone
+CALLS = {"finish": 1, "publish": 1}
+MOST_ACKS = 0.3  # that go alone: a report or two that came while the request of another was out
+MOST_CALLS = {
+    "claim": 1.0,
+    "confirm": 1.5,
+}  # none for a report that cannot ask, or that came with the acknowledgement
+
+
+def check(agent: dict[str, float], manager: dict[str, float], calls: dict[str, float]) -> None:
+    """The figures for one job."""
+    assert all(one.pop("ack", 0.0) <= MOST_ACKS for one in (agent, manager))
+    assert all(calls.pop(name, 0.0) <= most for name, most in MOST_CALLS.items())
+    assert (agent, manager, calls) == (MESSAGES_OF_THE_AGENT, MESSAGES_OF_THE_MANAGER, CALLS)
 
 
 class InOrder(XmppTransport):
@@ -76,6 +78,7 @@ async def run(
 ) -> tuple[Counter[str], Counter[str], Counter[str]]:
     """Messages of the agent, messages of the manager, calls of the store for so many jobs."""
     directory.mkdir()
+    before = (await store.counts())[State.DONE]
     counted: Any = Counting(store)
     script = directory / "true.sh"
     script.write_text("#!/bin/sh\n")
@@ -85,7 +88,7 @@ async def run(
         await submit(submission, store, DiskStaging(FileArea(directory / "files"), agents=()))
     async with in_process(directory, counted, connect=connect) as system, asyncio.timeout(30):
         (agent,) = system.agents
-        while agent.counts.received["sleep"] == 0:  # said when there is no job any more
+        while (await store.counts())[State.DONE] < before + jobs or await store.unpublished():
             await asyncio.sleep(0.01)
     return Counter(agent.counts.sent), Counter(system.manager.counts.sent), counted.calls
 
@@ -93,8 +96,8 @@ async def run(
 async def for_one_job(
     directory: Path, store: MemoryStore | RedisStore, connect: Callable[[str], Transport] | None = None
 ) -> tuple[dict[str, float], ...]:
-    few = await run(directory / "few", store, 2, connect)
-    many = await run(directory / "many", store, 12, connect)
+    few = await run(directory / "few", store, 5, connect)
+    many = await run(directory / "many", store, 15, connect)
     return tuple(
         {
             name: (more[name] - less[name]) / 10
@@ -105,10 +108,8 @@ async def for_one_job(
     )
 
 
-async def test_a_job_costs_twelve_messages_and_six_round_trips(tmp_path: Path) -> None:
-    agent, manager, calls = await for_one_job(tmp_path, MemoryStore())
-    assert (agent, manager, calls) == (MESSAGES_OF_THE_AGENT, MESSAGES_OF_THE_MANAGER, ROUND_TRIPS)
-    assert sum(agent.values()) + sum(manager.values()) == 12
+async def test_a_job_costs_two_messages_and_three_round_trips(tmp_path: Path) -> None:
+    check(*await for_one_job(tmp_path, MemoryStore()))
 
 
 @pytest.mark.timeout(90)
@@ -135,16 +136,14 @@ async def test_it_costs_the_same_over_prosody_and_redis(
 
     store = RedisStore.from_url(redis_url)
     try:
-        agent, manager, calls = await for_one_job(tmp_path, store, connect)
-        assert (agent, manager, calls) == (MESSAGES_OF_THE_AGENT, MESSAGES_OF_THE_MANAGER, ROUND_TRIPS)
+        check(*await for_one_job(tmp_path, store, connect))
         before = store.round_trips
-        for call in (
+        await asyncio.gather(
             store.waiting(),
             store.get("few-0"),
             store.publish("few-0"),
             store.claim(agent="a@x", request="r", dispatch_limit=1.0),
-        ):
-            await call
-        assert store.round_trips - before == 4  # one a call
+        )
+        assert store.round_trips - before == 1
     finally:
         await store.close()

@@ -1,10 +1,10 @@
 -- Take the report of an attempt: the job is done, has failed, or runs once more.
 --
--- Touches: job:<id>, attempts:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold, unpublished,
--- delayed, agents, failing, trials, events.
+-- Touches: job:<id>, attempts:<id>, package:<id>, queue:<group>, running, done, failed, cancelled, cancelling, on-hold,
+-- unpublished, delayed, agents, failing, trials, parked, events.
 -- Atomic because: a report may come twice, by two instances, or while the attempt is being reaped; exactly one of
 -- all that may decide.
--- ARGV[2…]: job, attempt, cause, outcome, output ('' for none), text.
+-- ARGV[2…]: job, attempt, cause, outcome, output ('' for none), text, the packed output in base64 ('' if it is elsewhere).
 -- Returns the verdict and the state after it ('' if unknown); of an accepted report then the events that were written,
 -- as flat lists, and, if it has ended the job, all fields of its hash as a flat list.
 --
@@ -23,9 +23,9 @@ even_if_full()
 -- The prefix of the cause says whose fault it was. What the infrastructure did (`infra-…`) and what the payload did by
 -- itself (`user-…`) are counted apart; of any other end there is no second try.
 
-local id, attempt, cause, outcome, output, text = unpack(ARGV, 2)
-local state, current, settled, handed_back, agent, most, most_of_user = unpack(redis.call('HMGET', JOB .. id,
-  'state', 'attempt', 'settled', 'handed_back', 'agent', 'max_attempts', 'max_user_attempts'))
+local id, attempt, cause, outcome, output, text, package = unpack(ARGV, 2)
+local state, current, settled, handed_back, agent, most, most_of_user, confirmed = unpack(redis.call('HMGET',
+  JOB .. id, 'state', 'attempt', 'settled', 'handed_back', 'agent', 'max_attempts', 'max_user_attempts', 'confirmed'))
 if not state then
   return {'unknown', ''}
 end
@@ -34,6 +34,10 @@ if current ~= attempt or attempt == '0' then
 end
 if settled == attempt then
   return {'repeated', state}
+end
+local written = {}
+if state == 'running' and not confirmed then -- the report came with, or before, the word that the agent has the job
+  written[1] = event(id, 'running', attempt, agent, '', '')
 end
 if handed_back == attempt then
   redis.call('HINCRBY', JOB .. id, 'attempts_used', 1)
@@ -47,16 +51,18 @@ elseif fault == 'user' then
     redis.call('HINCRBY', JOB .. id, 'attempts_used', -1)
   end
 end
-local written = {}
 if again then
   redis.call('HSET', JOB .. id, 'settled', attempt)
-  written[1] = requeue(id, attempt, agent, cause, outcome, text)
+  written[#written + 1] = requeue(id, attempt, agent, cause, outcome, text)
 else
-  written[1] = settle(id, attempt, agent, cause, outcome, output, text)
+  written[#written + 1] = settle(id, attempt, agent, cause, outcome, output, text)
 end
-written[2] = judge(id, agent, cause)
+written[#written + 1] = judge(id, agent, cause)
 state = redis.call('HGET', JOB .. id, 'state')
 if state == 'waiting' then
   return {'accepted', state, written}
+end
+if package ~= '' then
+  redis.call('SET', PACKAGE .. id, package)
 end
 return {'accepted', state, written, redis.call('HGETALL', JOB .. id)}

@@ -1,11 +1,11 @@
--- What all scripts share; the loader puts it, and trial.lua, in front of each.
+-- What all scripts share; the loader puts it, trial.lua and claiming.lua in front of each.
 --
 -- KEYS: all of keys.TABLE, in its order. Keys of single jobs, queues and requests are made from the bases among
 -- them, so Redis Cluster is not supported. ARGV[1]: the time in seconds since the epoch, or '' for Redis' own clock.
 -- Runs on Redis 6.2 and later; uses none of cmsgpack, struct and bit.
 
-local JOB, QUEUE, REQUEST, HELD, ATTEMPTS, SEQUENCE, RUNNING, DONE, FAILED, CANCELLED, CANCELLING, ON_HOLD,
-  DRAINING, DELAYED, AGENTS, FAILING, TRIALS, UNPUBLISHED, EVENTS = unpack(KEYS)
+local JOB, QUEUE, REQUEST, HELD, ATTEMPTS, PACKAGE, SEQUENCE, RUNNING, DONE, FAILED, CANCELLED, CANCELLING, ON_HOLD,
+  DRAINING, DELAYED, AGENTS, FAILING, TRIALS, UNPUBLISHED, PARKED, PARKING, EVENTS = unpack(KEYS)
 local EVENTS_KEPT = 100000
 local ATTEMPTS_KEPT = 100
 local HAND_BACKS_FREE = 5
@@ -51,10 +51,18 @@ local function queue_entry(id)
   return QUEUE .. group, rank, place .. ':' .. id
 end
 
+-- Whether somebody was told in this script that a job waits.
+local hinted = false
+
+-- A job joins its queue. If agents are parked, the managers are told so on the channel that is called like their key.
 local function put_in_queue(id)
   local queue, rank, entry = queue_entry(id)
   redis.call('ZADD', queue, rank, entry)
   redis.call('HSET', JOB .. id, 'state', 'waiting')
+  if not hinted and redis.call('EXISTS', PARKED) == 1 then
+    redis.call('PUBLISH', PARKED, '')
+    hinted = true
+  end
 end
 
 local function leave_queue(id)

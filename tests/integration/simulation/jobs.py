@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
+from copilot.agent.logic import LARGEST_PACKAGE
 from copilot.job import JobSpec, Output, State
 
 ENOUGH_ATTEMPTS = 100  # the network may be so bad that leases run out again and again
@@ -32,6 +34,19 @@ def stdout_of(job: str, attempt: int) -> str:
     return f"{job}/{attempt}"
 
 
+def package_of(job: str, attempt: int) -> bytes:
+    """How it is packed. What every other job writes is too large to go with a report."""
+    large = int(job.rpartition("-")[2]) % 2
+    return stdout_of(job, attempt).encode().ljust((LARGEST_PACKAGE + 1) * large, b"\n")
+
+
 def output_of(job: str, attempt: int) -> Output:
-    """How it is packed; the hash is what was written itself."""
-    return Output(size=attempt, sha256=stdout_of(job, attempt))
+    """Size and hash of that."""
+    package = package_of(job, attempt)
+    return Output(size=len(package), sha256=hashlib.sha256(package).hexdigest())
+
+
+def stdout_in(job: str, output: Output) -> str:
+    """What the attempt has written of which this is the output; empty if none has made it."""
+    of = (attempt for attempt in range(1, ENOUGH_ATTEMPTS + 1) if output_of(job, attempt) == output)
+    return "".join(stdout_of(job, attempt) for attempt in of)

@@ -10,8 +10,8 @@ from copilot.jobmanager.referral import StorageReferral
 from copilot.protocol.commands import RunJob
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked
-from copilot.protocol.rules import Role
-from copilot.runtime.component import Action, Actions, Component, Event
+from copilot.protocol.rules import FEATURES, FEATURES_APART, Role
+from copilot.runtime.component import Action, Actions, Component, Event, Gone
 from copilot.storagemanager.logic import StorageManager
 from tests.integration.simulation.lines import STORE
 from tests.integration.simulation.node import Node
@@ -39,7 +39,13 @@ class ManagerNode(Node):
             self._parts = (jobs, StorageReferral(STORAGE))
         elif world.weather.apart:
             self._parts, role = (storage,), Role.STORAGE_MANAGER
-        super().__init__(world, machine, jid, self, world.endpoint(role))
+        features = FEATURES_APART if world.weather.apart else FEATURES
+        super().__init__(world, machine, jid, self, world.endpoint(role, features=features))
+
+    def hear_of_end(self, jid: str) -> None:
+        """The server says that this session has ended."""
+        if self._alive and self.online:
+            self._handle(Gone(jid=jid))
 
     @property
     def serves(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from copilot.job import Cause, Event, EventKind, JobRecord
@@ -30,6 +30,7 @@ PRIORITIES = (0, 0, 0, 5)
 # s that an agent needs to be heard: it renews ten times a lease while nobody answers, and an instance may notice an outage
 # of the store as late as its next look for lost jobs, which is up to three eighths of a lease after it.
 LEASE_SHARE, STEPS = 0.5, 2.5
+LONGEST_TIDINGS = 2.0  # s until a manager hears that an agent's session has ended
 MOST_TURNS = 400_000  # of one schedule; far more than any needs, so one that goes in circles ends
 
 
@@ -77,12 +78,18 @@ class World:
     def nodes(self) -> list[Node]:
         return [*self.managers, *self.agents]
 
-    def endpoint(self, role: Role, trusts: Callable[[str], bool] = lambda _: True) -> Endpoint:
+    def endpoint(
+        self,
+        role: Role,
+        trusts: Callable[[str], bool] = lambda _: True,
+        *,
+        features: Sequence[str] = FEATURES,
+    ) -> Endpoint:
         return Endpoint(
             role,
             new_id=lambda: f"m{next(self._numbers)}",
             random=self.random.random,
-            features=FEATURES,
+            features=features,
             trusts=trusts,
         )
 
@@ -131,6 +138,11 @@ class World:
         for agent in self.agents:
             heard = agent.online and any(self.lines.carry(agent.machine, machine) for machine in serving)
             self._witness.saw(bare(agent.jid), self.time.now, innocent=heard or not serving)
+
+    def session_ended(self, jid: str) -> None:
+        """The server tells the managers, those that are there."""
+        for manager in self.managers:
+            self.soon(LONGEST_TIDINGS, lambda manager=manager: manager.hear_of_end(jid))  # type: ignore[misc]
 
     # -- the run
 

@@ -107,6 +107,7 @@ class World:
             random=lambda: 0.5,
             wall=lambda: EPOCH + self.now,
             phase=lambda _: self.phase,
+            package=lambda _: b"packed",
             journal=journal,
         )
 

@@ -127,7 +127,13 @@ def test_the_captured_redirect_makes_our_agent_say_what_the_agent_of_2011_said()
         manager="jmother@localhost", host="vm", request_interval=60.0, referral_domains=("localhost",)
     )
     agent = Agent(
-        settings, jdl=lambda: "[]", has_file=bool, random=lambda: 0.0, wall=lambda: 0.0, phase=lambda _: "run"
+        settings,
+        jdl=lambda: "[]",
+        has_file=bool,
+        random=lambda: 0.0,
+        wall=lambda: 0.0,
+        phase=lambda _: "run",
+        package=lambda _: b"",
     )
     redirect = captured("redirect.as-delivered-to-agent.xml")
     end = endpoint(Role.AGENT, redirect.to, trusts=agent.trusts)
@@ -158,7 +164,13 @@ def test_the_captured_redirect_makes_our_agent_say_what_the_agent_of_2011_said()
 def test_a_redirect_of_anybody_else_does_not_even_reach_the_agent(sender: str) -> None:
     settings = AgentSettings(manager="jmother@localhost", host="vm", referral_domains=("localhost",))
     agent = Agent(
-        settings, jdl=lambda: "[]", has_file=bool, random=lambda: 0.0, wall=lambda: 0.0, phase=lambda _: "run"
+        settings,
+        jdl=lambda: "[]",
+        has_file=bool,
+        random=lambda: 0.0,
+        wall=lambda: 0.0,
+        phase=lambda _: "run",
+        package=lambda _: b"",
     )
     redirect = captured("redirect.as-delivered-to-agent.xml", **{"from": sender})
     (dropped,) = endpoint(Role.AGENT, redirect.to, trusts=agent.trusts).receive(redirect, 0.0)
@@ -171,7 +183,13 @@ def test_a_redirect_of_anybody_else_does_not_even_reach_the_agent(sender: str) -
 def test_what_the_agent_has_not_said_is_not_said_to_anybody(command: Command) -> None:
     settings = AgentSettings(manager=MANAGER, host="vm", referral_domains=("x",))
     agent = Agent(
-        settings, jdl=lambda: "[]", has_file=bool, random=lambda: 0.0, wall=lambda: 0.0, phase=lambda _: "run"
+        settings,
+        jdl=lambda: "[]",
+        has_file=bool,
+        random=lambda: 0.0,
+        wall=lambda: 0.0,
+        phase=lambda _: "run",
+        package=lambda _: b"",
     )
     received = Received(
         command=Redirect(referral=STORAGE, info=codec.encode(command)),

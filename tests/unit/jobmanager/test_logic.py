@@ -232,7 +232,7 @@ async def test_it_looks_for_lost_attempts_again_and_again() -> None:
     assert world.manager.wakeup() == world.now
     await world.tell(Tick())
     assert (await world.record()).state is State.WAITING
-    assert world.manager.wakeup() == world.now + REAP_EVERY
+    assert world.manager._next_reap == world.now + REAP_EVERY
 
 
 async def test_what_is_not_its_business_has_no_effect() -> None:
@@ -379,7 +379,7 @@ async def test_the_shortest_lease_decides_how_often_it_looks_for_lost_attempts()
     world = World(JobManagerSettings(lease=3600.0, leases={"short": 8.0, "long": 14400.0}))
     await world.tell(Online(jid="jm@x/one"))
     await world.tell(Tick())
-    assert world.manager.wakeup() == world.now + 8.0 / LOOKS_A_LEASE
+    assert world.manager._next_reap == world.now + 8.0 / LOOKS_A_LEASE
 
 
 async def test_only_an_agent_with_leases_is_given_an_exclusive_job_and_told_so() -> None:

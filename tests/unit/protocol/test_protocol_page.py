@@ -14,9 +14,10 @@ import pytest
 from lxml import etree
 
 from copilot import job
-from copilot.agent import delivery, exclusive, goodbye, leases, processes, referral, search
+from copilot.agent import delivery, exclusive, goodbye, leases, processes, referral, search, slots
 from copilot.agent import logic as agent_logic
 from copilot.agent.config import AgentConfig
+from copilot.jobmanager import logic as manager_logic
 from copilot.jobmanager.config import ManagerConfig
 from copilot.log import limit
 from copilot.protocol import acks, claim, codec, endpoint, rules
@@ -59,6 +60,9 @@ NUMBERED = (
     goodbye,
     processes,
     report,
+    rules,
+    slots,
+    manager_logic,
 )
 NEVER_UNNAMED = {"SECONDS_BETWEEN_ERRORS", "MAX_DECODED_BYTES", "MAX_STANZA_BYTES", "REQUEST_MEMORY"}
 
@@ -158,6 +162,12 @@ def test_the_page_has_every_command_and_no_other() -> None:
     assert sorted(headings) == sorted(COMMANDS)
 
 
+def waits(acked: str) -> float:
+    """How long an acknowledgement may wait for a message to ride on."""
+    times = {"wait for a ride": rules.ACK_WAITS, "wait shortly": rules.ACK_WAITS_SHORTLY}
+    return sum(time for words, time in times.items() if words in acked)
+
+
 def test_the_table_of_rules_is_that_of_the_code() -> None:
     written = {
         plain(name): Rule(
@@ -167,6 +177,7 @@ def test_the_table_of_rules_is_that_of_the_code() -> None:
             void_after=None if void == "none" else amount(void),
             noack=acked == "never",
             orders={"yes": True, "no": False}[order],
+            ack_waits=waits(acked),
         )
         for name, sender, receiver, acked, resent, void, order, _ in tables(section("## 1. The envelope"))[
             "Command"

@@ -48,6 +48,7 @@ class Outputs:
         self.staged: dict[tuple[str, int], Output] = {}
         self.published: list[tuple[str, int]] = []
         self.discarded: list[tuple[str, int]] = []
+        self.packages: dict[tuple[str, int], bytes] = {}
         self.broken = False
 
     async def prepare(self, job: str, attempt: int) -> Place:
@@ -57,9 +58,11 @@ class Outputs:
     async def seal(self, job: str, attempt: int) -> Output | None:
         return self.staged.get((job, attempt))
 
-    async def publish(self, record: JobRecord) -> None:
+    async def publish(self, record: JobRecord, package: bytes | None = None) -> None:
         if self.broken:
             raise TransferUnavailable("the disk is away")
+        if package is not None:
+            self.packages[record.spec.id, record.attempt] = package
         self.staged.pop((record.spec.id, record.attempt), None)
         self.published.append((record.spec.id, record.attempt))
 
@@ -91,8 +94,12 @@ class World:
         self.outputs.staged["j1", attempt] = output
 
     async def tell(self, event: Event) -> list[Action]:
+        """What it does at once; what it then has to publish follows."""
         result = self.manager.handle(event, 100.0)
-        return list(await result if isinstance(result, Awaitable) else result)
+        actions = list(await result if isinstance(result, Awaitable) else result)
+        while self.manager.wakeup() == 0.0:
+            await self.manager.handle(Tick(), 100.0)  # type: ignore[misc]
+        return actions
 
     async def hear(
         self, command: Command, sender: str = AGENT, *, features: frozenset[str] | None = OURS

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from copilot.errors import JobExists
 from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
-from copilot.store.base import Claimed, Held, Renewed, Settled, Store, Verdict
+from copilot.store.base import Claimed, Dispatched, Held, Parking, Renewed, Settled, Store, Verdict
 
 NUMBERS = st.integers(0, 4)
 ATTEMPTS = st.integers(0, 4)
@@ -118,6 +118,9 @@ class QueueMachine(RuleBasedStateMachine):
         dispatch_limit=LIMITS,
         holder=st.sampled_from(["", "a/old", "b/old"]),
         lease=st.sampled_from([None, 0.2, 5.0]),
+        park=st.sampled_from(
+            [None, Parking(jid="a/1", features=("x", "y")), Parking(jid="a/2"), Parking(jid="b/1")]
+        ),
     )
     def claim(self, **options: Any) -> None:
         before = dict(self.holders)
@@ -132,6 +135,23 @@ class QueueMachine(RuleBasedStateMachine):
             assert one.lease == options["lease"]
             assert not (one.spec.exclusive and one.lease is None)
             self.holders[one.spec.id] = one.attempt
+
+    @rule(limit=st.sampled_from([1, 2, 100]), dispatch_limit=LIMITS)
+    def dispatch(self, limit: int, dispatch_limit: float) -> None:
+        waiting = self.ask("counts")[State.WAITING]
+        given: tuple[Dispatched, ...] = self.ask(
+            "dispatch", limit=limit, dispatch_limit=dispatch_limit, now=self.now
+        )
+        assert len(given) <= min(limit, waiting)
+        for one in given:
+            assert one.claimed.spec.id not in self.holders
+            assert not (one.claimed.spec.exclusive and one.claimed.lease is None)
+            self.holders[one.claimed.spec.id] = one.claimed.attempt
+
+    @rule(jid=st.sampled_from(["a/1", "a/2", "b/1"]), parked_for=st.sampled_from([0.0, 5.0]))
+    def an_agent_is_gone(self, jid: str, parked_for: float) -> None:
+        self.ask("unpark", jid, parked_for=parked_for, now=self.now)
+        assert not self.ask("unpark", jid, parked_for=parked_for, now=self.now)
 
     @rule(
         agent=AGENTS,
@@ -217,11 +237,21 @@ class QueueMachine(RuleBasedStateMachine):
         self.ask("drain", agents, now=self.now)
         assert {*agents} <= {*self.ask("draining", now=self.now)}
 
-    @rule(number=NUMBERS, attempt=ATTEMPTS, cause=CAUSES, output=OUTPUTS)
-    def finish(self, number: int, attempt: int, cause: Cause, output: Output | None) -> None:
+    @rule(
+        number=NUMBERS,
+        attempt=ATTEMPTS,
+        cause=CAUSES,
+        output=OUTPUTS,
+        package=st.sampled_from([None, "cGFja2Vk"]),
+    )
+    def finish(
+        self, number: int, attempt: int, cause: Cause, output: Output | None, package: str | None
+    ) -> None:
         job = f"j{number}"
         outcome = Outcome(cause=cause, exit_code=cause is not Cause.OK, output=output)
-        settled: Settled = self.ask("finish", job, attempt, outcome, now=self.now)
+        settled: Settled = self.ask("finish", job, attempt, outcome, package=package, now=self.now)
+        if settled.record is not None:
+            assert self.ask("package", job) == package
         assert (settled.verdict is Verdict.UNKNOWN) == (job not in self.specs)
         if self.holders.get(job) == attempt:
             assert settled.verdict is Verdict.ACCEPTED
@@ -230,7 +260,8 @@ class QueueMachine(RuleBasedStateMachine):
         if settled.verdict is Verdict.ACCEPTED:
             self.holders.pop(job, None)
             self.accepted[job, attempt] += 1
-        told = [(one.job, one.attempt) for one in settled.events if one.kind is not EventKind.QUARANTINED]
+        ends = [one for one in settled.events if one.kind not in (EventKind.QUARANTINED, EventKind.RUNNING)]
+        told = [(one.job, one.attempt) for one in ends]
         assert told == ([(job, attempt)] if settled.verdict is Verdict.ACCEPTED else [])
 
     @rule(number=NUMBERS, verb=st.sampled_from(["cancel", "hold", "release", "retry"]))
@@ -242,6 +273,7 @@ class QueueMachine(RuleBasedStateMachine):
         before: JobRecord | None = self.ask("get", f"j{number}")
         expected = before is not None and before.state.final and not before.published
         assert self.ask("publish", f"j{number}", now=self.now) == expected
+        assert self.ask("package", f"j{number}") is None or not expected
 
     @rule(number=NUMBERS)
     def remove(self, number: int) -> None:

@@ -1,0 +1,135 @@
+"""What an agent is told of a job that it gets: in the report's words, and in ours for agents that understand them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+from urllib.parse import quote
+
+from copilot.job import JobSpec, alias
+from copilot.protocol.claim import Claim, Claims
+from copilot.protocol.commands import Job, JobInput, RunJob
+from copilot.protocol.envelope import bare
+from copilot.protocol.events import Received
+from copilot.protocol.rules import FEATURE_LEASE, FEATURE_PUSH, FEATURE_STORAGE
+from copilot.store.base import Claimed, Parking
+
+
+class InputUrls(Protocol):
+    """Makes the URLs from which agents fetch input files."""
+
+    def input_url(self, job: str, name: str, expires_in: float) -> str:
+        """Where the input file `name` of `job` can be fetched for the next `expires_in` seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """An agent that wants jobs: its full JID, and the features that it announces (None: one of 2011)."""
+
+    jid: str
+    features: frozenset[str] | None
+
+    @classmethod
+    def of(cls, request: Received) -> Self:
+        """Who has sent it."""
+        return cls(jid=request.sender, features=request.features)
+
+    @classmethod
+    def parked(cls, parking: Parking) -> Self:
+        """Who was parked before."""
+        return cls(jid=parking.jid, features=frozenset(parking.features))
+
+    @property
+    def renews(self) -> bool:
+        """Whether it holds jobs by leases."""
+        return FEATURE_LEASE in (self.features or ())
+
+    @property
+    def takes_urls(self) -> bool:
+        """Whether it can fetch files by URL; else by Chirp alone."""
+        return FEATURE_STORAGE in (self.features or ())
+
+    @property
+    def parking(self) -> Parking | None:
+        """As the store remembers it until there is work for it; None for one that has to ask again."""
+        if FEATURE_PUSH not in (self.features or ()):
+            return None
+        return Parking(jid=self.jid, features=tuple(sorted(self.features or ())))
+
+
+class Orders:
+    """Makes `runJob` of what was claimed."""
+
+    def __init__(
+        self,
+        claims: Claims,
+        *,
+        urls: InputUrls | None,
+        url_lifetime: float,
+        chirp: str,
+        max_run_time: float,
+        require_file: str | None,
+    ) -> None:
+        """As in `JobManagerSettings`; `urls` is None where files travel by Chirp alone."""
+        self._claims = claims
+        self._urls = urls
+        self._url_lifetime = url_lifetime
+        self._chirp = chirp
+        self._max_run_time = max_run_time
+        self._require_file = require_file
+
+    def can_serve(self, asker: Asker) -> bool:
+        """Whether the agent can get at files: by URLs, or by Chirp where there is a server."""
+        return bool(self._chirp) or asker.takes_urls
+
+    def run_job(self, item: Claimed, asker: Asker) -> RunJob:
+        """With a claim in its name (2.2.1.4)."""
+        spec = item.spec
+        claim = Claim(job=spec.id, attempt=item.attempt, agent=bare(asker.jid), started=item.claimed)
+        job = self._describe(spec, item.attempt)
+        if asker.features is not None:
+            job = replace(job, id=spec.id, attempt=item.attempt, max_run_time=self._run_time(spec))
+        if asker.renews:
+            job = replace(job, lease=item.lease, exclusive=spec.exclusive or None)
+        if asker.takes_urls:
+            job = replace(job, inputs=self._inputs(spec))
+        required = None if asker.parking is None else self._require_file
+        return RunJob(job=job, jm_job_data=self._claims.sign(claim), require_file=required)
+
+    def _describe(self, spec: JobSpec, attempt: int) -> Job:
+        """The job in the report's words, for agents of 2011."""
+        return Job(
+            id=alias(spec.id, attempt),
+            command=spec.command,
+            arguments=spec.arguments,
+            environment=spec.environment,
+            packages=spec.packages,
+            validation=spec.validation,
+            chirp_url=spec.chirp_server or self._chirp,
+            input_dir=_input_dir(spec),
+            input_files=tuple(item.name for item in spec.inputs),
+            output_dir=alias(spec.id, attempt),
+        )
+
+    def _inputs(self, spec: JobSpec) -> tuple[JobInput, ...]:
+        return tuple(
+            JobInput(name=item.name, url=self._url(spec, item.name), size=item.size, sha256=item.sha256)
+            for item in spec.inputs
+        )
+
+    def _url(self, spec: JobSpec, name: str) -> str:
+        """By the file server if it has the file, else by Chirp."""
+        if self._urls is not None and spec.input_dir is None:
+            return self._urls.input_url(spec.id, name, self._url_lifetime)
+        server = spec.chirp_server or self._chirp
+        return f"chirp://{server}{quote(_input_dir(spec).rstrip('/'))}/{quote(name)}"
+
+    def _run_time(self, spec: JobSpec) -> float:
+        limit = self._max_run_time
+        return limit if spec.max_run_time is None else min(limit, spec.max_run_time)
+
+
+def _input_dir(spec: JobSpec) -> str:
+    """Where the inputs lie on the Chirp server; attempts count from 1, so 0 is what was there before them."""
+    return f"/{alias(spec.id, 0)}" if spec.input_dir is None else f"/{spec.input_dir.strip('/')}"
