@@ -1,7 +1,7 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint unit simulate faults servers bench-chirp bench-peers clean
+.PHONY: help demo up test lint unit simulate faults servers bench-jobs bench-peers bench-chirp clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -34,7 +34,7 @@ test: lint servers  ## all checks and all tests, with coverage
 unit: $(TESTS)  ## the quick tests, without servers
 	.venv/bin/python -m pytest -q -m "not server" tests/unit
 
-simulate: $(TESTS)  ## 10,000 schedules of loss, doubling, deaths and clock jumps, in memory; some minutes
+simulate: $(TESTS)  ## 10,000 schedules of loss, partitions, deaths and clock jumps, in memory; some minutes
 	SIMULATE=13 .venv/bin/python -m pytest -n auto --maxprocesses 8 --timeout 3600 tests/integration/test_conversation.py
 
 # A short campaign on ejabberd goes first, so that the last line is that of the long one.
@@ -53,6 +53,9 @@ servers: $(TESTS)  ## find Prosody, ejabberd, Redis and Chirp, or fetch them int
 
 bench-chirp: servers  ## small and large files by Chirp, beside chirp_put; some minutes
 	@.venv/bin/python bench/chirp_files.py
+
+bench-jobs: servers  ## real jobs from submit to stored output, and the time until one starts; two minutes
+	@.venv/bin/python bench/jobs.py
 
 bench-peers: servers  ## the same jobs through seven other systems, each in an environment of its own; ten minutes
 	@.venv/bin/python -m bench.peers.run

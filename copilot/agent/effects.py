@@ -6,7 +6,8 @@ on the spot.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, Self
 
 from copilot.job import Cause, Outcome, Output
@@ -43,6 +44,19 @@ class Taken:
     claim: str | None
 
 
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind)) if is_dataclass(kind) else ()
+
+
+def _plain(value: Any) -> Any:
+    """Dictionaries and lists in the place of data classes and tuples (`dataclasses.asdict` copies each value, too)."""
+    kind: Any = type(value)
+    if names := _names(kind):
+        return {name: _plain(getattr(value, name)) for name in names}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """What the journal keeps of an assignment: enough to report it truthfully after a crash.
@@ -57,8 +71,11 @@ class Note:
     taken: Taken | None = None
 
     def to_data(self) -> dict[str, Any]:
-        """As plain JSON data."""
-        return asdict(self)
+        """As plain JSON data, without the contents of input files: what did not run is not run later."""
+        data: dict[str, Any] = _plain(self)
+        for item in data["assignment"]["job"]["inputs"]:
+            item["data"] = None
+        return data
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Self:

@@ -280,6 +280,7 @@ class Agent:
         self._leases.assigned(assignment, received.sender, now)
         self._search.heard(received.sender, features)
         self._search.found(now)
+        self._tell_of_room(now)
         self._drain.taken(now)
         log.info("job %s: got it from %s", job.id, received.sender)
         return [
@@ -304,6 +305,7 @@ class Agent:
         held = self._held.get(order.job.id) or self._deliveries[order.job.id].assignment
         if held.claim == order.jm_job_data:
             return []
+        self._search.refused()
         text = f"this agent still holds attempt {held.job.attempt} of job {order.job.id}"
         return [Refuse(received=received, code="busy-with-job", text=text, job=order.job.id)]
 
@@ -359,8 +361,8 @@ class Agent:
         log.error("job %s: the journal cannot be written: %s", note.assignment.id, error)
         if note.outcome is None:
             self._held.pop(note.assignment.id, None)
-            self._slots.ended(note.assignment.id, now)
-            self._search.put_off(LONGEST_WAIT_FOR_DISK)
+            self._slots.drop(note.assignment.id)
+            self._search.put_off(LONGEST_WAIT_FOR_DISK, now)
         return self._make_room()
 
     def _make_room(self) -> Actions:
@@ -538,6 +540,7 @@ class Agent:
                 return self._assigned(received, order, now)
             case Sleep() as sleep:
                 self._search.told_to_sleep(received.sender, sleep, now)
+                self._tell_of_room(now)
             case HaveGetJobOutputDir(job_id=job):
                 return self._storage_offered(received.sender, job, now)
             case StoreJobOutputDir(job_id=job) as answer if job in self._deliveries:
@@ -594,7 +597,11 @@ class Agent:
                 self._search.not_served(refused.to, now)
             case GetJobOutputDir() | JobDone() if self._awaits(command):
                 actions = self._deliveries[command.job_id].refused(error.code, error.error_string, now)
-                return self._home(command.job_id, now) if actions is None else actions
+                if actions is None:
+                    return self._home(command.job_id, now)
+                self._search.answered(command.job_id)
+                self._tell_of_room(now)
+                return actions
         return []
 
     def _unanswered(self, event: Expired | Undeliverable, now: float) -> Actions:
@@ -603,10 +610,13 @@ class Agent:
                 self._search.not_served(event.to, now)
             case JobDone() as command if self._awaits(command):
                 delivery = self._deliveries[command.job_id]
-                if isinstance(event, Expired):
-                    return delivery.retry(now)
-                if event.to == delivery.assignment.instance:  # it is gone: ask who else takes it
-                    return [Withdraw(to=event.to, command=command), *delivery.retry(now)]
+                gone = isinstance(event, Undeliverable)
+                if gone and event.to != delivery.assignment.instance:
+                    return []
+                self._search.unanswered(command.job_id)
+                self._tell_of_room(now)
+                again = delivery.retry(now)  # if it is gone: ask who else takes it
+                return [Withdraw(to=event.to, command=command), *again] if gone else again
         return []
 
     def _acked(self, event: Acked, now: float) -> Actions:
@@ -628,17 +638,23 @@ class Agent:
         """A manager of 2011 has the report and has not looked at it yet: the slot is free, the result is kept a while."""
         note = self._deliveries[job].keep(now, self._wall())
         self._held.pop(job, None)
+        self._search.answered(job)
         self._search.soon(now)
         return [Perform(effect=Remember(note=note))]
 
     def _home(self, job: str, now: float) -> Actions:
         """The report is safe, or nobody wants it: the slot is free."""
         actions = self._forgotten(self._deliveries[job])
+        self._search.answered(job)
         if self._search.pushes:
-            self._search.answered(job, 0 if self._slots.busy else self._room(), now)
+            self._tell_of_room(now)
         else:
             self._search.soon(now)
         return actions
+
+    def _tell_of_room(self, now: float) -> None:
+        busy = self._slots.busy or bool(self._slots.waiting)
+        self._search.has_room(self._room(), now, busy=busy)
 
     def _given_up(self, delivery: Delivery, now: float) -> Actions:
         """Its time is over."""

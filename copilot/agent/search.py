@@ -30,6 +30,7 @@ FIRST_WAIT = 1.0  # s between the first two requests for work while there is non
 RUN_JOB_WITHIN = 60.0  # s that a manager has to answer `getJob` before we ask anew
 LONGEST_SLEEP = 3600.0  # s that a manager may send us to sleep for
 SHOW_UP_EVERY = 600.0  # s until we ask again who gives us work by himself
+TOLD_WITHIN = 1.0  # s until a manager is told of room that no report has told it of
 
 
 class Asking(enum.Enum):
@@ -71,6 +72,7 @@ class Search:
         self._pushes = False  # whether it gives us work by itself
         self._reports: set[str] = set()  # jobs whose report asks for more and has not been answered
         self._promised = 0  # jobs that our manager may give us, for all it knows of us
+        self._asked = 0.0  # when we have asked last: from then on it remembers us for a while
         self._unsuitable: set[str] = set()  # managers whose required file is missing, until the next round
 
     def wakeup(self) -> float | None:
@@ -143,7 +145,7 @@ class Search:
         return self._ask(sender, slots, now)
 
     def _ask(self, to: str, slots: int, now: float) -> Actions:
-        self._asking, self._due = Asking.REQUESTED, now + RUN_JOB_WITHIN
+        self._asking, self._asked, self._due = Asking.REQUESTED, now, now + RUN_JOB_WITHIN
         asked = slots if to == self._instance else None
         self._promised = slots
         request = GetJob(agent_host=self._host, jdl=self._jdl(), agent_class=self._class, slots=asked)
@@ -181,10 +183,10 @@ class Search:
         """There is a job, and the search for the next one begins, unless it comes by itself."""
         self._asking, self._request, self._waits = Asking.IDLE, None, 0
         self._promised = max(0, self._promised - 1)
-        self._due = self._show_up(now) if self._pushes else now
+        self._due = self._show_up() if self._pushes else now
 
-    def _show_up(self, now: float) -> float:
-        return now + SHOW_UP_EVERY * (0.8 + 0.4 * self._random())
+    def _show_up(self) -> float:
+        return self._asked + SHOW_UP_EVERY * (0.8 + 0.4 * self._random())
 
     @property
     def direct(self) -> bool:
@@ -208,19 +210,30 @@ class Search:
     def ask_with(self, job: str, slots: int, now: float) -> int | None:
         """For how many jobs the report of this one is to ask; None while another request is out, for the manager would
         answer both."""
-        if slots <= 0 or self._reports or self._asking is not Asking.IDLE or self._instance is None:
+        if slots <= self._promised or self._reports or self._asking is not Asking.IDLE or self._instance is None:
             return None
         self._reports.add(job)
-        self._promised = slots
-        self._due = self._show_up(now)
+        self._promised, self._asked = slots, now
+        self._due = self._show_up()
         return slots
 
-    def answered(self, job: str, wanted: int, now: float) -> None:
-        """The report of this job is over. If the manager does not know that we want so many, it is told when the next
-        report asks; `wanted` is 0 if there will be one soon."""
+    def answered(self, job: str) -> None:
+        """The report of this job is over."""
         self._reports.discard(job)
-        if self._asking is Asking.IDLE and not self._reports and wanted > self._promised:
-            self._due = now
+
+    def unanswered(self, job: str) -> None:
+        """The report of this job came to nothing, and nobody has heard what it asks for."""
+        if job in self._reports:
+            self._reports.remove(job)
+            self._promised = 0
+
+    def has_room(self, slots: int, now: float, *, busy: bool) -> None:
+        """We want so many jobs. If our manager does not know that, it is told: at once, or when the next report asks, if
+        there may be one soon because we are `busy`."""
+        if self._due is None or self._instance is None or self._asking is not Asking.IDLE or self._reports:
+            return
+        if self._pushes and slots > self._promised:
+            self._due = min(self._due, now + (TOLD_WITHIN if busy else 0.0))
 
     def soon(self, now: float) -> None:
         """A slot has become free."""
@@ -233,10 +246,11 @@ class Search:
         if self._due is not None:
             self._due = max(self._due, when)
 
-    def put_off(self, seconds: float) -> None:
-        """Wait for so much longer."""
+    def put_off(self, seconds: float, now: float) -> None:
+        """Ask again when so much time has gone by: what was promised came to nothing."""
+        self._promised = 0
         if self._due is not None:
-            self._due += seconds
+            self._due = now + seconds
 
     def _pause(self, least: float, now: float) -> None:
         if self._asking is Asking.REQUESTED:

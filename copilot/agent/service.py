@@ -7,8 +7,11 @@ exception.
 from __future__ import annotations
 
 import asyncio
+import binascii
+import hashlib
 import logging
 import re
+from base64 import b64decode
 from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +24,7 @@ from copilot.agent.sandbox import Sandbox
 from copilot.agent.wrapper import NOT_STARTED
 from copilot.errors import BadName, CopilotError, NoSpace, TransferError
 from copilot.files.base import FileClient, FileFacts
+from copilot.files.disk import disk_errors
 from copilot.job import Cause, InputFile, JobSpec, Outcome, Output, Phase, one_line
 from copilot.protocol.commands import Job, JobInput
 
@@ -159,6 +163,9 @@ class AgentService:
         await work.begin
 
     async def _fetch_all(self, sandbox: Sandbox, job: Job) -> None:
+        inputs = _inputs(job)
+        if len(inputs) == 1:
+            return await self._fetch(inputs[0], sandbox.input_path(inputs[0].name))
         wanted = asyncio.Semaphore(FETCHES_AT_ONCE)
 
         async def fetch(item: JobInput) -> None:
@@ -167,12 +174,14 @@ class AgentService:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for item in _inputs(job):
+                for item in inputs:
                     group.create_task(fetch(item))
         except BaseExceptionGroup as failures:  # the first one ended the others
             raise failures.exceptions[0] from failures
 
     async def _fetch(self, item: JobInput, path: Path) -> None:
+        if item.data is not None and _is_written(item, item.data, path):
+            return
         for wait in (*(FIRST_FETCH_RETRY * 2**n for n in range(FETCH_TRIES - 1)), None):
             try:
                 size, sha256 = (item.size, item.sha256) if item.sha256 else (None, None)
@@ -259,6 +268,20 @@ async def _unless(stop: asyncio.Future[None], work: Awaitable[object]) -> bool:
     finally:
         doing.cancel()
         await asyncio.gather(doing, return_exceptions=True)
+
+
+def _is_written(item: JobInput, data: str, path: Path) -> bool:
+    """Write an input that came with the job; False if it is not what was announced."""
+    try:
+        contents = b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    if (len(contents), hashlib.sha256(contents).hexdigest()) != (item.size, item.sha256):
+        log.warning("input file %s: what came with the job is not what was announced; fetching it", item.name)
+        return False
+    with disk_errors(f"writing input file {item.name}"):
+        path.write_bytes(contents)
+    return True
 
 
 def _inputs(job: Job) -> tuple[JobInput, ...]:

@@ -10,6 +10,7 @@ import math
 from copilot.agent.effects import Assignment
 
 SHORT = 1.0  # s; so long a job took if the next one is to wait for its end at the agent
+OVERLAP = 3  # times as many as there are slots: what was promised before, at most twice, and what we asked for then
 ON_THEIR_WAY = 30.0  # s that a job may be on its way to us that we have asked for while jobs were short
 
 
@@ -29,8 +30,9 @@ class Slots:
         return self.count if self._short else 0
 
     def bearable(self, now: float) -> int:
-        """How many jobs we let wait for a slot: we may have asked for them a moment ago."""
-        return self.count if now - self._short_at < ON_THEIR_WAY else 0
+        """How many jobs we let wait for a slot: we may have asked for them a moment ago, and jobs that were on their way
+        to us before that come besides."""
+        return OVERLAP * self.count if now - self._short_at < ON_THEIR_WAY else 0
 
     @property
     def waiting(self) -> list[Assignment]:
@@ -57,6 +59,11 @@ class Slots:
             del self._waiting[one.id]
             self._begun[one.id] = now
         return new
+
+    def drop(self, job: str) -> None:
+        """A job does not begin after all."""
+        self._waiting.pop(job, None)
+        self._begun.pop(job, None)
 
     def ended(self, job: str, now: float) -> None:
         """A job has come to its end, or will not begin."""

@@ -156,7 +156,8 @@ def _job_manager(
         url_lifetime=config.url_lifetime,
         chirp="" if chirp is None else address_text(chirp),
     )
-    return JobManager(store, claims, settings, urls=urls, random=random.random, counts=counts)
+    area = None if config.files_dir is None else FileArea(config.files_dir)
+    return JobManager(store, claims, settings, urls=urls, contents=area, random=random.random, counts=counts)
 
 
 def _storage_elsewhere(config: ManagerSettings) -> str | None:

@@ -19,7 +19,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from copilot.errors import BadName
+from copilot.errors import BadName, TransferError
 from copilot.files.base import BLOCK, FileFacts
 from copilot.files.disk import directory, disk_errors, open_directory, open_file_below, remove_tree
 from copilot.files.newfile import NewFile
@@ -112,6 +112,15 @@ class FileArea:
         """Open an input for reading."""
         with disk_errors(f"input {name!r} of job {job}"):
             return open_file_below(self.root, input_name(job, name))
+
+    def small_input(self, job: str, name: str, size: int) -> bytes | None:
+        """The contents of an input of so many bytes; None if it is not here, or not so large any more."""
+        try:
+            with self.open_input(job, name) as file:
+                data = file.read(size + 1)
+        except TransferError:
+            return None
+        return data if data is not None and len(data) == size else None
 
     def prepare_output(self, job: str, attempt: int) -> None:
         """Make the directory that the output of this attempt goes to. Idempotent."""

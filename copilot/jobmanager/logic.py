@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from copilot.errors import StoreUnavailable
 from copilot.job import Cause, EventKind, Outcome, one_line, split_alias
-from copilot.jobmanager.orders import Asker, InputUrls, Orders
+from copilot.jobmanager.orders import Asker, InputContents, InputUrls, Orders
 from copilot.protocol.claim import Claims
 from copilot.protocol.commands import (
     CancelJob,
@@ -50,6 +50,7 @@ from copilot.runtime.component import (
 )
 from copilot.runtime.counts import JobCounts
 from copilot.store.base import Claimed, Held, Store
+from copilot.store.keys import digest
 from copilot.store.rules import MAX_BATCH, PHASES
 
 log = logging.getLogger("copilot.jobmanager")
@@ -61,6 +62,7 @@ DISPATCH_EVERY = 1.0  # s, without a hint
 DISPATCHED_AT_ONCE = 100  # jobs
 SHOW_UP_WITHIN = 480.0  # s that a parked agent may be silent; the store forgets it after `rules.PARKED_FOR`
 PUSH_WITHIN = 25.0  # s that a parked agent has to confirm a job: time for one copy, should the first get lost
+GONE_FOR = 5.0  # s; who was parked later than that before we hear that it is gone has come back meanwhile
 REPORTS_REMEMBERED = 1000
 REFUSED_FOR_NOW = ("no-slot", "busy-with-job", "no-file")
 
@@ -90,15 +92,17 @@ class JobManager:
         settings: JobManagerSettings,
         *,
         urls: InputUrls | None,
+        contents: InputContents | None = None,
         random: Callable[[], float],
         counts: JobCounts | None = None,
     ) -> None:
-        """`urls` is None where files travel by Chirp alone. What is done is counted in `counts`."""
+        """`urls` is None where files travel by Chirp alone, `contents` where they are on another machine. What is done is counted in `counts`."""
         self._store = store
         self._settings = settings
         self._orders = Orders(
             claims,
             urls=urls,
+            contents=contents,
             url_lifetime=settings.url_lifetime,
             chirp=settings.chirp,
             max_run_time=settings.max_run_time,
@@ -127,7 +131,7 @@ class JobManager:
             case Acked() | Refused() | Expired() | Undeliverable():
                 return self._ordered(event)
             case Gone(jid=jid):
-                return self._unpark(jid)
+                return self._unpark(jid, parked_for=GONE_FOR)
             case Hinted() if self._up_since is not None:
                 return self._dispatch(now)
             case Online():
@@ -220,7 +224,7 @@ class JobManager:
         """The next jobs for an agent that has ended one and says how many it can take."""
         asker = Asker.of(received)
         if report.jm_job_data is not None:
-            self._reported[report.jm_job_data] = None
+            self._reported[digest(report.jm_job_data)] = None  # it may be long, for nobody has checked it yet
             if len(self._reported) > REPORTS_REMEMBERED:
                 self._reported.popitem(last=False)
         if asker.parking is None or not report.slots or not self._orders.can_serve(asker):
@@ -229,7 +233,7 @@ class JobManager:
 
     def _is_reported(self, command: RunJob) -> bool:
         """Whether its report came together with its acknowledgement: then nothing is left to confirm."""
-        return self._reported.pop(command.jm_job_data or "", self) is None
+        return self._reported.pop(digest(command.jm_job_data or ""), self) is None
 
     async def _dispatch(self, now: float) -> Actions:
         """Work for agents that are parked. A hint that comes meanwhile makes us look again."""
@@ -273,8 +277,8 @@ class JobManager:
         """No job. A 2011 agent reboots its machine on `sleep`: it gets it only where the operator wants that, and
         never while it may hold a job."""
         cooldown = self._settings.request_cooldown
-        if Asker.of(request).parking is not None:
-            return [Send(to=request.sender, command=Sleep(retry_after=max(cooldown, SHOW_UP_WITHIN)))]
+        if Asker.of(request).parking is not None:  # it gets work by itself
+            return [Send(to=request.sender, command=Sleep(retry_after=SHOW_UP_WITHIN))]
         if request.features is None and (cooldown == 0 or holds):
             return []
         return [Send(to=request.sender, command=Sleep(retry_after=cooldown))]
@@ -303,8 +307,9 @@ class JobManager:
         """The agent cannot take the job now, which counts nothing, or cannot read it: that attempt has failed."""
         job, attempt = _attempt(command)
         if error.code in REFUSED_FOR_NOW:
+            await self._store.unpark(jid)  # first, or it is given the same job again
             await self._hand_back(job, attempt)
-            return await self._unpark(jid)
+            return []
         reason = one_line(f"the agent refused the job: {error.code}: {error.error_string}")
         log.warning("job %s, attempt %d: %s", job, attempt, reason)
         outcome = Outcome(cause=Cause.INFRA_UNDELIVERED, exit_code=1, reason=reason)
@@ -312,11 +317,15 @@ class JobManager:
         return []
 
     async def _undelivered(self, jid: str, command: RunJob) -> Actions:
-        """No acknowledgement within the dispatch limit: somebody else may have it."""
+        """No acknowledgement within the dispatch limit: somebody else may have it. An agent that was parked may be there
+        all the same, and believe that it still is: it is offered work, so that it asks."""
         job, attempt = _attempt(command)
+        await self._store.unpark(jid, parked_for=PUSH_WITHIN)  # it may have come back, and asked, meanwhile
         if await self._hand_back(job, attempt):
             log.warning("job %s, attempt %d: never confirmed by its agent; back in the queue", job, attempt)
-        return await self._unpark(jid, parked_for=PUSH_WITHIN)  # it may have come back, and asked, meanwhile
+        if command.job.attempt is None:  # one of 2011, which asks by itself
+            return []
+        return [Send(to=jid, command=HaveGetJob(require_file=self._settings.require_file))]
 
     async def _hand_back(self, job: str, attempt: int) -> bool:
         event = await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED)
@@ -344,7 +353,7 @@ class JobManager:
             for one in events:
                 log.info("job %s, attempt %d: given back by %s", one.job, one.attempt, received.sender)
         log.info("%s leaves", received.sender)
-        return []
+        return await self._unpark(received.sender)
 
     async def _reap(self, now: float) -> Actions:
         """Only what its agent had time to renew: an outage of the service takes no job from anybody."""

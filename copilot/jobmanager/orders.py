@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 from urllib.parse import quote
 
-from copilot.job import JobSpec, alias
+from copilot.job import InputFile, JobSpec, alias
 from copilot.protocol.claim import Claim, Claims
 from copilot.protocol.commands import Job, JobInput, RunJob
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
-from copilot.protocol.rules import FEATURE_LEASE, FEATURE_PUSH, FEATURE_STORAGE
+from copilot.protocol.rules import FEATURE_DIRECT, FEATURE_LEASE, FEATURE_PUSH, FEATURE_STORAGE, FEATURES
 from copilot.store.base import Claimed, Parking
+
+SMALL_INPUTS = 8 * 1024  # bytes; the inputs of a job go with it as long as they are no more together
+
+
+class InputContents(Protocol):
+    """Reads input files that are on this machine."""
+
+    def small_input(self, job: str, name: str, size: int) -> bytes | None:
+        """The contents of an input of so many bytes; None if it is not here, or not so large any more."""
+        ...
 
 
 class InputUrls(Protocol):
@@ -51,11 +62,17 @@ class Asker:
         return FEATURE_STORAGE in (self.features or ())
 
     @property
+    def takes_contents(self) -> bool:
+        """Whether small files may come with the job."""
+        return self.takes_urls and FEATURE_DIRECT in (self.features or ())
+
+    @property
     def parking(self) -> Parking | None:
         """As the store remembers it until there is work for it; None for one that has to ask again."""
         if FEATURE_PUSH not in (self.features or ()):
             return None
-        return Parking(jid=self.jid, features=tuple(sorted(self.features or ())))
+        known = frozenset(FEATURES) & (self.features or frozenset())  # the store keeps nothing else of theirs
+        return Parking(jid=self.jid, features=tuple(sorted(known)))
 
 
 class Orders:
@@ -66,14 +83,17 @@ class Orders:
         claims: Claims,
         *,
         urls: InputUrls | None,
+        contents: InputContents | None,
         url_lifetime: float,
         chirp: str,
         max_run_time: float,
         require_file: str | None,
     ) -> None:
-        """As in `JobManagerSettings`; `urls` is None where files travel by Chirp alone."""
+        """As in `JobManagerSettings`; `urls` is None where files travel by Chirp alone, `contents` where they are
+        elsewhere."""
         self._claims = claims
         self._urls = urls
+        self._contents = contents
         self._url_lifetime = url_lifetime
         self._chirp = chirp
         self._max_run_time = max_run_time
@@ -93,7 +113,7 @@ class Orders:
         if asker.renews:
             job = replace(job, lease=item.lease, exclusive=spec.exclusive or None)
         if asker.takes_urls:
-            job = replace(job, inputs=self._inputs(spec))
+            job = replace(job, inputs=self._inputs(spec, with_contents=asker.takes_contents))
         required = None if asker.parking is None else self._require_file
         return RunJob(job=job, jm_job_data=self._claims.sign(claim), require_file=required)
 
@@ -112,11 +132,20 @@ class Orders:
             output_dir=alias(spec.id, attempt),
         )
 
-    def _inputs(self, spec: JobSpec) -> tuple[JobInput, ...]:
-        return tuple(
-            JobInput(name=item.name, url=self._url(spec, item.name), size=item.size, sha256=item.sha256)
-            for item in spec.inputs
-        )
+    def _inputs(self, spec: JobSpec, *, with_contents: bool) -> tuple[JobInput, ...]:
+        inputs, left = [], SMALL_INPUTS if with_contents else 0
+        for item in spec.inputs:
+            data = self._data(spec, item) if item.size <= left else None
+            left -= 0 if data is None else item.size
+            url = self._url(spec, item.name)
+            inputs.append(JobInput(name=item.name, url=url, size=item.size, sha256=item.sha256, data=data))
+        return tuple(inputs)
+
+    def _data(self, spec: JobSpec, item: InputFile) -> str | None:
+        if self._contents is None or spec.input_dir is not None or not item.sha256:
+            return None
+        found = self._contents.small_input(spec.id, item.name, item.size)
+        return None if found is None else b64encode(found).decode("ascii")
 
     def _url(self, spec: JobSpec, name: str) -> str:
         """By the file server if it has the file, else by Chirp."""

@@ -104,10 +104,9 @@ def files(facts: Facts, passwords: Passwords) -> Mapping[Path, str]:
     written = {
         places.etc / "Copilot.conf": _common(facts, passwords),
         places.etc
-        / "copilot-jobmanager-generic.conf": "# Gives jobs; the storage manager takes their output.\n"
-        "JM_QUEUE_ONLY_MODE_ON 1\n",
+        / "copilot-jobmanager-generic.conf": "# Gives jobs and takes their output. Everything as in Copilot.conf.\n",
         places.etc
-        / "copilot-storagemanager.conf": "# Everything else as in Copilot.conf.\nSM_STORAGE_ONLY_MODE_ON 1\n",
+        / "copilot-storagemanager.conf": "# Takes outputs, too. Everything else as in Copilot.conf.\nSM_STORAGE_ONLY_MODE_ON 1\n",
     }
     for number in range(1, facts.agents + 1):
         written[places.agent(number)] = _agent(facts, passwords, number)

@@ -92,7 +92,7 @@ def _manager(transport: Transport, store: Store, area: FileArea, done: Path) -> 
     )
     parts = Parts(
         [
-            JobManager(store, claims, JobManagerSettings(), urls=urls, random=random.random),
+            JobManager(store, claims, JobManagerSettings(), urls=urls, contents=area, random=random.random),
             StorageManager(store, claims, outputs, random=random.random),
         ]
     )

@@ -87,13 +87,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobInput(Part):
-    """Ours (`storage`): where an input file lies, and what it must look like."""
+    """Ours (`storage`): where an input file lies, and what it must look like. `data` (`direct`) is the file itself in
+    base64, if it is small."""
 
     TAG: ClassVar[str] = "input"
     name: str = attribute("name", NAME)
     url: str = attribute("url")
     size: int = attribute("size", SIZE)
     sha256: str = attribute("sha256")
+    data: str | None = attribute("data", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
-from copilot.errors import StoreUnavailable
+from copilot.errors import CopilotError
+from copilot.log import rate_limited
 from copilot.runtime.loop import Loop
 from copilot.store.base import Store
+
+log = logging.getLogger("copilot.hints")
 
 LISTEN_AGAIN = 1.0  # s after the store went away; the component asks by itself meanwhile
 
@@ -26,7 +30,9 @@ async def hinted(loop: Loop, store: Store) -> AsyncIterator[None]:
 
 async def _relay(loop: Loop, store: Store) -> None:
     while True:
-        with contextlib.suppress(StoreUnavailable):
+        try:
             async for _ in store.hints():
                 loop.hint()
+        except CopilotError as error:
+            rate_limited(log, "hints", logging.WARNING, "no hints from the queue for now: %s", error)
         await asyncio.sleep(LISTEN_AGAIN)

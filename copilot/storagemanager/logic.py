@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from copilot.errors import TransferError
+from copilot.errors import StoreUnavailable, TransferError
 from copilot.job import JobRecord, Output, State, alias, split_alias
 from copilot.protocol.claim import Claim, ClaimRefused, Claims
 from copilot.protocol.commands import (
@@ -35,7 +35,9 @@ from copilot.store.base import Store, Verdict
 log = logging.getLogger("copilot.storagemanager")
 
 REPAIR_EVERY = 60.0  # s
+REPAIRED_AT_ONCE = 100  # results
 PUBLISHED_AT_ONCE = 16  # results on their way to the finisher
+MOST_SETTLED = 1000  # results that wait for that here; the others are found in the store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ class StorageManager:
         self._next_repair: float | None = None
         self._settled: deque[_Settled] = deque()  # just now, and not on their way to the finisher yet
         self._on_their_way = 0
+        self._ours: set[str] = set()  # jobs that are in either
 
     def wakeup(self) -> float | None:
         """When something is to be published, or unfinished publications are to be looked for."""
@@ -129,16 +132,19 @@ class StorageManager:
                 return self._publish_one(self._settled.popleft())
             case Tick() if self._next_repair is not None and self._next_repair <= now:
                 self._next_repair = now + REPAIR_EVERY * (0.5 + self._random())
-                return self.repair()
+                return self.repair(now)
             case Stopping():
                 return self._end()
         return []
 
     async def _end(self) -> Actions:
         """What is settled gets to its place before we go; what does not, by another instance or our next start."""
-        while self._settled:
-            settled = self._settled.popleft()
-            await self._publish(settled.record, settled.package)
+        last, self._settled = self._settled, deque()
+        try:
+            for settled in last:
+                await self._publish(settled.record, settled.package)
+        except StoreUnavailable as error:
+            log.warning("some results are not at their place yet; the next start goes on with that: %s", error)
         return [Leave()]
 
     def _publish_one(self, settled: _Settled) -> Awaitable[Actions]:
@@ -149,15 +155,22 @@ class StorageManager:
                 await self._publish(settled.record, settled.package)
             finally:
                 self._on_their_way -= 1
+                self._ours.discard(settled.record.spec.id)
             return []
 
         return publish()
 
-    async def repair(self) -> Actions:
-        """Bring the results of settled jobs to their finisher, those that nobody reported included."""
-        for record in await self._store.unpublished():
-            kept = await self._store.package(record.spec.id)
-            await self._publish(record, None if kept is None else b64decode(kept))
+    async def repair(self, now: float) -> Actions:
+        """Bring the results of settled jobs to their finisher, those that nobody reported included. As long as that
+        works, it goes on at once with the next ones."""
+        records = await self._store.unpublished(REPAIRED_AT_ONCE)
+        published = 0
+        for record in records:
+            if record.spec.id not in self._ours:
+                kept = await self._store.package(record.spec.id)
+                published += await self._publish(record, None if kept is None else b64decode(kept))
+        if published and len(records) == REPAIRED_AT_ONCE:
+            self._next_repair = now
         return []
 
     async def _directory(self, received: Received, request: GetJobOutputDir) -> Actions:
@@ -208,10 +221,17 @@ class StorageManager:
             "job %s, attempt %d: report %s, now %s", claim.job, claim.attempt, settled.verdict, settled.state
         )
         if settled.record is not None:
-            self._settled.append(_Settled(record=settled.record, package=package))
+            self._publish_soon(settled.record, package)
         elif package is None and (settled.verdict is not Verdict.REPEATED or settled.state is State.WAITING):
             await self._discard(claim)
         return []
+
+    def _publish_soon(self, record: JobRecord, package: bytes | None) -> None:
+        if len(self._settled) < MOST_SETTLED:
+            if record.outcome is None or record.outcome.output is None:  # it was cancelled instead
+                package = None
+            self._ours.add(record.spec.id)
+            self._settled.append(_Settled(record=record, package=package))
 
     async def _stored(self, claim: Claim) -> Output | None:
         """What lies there for good, or lay there: a copy of a report may come when its output has moved on."""
@@ -223,14 +243,15 @@ class StorageManager:
             return None
         return record.outcome.output
 
-    async def _publish(self, record: JobRecord, package: bytes | None) -> None:
-        """To its finisher; what goes wrong here goes on in `repair`, the job is settled all the same."""
+    async def _publish(self, record: JobRecord, package: bytes | None) -> bool:
+        """To its finisher; what goes wrong here (False) goes on in `repair`, the job is settled all the same."""
         try:
             await self._outputs.publish(record, package)
         except (TransferError, OSError) as error:
             log.error("job %s: its result could not be brought to its place yet: %s", record.spec.id, error)
-            return
+            return False
         await self._store.publish(record.spec.id)
+        return True
 
     async def _discard(self, claim: Claim) -> None:
         try:

@@ -388,7 +388,7 @@ class MemoryStore(Store):
         events = (*begun, move(known, outcome, text, time), *self._judge(job, outcome.cause, time))
         record = self._jobs[job].record
         ended = record if record.state.final else None
-        if ended is not None and package is not None:
+        if package is not None and ended is not None and ended.outcome is not None and ended.outcome.output:
             self._packages[job] = package
         return Settled(verdict=Verdict.ACCEPTED, state=record.state, record=ended, events=events)
 
@@ -677,9 +677,12 @@ class MemoryStore(Store):
             self._delayed[job.record.spec.id] = until
 
     def _enter(self, job: _Job) -> None:
-        heapq.heappush(self._queue, (-job.record.spec.priority, job.place, job.record.spec.id))
+        self._push(job)
         if self._parked:
             self._hint.set()
+
+    def _push(self, job: _Job) -> None:
+        heapq.heappush(self._queue, (-job.record.spec.priority, job.place, job.record.spec.id))
 
     def _end_delays(self, time: float) -> None:
         due = sorted((until, job) for job, until in self._delayed.items() if until <= time)
@@ -701,7 +704,7 @@ class MemoryStore(Store):
             )
             (left if for_others else found)[ident] = job
         for job in left.values():
-            self._enter(job)
+            self._push(job)  # no news for anybody who is parked
         return tuple(found.values())
 
     def _is_in_queue(self, job: _Job) -> bool:

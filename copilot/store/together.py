@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 MOST_AT_ONCE = 256  # commands in one batch
+CLOSED = "the connection to Redis is being closed"
 Command = Sequence[str | float | bytes]
+_Question = tuple[Command, asyncio.Future[Any]]
 
 
 class Together:
@@ -21,7 +23,7 @@ class Together:
         self.round_trips = 0
         self._client = client
         self._timeout = timeout
-        self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
+        self._waiting: list[_Question] = []
         self._sender: asyncio.Task[None] | None = None
 
     async def send(self, *command: str | float | bytes) -> Any:
@@ -33,18 +35,26 @@ class Together:
         return await answer
 
     async def close(self) -> None:
-        """End what is on its way."""
+        """End what is on its way, and what waits. Idempotent."""
         if self._sender is not None:
             self._sender.cancel()
             await asyncio.wait([self._sender])
+            self._sender = None  # one that had not begun could not say so
+        waiting, self._waiting = self._waiting, []
+        _answer(waiting, [ConnectionError(CLOSED)] * len(waiting))
 
     async def _send_all(self) -> None:
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            while batch := self._next_batch():
                 await self._send_batch(batch)
         finally:
             self._sender = None
+
+    def _next_batch(self) -> list[_Question]:
+        """Without what nobody waits for any more: while Redis does not answer, that would pile up."""
+        waiting = [one for one in self._waiting if not one[1].done()]
+        batch, self._waiting = waiting[:MOST_AT_ONCE], waiting[MOST_AT_ONCE:]
+        return batch
 
     async def _answers(self, commands: Sequence[Command]) -> list[Any]:
         """An exception stands in the place of an answer."""
@@ -56,7 +66,7 @@ class Together:
         answers: list[Any] = await pipeline.execute(raise_on_error=False)
         return answers
 
-    async def _send_batch(self, batch: Sequence[tuple[Command, asyncio.Future[Any]]]) -> None:
+    async def _send_batch(self, batch: Sequence[_Question]) -> None:
         self.round_trips += 1
         try:
             async with asyncio.timeout(self._timeout):
@@ -64,13 +74,17 @@ class Together:
         except BaseException as error:
             answers = [error] * len(batch)
             if not isinstance(error, Exception):  # we were cancelled: nobody is left alone with a question
-                answers = [ConnectionError("the connection to Redis is being closed")] * len(batch)
+                answers = [ConnectionError(CLOSED)] * len(batch)
                 raise
         finally:
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if future.done():  # its caller was cancelled
-                    continue
-                if isinstance(answer, BaseException):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
+            _answer(batch, answers)
+
+
+def _answer(questions: Sequence[_Question], answers: Sequence[Any]) -> None:
+    for (_, future), answer in zip(questions, answers, strict=True):
+        if future.done():  # its caller was cancelled
+            continue
+        if isinstance(answer, BaseException):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

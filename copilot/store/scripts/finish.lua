@@ -62,7 +62,7 @@ state = redis.call('HGET', JOB .. id, 'state')
 if state == 'waiting' then
   return {'accepted', state, written}
 end
-if package ~= '' then
+if package ~= '' and redis.call('HEXISTS', JOB .. id, 'output') == 1 then -- it may have been cancelled instead
   redis.call('SET', PACKAGE .. id, package)
 end
 return {'accepted', state, written, redis.call('HGETALL', JOB .. id)}

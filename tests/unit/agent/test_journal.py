@@ -20,9 +20,10 @@ OUTCOME = Outcome(cause=Cause.USER_EXIT, exit_code=3, reason="r", output=Output(
 
 
 @given(job=values_of(Job))
-def test_any_job_comes_back_as_it_was(job: Job) -> None:
+def test_any_job_comes_back_as_it_was_without_the_contents_of_files(job: Job) -> None:
     note = Note(assignment=Assignment(job=job, manager="jm@x", claim=None))
-    assert Note.from_data(note.to_data()) == note
+    bare = replace(job, inputs=tuple(replace(item, data=None) for item in job.inputs))
+    assert Note.from_data(note.to_data()) == replace(note, assignment=replace(note.assignment, job=bare))
 
 
 @pytest.mark.parametrize("outcome", [None, OUTCOME, Outcome(cause=Cause.OK, exit_code=0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import os
 import signal
@@ -30,7 +31,7 @@ from copilot.agent.effects import (
 from copilot.agent.journal import read_notes
 from copilot.agent.processes import become_subreaper
 from copilot.agent.sandbox import Sandbox
-from copilot.agent.service import FETCH_TRIES, AgentService, ServiceSettings, recover
+from copilot.agent.service import FETCH_TRIES, AgentService, ServiceSettings, _is_written, recover
 from copilot.errors import (
     CopilotError,
     NoSpace,
@@ -493,3 +494,20 @@ class TestRecovery:
         (world.work / "journal" / "j.a2.json").unlink()
         await asyncio.to_thread(recover, world.work)
         assert await process.wait() in (-signal.SIGTERM, -signal.SIGKILL)
+
+
+class TestInputsThatComeWithTheJob:
+    def announced(self, contents: bytes, data: str) -> JobInput:
+        digest = hashlib.sha256(contents).hexdigest()
+        return JobInput(name="in/a", url="https://x", size=len(contents), sha256=digest, data=data)
+
+    def test_they_are_written_if_they_are_what_was_announced(self, tmp_path: Path) -> None:
+        item = self.announced(b"text", base64.b64encode(b"text").decode())
+        assert _is_written(item, item.data or "", tmp_path / "a")
+        assert (tmp_path / "a").read_bytes() == b"text"
+
+    @pytest.mark.parametrize("data", ["", "no base64!", base64.b64encode(b"other").decode()])
+    def test_anything_else_is_fetched(self, tmp_path: Path, data: str) -> None:
+        item = self.announced(b"text", data)
+        assert not _is_written(item, data, tmp_path / "a")
+        assert not (tmp_path / "a").exists()

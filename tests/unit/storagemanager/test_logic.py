@@ -293,7 +293,7 @@ async def test_a_job_is_settled_although_its_output_cannot_be_moved_and_repair_m
     assert not (await world.record()).published
     world.outputs.broken = False
     assert world.manager.wakeup() == 100.0 + REPAIR_EVERY
-    await world.manager.repair()
+    await world.manager.repair(100.0)
     assert (await world.record()).published
 
 

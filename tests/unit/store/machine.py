@@ -251,7 +251,9 @@ class QueueMachine(RuleBasedStateMachine):
         outcome = Outcome(cause=cause, exit_code=cause is not Cause.OK, output=output)
         settled: Settled = self.ask("finish", job, attempt, outcome, package=package, now=self.now)
         if settled.record is not None:
-            assert self.ask("package", job) == package
+            ended = settled.record.outcome
+            kept = ended is not None and ended.output is not None
+            assert self.ask("package", job) == (package if kept else None)
         assert (settled.verdict is Verdict.UNKNOWN) == (job not in self.specs)
         if self.holders.get(job) == attempt:
             assert settled.verdict is Verdict.ACCEPTED
