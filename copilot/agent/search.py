@@ -210,7 +210,12 @@ class Search:
     def ask_with(self, job: str, slots: int, now: float) -> int | None:
         """For how many jobs the report of this one is to ask; None while another request is out, for the manager would
         answer both."""
-        if slots <= self._promised or self._reports or self._asking is not Asking.IDLE or self._instance is None:
+        if (
+            slots <= self._promised
+            or self._reports
+            or self._asking is not Asking.IDLE
+            or self._instance is None
+        ):
             return None
         self._reports.add(job)
         self._promised, self._asked = slots, now

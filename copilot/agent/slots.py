@@ -10,7 +10,9 @@ import math
 from copilot.agent.effects import Assignment
 
 SHORT = 1.0  # s; so long a job took if the next one is to wait for its end at the agent
-OVERLAP = 3  # times as many as there are slots: what was promised before, at most twice, and what we asked for then
+OVERLAP = (
+    3  # times as many as there are slots: what was promised before, at most twice, and what we asked for then
+)
 ON_THEIR_WAY = 30.0  # s that a job may be on its way to us that we have asked for while jobs were short
 
 

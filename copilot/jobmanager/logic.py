@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -50,7 +49,6 @@ from copilot.runtime.component import (
 )
 from copilot.runtime.counts import JobCounts
 from copilot.store.base import Claimed, Held, Store
-from copilot.store.keys import digest
 from copilot.store.rules import MAX_BATCH, PHASES
 
 log = logging.getLogger("copilot.jobmanager")
@@ -63,7 +61,6 @@ DISPATCHED_AT_ONCE = 100  # jobs
 SHOW_UP_WITHIN = 480.0  # s that a parked agent may be silent; the store forgets it after `rules.PARKED_FOR`
 PUSH_WITHIN = 25.0  # s that a parked agent has to confirm a job: time for one copy, should the first get lost
 GONE_FOR = 5.0  # s; who was parked later than that before we hear that it is gone has come back meanwhile
-REPORTS_REMEMBERED = 1000
 REFUSED_FOR_NOW = ("no-slot", "busy-with-job", "no-file")
 
 
@@ -116,7 +113,6 @@ class JobManager:
         self._next_dispatch: float | None = None
         self._dispatching = False
         self._hinted = False  # while we were dispatching
-        self._reported: OrderedDict[str, None] = OrderedDict()  # claims of reports that came of late
 
     def wakeup(self) -> float | None:
         """When expired attempts are to be looked for, or work for parked agents."""
@@ -223,17 +219,9 @@ class JobManager:
     def _give_more(self, received: Received, report: JobDone, now: float) -> Actions | Awaitable[Actions]:
         """The next jobs for an agent that has ended one and says how many it can take."""
         asker = Asker.of(received)
-        if report.jm_job_data is not None:
-            self._reported[digest(report.jm_job_data)] = None  # it may be long, for nobody has checked it yet
-            if len(self._reported) > REPORTS_REMEMBERED:
-                self._reported.popitem(last=False)
         if asker.parking is None or not report.slots or not self._orders.can_serve(asker):
             return []
         return self._claim(asker, received.id or "", report.slots, self._lease(report.agent_class), now)
-
-    def _is_reported(self, command: RunJob) -> bool:
-        """Whether its report came together with its acknowledgement: then nothing is left to confirm."""
-        return self._reported.pop(digest(command.jm_job_data or ""), self) is None
 
     async def _dispatch(self, now: float) -> Actions:
         """Work for agents that are parked. A hint that comes meanwhile makes us look again."""
@@ -287,7 +275,7 @@ class JobManager:
         """What became of a `runJob`."""
         match event:
             case Acked(command=RunJob() as command):
-                return [] if self._is_reported(command) else self._confirm(command)
+                return self._confirm(command)
             case Refused(command=RunJob() as command, error=error):
                 return self._refused(event.to, command, error)
             case Expired(command=RunJob() as command):

@@ -201,7 +201,8 @@ class Endpoint:
             return self._stanza_error(envelope)
         if self._selftest.is_answer(envelope):
             return [BodyStripped(jid=self.jid)] if self._selftest.hear(envelope) else []
-        events: list[ProtocolEvent] = []
+        # What a message acknowledges comes first: a job must be known to be there before its report is.
+        events = self._acknowledged(envelope)
         if envelope.body is not None or envelope.element is not None:
             try:
                 events.extend(self._command(envelope, now))
@@ -209,6 +210,10 @@ class Endpoint:
                 events.append(self._malformed(envelope, error, now))
         elif not envelope.acks:
             events.append(self._drop(envelope, "no-command", "neither a command nor an acknowledgement"))
+        return events
+
+    def _acknowledged(self, envelope: Envelope) -> list[ProtocolEvent]:
+        events: list[ProtocolEvent] = []
         for message_id in envelope.acks:
             message = self._outbox.settle(envelope.sender, message_id)
             if message is not None:

@@ -144,7 +144,9 @@ class StorageManager:
             for settled in last:
                 await self._publish(settled.record, settled.package)
         except StoreUnavailable as error:
-            log.warning("some results are not at their place yet; the next start goes on with that: %s", error)
+            log.warning(
+                "some results are not at their place yet; the next start goes on with that: %s", error
+            )
         return [Leave()]
 
     def _publish_one(self, settled: _Settled) -> Awaitable[Actions]:

@@ -14,6 +14,7 @@ from copilot.job import Cause, Outcome, Output, one_line
 from copilot.protocol.commands import JobDone
 
 MAX_TAIL = 2000  # characters of stderr that the record keeps
+MOST_WITH_REPORT = 32 * 1024  # bytes of an output; agents of ours send at most half of that
 SIGNAL_BASE = 128  # of an exit code, as shells say it
 NOT_STARTED = 127  # what a shell says of a command that it cannot find
 _STATUS_BITS = 0xFFFF  # of a wait status; more is none
@@ -42,11 +43,12 @@ def as_announced(report: JobDone, output: Output | None) -> bool:
 
 
 def unpacked(package: str) -> bytes | None:
-    """The output that came with a report; None if it is no base64."""
+    """The output that came with a report; None if it is no base64, or so large that it must be uploaded."""
     try:
-        return b64decode(package, validate=True)
+        data = b64decode(package, validate=True)
     except (binascii.Error, ValueError):
         return None
+    return data if len(data) <= MOST_WITH_REPORT else None
 
 
 def facts_of(package: bytes) -> Output:

@@ -60,7 +60,7 @@ local function put_in_queue(id)
   redis.call('ZADD', queue, rank, entry)
   redis.call('HSET', JOB .. id, 'state', 'waiting')
   if not hinted and redis.call('EXISTS', PARKED) == 1 then
-    redis.call('PUBLISH', PARKED, '')
+    redis.pcall('PUBLISH', PARKED, '') -- an account without rights on channels goes without hints
     hinted = true
   end
 end

@@ -15,7 +15,6 @@ from copilot.jobmanager.logic import (
     DISPATCHED_AT_ONCE,
     GONE_FOR,
     PUSH_WITHIN,
-    REPORTS_REMEMBERED,
     SHOW_UP_WITHIN,
     JobManagerSettings,
 )
@@ -346,29 +345,11 @@ async def events(world: World) -> list[EventKind]:
     return [event.kind for event in await world.store.events()]
 
 
-async def test_an_acknowledgement_that_came_with_its_report_confirms_nothing() -> None:
-    world = Pushing()
-    order = await world.pushed()
-    await world.hear(done(order), features=OURS)
-    assert await world.tell(Acked(id="r", to=AGENT, command=order)) == []
-    assert EventKind.RUNNING not in await events(world)
-
-
-async def test_an_acknowledgement_that_came_alone_confirms_the_job() -> None:
+async def test_an_acknowledgement_confirms_the_job() -> None:
     world = Pushing()
     order = await world.pushed()
     await world.tell(Acked(id="r", to=AGENT, command=order))
     assert EventKind.RUNNING in await events(world)
-
-
-async def test_reports_are_not_remembered_for_ever() -> None:
-    world = Pushing()
-    for number in range(REPORTS_REMEMBERED + 1):
-        report = JobDone(job_id="j0", exit_code=0, state="done", jm_job_data=f"{number} {'x' * 1000}")
-        await world.hear(report, features=OURS)
-    remembered = world.manager._reported
-    assert len(remembered) == REPORTS_REMEMBERED
-    assert max(map(len, remembered)) < 100
 
 
 async def test_jobs_that_stay_in_the_queue_do_not_keep_everybody_busy() -> None:

@@ -48,7 +48,7 @@ def test_the_word_that_a_job_has_come_rides_on_its_report(agent: Endpoint, manag
     (envelope,) = agent.outgoing(0.6)
     assert envelope.acks == (job,)
     assert agent.outgoing(ACK_WAITS) == []
-    report, acked = manager.receive(stamped(envelope, AGENT), 0.6)
+    acked, report = manager.receive(stamped(envelope, AGENT), 0.6)
     assert isinstance(report, Received)
     assert isinstance(acked, Acked)  # in this order: who hears of the report need not confirm the job
 
