@@ -26,9 +26,12 @@ from copilot.errors import NoSpace, TransferUnavailable
 from copilot.job import Cause, Outcome, one_line
 from copilot.protocol.commands import GetJobOutputDir, JobDone, StoreJobOutputDir, WantGetJobOutputDir
 from copilot.protocol.envelope import bare
-from copilot.runtime.component import Action, Actions, Perform, Send
+from copilot.runtime.component import Action, Actions, Perform, Send, Withdraw
 
 ANSWER_WITHIN = 10.0  # s until a request to all instances is made again
+DIRECT_WITHIN = (
+    20.0  # s that an instance has to acknowledge a report that went to it directly: time for one copy
+)
 PLACE_WITHIN = 60.0  # s that one has to answer `getJobOutputDir`: it may have died after its ack
 FIRST_RETRY = 2.0  # s
 LONGEST_RETRY = 600.0  # s
@@ -100,15 +103,24 @@ class Delivery:
         self._storage = instance
         if package is None and self.outcome.output is not None:
             return self._place(instance, now)
-        return self._report(package, slots, None if slots is None else agent_class)
+        actions = self._report(package, slots, None if slots is None else agent_class)
+        self._due = now + DIRECT_WITHIN
+        return actions
+
+    def silent(self, now: float) -> bool:
+        """Whether the instance that we have reported to has not answered in time."""
+        return self.step is Step.REPORTING and self._due is not None and self._due <= now
 
     def tick(self, now: float) -> Actions:
         """Ask for a directory (again) when it is time."""
         if self._due is None or now < self._due:
             return []
+        unsaid: list[Action] = []
+        if self.silent(now) and self.request is not None:
+            unsaid = [Withdraw(to=self.request.to, command=self.request.command)]
         self.step, self._due = Step.ASKING, self._answer_by(now)
         want = WantGetJobOutputDir(job_id=self.assignment.id, agent_host=self._host, jm_job_data=self._claim)
-        return self._say(self.assignment.manager, want)
+        return [*unsaid, *self._say(self.assignment.manager, want)]
 
     def offered(self, storage: str, now: float) -> Actions:
         """A storage manager would take it: ask that one."""

@@ -224,6 +224,8 @@ class Agent:
     def _tick(self, now: float) -> Actions:
         actions: list[Action] = []
         for delivery in list(self._deliveries.values()):
+            if delivery.silent(now):
+                self._search.unanswered(delivery.assignment.id)
             actions.extend(self._given_up(delivery, now) if delivery.until <= now else delivery.tick(now))
         self._drain.tick(now)
         actions.extend(self._exclusive.tick(self._running(), now))

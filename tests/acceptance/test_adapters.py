@@ -64,6 +64,7 @@ async def test_job_files_become_jobs_and_somebody_elses_finisher_gets_the_done_a
         ("PYTHONPATH", str(place / "site")),
         ("JM_JOB_SOURCES", "generic directory"),
         ("SOURCE_DIRECTORY_PATH", str(jobs)),
+        ("JM_FINISHER", "my-grid"),
         ("SM_FINISHER", "my-grid"),
         ("FINISHER_MY_GRID_PATH", str(results)),
     )

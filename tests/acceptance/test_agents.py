@@ -59,7 +59,7 @@ def test_a_job_whose_input_has_vanished_fails_and_says_which(system: Up, place: 
     assert system.submit(script(place / "job.sh", "cat data.txt"), *options).returncode == 0
     (system.directory / "files" / "robbed.a0" / "data.txt").unlink()
     with system.agent():
-        until(lambda: "robbed" in system.log("storagemanager"), "the report")
+        until(lambda: system.record("robbed").state == "failed", "the report")
     record = system.record("robbed")
     assert record.outcome is not None
     assert (record.state, record.outcome.cause) == ("failed", "infra-fetch")

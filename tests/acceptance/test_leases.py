@@ -113,7 +113,7 @@ async def test_a_dead_agents_job_is_back_within_two_leases_and_ends_elsewhere(
         go.touch()
         record = await once(system, "j", lambda record: record.published)
     assert (record.state, record.attempt, record.attempts_used) == (State.DONE, 2, 2)
-    assert await shown(system, "SM", 'copilot_attempts_ended_total{cause="ok"}') == 1
+    assert await shown(system, "JM", 'copilot_attempts_ended_total{cause="ok"}') == 1
     # The dead agent comes back, and tells what has become of its attempt before anybody can tell it not to.
     with system.suspended("copilot-jobmanager"), system.agent(1) as first:
         await shows(system, "SM", 'copilot_reports_fenced_total{reason="stale"}')

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from copilot.agent.delivery import DIRECT_WITHIN
 from copilot.agent.effects import Execute, Forget, Remember, Stop, Upload
 from copilot.agent.logic import LARGEST_PACKAGE, MOST_UNREPORTED
 from copilot.agent.search import SHOW_UP_EVERY
@@ -353,3 +354,12 @@ def test_after_a_refusal_the_manager_is_told_anew_that_there_is_room() -> None:
     assert isinstance(world.hear(run(3))[0], Refuse)
     world.acked(first)
     assert world.report(world.end(2, after=60.0)).slots == 1
+
+
+def test_a_report_that_its_instance_does_not_answer_goes_to_all_of_them() -> None:
+    world = Direct()
+    world.hear(run(1))
+    report = world.report(world.end(1))
+    actions = world.wait(DIRECT_WITHIN)
+    assert Withdraw(to=ONE, command=report) in actions
+    assert (MANAGER, WantGetJobOutputDir) in said(actions)
