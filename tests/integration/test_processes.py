@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -204,6 +204,14 @@ async def test_cancelling_kills_all_and_reaps(tmp_path: Path) -> None:
     assert started_after(since) == []
 
 
+@pytest.fixture
+def hang_up() -> Iterator[None]:
+    """SIGHUP does what it does by default: who runs the tests by nohup(1) has it ignored, and so have children."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 AGENT = """
 import asyncio, signal, sys
 from pathlib import Path
@@ -231,7 +239,7 @@ async def test_nothing_of_a_payload_outlives_its_agent(tmp_path: Path, number: s
     await until(lambda: strays._members(token, None, 0) == set(), "the payload outlived its agent")
 
 
-async def test_a_payload_may_signal_its_own_group(tmp_path: Path) -> None:
+async def test_a_payload_may_signal_its_own_group(tmp_path: Path, hang_up: None) -> None:
     ended = await run_shell(tmp_path, "trap '' TERM; kill -TERM 0; kill -HUP 0 2>/dev/null; echo no")
     assert ended.signal == signal.SIGHUP
     assert ended.strays == 0
