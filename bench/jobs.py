@@ -73,7 +73,7 @@ class Bench:
         self._round += 1
         mark = self._directory / f"mark-{self._round}"
         script = self._script(f"latency-{self._round}", f"date +%s.%N > {mark}")
-        await asyncio.sleep(0.2)  # idle
+        await asyncio.sleep(0.2)  # an idle fleet is what is measured, not one that has just ended a job
         began = time.time()
         await submit(Submission(id=script.stem, command=script), self._store, self._staging)
         await self._all_done(self._round_total(1))
@@ -114,7 +114,7 @@ class Bench:
 
 
 async def _looks() -> AsyncIterator[None]:
-    """Often enough for what is measured."""
+    """Looks at the queue, 5 ms apart: a hundredth of the shortest round."""
     while True:
         yield
         await asyncio.sleep(0.005)

@@ -407,16 +407,12 @@ class Agent:
                 package = base64.b64encode(self._package(assignment)).decode("ascii")
             except OSError as error:
                 log.error("job %s: its packed output cannot be read: %s", assignment.id, error)
-        room = self._room() if self._drain.closed is None and not self._cut_off(now) else 0
-        return delivery.direct(
-            assignment.instance,
-            package,
-            now,
-            slots=None
-            if package is None and output is not None
-            else self._search.ask_with(assignment.id, room, now),
-            agent_class=self._settings.agent_class,
-        )
+        slots = None
+        reports_now = package is not None or output is None  # else it is uploaded first
+        if reports_now and self._drain.closed is None and not self._cut_off(now):
+            slots = self._search.ask_with(assignment.id, self._room(), now)
+        agent_class = self._settings.agent_class
+        return delivery.direct(assignment.instance, package, now, slots=slots, agent_class=agent_class)
 
     def _deliver(self, note: Note, outcome: Outcome, until: float) -> Delivery:
         assignment = note.assignment
@@ -453,7 +449,7 @@ class Agent:
             if one.id in self._deliveries:
                 actions.extend(self._home(one.id, now))
             elif self._slots.waits(one.id):
-                self._slots.ended(one.id, now)
+                self._slots.drop(one.id)
                 del self._held[one.id]
                 actions.append(self._forget(assignment))
             else:
@@ -497,7 +493,7 @@ class Agent:
         actions = self._goodbye.begin(assignments, now)
         for one in self._slots.waiting:
             if self._goodbye.has(one.id):
-                self._slots.ended(one.id, now)
+                self._slots.drop(one.id)
                 self._goodbye.ended(one.id)
         return actions
 

@@ -69,7 +69,7 @@ class Search:
         self._waits = 0
         self._ended = False
         self._instance: str | None = None  # full JID that we ask without further ado
-        self._pushes = False  # whether it gives us work by itself
+        self._features: Collection[str] = ()  # of it
         self._reports: set[str] = set()  # jobs whose report asks for more and has not been answered
         self._promised = 0  # jobs that our manager may give us, for all it knows of us
         self._asked = 0.0  # when we have asked last: from then on it remembers us for a while
@@ -99,7 +99,7 @@ class Search:
         if bare(sender) != bare(self._manager):
             return
         self._instance = sender if FEATURE_DIRECT in features else None
-        self._pushes = self._instance is not None and FEATURE_PUSH in features
+        self._features = features
 
     def online(self, now: float) -> None:
         """The session is up: ask at once, unless a job was promised."""
@@ -183,7 +183,7 @@ class Search:
         """There is a job, and the search for the next one begins, unless it comes by itself."""
         self._asking, self._request, self._waits = Asking.IDLE, None, 0
         self._promised = max(0, self._promised - 1)
-        self._due = self._show_up() if self._pushes else now
+        self._due = self._show_up() if self.pushes else now
 
     def _show_up(self) -> float:
         return self._asked + SHOW_UP_EVERY * (0.8 + 0.4 * self._random())
@@ -199,13 +199,13 @@ class Search:
 
     def unsuitable(self, now: float) -> None:
         """This host has not what our manager requires: ask all instances, as before we knew one."""
-        self._instance, self._pushes, self._promised = None, False, 0
+        self._instance, self._promised = None, 0
         self._asking, self._request, self._due = Asking.IDLE, None, now + self._wait()
 
     @property
     def pushes(self) -> bool:
         """Whether our manager gives us work by itself, once it knows that we can take some."""
-        return self._pushes
+        return self._instance is not None and FEATURE_PUSH in self._features
 
     def ask_with(self, job: str, slots: int, now: float) -> int | None:
         """For how many jobs the report of this one is to ask; None while another request is out, for the manager would
@@ -235,9 +235,9 @@ class Search:
     def has_room(self, slots: int, now: float, *, busy: bool) -> None:
         """We want so many jobs. If our manager does not know that, it is told: at once, or when the next report asks, if
         there may be one soon because we are `busy`."""
-        if self._due is None or self._instance is None or self._asking is not Asking.IDLE or self._reports:
+        if self._due is None or self._asking is not Asking.IDLE or self._reports:
             return
-        if self._pushes and slots > self._promised:
+        if self.pushes and slots > self._promised:
             self._due = min(self._due, now + (TOLD_WITHIN if busy else 0.0))
 
     def soon(self, now: float) -> None:

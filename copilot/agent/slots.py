@@ -10,9 +10,7 @@ import math
 from copilot.agent.effects import Assignment
 
 SHORT = 1.0  # s; so long a job took if the next one is to wait for its end at the agent
-OVERLAP = (
-    3  # times as many as there are slots: what was promised before, at most twice, and what we asked for then
-)
+OVERLAP = 3  # for each slot: two that were promised before, and one that we have asked for then
 ON_THEIR_WAY = 30.0  # s that a job may be on its way to us that we have asked for while jobs were short
 
 
@@ -68,8 +66,7 @@ class Slots:
         self._begun.pop(job, None)
 
     def ended(self, job: str, now: float) -> None:
-        """A job has come to its end, or will not begin."""
-        self._waiting.pop(job, None)
+        """A job has come to its end."""
         begun = self._begun.pop(job, None)
         if begun is not None:
             self._short = now - begun < SHORT

@@ -59,7 +59,7 @@ def children(but: Collection[int] = ()) -> list[Process]:
     try:
         found = {
             int(pid)
-            for thread in os.listdir(_TASKS)  # noqa: PTH208
+            for thread in os.listdir(_TASKS)  # noqa: PTH208 - as in `process_table`
             for pid in Path(f"{_TASKS}/{thread}/children").read_bytes().split()
         }
     except OSError:  # a kernel without these lists (CONFIG_PROC_CHILDREN), or a thread that has just ended

@@ -93,7 +93,8 @@ class JobManager:
         random: Callable[[], float],
         counts: JobCounts | None = None,
     ) -> None:
-        """`urls` is None where files travel by Chirp alone, `contents` where they are on another machine. What is done is counted in `counts`."""
+        """`urls` is None where files travel by Chirp alone, `contents` where they are on another machine. What is done is
+        counted in `counts`."""
         self._store = store
         self._settings = settings
         self._orders = Orders(

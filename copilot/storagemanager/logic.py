@@ -201,19 +201,13 @@ class StorageManager:
             claim = self._claim(received, report.job_id, report.jm_job_data)
         except ClaimRefused as error:
             return [_refuse(received, error, report.job_id)]
-        package = None
+        output, package = await self._found(received, report, claim)
         if received.features is None:
-            outcome = outcome_of_2011(report, await self._stored(claim))
-        else:
-            output = None
-            if report.package is not None:
-                package = unpacked(report.package)
-                output = None if package is None else facts_of(package)
-            elif report.output_size is not None:
-                output = await self._stored(claim)
-            if not as_announced(report, output):
-                return [_mismatch(received, report.job_id)]
+            outcome = outcome_of_2011(report, output)
+        elif as_announced(report, output):
             outcome = outcome_of(report, output)
+        else:
+            return [_mismatch(received, report.job_id)]
         kept = None if package is None else report.package
         settled = await self._store.finish(claim.job, claim.attempt, outcome, package=kept)
         self._counts.wrote(settled.events)
@@ -234,6 +228,17 @@ class StorageManager:
                 package = None
             self._ours.add(record.spec.id)
             self._settled.append(_Settled(record=record, package=package))
+
+    async def _found(
+        self, received: Received, report: JobDone, claim: Claim
+    ) -> tuple[Output | None, bytes | None]:
+        """The output of an attempt, and its contents if they came with the report."""
+        if received.features is None:
+            return await self._stored(claim), None
+        if report.package is not None:
+            package = unpacked(report.package)
+            return None if package is None else facts_of(package), package
+        return None if report.output_size is None else await self._stored(claim), None
 
     async def _stored(self, claim: Claim) -> Output | None:
         """What lies there for good, or lay there: a copy of a report may come when its output has moved on."""

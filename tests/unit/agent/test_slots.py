@@ -32,7 +32,7 @@ def test_as_many_begin_as_there_are_slots_and_the_rest_in_its_order() -> None:
 def test_one_that_waits_may_go_without_having_begun() -> None:
     slots = filled("a", "b", "c")
     slots.begin(0.0)
-    slots.ended("c", 0.0)
+    slots.drop("c")
     assert slots.waiting == []
 
 
