@@ -70,7 +70,6 @@ log = logging.getLogger("copilot.agent")
 LONGEST_WAIT_FOR_DISK = 60.0  # s without asking for work after the journal could not be written
 LOOK_AGAIN = 1.0  # s without asking for work while our managers do not hear of us
 MOST_UNREPORTED = 4  # results for each slot that may be on their way while new jobs are begun
-LARGEST_PACKAGE = 16 * 1024  # bytes of a packed output that goes with the report itself
 LEAST_AFTER_RESTART = 3600.0  # s that a result is offered, however old the clock says it is
 
 
@@ -94,7 +93,8 @@ class Agent:
     """One agent. `jdl()` describes the host, `has_file(path)` looks for a required file, `random()` yields 0 … 1.
 
     `wall()` is in seconds since the epoch: what the journal keeps must outlive the clock that `now` is of. `phase(…)`
-    says what an assignment that is being executed is at; `package(…)` reads the packed output of one, which is small.
+    says what an assignment that is being executed is at; `package(…)` has the packed output of one if it is so small that it
+    goes with the report itself.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Agent:
         random: Callable[[], float],
         wall: Callable[[], float],
         phase: Callable[[Assignment], str],
-        package: Callable[[Assignment], bytes],
+        package: Callable[[Assignment], bytes | None],
         journal: Iterable[Note] = (),
     ) -> None:
         self._settings = settings
@@ -402,11 +402,8 @@ class Agent:
         if assignment.instance is None:
             return []
         package = None
-        if output is not None and output.size <= LARGEST_PACKAGE:
-            try:
-                package = base64.b64encode(self._package(assignment)).decode("ascii")
-            except OSError as error:
-                log.error("job %s: its packed output cannot be read: %s", assignment.id, error)
+        if output is not None and (data := self._package(assignment)) is not None:
+            package = base64.b64encode(data).decode("ascii")
         slots = None
         reports_now = package is not None or output is None  # else it is uploaded first
         if reports_now and self._drain.closed is None and not self._cut_off(now):

@@ -18,7 +18,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,8 @@ STRAY_GRACE = 2.0  # s for what a payload left behind
 REAP_INTERVAL = 60.0  # s between two looks for orphans that ended while the payload runs
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-_CHOSEN_FIRST = (
-    "500"  # if memory runs out, the kernel shall choose the payload, not the agent (proc(5), oom_score_adj)
-)
+# If memory runs out, the kernel shall choose the payload, not the agent (proc(5), oom_score_adj).
+_CHOSEN_FIRST = b"500"
 
 # Pids of commands that run: their exit statuses are taken by who waits for them. Children belong to the process as a
 # whole, and so does this.
@@ -63,6 +62,19 @@ class NotStarted(OSError):
     """The command could not be started: nothing of it has run."""
 
 
+def _future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What somebody wants of a command that runs: `stop`, its end, with time to tidy up; `kill`, its end at once. What is
+    to be killed is to be stopped, too."""
+
+    stop: asyncio.Future[None] = field(default_factory=_future)
+    kill: asyncio.Future[None] = field(default_factory=_future)
+
+
 class _Leader:
     """A command that was started. `ended` comes with its wait status as `subprocess` tells it: -n for signal n."""
 
@@ -70,9 +82,9 @@ class _Leader:
         self.pid = process.pid
         self.ended = _end_of(process)
 
-    async def ends(self, seconds: float, stop: asyncio.Future[None] | None = None) -> bool:
-        """Wait at most so long for it, or until `stop` is done; whether it has ended."""
-        waits: list[asyncio.Future[Any]] = [self.ended] if stop is None else [self.ended, stop]
+    async def ends(self, seconds: float, unless: asyncio.Future[None]) -> bool:
+        """Wait at most so long for it, or until `unless` is done; whether it has ended."""
+        waits: list[asyncio.Future[Any]] = [self.ended, unless]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return self.ended.done()
 
@@ -107,20 +119,21 @@ async def run(
     token: str,
     limit: float | None = None,
     grace: float = TERM_GRACE,
-    stop: asyncio.Future[None] | None = None,
+    wishes: Wishes | None = None,
 ) -> Exit:
     """Run `argv` in `cwd` with exactly this `environment`, the output appended to the two files.
 
-    After `limit` seconds, or when `stop` is done, the group gets SIGTERM, `grace` seconds later SIGKILL. `token` is
+    After `limit` seconds, or when somebody wishes it, the group gets SIGTERM, `grace` seconds later SIGKILL. `token` is
     random and used for one attempt only. Cancelling kills everything at once. Raises `NotStarted`.
     """
+    wishes = wishes or Wishes()
     begun, since = time.monotonic(), strays.ticks_now()
     full = {**environment, strays.TOKEN_VARIABLE: token}
     leader = _start(argv, cwd=cwd, environment=full, stdout=stdout, stderr=stderr)
     try:
-        limited = await _wait(leader, limit, grace, since, stop)
+        limited = await _wait(leader, limit, grace, since, wishes)
         seconds = time.monotonic() - begun
-        left = await _stop_rest(leader, token, since, STRAY_GRACE)
+        left = await _stop_rest(leader, token, since, 0.0 if wishes.kill.done() else STRAY_GRACE)
     except asyncio.CancelledError:
         killing = asyncio.ensure_future(_kill(leader, token, since))
         while not killing.done():
@@ -129,7 +142,7 @@ async def run(
         raise
     finally:
         _leaders.discard(leader.pid)
-    status, stopped = leader.ended.result(), stop is not None and stop.done()
+    status, stopped = leader.ended.result(), wishes.stop.done()
     return Exit(
         code=status if status >= 0 else None,
         signal=-status if status < 0 else None,
@@ -159,9 +172,17 @@ def _start(
     except OSError as error:
         raise NotStarted(error.errno, error.strerror, error.filename) from error
     _leaders.add(process.pid)
-    with suppress(OSError):
-        Path(f"/proc/{process.pid}/oom_score_adj").write_text(_CHOSEN_FIRST)
+    _choose_first(process.pid)
     return _Leader(process)
+
+
+def _choose_first(pid: int) -> None:
+    with suppress(OSError):
+        file = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(file, _CHOSEN_FIRST)
+        finally:
+            os.close(file)
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
@@ -193,18 +214,16 @@ def _appended(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-async def _wait(
-    leader: _Leader, limit: float | None, grace: float, since: int, stop: asyncio.Future[None] | None
-) -> bool:
+async def _wait(leader: _Leader, limit: float | None, grace: float, since: int, wishes: Wishes) -> bool:
     """Wait for the leader, stop it when its time is over or somebody wants it; whether that was necessary."""
     left = math.inf if limit is None else limit
-    while left > 0 and (stop is None or not stop.done()):
-        if await leader.ends(min(left, REAP_INTERVAL), stop):
+    while left > 0 and not wishes.stop.done():
+        if await leader.ends(min(left, REAP_INTERVAL), wishes.stop):
             return False
         left -= REAP_INTERVAL
         _reap_orphans(since)
     leader.signal_group(signal.SIGTERM)
-    if not await leader.ends(grace):
+    if not await leader.ends(grace, wishes.kill):
         leader.signal_group(signal.SIGKILL)
         await asyncio.wait([leader.ended])
     return True

@@ -18,11 +18,14 @@ import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from copilot.agent import processes, strays
+from copilot.agent.spares import PAYLOAD, TEMPORARY, Spares
 from copilot.agent.trees import remove_tree
 from copilot.agent.verdict import DISK_FULL_TEXT, judge
 from copilot.agent.wrapper import NOT_STARTED, SCRIPT, STATUS, Step, Wrapper, plain_command
@@ -30,24 +33,32 @@ from copilot.errors import BadName, NoSpace, TransferRefused
 from copilot.files.archive import pack
 from copilot.files.base import FileFacts
 from copilot.files.disk import disk_errors, open_file
-from copilot.files.newfile import NewFile
+from copilot.files.spill import Spill
 from copilot.job import Cause, JobSpec, Outcome, check_job_id, check_relative_name, one_line
 
 TOKEN_FILE = "token"  # noqa: S105 - a name, no secret
 VALIDATION_LIMIT = 3600.0  # s
 LEAST_SPACE = 1024 * 1024  # bytes; with less, the disk counts as full
-_TAIL = 4096  # bytes of stderr that are searched for its last line
+TAIL = 2000  # characters of stderr that go into the report
+_SEARCHED = 4096  # bytes of stderr that are searched for its last line
 
 _KEPT_VARIABLES = ("PATH", "LANG", "TZ")  # the agent's own that a payload may see
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
+LARGEST_PACKAGE = (
+    16 * 1024
+)  # bytes of a packed output that goes with the report itself, and never becomes a file
+_FEW, _LITTLE = 8, 64 * 1024  # files, and bytes of all of them, that are packed in no time
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """The packed output: where it lies, its size and hash, and what is not in it as the job left it."""
+    """The packed output: its size and hash, and what is not in it as the job left it. `data` is the output itself, if it
+    is small; else it lies where the sandbox says."""
 
-    path: Path
     facts: FileFacts
+    data: bytes | None
     notes: tuple[str, ...]
 
 
@@ -55,22 +66,32 @@ class Sandbox:
     """One attempt's directory. `prepare` and `remove` block: call them in a thread."""
 
     def __init__(
-        self, work_dir: Path, job: str, attempt: int, *, cores: int = 1, package_tool: Sequence[str] = ()
+        self,
+        work_dir: Path,
+        job: str,
+        attempt: int,
+        *,
+        cores: int = 1,
+        package_tool: Sequence[str] = (),
+        spares: Spares | None = None,
     ) -> None:
         """Makes nothing yet. `work_dir` is absolute, without symlinks; `package_tool`: see `Wrapper`. Raises `BadName`
         for a bad job id."""
-        self.directory = work_dir / "jobs" / f"{check_job_id(job)}.a{attempt}"
-        self.payload = self.directory / "payload"
+        jobs = work_dir / "jobs"
+        self.directory = jobs / f"{check_job_id(job)}.a{attempt}"
+        self.payload = self.directory / PAYLOAD
         self.stdout = self.directory / "stdout"
         self.stderr = self.directory / "stderr"
         self.validation_out = self.directory / "validation.out"
         self.package = self.directory / f"{job}.tgz"
         self._wrapper = self.directory / "wrapper"
-        self._temporary = self.directory / "tmp"
+        self._temporary = self.directory / TEMPORARY
         self._token_file = self.directory / TOKEN_FILE
         self._token: str | None = None  # once read: a payload may remove the file
         self._job, self._attempt, self._cores = job, attempt, cores
         self._package_tool = package_tool
+        self._spares = spares or Spares(jobs)
+        self._left_nothing = True  # running, that is
         self._staged: dict[str, tuple[int, int, int] | None] = {}
 
     def prepare(self) -> None:
@@ -81,15 +102,18 @@ class Sandbox:
         if self.directory.exists():
             self.remove()
         with disk_errors(f"making {self.directory}"):
-            self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for directory in (self.directory, self.payload, self._temporary):
-                directory.mkdir(mode=0o700)
+            if not self._spares.take(self.directory):
+                self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for directory in (self.directory, self.payload, self._temporary):
+                    directory.mkdir(mode=0o700)
             self._token = secrets.token_hex(16)
             self._token_file.write_text(self._token)
 
     def input_path(self, name: str) -> Path:
         """Where the input file `name` goes; makes its directories. Raises `BadName`, `NoSpace`."""
         path = self.payload / check_relative_name(name)
+        if "/" not in name and not path.is_dir():
+            return path
         with disk_errors(f"making the directory of input file {name}"):
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,9 +126,9 @@ class Sandbox:
         return path
 
     async def run(
-        self, spec: JobSpec, limit: float | None, stop: asyncio.Future[None] | None = None
+        self, spec: JobSpec, limit: float | None, wishes: processes.Wishes | None = None
     ) -> Outcome:
-        """Run the command of `spec` for at most `limit` seconds, or until `stop` is done, and say how it ended.
+        """Run the command of `spec` for at most `limit` seconds, or until somebody wishes its end, and say how it ended.
 
         Everything that the job can bring about ends in an `Outcome`. Cancelling kills it. Raises
         `TransferError` if the directory was not prepared or its disk is damaged, OSError if this host cannot even
@@ -112,20 +136,21 @@ class Sandbox:
         """
         self._staged = {item.name: _stamp(self.payload / item.name) for item in spec.inputs}
         try:
-            ended, status = await self._execute(spec, spec.command, spec.arguments, limit, stop=stop)
+            ended, status = await self._execute(spec, spec.command, spec.arguments, limit, wishes=wishes)
         except BadName as error:
             return Outcome(cause=Cause.USER_PREREQUISITE, exit_code=NOT_STARTED, reason=one_line(str(error)))
         except NoSpace as error:
             return Outcome(cause=Cause.INFRA_DISK_FULL, exit_code=NOT_STARTED, reason=one_line(str(error)))
-        said = self.stderr_tail(_TAIL)
-        return judge(
+        said = self._end_of_stderr()
+        outcome = judge(
             ended,
             status,
             last_line=next((line.strip() for line in reversed(said.splitlines()) if line.strip()), ""),
             disk_full=DISK_FULL_TEXT in said or self.free_bytes() < LEAST_SPACE,
         )
+        return replace(outcome, tail=said[-TAIL:].strip())
 
-    async def validate(self, spec: JobSpec, stop: asyncio.Future[None] | None = None) -> int:
+    async def validate(self, spec: JobSpec, wishes: processes.Wishes | None = None) -> int:
         """Run the validation script as the command was run; its exit code, 0 if the output is good.
 
         Its output goes to `validation_out`. COPILOT_STDOUT and COPILOT_STDERR name the job's. Raises as
@@ -135,7 +160,7 @@ class Sandbox:
         more = {"COPILOT_STDOUT": str(self.stdout), "COPILOT_STDERR": str(self.stderr)}
         out = self.validation_out
         ended, status = await self._execute(
-            spec, spec.validation, "", VALIDATION_LIMIT, stdout=out, stderr=out, more=more, stop=stop
+            spec, spec.validation, "", VALIDATION_LIMIT, stdout=out, stderr=out, more=more, wishes=wishes
         )
         return ended.shell_code or (0 if status in ("", Step.STARTED) else NOT_STARTED)
 
@@ -146,26 +171,45 @@ class Sandbox:
         `NoSpace`, `TransferRefused` if the package grows over `limit` bytes, and other `TransferError`s.
         """
         # The new file is left when we are cancelled, and then the thread ends, too.
-        with disk_errors(f"packing {self._job}"), NewFile.at(self.package) as new:
-            notes = await asyncio.to_thread(self._pack, new, limit)
-        return Package(path=self.package, facts=new.facts, notes=notes)
+        with disk_errors(f"packing {self._job}"), Spill(self.package, LARGEST_PACKAGE) as new:
+            if self.holds_little():
+                return self._pack(new, limit)
+            return await asyncio.to_thread(self._pack, new, limit)
 
-    def _pack(self, new: NewFile, limit: int) -> tuple[str, ...]:
+    def holds_little(self) -> bool:
+        """So little that to hand it to a thread would take longer than the work."""
+        if self._token is None:
+            return False
+        try:
+            with os.scandir(self.payload) as entries:
+                found = list(islice(entries, _FEW + 1))
+            sizes = [entry.stat(follow_symlinks=False).st_size for entry in found]
+            sizes += [os.lstat(path).st_size for path in self._streams()]
+            plain = all(entry.is_file(follow_symlinks=False) for entry in found)
+        except OSError:
+            return False
+        return plain and len(found) <= _FEW and sum(sizes) <= _LITTLE
+
+    def _streams(self) -> list[Path]:
+        return [path for path in (self.stdout, self.stderr, self.validation_out) if os.path.exists(path)]  # noqa: PTH110 - once for each job
+
+    def _pack(self, new: Spill, limit: int) -> Package:
         self._stop_leftovers()
         unchanged = {name for name, stamp in self._staged.items() if stamp == _stamp(self.payload / name)}
-        streams = {
-            path.name: path for path in (self.stdout, self.stderr, self.validation_out) if path.exists()
-        }
+        streams = {path.name: path for path in self._streams()}
         notes = pack(new, self._job, self.payload, streams=streams, leave_out=unchanged, limit=limit)
-        new.commit(durable=False)  # the lease covers a power cut
-        return notes
+        data = new.commit(durable=False)  # the lease covers a power cut
+        return Package(facts=new.facts, data=data, notes=notes)
 
-    def stderr_tail(self, count: int) -> str:
-        """The last `count` bytes of stderr as text; empty if there is none."""
+    def _end_of_stderr(self) -> str:
+        """Its last bytes as text; empty if there is none."""
         try:
             with open_file(str(self.stderr)) as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - count))
-                return (file.read(count) or b"").decode(errors="backslashreplace")
+                size = os.fstat(file.fileno()).st_size
+                if size == 0:
+                    return ""
+                file.seek(max(0, size - _SEARCHED))
+                return (file.read(_SEARCHED) or b"").decode(errors="backslashreplace")
         except (OSError, TransferRefused):  # the payload may have removed or replaced it
             return ""
 
@@ -184,7 +228,8 @@ class Sandbox:
         """
         with disk_errors(f"removing {self.directory}"):
             self._stop_leftovers()
-            remove_tree(self.directory)
+            if not (self._token is not None and self._left_nothing and self._spares.put(self.directory)):
+                remove_tree(self.directory)
 
     def _stop_leftovers(self) -> None:
         """Stop what an agent that died left running. After a `run` of our own there is nothing."""
@@ -208,7 +253,7 @@ class Sandbox:
         stdout: Path | None = None,
         stderr: Path | None = None,
         more: Mapping[str, str] | None = None,
-        stop: asyncio.Future[None] | None = None,
+        wishes: processes.Wishes | None = None,
     ) -> tuple[processes.Exit, str]:
         """Run a command of the job; how it ended, and the last step of what ran it. Raises `NoSpace`, too."""
         with disk_errors(f"looking into {self.directory}"):
@@ -218,25 +263,31 @@ class Sandbox:
                 f"less than {LEAST_SPACE} bytes are free at {self.directory}: free space and try again"
             )
         run = partial(
-            processes.run,
+            self._watched,
             cwd=self.payload,
             environment={**self._environment(), **(more or {})},
             stdout=stdout or self.stdout,
             stderr=stderr or self.stderr,
             token=token,
             limit=limit,
-            stop=stop,
+            wishes=wishes,
         )
         plain = plain_command(command, arguments, spec.environment, spec.packages)
         self._make_executable(command)
         if plain is not None:
-            with suppress(
-                processes.NotStarted
-            ):  # no file, or a script without a first line: a shell knows what to say
+            # No file, or a script without a first line: a shell knows what to say.
+            with suppress(processes.NotStarted):
                 return await run(plain), Step.STARTED
         shell = shutil.which("bash") or "/bin/sh"
         self._write_wrapper(spec, shell, command, arguments)
         return await run([shell, str(self._wrapper / SCRIPT)]), self._status()
+
+    async def _watched(self, argv: Sequence[str], **how: Any) -> processes.Exit:
+        """`processes.run`; after what it leaves behind, or a cancellation, the directory is not used again."""
+        clean, self._left_nothing = self._left_nothing, False
+        ended = await processes.run(argv, **how)
+        self._left_nothing = clean and ended.strays == 0
+        return ended
 
     def _make_executable(self, command: str) -> None:
         """File servers do not carry permissions."""

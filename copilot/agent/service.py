@@ -12,15 +12,17 @@ import hashlib
 import logging
 import re
 from base64 import b64decode
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from copilot.agent.effects import Assignment, Begin, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
-from copilot.agent.journal import attempt_name, read_notes, remove_note, write_note
+from copilot.agent.journal import Journal, attempt_name
+from copilot.agent.processes import Wishes
 from copilot.agent.sandbox import Sandbox
+from copilot.agent.spares import Spares
 from copilot.agent.wrapper import NOT_STARTED
 from copilot.errors import BadName, CopilotError, NoSpace, TransferError
 from copilot.files.base import FileClient, FileFacts
@@ -32,9 +34,7 @@ log = logging.getLogger("copilot.agent")
 
 FETCHES_AT_ONCE = 4
 FETCH_TRIES = 4
-TAIL = 2000  # bytes of stderr that go into the report
 FIRST_FETCH_RETRY = 1.0  # s, doubling
-KILLED = 137  # the exit code that a shell says after SIGKILL
 
 _ATTEMPT = re.compile(r"(?P<job>.+)\.a(?P<attempt>[1-9][0-9]*)\Z", re.ASCII)
 
@@ -49,29 +49,6 @@ class ServiceSettings:
     max_run_time: float = 7 * 24 * 3600.0  # of a job whose manager names no limit
 
 
-def recover(work_dir: Path) -> list[Note]:
-    """The notes of a former life. Attempts without one are removed: they were not begun, or are over.
-
-    Call it once, before anything is performed; it blocks. What cannot be removed is named in the log.
-    """
-    notes = read_notes(_journal(work_dir))
-    noted = {attempt_name(note.assignment) for note in notes}
-    work_dir = work_dir.resolve()
-    for directory in (work_dir / "jobs").glob("*.a*"):
-        match = _ATTEMPT.match(directory.name)
-        if match is None or directory.name in noted:
-            continue
-        try:
-            Sandbox(work_dir, match["job"], int(match["attempt"])).remove()
-        except (CopilotError, OSError) as error:
-            log.error("%s is left over from a crash and cannot be removed: %s", directory, error)
-    return notes
-
-
-def _journal(work_dir: Path) -> Path:
-    return work_dir / "journal"
-
-
 class AgentService:
     """Implements `copilot.runtime.component.Performer` for an agent."""
 
@@ -79,32 +56,56 @@ class AgentService:
         self._settings = settings
         self._files = files
         self._work_dir = settings.work_dir.resolve()
+        self._spares = Spares(self._work_dir / "jobs")
         self._sandboxes: dict[str, Sandbox] = {}  # by attempt, until it is forgotten
-        self._journal = _journal(settings.work_dir)
+        self._packages: dict[str, bytes] = {}  # small outputs, by attempt, until it is forgotten
+        self._journal = Journal(settings.work_dir / "journal")
         self._at_work: dict[str, _Work] = {}  # by job id: what `Execute` is at
+
+    def recover(self) -> list[Note]:
+        """The notes of a former life. Attempts without one are removed: they were not begun, or are over.
+
+        Call it once, before anything is performed; it blocks. What cannot be removed is named in the log.
+        """
+        kept = self._journal.read()
+        self._packages = {
+            attempt_name(one.note.assignment): one.package for one in kept if one.package is not None
+        }
+        noted = {attempt_name(one.note.assignment) for one in kept}
+        for directory in (self._work_dir / "jobs").glob("*.a*"):
+            match = _ATTEMPT.match(directory.name)
+            if match is None or directory.name in noted:
+                continue
+            try:
+                Sandbox(self._work_dir, match["job"], int(match["attempt"])).remove()
+            except (CopilotError, OSError) as error:
+                log.error("%s is left over from a crash and cannot be removed: %s", directory, error)
+        self._spares.clear()
+        return [one.note for one in kept]
+
+    def close(self) -> None:
+        """Leave nothing but what the next life needs."""
+        self._journal.close()
+        self._spares.clear()
 
     def perform(self, effect: Any) -> Awaitable[Any] | None:
         """Do it; see the effects."""
         match effect:
             case Remember(note=note):
-                if note.outcome is None:
-                    self._sandboxes.pop(attempt_name(note.assignment), None)
-                    self._sandbox(note.assignment).prepare()
-                write_note(self._journal, note)
+                self._remember(note)
                 return None
             case Execute(assignment=assignment):
                 return self._execute(assignment)
             case Pack(assignment=assignment):
-                return self._pack(self._sandbox(assignment))
+                return self._pack(self._sandbox(assignment), assignment)
             case Begin() | Stop() | Kill():
                 if effect.assignment.id in self._at_work:
                     self._at_work[effect.assignment.id].heed(effect)
                 return None
             case Upload(assignment=assignment, url=url, output=output):
-                facts = FileFacts(size=output.size, sha256=output.sha256)
-                return self._files.put(self._sandbox(assignment).package, url, facts=facts)
+                return self._upload(assignment, url, output)
             case Forget(assignment=assignment):
-                return asyncio.to_thread(self._forget, assignment)
+                return self._forget(assignment)
         raise TypeError(f"an agent has no effect {effect!r}")
 
     def _sandbox(self, assignment: Assignment) -> Sandbox:
@@ -112,22 +113,44 @@ class AgentService:
         name = attempt_name(assignment)
         if name not in self._sandboxes:
             job, tool = assignment.job, tuple(self._settings.package_tool)
-            self._sandboxes[name] = Sandbox(self._work_dir, job.id, job.attempt or 1, package_tool=tool)
+            self._sandboxes[name] = Sandbox(
+                self._work_dir, job.id, job.attempt or 1, package_tool=tool, spares=self._spares
+            )
         return self._sandboxes[name]
 
-    def _forget(self, assignment: Assignment) -> None:
-        remove_note(self._journal, assignment)  # first: a report must not outlive its output
-        self._sandbox(assignment).remove()
-        del self._sandboxes[attempt_name(assignment)]
+    def _remember(self, note: Note) -> None:
+        name = attempt_name(note.assignment)
+        if note.outcome is None:
+            self._sandboxes.pop(name, None)
+            self._packages.pop(name, None)
+            self._sandbox(note.assignment).prepare()
+        self._journal.keep(note, self._packages.get(name))
+
+    async def _upload(self, assignment: Assignment, url: str, output: Output) -> None:
+        path, package = self._sandbox(assignment).package, self.package(assignment)
+        if package is not None:
+            with disk_errors(f"writing the output of job {assignment.id}"):
+                path.write_bytes(package)
+        await self._files.put(path, url, facts=FileFacts(size=output.size, sha256=output.sha256))
+
+    async def _forget(self, assignment: Assignment) -> None:
+        self._journal.drop(assignment)  # first: a report must not outlive its output
+        name, sandbox = attempt_name(assignment), self._sandbox(assignment)
+        self._packages.pop(name, None)
+        if sandbox.holds_little():
+            sandbox.remove()
+        else:
+            await asyncio.to_thread(sandbox.remove)
+        del self._sandboxes[name]
 
     def phase(self, assignment: Assignment) -> str:
         """What `Execute` is at with this job."""
         work = self._at_work.get(assignment.id)
         return Phase.RUN if work is None else work.phase
 
-    def package(self, assignment: Assignment) -> bytes:
-        """The packed output of an assignment that was executed. Raises OSError."""
-        return self._sandbox(assignment).package.read_bytes()
+    def package(self, assignment: Assignment) -> bytes | None:
+        """The packed output of an assignment that was executed, if it is small."""
+        return self._packages.get(attempt_name(assignment))
 
     async def _execute(self, assignment: Assignment) -> Outcome:
         """Fetch, run, validate, pack."""
@@ -136,7 +159,8 @@ class AgentService:
             work.heed(Begin(assignment=assignment))
         self._at_work[assignment.id] = work
         try:
-            return await self._packed(sandbox, await self._attempt(sandbox, assignment.job, work))
+            outcome = await self._attempt(sandbox, assignment.job, work)
+            return await self._packed(sandbox, assignment, outcome)
         finally:
             del self._at_work[assignment.id]
 
@@ -147,41 +171,43 @@ class AgentService:
         except BadName as error:
             return _failure(error, Cause.USER_PREREQUISITE, "this agent takes no such job")
         try:
-            if not await _unless(work.stop, self._prepare(sandbox, job, work)):
+            if not await self._prepared(sandbox, job, work):
                 return Outcome(cause=Cause.CANCELLED, exit_code=NOT_STARTED, reason="stopped before it began")
         except (CopilotError, OSError) as error:
             return _failure(error, Cause.INFRA_FETCH, "an input file could not be fetched")
         work.phase = Phase.RUN
         try:
-            return await work.unless_killed(self._run(sandbox, spec, self._limit(job), work.stop))
+            return await self._run(sandbox, spec, self._limit(job), work.wishes)
         except (CopilotError, OSError) as error:
             return _failure(error, Cause.INFRA_LOST, "this host could not run the job to its end")
 
-    async def _prepare(self, sandbox: Sandbox, job: Job, work: _Work) -> None:
-        """What comes before the payload begins."""
-        await self._fetch_all(sandbox, job)
-        await work.begin
+    async def _prepared(self, sandbox: Sandbox, job: Job, work: _Work) -> bool:
+        """What comes before the payload begins; whether that came to its end before somebody wished the job's."""
+        missing = [
+            (item, path)
+            for item in _inputs(job)
+            if not _is_written(item, path := sandbox.input_path(item.name))
+        ]
+        if not missing and work.begin.done():
+            return True
+        return await _unless(work.wishes.stop, self._fetch_all(missing, work.begin))
 
-    async def _fetch_all(self, sandbox: Sandbox, job: Job) -> None:
-        inputs = _inputs(job)
-        if len(inputs) == 1:
-            return await self._fetch(inputs[0], sandbox.input_path(inputs[0].name))
+    async def _fetch_all(self, missing: Sequence[tuple[JobInput, Path]], begin: Awaitable[None]) -> None:
         wanted = asyncio.Semaphore(FETCHES_AT_ONCE)
 
-        async def fetch(item: JobInput) -> None:
+        async def fetch(item: JobInput, path: Path) -> None:
             async with wanted:
-                await self._fetch(item, sandbox.input_path(item.name))
+                await self._fetch(item, path)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for item in inputs:
-                    group.create_task(fetch(item))
+                for item, path in missing:
+                    group.create_task(fetch(item, path))
         except BaseExceptionGroup as failures:  # the first one ended the others
             raise failures.exceptions[0] from failures
+        await begin
 
     async def _fetch(self, item: JobInput, path: Path) -> None:
-        if item.data is not None and _is_written(item, item.data, path):
-            return
         for wait in (*(FIRST_FETCH_RETRY * 2**n for n in range(FETCH_TRIES - 1)), None):
             try:
                 size, sha256 = (item.size, item.sha256) if item.sha256 else (None, None)
@@ -194,23 +220,20 @@ class AgentService:
             else:
                 return
 
-    async def _run(
-        self, sandbox: Sandbox, spec: JobSpec, limit: float, stop: asyncio.Future[None]
-    ) -> Outcome:
-        outcome = await sandbox.run(spec, limit, stop)
-        outcome = replace(outcome, tail=sandbox.stderr_tail(TAIL).strip())
+    async def _run(self, sandbox: Sandbox, spec: JobSpec, limit: float, wishes: Wishes) -> Outcome:
+        outcome = await sandbox.run(spec, limit, wishes)
         if outcome.cause is not Cause.OK or spec.validation is None:
             return outcome
-        return _validated(outcome, spec.validation, await sandbox.validate(spec, stop))
+        return _validated(outcome, spec.validation, await sandbox.validate(spec, wishes))
 
     def _limit(self, job: Job) -> float:
         longest = self._settings.max_run_time
         return longest if job.max_run_time is None else min(job.max_run_time, longest)
 
-    async def _packed(self, sandbox: Sandbox, outcome: Outcome) -> Outcome:
+    async def _packed(self, sandbox: Sandbox, assignment: Assignment, outcome: Outcome) -> Outcome:
         """With its output, or with the reason why there is none."""
         try:
-            return replace(outcome, output=await self._pack(sandbox))
+            return replace(outcome, output=await self._pack(sandbox, assignment))
         except (CopilotError, OSError) as error:
             failure = _failure(error, Cause.INFRA_STORE, "the output could not be packed")
         log.error("%s", failure.reason)
@@ -219,10 +242,12 @@ class AgentService:
         reason = one_line(f"{outcome.reason}; {failure.reason}")  # what came first explains more
         return replace(outcome, reason=reason)
 
-    async def _pack(self, sandbox: Sandbox) -> Output:
+    async def _pack(self, sandbox: Sandbox, assignment: Assignment) -> Output:
         package = await sandbox.pack(self._settings.max_output)
         for note in package.notes:
-            log.info("%s: %s", package.path.name, note)
+            log.info("job %s: its output: %s", assignment.id, note)
+        if package.data is not None:
+            self._packages[attempt_name(assignment)] = package.data
         return Output(size=package.facts.size, sha256=package.facts.sha256)
 
 
@@ -232,28 +257,19 @@ def _future() -> asyncio.Future[None]:
 
 @dataclass(slots=True)
 class _Work:
-    """A job that is being executed. `begin` is done when it may run, `stop` when it shall end, `kill` when it must."""
+    """A job that is being executed. `begin` is done when it may run."""
 
     phase: Phase = Phase.FETCH
     begin: asyncio.Future[None] = field(default_factory=_future)
-    stop: asyncio.Future[None] = field(default_factory=_future)
-    kill: asyncio.Future[None] = field(default_factory=_future)
+    wishes: Wishes = field(default_factory=Wishes)
 
     def heed(self, order: Begin | Stop | Kill) -> None:
         """Somebody wants this of it."""
-        wanted = {Begin: (self.begin,), Stop: (self.stop,), Kill: (self.stop, self.kill)}[type(order)]
+        stop, kill = self.wishes.stop, self.wishes.kill
+        wanted = {Begin: (self.begin,), Stop: (stop,), Kill: (kill, stop)}[type(order)]
         for future in wanted:
             if not future.done():
                 future.set_result(None)
-
-    async def unless_killed(self, payload: Coroutine[Any, Any, Outcome]) -> Outcome:
-        """The end of the payload; it is broken off if it must end."""
-        running = asyncio.ensure_future(payload)
-        if await _unless(self.kill, running):
-            return await running
-        return Outcome(
-            cause=Cause.CANCELLED, exit_code=KILLED, reason="killed, because it had to end at once"
-        )
 
 
 async def _unless(stop: asyncio.Future[None], work: Awaitable[object]) -> bool:
@@ -270,10 +286,12 @@ async def _unless(stop: asyncio.Future[None], work: Awaitable[object]) -> bool:
         await asyncio.gather(doing, return_exceptions=True)
 
 
-def _is_written(item: JobInput, data: str, path: Path) -> bool:
-    """Write an input that came with the job; False if it is not what was announced."""
+def _is_written(item: JobInput, path: Path) -> bool:
+    """Write an input that came with the job; False if it did not, or is not what was announced."""
+    if item.data is None:
+        return False
     try:
-        contents = b64decode(data, validate=True)
+        contents = b64decode(item.data, validate=True)
     except (binascii.Error, ValueError):
         return False
     if (len(contents), hashlib.sha256(contents).hexdigest()) != (item.size, item.sha256):

@@ -14,7 +14,7 @@ from copilot.agent.drain import Limits
 from copilot.agent.guard import start_guard
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
-from copilot.agent.service import AgentService, ServiceSettings, recover
+from copilot.agent.service import AgentService, ServiceSettings
 from copilot.cli import daemon
 from copilot.clock import SystemClock
 from copilot.files.clients import Files
@@ -68,6 +68,7 @@ async def run(config: AgentConfig) -> int:
         return await daemon.turn(loop)
     finally:
         await files.close()
+        service.close()
         guard.dismiss()
 
 
@@ -105,5 +106,5 @@ def _logic(config: AgentConfig, service: AgentService) -> Agent:
         wall=SystemClock().wall,
         phase=service.phase,
         package=service.package,
-        journal=recover(config.work_dir),
+        journal=service.recover(),
     )

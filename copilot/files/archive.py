@@ -5,30 +5,44 @@ Whatever a payload may have left is taken; it may even still be changing.
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import posixpath
 import stat
 import tarfile
+import zlib
 from collections.abc import Collection, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from copilot.errors import TransferRefused
 from copilot.files.base import BLOCK
 from copilot.files.disk import open_file
-from copilot.files.newfile import NewFile
 
 MAX_DEPTH = 32  # parts of a member's name
 MAX_MEMBERS = 200_000
 MAX_RATIO = 100  # how much larger than the package its contents may be; holes of sparse files count
 MAX_NOTES = 100
 _LEVEL = 1  # of compression: output is packed once and unpacked once
+_GZIP = 31  # zlib's word for the largest window in gzip's format (RFC 1952), without a name or a time
+
+
+class Target(Protocol):
+    """What a package is written to."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Add `data` at the end."""
+        ...
 
 
 def pack(
-    new: NewFile,
+    new: Target,
     prefix: str,
     directory: Path,
     *,
@@ -44,45 +58,48 @@ def pack(
     Returns notes about all that the package does not hold as the disk does. Raises `NoSpace`, and
     `TransferRefused` if the package grows over `limit` bytes or its contents over MAX_MEMBERS or MAX_RATIO.
     """
-    with gzip.GzipFile(
-        filename="", mode="wb", compresslevel=_LEVEL, fileobj=_Limited(new, limit), mtime=0
-    ) as zipped:
-        packer = _Packer(zipped, prefix, directory.resolve(), limit * MAX_RATIO)
-        for name, path in streams.items():
-            packer.add_file(name, path)
-        taken = set(streams)
-        for source in _names(directory):
-            name = source
-            while name in taken:
-                name += ".payload"
-            taken.add(name)
-            packer.add_tree(source, name, leave_out)
-        zipped.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar archive
+    zipped = _Zipped(new, limit)
+    packer = _Packer(zipped, prefix, directory, limit * MAX_RATIO)
+    for name, path in streams.items():
+        packer.add_file(name, path)
+    taken = set(streams)
+    for source in _names(directory):
+        name = source
+        while name in taken:
+            name += ".payload"
+        taken.add(name)
+        packer.add_tree(source, name, leave_out)
+    zipped.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar archive
+    zipped.end()
     return packer.notes()
 
 
-class _Limited:
-    """The new file as gzip wants it, with a largest size."""
+class _Zipped:
+    """Compresses on the way to the new file, which has a largest size."""
 
-    def __init__(self, new: NewFile, limit: int) -> None:
+    def __init__(self, new: Target, limit: int) -> None:
         self._new, self._limit = new, limit
+        self._compress = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> None:
+        self._put(self._compress.compress(data))
+
+    def end(self) -> None:
+        self._put(self._compress.flush())
+
+    def _put(self, data: bytes) -> None:
         if self._new.size + len(data) > self._limit:
             raise TransferRefused(
                 f"the packed output is larger than {self._limit} bytes; let the job leave less"
             )
-        self._new.write(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
+        if data:
+            self._new.write(data)
 
 
 class _Packer:
     """Writes members, and remembers what is not as on the disk. Keeps nothing about a member that is written."""
 
-    def __init__(self, zipped: gzip.GzipFile, prefix: str, root: Path, room: int) -> None:
+    def __init__(self, zipped: _Zipped, prefix: str, root: Path, room: int) -> None:
         self._zipped, self._prefix, self._root, self._room = zipped, prefix, root, room
         self._members = 0
         self._notes: list[str] = []
@@ -152,7 +169,7 @@ class _Packer:
         member = self._member(name, tarfile.SYMTYPE, found)
         member.linkname = os.readlink(path)  # noqa: PTH115 - a Path would change the text
         real = Path(os.path.realpath(path))  # Path.resolve raises on loops
-        if _leads_outside(member, self._prefix) or not real.is_relative_to(self._root):
+        if _leads_outside(member, self._prefix) or not real.is_relative_to(os.path.realpath(self._root)):
             self._note(name, "skipped: a symbolic link that leads outside")
         else:
             self._begin(member)

@@ -228,6 +228,12 @@ class Up:
                 assert stop(process) == 0
 
 
+def remembers_nothing(work_dir: Path) -> bool:
+    """Whether the journal of an agent holds no note that counts. (To read it as its agent does would tidy it up.)"""
+    lines = (work_dir / "journal" / "notes").read_text().splitlines()
+    return not any(line.startswith("+") for line in lines)
+
+
 def stop(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGINT) -> int:
     """Ask a process to end; its exit code."""
     process.send_signal(number)

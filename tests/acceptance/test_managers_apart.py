@@ -14,7 +14,7 @@ from copilot.local.ports import remembered_port
 from copilot.local.process import give, unprivileged_user
 from copilot.local.prosody import Prosody
 from copilot.local.redis import Redis
-from tests.acceptance.running import packed, run, script, service, started, until
+from tests.acceptance.running import packed, remembers_nothing, run, script, service, started, until
 from tests.conftest import Account
 
 JOBS = 4
@@ -124,7 +124,7 @@ def test_jobs_come_from_one_manager_and_their_output_goes_to_the_other(site: Sit
         assert packed(json.loads(last.stdout))["stdout"] == f"job-{JOBS}\n"
         names = {f"job-{number}" for number in range(1, JOBS + 1)}
         until(lambda: {path.name for path in (place / "done").iterdir()} == names, "all outputs")
-        until(lambda: not list((place / "work" / "journal").iterdir()), "the agent has forgotten all jobs")
+        until(lambda: remembers_nothing(place / "work"), "the agent has forgotten all jobs")
 
     handed = jobs.read_text().count(f"handed to {site.agent.jid}/")
     reports = storage.read_text().count("attempt 1: report accepted, now done")

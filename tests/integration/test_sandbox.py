@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import resource
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from copilot.agent.processes import become_subreaper
-from copilot.agent.sandbox import Sandbox
+from copilot.agent.sandbox import Package, Sandbox
 from copilot.errors import NoSpace, TransferRefused
 from copilot.files.unpack import Limits, extract
 from copilot.job import Cause, InputFile, JobSpec, Outcome
@@ -56,8 +57,13 @@ async def run_script(sandbox: Sandbox, text: str, *, limit: float | None = 60, *
 
 async def packed_names(sandbox: Sandbox) -> list[str]:
     package = await sandbox.pack(PACKAGE_LIMIT)
-    with tarfile.open(package.path) as archive:
+    with tarfile.open(fileobj=io.BytesIO(contents(sandbox, package))) as archive:
         return archive.getnames()
+
+
+def contents(sandbox: Sandbox, package: Package) -> bytes:
+    """Of the package, wherever it is."""
+    return sandbox.package.read_bytes() if package.data is None else package.data
 
 
 async def test_a_job_runs_in_its_own_directory_and_its_output_is_packed(
@@ -68,14 +74,15 @@ async def test_a_job_runs_in_its_own_directory_and_its_output_is_packed(
     stage(sandbox, "more.txt", "more\n")
     spec = JobSpec(id="job", command="bin/job.sh", arguments="'more.txt'", inputs=(table, script))
     outcome = await sandbox.run(spec, 60)
-    assert outcome == Outcome(cause=Cause.OK, exit_code=0)
+    assert outcome == Outcome(cause=Cause.OK, exit_code=0, tail="warning")
     package = await sandbox.pack(PACKAGE_LIMIT)
-    assert package.path == tmp_path / "jobs" / "job.a1" / "job.tgz"
-    assert package.facts.size == package.path.stat().st_size
-    assert package.facts.sha256 == hashlib.sha256(package.path.read_bytes()).hexdigest()
+    data = contents(sandbox, package)
+    assert package.facts.size == len(data)
+    assert package.facts.sha256 == hashlib.sha256(data).hexdigest()
     assert package.notes == ()
     (tmp_path / "there").mkdir()
-    extract(package.path, tmp_path / "there", Limits(size=MEBIBYTE))
+    (tmp_path / "job.tgz").write_bytes(data)
+    extract(tmp_path / "job.tgz", tmp_path / "there", Limits(size=MEBIBYTE))
     assert (tmp_path / "there/job/stdout").read_text() == f"42\nmore\n{sandbox.payload}\n"
     assert (tmp_path / "there/job/stderr").read_text() == "warning\n"
 
@@ -115,6 +122,7 @@ async def test_a_non_zero_exit_is_told_with_the_last_line_of_stderr(sandbox: San
         cause=Cause.USER_EXIT,
         exit_code=3,
         reason=r"exit code 3; last line of stderr: oh\x1b[31m no",
+        tail="first\noh\x1b[31m no",
     )
 
 

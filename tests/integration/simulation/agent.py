@@ -11,7 +11,7 @@ from copilot.errors import TransferUnavailable
 from copilot.job import Cause, Outcome, Output
 from copilot.protocol.rules import Role
 from copilot.runtime.component import Action, Finished, Leave
-from tests.integration.simulation.jobs import output_of, package_of
+from tests.integration.simulation.jobs import output_of, small_package_of
 from tests.integration.simulation.manager import SERVICE
 from tests.integration.simulation.node import LONGEST_STEP, Node
 
@@ -40,7 +40,7 @@ class AgentNode(Node):
             random=world.random.random,
             wall=world.time.wall,
             phase=lambda _: "run",
-            package=lambda assignment: package_of(*_attempt(assignment)),
+            package=lambda assignment: small_package_of(*_attempt(assignment)),
             journal=tuple(journal.values()),
         )
         super().__init__(world, jid, jid, agent, world.endpoint(Role.AGENT, trusts=agent.trusts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from copilot.agent.logic import LARGEST_PACKAGE
+from copilot.agent.sandbox import LARGEST_PACKAGE
 from copilot.job import JobSpec, Output, State
 
 ENOUGH_ATTEMPTS = 100  # the network may be so bad that leases run out again and again
@@ -38,6 +38,12 @@ def package_of(job: str, attempt: int) -> bytes:
     """How it is packed. What every other job writes is too large to go with a report."""
     large = int(job.rpartition("-")[2]) % 2
     return stdout_of(job, attempt).encode().ljust((LARGEST_PACKAGE + 1) * large, b"\n")
+
+
+def small_package_of(job: str, attempt: int) -> bytes | None:
+    """That, if it goes with the report."""
+    package = package_of(job, attempt)
+    return package if len(package) <= LARGEST_PACKAGE else None
 
 
 def output_of(job: str, attempt: int) -> Output:

@@ -9,7 +9,7 @@ import pytest
 
 from copilot.agent.delivery import DIRECT_WITHIN
 from copilot.agent.effects import Execute, Forget, Remember, Stop, Upload
-from copilot.agent.logic import LARGEST_PACKAGE, MOST_UNREPORTED
+from copilot.agent.logic import MOST_UNREPORTED
 from copilot.agent.search import SHOW_UP_EVERY
 from copilot.agent.slots import OVERLAP
 from copilot.job import Cause, Outcome, Output
@@ -190,8 +190,8 @@ def test_none_comes_ahead_while_jobs_take_long() -> None:
 def test_a_large_output_is_uploaded_to_where_that_instance_says() -> None:
     world = Direct()
     world.hear(run(1))
-    large = replace(OK, output=Output(size=LARGEST_PACKAGE + 1, sha256="0" * 64))
-    assert said(world.end(1, large)) == [(ONE, GetJobOutputDir)]
+    world.agent._package = lambda _: None
+    assert said(world.end(1)) == [(ONE, GetJobOutputDir)]
     actions = world.hear(StoreJobOutputDir(job_id="j1", output_url="https://files/j1.a1/j1.tgz"))
     (upload,) = [one.effect for one in actions if isinstance(one, Perform)]
     assert isinstance(upload, Upload)
@@ -203,17 +203,6 @@ def test_without_output_there_is_nothing_but_the_report() -> None:
     world.hear(run(1))
     report = world.report(world.end(1, replace(OK, output=None)))
     assert (report.package, report.output_size) == (None, None)
-
-
-def test_a_package_that_cannot_be_read_is_uploaded() -> None:
-    world = Direct()
-
-    def gone(_: object) -> bytes:
-        raise FileNotFoundError("gone")
-
-    world.agent._package = gone
-    world.hear(run(1))
-    assert said(world.end(1)) == [(ONE, GetJobOutputDir)]
 
 
 def test_the_journal_is_written_although_the_report_is_on_its_way() -> None:

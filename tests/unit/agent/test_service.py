@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import io
 import os
 import signal
 import tarfile
@@ -28,10 +29,10 @@ from copilot.agent.effects import (
     Stop,
     Upload,
 )
-from copilot.agent.journal import read_notes
+from copilot.agent.journal import Journal
 from copilot.agent.processes import become_subreaper
 from copilot.agent.sandbox import Sandbox
-from copilot.agent.service import FETCH_TRIES, AgentService, ServiceSettings, _is_written, recover
+from copilot.agent.service import FETCH_TRIES, AgentService, ServiceSettings, _is_written
 from copilot.errors import (
     CopilotError,
     NoSpace,
@@ -96,9 +97,19 @@ class World:
     def package(self) -> Path:
         return self.attempt / "j.tgz"
 
+    def data(self, assignment: Assignment) -> bytes:
+        """The package, wherever it is."""
+        small = self.service.package(assignment)
+        return self.package.read_bytes() if small is None else small
+
+    def notes(self) -> list[Note]:
+        """What the next life of the agent would read."""
+        return [kept.note for kept in Journal(self.work / "journal").read()]
+
     def packed(self) -> dict[str, bytes]:
         """The files in the package."""
-        with tarfile.open(self.package) as archive:
+        data = self.data(Assignment(job=Job(id="j", command="run.sh", attempt=2), manager="", claim=None))
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             members = [item for item in archive.getmembers() if item.isfile()]
             return {item.name: archive.extractfile(item).read() for item in members}  # type: ignore[union-attr]
 
@@ -144,9 +155,10 @@ class TestExecute:
     async def test_a_job_is_fetched_run_and_packed(self, tmp_path: Path) -> None:
         world = World(tmp_path)
         table = world.input("table", "42\n")
-        outcome = await world.run(world.assigned('cat "$1"; echo made >result', table, arguments="table"))
+        assignment = world.assigned('cat "$1"; echo made >result', table, arguments="table")
+        outcome = await world.run(assignment)
         assert outcome == Outcome(cause=Cause.OK, exit_code=0, output=outcome.output)
-        data = world.package.read_bytes()
+        data = world.data(assignment)
         assert outcome.output == Output(size=len(data), sha256=hashlib.sha256(data).hexdigest())
         assert world.packed() == {"j/stdout": b"42\n", "j/stderr": b"", "j/result": b"made\n"}
 
@@ -365,9 +377,9 @@ class TestPacking:
         world = World(tmp_path)
         assignment = world.assigned("echo half >result; kill -9 $$")
         await world.run(assignment)
-        world.package.unlink()
-        output = await World(tmp_path).begin(Pack(assignment=assignment))
-        data = world.package.read_bytes()
+        world = World(tmp_path)
+        output = await world.begin(Pack(assignment=assignment))
+        data = world.data(assignment)
         assert output == Output(size=len(data), sha256=hashlib.sha256(data).hexdigest())
         assert world.packed()["j/result"] == b"half\n"
 
@@ -380,7 +392,7 @@ class TestUpload:
         assert output is not None
         there = world.shared / "j.a2.tgz"
         await world.begin(Upload(assignment=assignment, url=there.as_uri(), output=output))
-        assert there.read_bytes() == world.package.read_bytes()
+        assert there.read_bytes() == world.data(assignment)
 
     async def test_an_error_of_the_file_server_reaches_the_logic(self, tmp_path: Path) -> None:
         world = World(tmp_path, TroubledFiles(TransferUnavailable("away"), times=0))
@@ -395,7 +407,7 @@ class TestRemembering:
     def test_the_note_is_written_and_the_directory_made_before_anything_runs(self, tmp_path: Path) -> None:
         world = World(tmp_path)
         assignment = world.assigned("true")
-        assert read_notes(world.work / "journal") == [Note(assignment=assignment)]
+        assert world.notes() == [Note(assignment=assignment)]
         assert {path.name for path in world.attempt.iterdir()} == {"payload", "tmp", "token"}
 
     async def test_the_outcome_is_noted_and_the_output_stays(self, tmp_path: Path) -> None:
@@ -403,13 +415,24 @@ class TestRemembering:
         assignment = world.assigned("true")
         note = Note(assignment=assignment, outcome=await world.run(assignment))
         world.service.perform(Remember(note=note))
-        assert read_notes(world.work / "journal") == [note]
-        assert world.package.exists()
+        assert world.notes() == [note]
 
-    def test_what_the_payload_can_reach_by_its_own_directory_is_not_the_journal(self, tmp_path: Path) -> None:
+    async def test_a_small_output_outlives_the_agent_in_the_journal(self, tmp_path: Path) -> None:
         world = World(tmp_path)
-        world.assigned("true")
-        assert list(world.attempt.rglob("*.json")) == []
+        assignment = world.assigned("echo made")
+        note = Note(assignment=assignment, outcome=await world.run(assignment))
+        world.service.perform(Remember(note=note))
+        after = World(tmp_path)
+        assert after.service.recover() == [note]
+        assert after.service.package(assignment) == world.service.package(assignment)
+        assert after.packed()["j/stdout"] == b"made\n"
+
+    async def test_a_large_output_is_a_file(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        assignment = world.assigned("head -c 100000 /dev/urandom")
+        await world.run(assignment)
+        assert world.service.package(assignment) is None
+        assert world.package.stat().st_size > 100_000
 
     def test_a_disk_that_takes_no_note_is_told_at_once(self, tmp_path: Path) -> None:
         world = World(tmp_path)
@@ -423,8 +446,9 @@ class TestRemembering:
         await world.run(assignment)
         for _ in range(2):
             await world.begin(Forget(assignment=assignment))
-            assert list((world.work / "jobs").iterdir()) == []
-            assert list((world.work / "journal").iterdir()) == []
+            assert not world.attempt.exists()
+            assert world.service.package(assignment) is None
+            assert world.notes() == []
 
     async def test_a_report_does_not_outlive_its_output(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -437,7 +461,7 @@ class TestRemembering:
         monkeypatch.setattr(Sandbox, "remove", dies)
         with pytest.raises(OSError, match="in the middle"):
             await world.begin(Forget(assignment=assignment))
-        assert read_notes(world.work / "journal") == []
+        assert world.notes() == []
 
     def test_an_agent_has_no_other_effects(self, tmp_path: Path) -> None:
         with pytest.raises(TypeError, match="no effect 'dance'"):
@@ -446,29 +470,47 @@ class TestRemembering:
 
 class TestRecovery:
     def test_an_agent_that_never_ran_has_nothing_to_recover(self, tmp_path: Path) -> None:
-        assert recover(tmp_path) == []
+        assert World(tmp_path).service.recover() == []
 
     def test_what_the_journal_names_stays(self, tmp_path: Path) -> None:
         world = World(tmp_path)
         assignment = world.assigned("true")
-        assert recover(world.work) == [Note(assignment=assignment)]
+        assert World(tmp_path).service.recover() == [Note(assignment=assignment)]
         assert world.attempt.is_dir()
 
-    @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")])
+    @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("+{")])
     def test_an_attempt_without_a_readable_note_is_removed(
         self, tmp_path: Path, damage: Callable[[Path], object]
     ) -> None:
         world = World(tmp_path)
         world.assigned("true")
-        damage(world.work / "journal" / "j.a2.json")
-        assert recover(world.work) == []
+        damage(world.work / "journal" / "notes")
+        assert World(tmp_path).service.recover() == []
+        assert list((world.work / "jobs").iterdir()) == []
+
+    async def test_spare_directories_of_a_former_life_are_removed(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        assignment = world.assigned("true")
+        await world.run(assignment)
+        await world.begin(Forget(assignment=assignment))
+        assert len(list((world.work / "jobs").iterdir())) == 1
+        World(tmp_path).service.recover()
+        assert list((world.work / "jobs").iterdir()) == []
+
+    async def test_an_agent_that_ends_leaves_no_spare_directories(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        assignment = world.assigned("true")
+        await world.run(assignment)
+        await world.begin(Forget(assignment=assignment))
+        world.service.close()
         assert list((world.work / "jobs").iterdir()) == []
 
     def test_what_does_not_look_like_an_attempt_stays(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
         for name in ("notes", "j.a02", "j.a", ".a1"):
-            (tmp_path / "jobs" / name).mkdir(parents=True)
-        recover(tmp_path)
-        assert len(list((tmp_path / "jobs").iterdir())) == 4
+            (world.work / "jobs" / name).mkdir(parents=True)
+        world.service.recover()
+        assert len(list((world.work / "jobs").iterdir())) == 4
 
     def test_what_cannot_be_removed_is_named_and_the_rest_goes_on(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -480,9 +522,10 @@ class TestRecovery:
             raise TransferUnavailable("it is a mount point")
 
         monkeypatch.setattr(Sandbox, "remove", remove)
+        world = World(tmp_path)
         for name in ("a.a1", "b.a1"):
-            (tmp_path / "jobs" / name).mkdir(parents=True)
-        assert recover(tmp_path) == []
+            (world.work / "jobs" / name).mkdir(parents=True)
+        assert world.service.recover() == []
         assert sorted(removed) == ["a.a1", "b.a1"]
         assert caplog.text.count("cannot be removed: it is a mount point") == 2
 
@@ -491,8 +534,8 @@ class TestRecovery:
         world.assigned("true")
         environment = {"COPILOT_SANDBOX_TOKEN": (world.attempt / "token").read_text()}
         process = await asyncio.create_subprocess_exec("tail", "-f", "/dev/null", env=environment)
-        (world.work / "journal" / "j.a2.json").unlink()
-        await asyncio.to_thread(recover, world.work)
+        (world.work / "journal" / "notes").unlink()
+        await asyncio.to_thread(World(tmp_path).service.recover)
         assert await process.wait() in (-signal.SIGTERM, -signal.SIGKILL)
 
 
@@ -503,11 +546,11 @@ class TestInputsThatComeWithTheJob:
 
     def test_they_are_written_if_they_are_what_was_announced(self, tmp_path: Path) -> None:
         item = self.announced(b"text", base64.b64encode(b"text").decode())
-        assert _is_written(item, item.data or "", tmp_path / "a")
+        assert _is_written(item, tmp_path / "a")
         assert (tmp_path / "a").read_bytes() == b"text"
 
     @pytest.mark.parametrize("data", ["", "no base64!", base64.b64encode(b"other").decode()])
     def test_anything_else_is_fetched(self, tmp_path: Path, data: str) -> None:
         item = self.announced(b"text", data)
-        assert not _is_written(item, data, tmp_path / "a")
+        assert not _is_written(item, tmp_path / "a")
         assert not (tmp_path / "a").exists()

@@ -14,7 +14,7 @@ import pytest
 from lxml import etree
 
 from copilot import job
-from copilot.agent import delivery, exclusive, goodbye, leases, processes, referral, search, slots
+from copilot.agent import delivery, exclusive, goodbye, leases, processes, referral, sandbox, search, slots
 from copilot.agent import logic as agent_logic
 from copilot.agent.config import AgentConfig
 from copilot.jobmanager import logic as manager_logic
@@ -54,6 +54,7 @@ NUMBERED = (
     secret,
     delivery,
     agent_logic,
+    sandbox,
     search,
     referral,
     leases,
