@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from copilot.errors import NoSpace, TransferError, TransferRefused, TransferUnavailable
@@ -66,8 +66,8 @@ def open_directory(root: Path, parts: Sequence[str] = (), *, create: bool = Fals
     here = os.open(root, DIRECTORY)
     try:
         for part in parts:
-            if create:
-                _make_directory(part, here)
+            if create and make_directory(part, here):
+                os.fsync(here)
             below = os.open(part, DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = below
@@ -77,10 +77,13 @@ def open_directory(root: Path, parts: Sequence[str] = (), *, create: bool = Fals
     return here
 
 
-def _make_directory(name: str, parent: int) -> None:
-    with suppress(FileExistsError):
+def make_directory(name: str, parent: int) -> bool:
+    """Make `name` in the directory `parent`, not durably yet; False if it is there. Raises `OSError`."""
+    try:
         os.mkdir(name, dir_fd=parent)
-        os.fsync(parent)
+    except FileExistsError:
+        return False
+    return True
 
 
 @contextmanager

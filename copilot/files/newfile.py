@@ -115,6 +115,12 @@ class NewFile:
                 "again, and if that does not help, have it announced anew"
             )
 
+    def sync(self) -> None:
+        """Bring what was written to the disk, where a power cut does not reach it, before it has its name."""
+        with self._lock, disk_errors(f"storing {self._name}"):
+            self._check_open()
+            os.fsync(self._file.fileno())
+
     def commit(self, *, durable: bool = True) -> None:
         """Give the file its name, replacing what bears it; if it is `durable`, a power cut does not undo it from here on."""
         with self._lock, disk_errors(f"storing {self._name}"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from copilot.config.manager import ManagerSettings
 from copilot.job import JobRecord, JobSpec
@@ -77,4 +77,13 @@ class Finisher(Protocol):
         by then. It may take `package` away; what it leaves is removed when it has returned. Raises
         `TransferError` or OSError if it cannot be done now: it will be tried again, and the job stays as it is.
         """
+        ...
+
+
+@runtime_checkable
+class SmallFinisher(Finisher, Protocol):
+    """A finisher that takes small packages, which came with their reports, without files for them. Not every one need."""
+
+    async def finish_small(self, record: JobRecord, package: bytes) -> None:
+        """As `finish`, with what is in the package (some 16 KiB at most)."""
         ...

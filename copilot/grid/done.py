@@ -9,12 +9,15 @@ import asyncio
 import errno
 import io
 import os
+from functools import partial
 from pathlib import Path
 
 from copilot.errors import ConfigError
 from copilot.files.disk import directory, disk_errors, open_directory, open_file
 from copilot.files.newfile import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, NewFile
 from copilot.grid.base import Context
+from copilot.grid.gathered import Gathered
+from copilot.grid.small import write_all
 from copilot.job import JobRecord, check_job_id
 
 
@@ -38,6 +41,7 @@ class DoneDirectory:
 
     def __init__(self, done: Path) -> None:
         self._done = done
+        self._small = Gathered(partial(write_all, done))
 
     async def finish(self, record: JobRecord, package: Path | None) -> None:
         """Move `package`, durably and in one step, also over file systems. One that was moved before is fine.
@@ -46,6 +50,10 @@ class DoneDirectory:
         """
         if package is not None:
             await asyncio.to_thread(self._take, check_job_id(record.spec.id, submitted=True), package)
+
+    async def finish_small(self, record: JobRecord, package: bytes) -> None:
+        """As `finish`, with what is in the package. Those of the same moment are written in one go. Raises `TransferError`."""
+        await self._small.do((check_job_id(record.spec.id, submitted=True), package))
 
     def _take(self, job: str, package: Path) -> None:
         destination = self._done / job / f"{job}.tgz"

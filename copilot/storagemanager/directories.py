@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from copilot.files.base import FileFacts
-from copilot.grid.base import Finisher
+from copilot.grid.base import Finisher, SmallFinisher
 from copilot.job import JobRecord, Output
 from copilot.storagemanager.logic import Place
 
@@ -86,6 +86,9 @@ class Directories:
     async def publish(self, record: JobRecord, package: bytes | None = None) -> None:
         """Hand the output to the finisher, then drop the attempt."""
         job, attempt, outcome = record.spec.id, record.attempt, record.outcome
+        if package is not None and isinstance(self._finisher, SmallFinisher):
+            await self._finisher.finish_small(record, package)
+            return
         if package is not None:
             path = await self._storage.keep(job, attempt, package)
             await self._finisher.finish(record, path)

@@ -36,7 +36,7 @@ log = logging.getLogger("copilot.storagemanager")
 
 REPAIR_EVERY = 60.0  # s
 REPAIRED_AT_ONCE = 100  # results
-PUBLISHED_AT_ONCE = 16  # results on their way to the finisher
+PUBLISHED_AT_ONCE = 64  # results on their way to the finisher
 MOST_SETTLED = 1000  # results that wait for that here; the others are found in the store
 
 

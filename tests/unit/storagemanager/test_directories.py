@@ -14,7 +14,7 @@ from copilot.files.area import FileArea
 from copilot.files.base import FileFacts
 from copilot.files.disk import disk_errors
 from copilot.grid.done import DoneDirectory
-from copilot.job import Output, State
+from copilot.job import JobRecord, Output, State
 from copilot.storagemanager.directories import Directories
 from copilot.storagemanager.disk import DiskStorage
 from copilot.storagemanager.logic import Place
@@ -206,3 +206,29 @@ async def test_a_bad_id_becomes_no_path(world: World, job: str) -> None:
         with pytest.raises(BadName):
             await step(job, 1)
     assert list(world.done.iterdir()) == list(world.area.root.iterdir()) == []
+
+
+async def test_what_came_with_the_report_goes_to_its_place_without_a_detour(world: World) -> None:
+    for _ in range(2):
+        await world.directories.publish(settled(OUTPUT), DATA)
+    assert (world.done / "j" / "j.tgz").read_bytes() == DATA
+    assert names_below(world.area.root) == set()
+
+
+class FilesOnly:
+    """A finisher that takes nothing but files."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+
+    async def finish(self, record: JobRecord, package: Path | None) -> None:
+        assert package is not None
+        self.taken.append(package.read_bytes())
+
+
+async def test_a_finisher_that_takes_files_gets_one_of_what_came_with_the_report(world: World) -> None:
+    finisher = FilesOnly()
+    directories = Directories(DiskStorage(world.area), finisher, lifetime=60.0, max_size=1000)
+    await directories.publish(settled(OUTPUT), DATA)
+    assert finisher.taken == [DATA]
+    assert names_below(world.area.root) == set()
