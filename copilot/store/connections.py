@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import hiredis
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -25,6 +26,8 @@ from copilot.errors import ConfigError
 MAX_CONNECTIONS = 16  # of one instance; more only queue up inside Redis
 MAX_LISTENERS = 1000  # connections that wait for events
 SENTINEL_TIMEOUT = 2.0  # seconds until the next sentinel is asked
+
+Command = Sequence[str | float | bytes]  # its name first, which may be two words
 
 
 class _Sentinels(Sentinel):
@@ -60,6 +63,19 @@ class Connections:
     workers: Redis
     listeners: Redis
     sentinel: Sentinel | None = None
+
+    async def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to these commands, sent in one go; a refusal stands in the place of an answer.
+
+        As redis-py's pipeline does, which packs commands in Python: that was a fourth of all that a busy manager did.
+        """
+        client: Any = self.workers
+        connection = await client.connection_pool.get_connection()
+        try:
+            await connection.send_packed_command(b"".join(map(_packed, commands)))
+            return [await _answer(client, connection, str(command[0])) for command in commands]
+        finally:
+            await client.connection_pool.release(connection)
 
     async def look_again(self) -> None:
         """Something went wrong: who sends next connects anew if that may lead to another server. Calls that are
@@ -118,6 +134,19 @@ def to_primary(
     )
     listeners = sentinel.master_for(service, max_connections=MAX_LISTENERS, **options)
     return Connections(workers=workers, listeners=listeners, sentinel=sentinel)
+
+
+def _packed(command: Command) -> bytes:
+    words: Any = (*str(command[0]).split(), *command[1:])
+    packed: bytes = hiredis.pack_command(words)
+    return packed
+
+
+async def _answer(client: Any, connection: Any, name: str) -> Any:
+    try:
+        return await client.parse_response(connection, name)
+    except exceptions.ResponseError as refusal:
+        return refusal
 
 
 def _options(timeout: float) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class RedisStore(Store):
         self._connections = connections
         self._client = connections.workers
         self._listener = connections.listeners
-        self._together = Together(self._client, timeout)
+        self._together = Together(connections.ask, timeout)
         self._keys = Keys(prefix)
         self._timeout = timeout
         self._replicas = replicas
@@ -235,10 +235,10 @@ class RedisStore(Store):
         """Yields when there may be something to dispatch: see `Store.hints`."""
         untyped: Any = self._listener
         async with untyped.pubsub(ignore_subscribe_messages=True) as listening:
-            async with self._errors():
+            async with self._errors(self._timeout):
                 await listening.subscribe(self._keys.parked)
             while True:
-                async with self._errors():
+                async with self._errors(self._timeout):
                     message = await listening.get_message(timeout=None)
                 if message is not None:
                     yield
@@ -472,12 +472,17 @@ class RedisStore(Store):
         **options: bool,
     ) -> Any:
         """`wait`: how long Redis itself may wait before it answers, in seconds."""
-        async with self._errors(), _answer_within(wait + self._timeout):
-            if client is self._client and not options:
-                return await self._together.send(command, *arguments)
+        if client is not self._client or options:
             self._alone += 1
             untyped: Any = client
-            return await untyped.execute_command(command, *arguments, **options)
+            async with self._errors(wait + self._timeout), asyncio.timeout(wait + self._timeout):
+                return await untyped.execute_command(command, *arguments, **options)
+        try:  # by hand what `_errors` does: this is the way of all that is done often
+            with _our_errors(self._timeout):
+                return await self._together.send(command, *arguments)
+        except StoreUnavailable:
+            await self._connections.look_again()
+            raise
 
     async def _send_and_wait(self, client: Redis, command: str, *arguments: str | float | bytes) -> Any:
         """As `_send`, but the answer comes when enough replicas have the change; still one round trip.
@@ -490,7 +495,7 @@ class RedisStore(Store):
         limit = self._timeout / 2
         milliseconds = math.ceil(limit * 1000)  # never 0: that is for ever
         untyped: Any = client
-        async with self._errors(), _answer_within(limit + self._timeout):
+        async with self._errors(limit + self._timeout), asyncio.timeout(limit + self._timeout):
             pipeline = untyped.pipeline(transaction=False)
             pipeline.execute_command(command, *arguments)
             pipeline.execute_command("PUBLISH", self._keys.mark, "")
@@ -507,10 +512,10 @@ class RedisStore(Store):
             return answers[0]
 
     @contextlib.asynccontextmanager
-    async def _errors(self) -> AsyncIterator[None]:
+    async def _errors(self, limit: float) -> AsyncIterator[None]:
         """Errors of ours; after one that another server may not have, that one is looked for."""
         try:
-            with _our_errors():
+            with _our_errors(limit):
                 yield
         except StoreUnavailable:
             await self._connections.look_again()
@@ -550,24 +555,18 @@ class _Refused(StoreError):
     """Redis did not take a command, for a reason that will not pass by itself."""
 
 
-@contextlib.asynccontextmanager
-async def _answer_within(seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise StoreUnavailable(
-            f"Redis did not answer within {seconds:g} s: look whether it runs and can be reached; trying again helps then"
-        ) from error
-
-
 @contextlib.contextmanager
-def _our_errors() -> Iterator[None]:
-    """Turn what redis-py raises into errors of ours; an unknown script is the loader's affair."""
+def _our_errors(limit: float) -> Iterator[None]:
+    """Turn what redis-py raises into errors of ours; an unknown script is the loader's affair. `limit`: how long the answer
+    may take, in seconds."""
     try:
         yield
     except exceptions.NoScriptError:
         raise
+    except TimeoutError as error:
+        raise StoreUnavailable(
+            f"Redis did not answer within {limit:g} s: look whether it runs and can be reached; trying again helps then"
+        ) from error
     except _NO_ENTRY as error:
         raise _no_entry(error) from error
     except MasterNotFoundError as error:

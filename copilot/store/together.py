@@ -6,28 +6,31 @@ While one batch is on its way, the next one gathers. So nobody waits for company
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 MOST_AT_ONCE = 256  # commands in one batch
 CLOSED = "the connection to Redis is being closed"
 Command = Sequence[str | float | bytes]
+Ask = Callable[[Sequence[Command]], Awaitable[list[Any]]]
 _Question = tuple[Command, asyncio.Future[Any]]
 
 
 class Together:
-    """Sends commands through one client. `round_trips` counts batches. Belongs to the event loop that first uses it."""
+    """Sends commands by `ask`. `round_trips` counts batches. Belongs to the event loop that first uses it."""
 
-    def __init__(self, client: Any, timeout: float) -> None:
-        """`client` is one of `redis.asyncio`; `timeout` in seconds, for the answers to one batch."""
+    def __init__(self, ask: Ask, timeout: float) -> None:
+        """`ask` brings the answers to some commands, an exception in the place of one where there is none. `timeout` in
+        seconds, for one batch: a question is answered, or given up, within twice that."""
         self.round_trips = 0
-        self._client = client
+        self._ask = ask
         self._timeout = timeout
         self._waiting: list[_Question] = []
         self._sender: asyncio.Task[None] | None = None
 
     async def send(self, *command: str | float | bytes) -> Any:
-        """The answer. Raises what the client raises; a command whose caller was cancelled may have been sent."""
+        """The answer. Raises what `ask` raises or gives, and TimeoutError; a command whose caller was cancelled may have been
+        sent."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, answer))
         if self._sender is None:
@@ -56,21 +59,16 @@ class Together:
         batch, self._waiting = waiting[:MOST_AT_ONCE], waiting[MOST_AT_ONCE:]
         return batch
 
-    async def _answers(self, commands: Sequence[Command]) -> list[Any]:
-        """An exception stands in the place of an answer."""
-        if len(commands) == 1:
-            return [await self._client.execute_command(*commands[0])]
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        return answers
-
     async def _send_batch(self, batch: Sequence[_Question]) -> None:
         self.round_trips += 1
         try:
             async with asyncio.timeout(self._timeout):
-                answers = await self._answers([command for command, _ in batch])
+                answers = await self._ask([command for command, _ in batch])
+        except TimeoutError as error:
+            # Who waits for the next batch has waited for this one: it must not become as long for each one before it.
+            answers = [error] * len(batch)
+            behind, self._waiting = self._waiting, []
+            _answer(behind, [error] * len(behind))
         except BaseException as error:
             answers = [error] * len(batch)
             if not isinstance(error, Exception):  # we were cancelled: nobody is left alone with a question
