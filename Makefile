@@ -1,7 +1,7 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint unit simulate faults servers bench-jobs bench-peers bench-chirp clean
+.PHONY: help demo up test lint unit simulate faults servers bench-jobs bench-broker bench-peers bench-chirp clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -56,6 +56,9 @@ bench-chirp: servers  ## small and large files by Chirp, beside chirp_put; some 
 
 bench-jobs: servers  ## real jobs from submit to stored output, and the time until one starts; two minutes
 	@.venv/bin/python bench/jobs.py
+
+bench-broker: servers  ## managers, XMPP server and Redis under simulated agents; some minutes
+	@.venv/bin/python -m bench.broker
 
 bench-peers: servers  ## the same jobs through seven other systems, each in an environment of its own; ten minutes
 	@.venv/bin/python -m bench.peers.run

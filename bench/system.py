@@ -1,0 +1,93 @@
+"""The embedded system for benchmarks with simulated agents: either XMPP server, any number of managers, no agents.
+
+All is as `make demo` runs it, but for what is named here. Agents are told from one another by accounts of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psutil
+
+from bench.simulated.stream import Account, Server
+from copilot.local.component import Component
+from copilot.local.configuration import DOMAIN, MANAGER
+from copilot.local.ejabberd import Ejabberd
+from copilot.local.prosody import Prosody
+from copilot.local.redis import Redis
+from copilot.local.system import LocalSystem
+from copilot.store.redis import RedisStore
+from copilot.transport.settings import tls_context
+
+PASSWORD = "simulated"
+ACCOUNTS_AT_ONCE = 4  # ejabberd lets no more than 5 wait at its door
+LOOK_S = 0.05
+# What stands in the command line of what; the first that fits.
+_SIGNS = (
+    ("copilot-jobmanager", "managers"),
+    ("redis-server", "redis"),
+    ("prosody.cfg.lua", "server"),
+    ("-s ejabberd", "server"),
+)
+
+
+class BenchSystem(LocalSystem):
+    """Servers, file server and job managers that take outputs, too. `server` is `prosody` or `ejabberd`."""
+
+    def __init__(self, directory: Path, *, server: str, managers: int) -> None:
+        super().__init__(directory, agents=0)
+        self._count = managers
+        self.xmpp: Prosody | Ejabberd = self._prosody
+        if server == "ejabberd":
+            self.xmpp = Ejabberd(self.places.root / "ejabberd", domain=DOMAIN)
+            self._prosody = self.xmpp  # type: ignore[assignment]  # what is asked of it is the same
+
+    def store(self) -> RedisStore:
+        """The queue."""
+        return RedisStore.from_url(Redis(self.places.root / "redis").url)
+
+    def server(self, *, tls: bool = True) -> Server:
+        """Where simulated agents log in."""
+        return Server(
+            host="127.0.0.1",
+            port=self.xmpp.port,
+            domain=DOMAIN,
+            manager=f"{MANAGER}@{DOMAIN}",
+            tls=tls_context(str(self.xmpp.ca_file)) if tls else None,
+        )
+
+    async def accounts(self, count: int) -> list[Account]:
+        """So many accounts of agents."""
+        at_once = asyncio.Semaphore(ACCOUNTS_AT_ONCE)
+
+        async def make(number: int) -> Account:
+            async with at_once:
+                await self.xmpp.register(f"sim-{number}", PASSWORD)
+            return Account(name=f"sim-{number}", password=PASSWORD)
+
+        return list(await asyncio.gather(*(make(number) for number in range(count))))
+
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """What runs, by what it is: `managers`, `server`, `redis`."""
+        found: dict[str, list[psutil.Process]] = {}
+        for process in psutil.Process().children():
+            line = " ".join(process.cmdline())
+            part = next((part for sign, part in _SIGNS if sign in line), None)
+            if part is not None:
+                found.setdefault(part, []).append(process)
+        return found
+
+    def _managers(self) -> list[Component]:
+        return [
+            self._component(f"jobmanager-{number}", "copilot-jobmanager-generic", self.places.etc)
+            for number in range(1, self._count + 1)
+        ]
+
+
+async def until(over: Callable[[], Awaitable[bool]], limit_s: float) -> None:
+    """Return when it is over. Raises TimeoutError."""
+    async with asyncio.timeout(limit_s):
+        while not await over():
+            await asyncio.sleep(LOOK_S)
