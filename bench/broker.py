@@ -19,18 +19,19 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.simulated.crowd import Agent, Crowd, Stuck
+from bench.simulated.of2011 import Of2011
 from bench.simulated.ours import Ours
-from bench.system import BenchSystem, until
+from bench.simulated.uploads import Uploads
+from bench.system import BenchSystem, cpu_seconds, scratch, until
 from copilot.job import JobSpec, State
 from copilot.store.redis import RedisStore
 
-GOALS = {("prosody", "extensions"): 3000.0, ("ejabberd", "extensions"): 5000.0, ("prosody", "2011"): 500.0}
+NEW, OLD = "extensions", "2011"  # protocols
+GOALS = {("prosody", NEW): 3000.0, ("ejabberd", NEW): 5000.0, ("prosody", OLD): 500.0}
 BATCH = 1000  # jobs in one submit
 ROUND_LIMIT_S = 300.0
 PUBLISH_LIMIT_S = 600.0
@@ -70,7 +71,7 @@ class Bench:
     def read(self) -> Reading:
         """All clocks now."""
         cpu = {
-            part: sum(sum(process.cpu_times()[:2]) for process in processes)
+            part: sum(cpu_seconds(process) for process in processes)
             for part, processes in self._parts.items()
         }
         own = time.thread_time()
@@ -108,9 +109,13 @@ class Bench:
 
 async def measure(chosen: Set) -> list[dict[str, object]]:
     """One measurement on a system of its own; the rows of the table."""
-    with tempfile.TemporaryDirectory(prefix="copilot-bench-") as name:
-        os.chmod(name, 0o755)  # servers are other users
-        system = BenchSystem(Path(name) / "system", server=chosen.server, managers=chosen.managers)
+    with scratch() as directory:
+        system = BenchSystem(
+            directory / "system",
+            server=chosen.server,
+            managers=chosen.managers,
+            chirp=chosen.protocol == OLD,
+        )
         async with system.running():
             store = system.store()
             crowd = Crowd()
@@ -138,8 +143,11 @@ async def _submit(store: RedisStore, jobs: int) -> None:
 
 
 async def _agents(chosen: Set, system: BenchSystem, crowd: Crowd) -> list[Agent]:
-    server = system.server(tls=chosen.tls)
-    return [Ours(crowd, server, account) for account in await system.accounts(chosen.agents)]
+    server, accounts = system.server(tls=chosen.tls), await system.accounts(chosen.agents)
+    if system.chirp is None:
+        return [Ours(crowd, server, account) for account in accounts]
+    uploads = Uploads("127.0.0.1", system.chirp.port)
+    return [Of2011(crowd, server, account, uploads) for account in accounts]
 
 
 async def _published(store: RedisStore, jobs: int) -> None:
@@ -210,29 +218,30 @@ def _limit(chosen: Set, first: Reading, last: Reading) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=4000, help="in one round")
+    parser.add_argument("--jobs", type=int, default=4000, help="in one round; a quarter of that with 2011")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--agents", type=int, default=100)
-    parser.add_argument(
-        "--server", nargs="+", choices=("prosody", "ejabberd"), default=["prosody", "ejabberd"]
-    )
     parser.add_argument("--managers", nargs="+", type=int, default=[1])
     parser.add_argument("--no-tls", dest="tls", action="store_false", help="agents speak plain TCP")
+    parser.add_argument("sets", nargs="*", default=["prosody", "ejabberd", "prosody-2011"])
     options = parser.parse_args()
     rows = []
-    for server in options.server:
+    for name in options.sets:
+        server, _, old = name.partition("-")
         for managers in options.managers:
             chosen = Set(
                 server=server,
-                protocol="extensions",
+                protocol=old or NEW,
                 managers=managers,
                 agents=options.agents,
-                jobs=options.jobs,
+                jobs=options.jobs // (4 if old else 1),
                 rounds=options.rounds,
                 tls=options.tls,
             )
-            print(f"{server}, {managers} managers ...", file=sys.stderr)
-            rows += asyncio.run(measure(chosen))
+            found = asyncio.run(measure(chosen))
+            for row in found:
+                print(f"{row['name']}: {row['value']} {row['unit']} {row.get('limit', '')}", file=sys.stderr)
+            rows += found
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
     print(json.dumps({"rows": rows, "machine": machine}, indent=1, ensure_ascii=False))
 

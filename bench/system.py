@@ -6,12 +6,16 @@ All is as `make demo` runs it, but for what is named here. Agents are told from 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
 from bench.simulated.stream import Account, Server
+from copilot.local.chirp import Chirp
 from copilot.local.component import Component
 from copilot.local.configuration import DOMAIN, MANAGER
 from copilot.local.ejabberd import Ejabberd
@@ -28,16 +32,22 @@ LOOK_S = 0.05
 _SIGNS = (
     ("copilot-jobmanager", "managers"),
     ("redis-server", "redis"),
+    ("chirp_server", "chirp"),
     ("prosody.cfg.lua", "server"),
     ("-s ejabberd", "server"),
 )
 
 
 class BenchSystem(LocalSystem):
-    """Servers, file server and job managers that take outputs, too. `server` is `prosody` or `ejabberd`."""
+    """Servers, file server and job managers that take outputs, too. `server` is `prosody` or `ejabberd`.
 
-    def __init__(self, directory: Path, *, server: str, managers: int) -> None:
+    With `chirp` files lie on a Chirp server, too, as agents of 2011 need it."""
+
+    def __init__(self, directory: Path, *, server: str, managers: int, chirp: bool = False) -> None:
         super().__init__(directory, agents=0)
+        host = socket.gethostbyaddr("127.0.0.1")[0]  # as whom the Chirp server knows the managers
+        rights = {f"hostname:{host}": "rwlda"}
+        self.chirp = Chirp(self.places.root / "chirp", rights=rights) if chirp else None
         self._count = managers
         self.xmpp: Prosody | Ejabberd = self._prosody
         if server == "ejabberd":
@@ -79,6 +89,18 @@ class BenchSystem(LocalSystem):
                 found.setdefault(part, []).append(process)
         return found
 
+    async def _start(self, group: asyncio.TaskGroup) -> None:
+        if self.chirp is not None:
+            await self._keep([self.chirp], group)
+        await super()._start(group)
+
+    def _environment(self, variables: Sequence[tuple[str, str]]) -> dict[str, str]:
+        more: dict[str, str] = {}
+        if self.chirp is not None:
+            more["JM_CHIRP_SERVER"], more["JM_CHIRP_PORT"] = "127.0.0.1", str(self.chirp.port)
+            more["JM_FILES_DIR"] = str(self.chirp.root)
+        return super()._environment(variables) | more
+
     def _managers(self) -> list[Component]:
         return [
             self._component(f"jobmanager-{number}", "copilot-jobmanager-generic", self.places.etc)
@@ -86,8 +108,28 @@ class BenchSystem(LocalSystem):
         ]
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """What a process and its children have used up: a Chirp server has one for each connection."""
+    return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True)))
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory that the servers' user can enter; gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="copilot-bench-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 async def until(over: Callable[[], Awaitable[bool]], limit_s: float) -> None:
     """Return when it is over. Raises TimeoutError."""
     async with asyncio.timeout(limit_s):
-        while not await over():
-            await asyncio.sleep(LOOK_S)
+        async for _ in _looks():
+            if await over():
+                return
+
+
+async def _looks() -> AsyncIterator[None]:
+    while True:
+        yield
+        await asyncio.sleep(LOOK_S)

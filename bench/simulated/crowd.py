@@ -65,8 +65,10 @@ class Agent(ABC):
     def __init__(self, crowd: Crowd, server: Server, account: Account) -> None:
         self.crowd = crowd
         self.books = crowd.books
-        self.stream = Stream(server, account, f"{crowd.random.randbytes(8).hex()}")
+        resource = crowd.random.randbytes(8).hex()
+        self.stream = Stream(server, account, resource)
         self.jid = f"{account.name}@{server.domain}".encode()
+        self.full_jid = self.jid + b"/" + resource.encode()
         self.manager = server.manager.encode()
         self.flight: dict[bytes, _InFlight] = {}
         self.failures = 0
