@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Callable
+from functools import lru_cache
 
 NOTICE = 25
 ALERT = 60
@@ -29,9 +31,15 @@ REPORT_FORMAT = "[%d] [%p] %m"
 _CONVERSION = re.compile(r"%([dpmFLPn%])|\$\{(datetime|priority|message|filename|line|package)\}")
 
 
+@lru_cache(maxsize=64)
 def level_name(level: int) -> str:
     """The name of the highest level that is not above `level`."""
     return next((name for name, number in reversed(LEVELS.items()) if number <= level), "debug")
+
+
+@lru_cache(maxsize=2)  # lines come in bursts
+def _date(second: int) -> str:
+    return time.ctime(second)  # local time; English names whatever the locale
 
 
 def printable(text: str) -> str:
@@ -43,30 +51,33 @@ def printable(text: str) -> str:
     )
 
 
+_SHORT: dict[str, Callable[[logging.LogRecord], str]] = {
+    "d": lambda record: _date(int(record.created)),
+    "p": lambda record: level_name(record.levelno),
+    "m": lambda record: printable(record.getMessage()),
+    "F": lambda record: record.pathname,
+    "L": lambda record: str(record.lineno),
+    "P": lambda record: record.name,
+    "n": lambda _: "",
+    "%": lambda _: "%",
+}
+_LONG = {"datetime": "d", "priority": "p", "message": "m", "filename": "F", "line": "L", "package": "P"}
+_VALUES = _SHORT | {name: _SHORT[letter] for name, letter in _LONG.items()}
+
+
 class LineFormatter(logging.Formatter):
     """Formats by the conversions of Log::Dispatch::Config: %d date, %p level, %m message, %F file, %L line, %P
     logger, %n nothing (a line ends by itself), and their long forms like ${message}."""
 
     def __init__(self, layout: str = REPORT_FORMAT) -> None:
         super().__init__()
-        self._layout = layout
+        words = [word.replace("%", "%%") for word in _CONVERSION.split(layout)[:: _CONVERSION.groups + 1]]
+        self._line = "%s".join(words)
+        self._values = [_VALUES[match[1] or match[2]] for match in _CONVERSION.finditer(layout)]
 
     def format(self, record: logging.LogRecord) -> str:
-        values = {
-            "d": time.ctime(record.created),  # local time; English names whatever the locale
-            "p": level_name(record.levelno),
-            "m": printable(record.getMessage()),
-            "F": record.pathname,
-            "L": str(record.lineno),
-            "P": record.name,
-            "n": "",
-            "%": "%",
-        }
-        line = _CONVERSION.sub(lambda match: values[match[1] or _LONG[match[2]]], self._layout)
+        line = self._line % tuple(value(record) for value in self._values)
         if record.exc_info:
             trace = self.formatException(record.exc_info).split("\n")
             line += "".join(f"\n    {printable(part)}" for part in trace)
         return line
-
-
-_LONG = {"datetime": "d", "priority": "p", "message": "m", "filename": "F", "line": "L", "package": "P"}

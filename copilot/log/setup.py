@@ -26,6 +26,8 @@ def set_up(logger_file: Path | None, *, level: int = logging.INFO) -> tuple[str,
         asked = read_dispatch_file(logger_file)
         dispatchers, warnings = asked.dispatchers or dispatchers, asked.warnings
     handlers = [_handler(dispatcher) for dispatcher in dispatchers]
+    # No line of ours names threads or processes; finding them out is a third of what a line costs.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     for old in [handler for handler in root.handlers if isinstance(handler.formatter, LineFormatter)]:
         root.removeHandler(old)

@@ -109,6 +109,19 @@ class TestLines:
         )
         assert done.stdout == "[Fri Mar 25 16:18:57 2011] [info] text\n"
 
+    @pytest.mark.parametrize(
+        ("layout", "line"),
+        [
+            ("%p%%: 5 % of %z, %m%n", "info%: 5 % of %z, 100 %s"),
+            ("${priority} ${package} ${message}", "info copilot.x 100 %s"),
+            ("no conversion", "no conversion"),
+            ("", ""),
+        ],
+    )
+    def test_what_is_no_conversion_stands_as_it_is(self, layout: str, line: str) -> None:
+        record = logging.makeLogRecord({"levelno": 20, "name": "copilot.x", "msg": "100 %s"})
+        assert LineFormatter(layout).format(record) == line
+
     def test_levels_have_the_names_of_log_dispatch(self, capsys: pytest.CaptureFixture[str]) -> None:
         set_up(None, level=logging.DEBUG)
         levels = (
