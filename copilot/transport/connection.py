@@ -92,11 +92,11 @@ class Connection:
         """Write one message; only when `ready`."""
         if len(data) >= self._biggest[0]:
             self._biggest = len(data), ident
-        self._client.send_raw(data)
+        self._client.write(data)
 
     def announce(self, to: str) -> None:
         """Directed presence to a bare JID; only when `up`."""
-        self._client.send_raw(f"<presence to='{escape(to)}'/>")
+        self._client.write(f"<presence to='{escape(to)}'/>".encode())
 
     def listen(self, on: bool) -> None:
         """Stop reading, or go on."""
@@ -109,6 +109,7 @@ class Connection:
         """Say `unavailable`, let the server read what is on its way, and end the stream."""
         if self.up:
             self.listen(True)
+            self._client.flush()
             self._client.send_raw("<presence type='unavailable'/>")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._client.disconnect(wait=GOODBYE_S), GOODBYE_S)

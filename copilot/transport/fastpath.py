@@ -24,6 +24,8 @@ from copilot.transport.gate import Gate
 
 Take = Callable[[Xml], bool]  # True: this stanza is dealt with, slixmpp must not see it
 
+GATHERED_BYTES = 64 * 1024  # are written at once, whatever else is to come
+
 log = logging.getLogger("copilot.transport")
 
 
@@ -55,6 +57,8 @@ class FastClient(ClientXMPP):
         self._take = take
         self._buffer_limit = buffer_limit
         self._pressed = False
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
         self._short_way = has_short_way()
         if not self._short_way:
             log.warning(
@@ -66,6 +70,21 @@ class FastClient(ClientXMPP):
     def writable(self) -> bool:
         """Is there a connection whose buffer has room?"""
         return self.transport is not None and not self._pressed and not self.transport.is_closing()
+
+    def write(self, stanza: bytes) -> None:
+        """Send a stanza; what is written in one turn of the event loop goes to the socket, and through TLS, in one piece."""
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._gathered.append(stanza)
+        self._gathered_bytes += len(stanza)
+        if self._gathered_bytes >= GATHERED_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send now what is gathered; without a connection it is lost, like what is on its way on one that ends."""
+        data, self._gathered, self._gathered_bytes = b"".join(self._gathered), [], 0
+        if data and self.transport is not None:
+            self.send_raw(data)
 
     def connection_made(self, transport: asyncio.BaseTransport, send_event: bool = True) -> None:
         """Called by asyncio for the TCP connection, by slixmpp once more for TLS over it."""

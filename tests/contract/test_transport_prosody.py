@@ -187,6 +187,29 @@ async def test_a_full_buffer_takes_nothing_until_it_has_drained(prosody_hub: Ser
     assert (await arrived(sender)).id == "again"
 
 
+@pytest.mark.parametrize(("size", "writes"), [(10, 1), (fastpath.GATHERED_BYTES // 4, 2)])
+async def test_what_is_sent_in_one_turn_is_written_in_few_pieces(
+    prosody_hub: ServerHub, monkeypatch: pytest.MonkeyPatch, size: int, writes: int
+) -> None:
+    sender, _ = await prosody_hub.connected()
+    receiver, to = await prosody_hub.connected()
+    written: list[str | bytes] = []
+    write = client(sender).send_raw
+    monkeypatch.setattr(client(sender), "send_raw", lambda data: (written.append(data), write(data)))
+    for number in range(5):
+        assert sender.send(big(to, size, str(number)))
+    assert [(await arrived(receiver)).id for _ in range(5)] == list("01234")
+    assert len(written) == writes
+
+
+async def test_what_is_gathered_when_the_connection_ends_does_no_harm(prosody_hub: ServerHub) -> None:
+    transport, jid = await prosody_hub.connected()
+    assert transport.send(big(jid, 10))
+    client(transport).abort()
+    assert (await event(transport, Disconnected)).reason
+    assert await connected(transport) == jid
+
+
 async def test_a_slow_component_makes_the_senders_wait(prosody_hub: ServerHub) -> None:
     receiver, jid = await prosody_hub.connected(inbox_events=10, ping_interval=0.01, ping_timeout=0.5)
     sender, _ = await prosody_hub.connected(buffer_bytes=64 * 1024 * 1024)
