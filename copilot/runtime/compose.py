@@ -27,7 +27,9 @@ class Parts:
                 later.append(result)
             else:
                 done.extend(result)
-        return _gather(done, later) if later else done
+        if not later:
+            return done
+        return later[0] if len(later) == 1 and not done else _gather(done, later)
 
     def wakeup(self) -> float | None:
         """The earliest of all."""
@@ -35,7 +37,8 @@ class Parts:
 
 
 async def _gather(done: list[Action], later: Sequence[Awaitable[Actions]]) -> Actions:
-    """All to their end: none goes on unseen when another one fails."""
+    """All to their end: none goes on unseen when another one fails. They begin in one turn of the event loop, so what they
+    ask of the store goes there together."""
     for actions in await asyncio.gather(*later, return_exceptions=True):
         if isinstance(actions, BaseException):
             raise actions
