@@ -179,7 +179,7 @@ class JobManager:
         if not self._orders.can_serve(asker):
             return []
         holds = await self._held(want)
-        if asker.parking is not None or await self._store.waiting():
+        if asker.waits or await self._store.waiting():
             return [Send(to=want.sender, command=HaveGetJob(require_file=self._settings.require_file))]
         return self._nothing(want, holds)
 
@@ -220,7 +220,7 @@ class JobManager:
     def _give_more(self, received: Received, report: JobDone, now: float) -> Actions | Awaitable[Actions]:
         """The next jobs for an agent that has ended one and says how many it can take."""
         asker = Asker.of(received)
-        if asker.parking is None or not report.slots or not self._orders.can_serve(asker):
+        if not asker.waits or not report.slots or not self._orders.can_serve(asker):
             return []
         return self._claim(asker, received.id or "", report.slots, self._lease(report.agent_class), now)
 
@@ -266,7 +266,7 @@ class JobManager:
         """No job. A 2011 agent reboots its machine on `sleep`: it gets it only where the operator wants that, and
         never while it may hold a job."""
         cooldown = self._settings.request_cooldown
-        if Asker.of(request).parking is not None:  # it gets work by itself
+        if Asker.of(request).waits:  # it gets work by itself
             return [Send(to=request.sender, command=Sleep(retry_after=SHOW_UP_WITHIN))]
         if request.features is None and (cooldown == 0 or holds):
             return []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 from copilot.job import InputFile, JobSpec, alias
@@ -67,9 +68,14 @@ class Asker:
         return self.takes_urls and FEATURE_DIRECT in (self.features or ())
 
     @property
+    def waits(self) -> bool:
+        """Whether it is given work as soon as there is some; else it has to ask again."""
+        return FEATURE_PUSH in (self.features or ())
+
+    @property
     def parking(self) -> Parking | None:
         """As the store remembers it until there is work for it; None for one that has to ask again."""
-        if FEATURE_PUSH not in (self.features or ()):
+        if not self.waits:
             return None
         known = frozenset(FEATURES) & (self.features or frozenset())  # the store keeps nothing else of theirs
         return Parking(jid=self.jid, features=tuple(sorted(known)))
@@ -107,20 +113,22 @@ class Orders:
         """With a claim in its name (2.2.1.4)."""
         spec = item.spec
         claim = Claim(job=spec.id, attempt=item.attempt, agent=bare(asker.jid), started=item.claimed)
-        job = self._describe(spec, item.attempt)
+        ours: dict[str, Any] = {}
         if asker.features is not None:
-            job = replace(job, id=spec.id, attempt=item.attempt, max_run_time=self._run_time(spec))
+            ours |= {"attempt": item.attempt, "max_run_time": self._run_time(spec)}
         if asker.renews:
-            job = replace(job, lease=item.lease, exclusive=spec.exclusive or None)
+            ours |= {"lease": item.lease, "exclusive": spec.exclusive or None}
         if asker.takes_urls:
-            job = replace(job, inputs=self._inputs(spec, with_contents=asker.takes_contents))
-        required = None if asker.parking is None else self._require_file
+            ours |= {"inputs": self._inputs(spec, with_contents=asker.takes_contents)}
+        job = self._describe(spec, item.attempt, ours)
+        required = self._require_file if asker.waits else None
         return RunJob(job=job, jm_job_data=self._claims.sign(claim), require_file=required)
 
-    def _describe(self, spec: JobSpec, attempt: int) -> Job:
-        """The job in the report's words, for agents of 2011."""
+    def _describe(self, spec: JobSpec, attempt: int, ours: Mapping[str, Any]) -> Job:
+        """The job in the report's words, and what agents with features are told besides; those of 2011 know an attempt by
+        an alias of the job's id."""
         return Job(
-            id=alias(spec.id, attempt),
+            id=spec.id if "attempt" in ours else alias(spec.id, attempt),
             command=spec.command,
             arguments=spec.arguments,
             environment=spec.environment,
@@ -130,6 +138,7 @@ class Orders:
             input_dir=_input_dir(spec),
             input_files=tuple(item.name for item in spec.inputs),
             output_dir=alias(spec.id, attempt),
+            **ours,
         )
 
     def _inputs(self, spec: JobSpec, *, with_contents: bool) -> tuple[JobInput, ...]:

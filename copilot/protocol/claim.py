@@ -22,6 +22,7 @@ from copilot.errors import CopilotError
 SIGNED_PREFIX = b"copilot-claim-v1\0"  # so that no other use of the secret can yield a valid claim
 SECRET_BYTES = 32
 MAX_CLAIM_CHARACTERS = 1024
+_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class ClaimRefused(CopilotError):
@@ -51,7 +52,7 @@ class Claims:
     def sign(self, claim: Claim) -> str:
         """The text for `jmJobData`."""
         fields = [self._deployment, claim.job, claim.attempt, claim.agent, claim.started]
-        head = f"1.{self._current}.{_text(json.dumps(fields, separators=(',', ':')).encode())}"
+        head = f"1.{self._current}.{_text(_json(fields).encode())}"
         return f"{head}.{_text(self._mac(self._current, head))}"
 
     def check(self, text: str | None, *, job: str, agent: str) -> Claim:

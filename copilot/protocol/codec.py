@@ -6,10 +6,10 @@ we read it with `__BASE64:`, without a prefix, and with white space anywhere in 
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 from copilot.errors import BadName, ProtocolError
@@ -39,7 +39,7 @@ class _Slot:
 
 def encode_value(text: str) -> str:
     """`text` as an attribute value; what no UTF-8 can say (lone surrogates) becomes a question mark."""
-    return PREFIX + b64encode(text.encode(errors="replace")).decode("ascii")
+    return PREFIX + b2a_base64(text.encode(errors="replace"), newline=False).decode("ascii")
 
 
 def decode_value(value: str) -> str:
@@ -47,10 +47,14 @@ def decode_value(value: str) -> str:
     at = 0 if value.startswith(PREFIX) else 1 if value.startswith("_" + PREFIX) else -1
     if at < 0:
         return value
-    encoded = value[at + len(PREFIX) :].translate(_DROP_SPACE)
+    encoded = value[at + len(PREFIX) :]
     try:
-        return b64decode(encoded, validate=True).decode()
-    except (binascii.Error, ValueError) as error:
+        return _plain_text(encoded)
+    except ValueError:
+        pass  # white space is allowed, and rare
+    try:
+        return _plain_text(encoded.translate(_DROP_SPACE))
+    except ValueError as error:
         raise ProtocolError(
             "bad-value", f"value {value[:60]!r}: expected base64 of UTF-8 text: {error}"
         ) from error
@@ -58,10 +62,7 @@ def decode_value(value: str) -> str:
 
 def encode(command: Command, features: tuple[str, ...] = ()) -> Element:
     """The `<info>` of a command; `features` are announced with it (section 4), if any."""
-    head = {"command": encode_value(command.NAME)}
-    if features:
-        head["features"] = encode_value(" ".join(features))
-    return _encode("info", command, head)
+    return _encode("info", command, dict(_head(command.NAME, features)))
 
 
 def decode(info: Element) -> tuple[Command, frozenset[str] | None]:
@@ -122,7 +123,7 @@ def _check_size(info: Element) -> None:
     size, todo, depth = 0, [(info, 0)], 0
     while todo:
         element, depth = todo.pop()
-        size += sum(len(value) for value in element.attributes.values())
+        size += sum(map(len, element.attributes.values()))
         todo.extend((item, depth + 1) for item in element.children)
         if size * 3 // 4 > MAX_DECODED_BYTES:
             raise ProtocolError(
@@ -153,6 +154,17 @@ _SLOTS: dict[type[Any], tuple[_Slot, ...]] = {
 }
 
 
+def _plain_text(encoded: str) -> str:
+    return a2b_base64(encoded, strict_mode=True).decode()
+
+
+@lru_cache(maxsize=256)  # the commands with our features, and without
+def _head(name: str, features: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The attributes with which every `<info>` begins."""
+    command = ("command", encode_value(name))
+    return (command, ("features", encode_value(" ".join(features)))) if features else (command,)
+
+
 def _encode(tag: str, value: object, head: dict[str, str]) -> Element:
     children: list[Element] = []
     for slot in _SLOTS[type(value)]:
@@ -169,12 +181,15 @@ def _encode(tag: str, value: object, head: dict[str, str]) -> Element:
 
 
 def _decode(kind: type[Any], element: Element, where: str) -> Any:
-    attributes = {_ALIASES.get(name, name): value for name, value in element.attributes.items()}
+    attributes = element.attributes
+    if not attributes.keys().isdisjoint(_ALIASES):
+        attributes = {_ALIASES.get(name, name): value for name, value in attributes.items()}
     values: dict[str, Any] = {}
     for slot in _SLOTS[kind]:
-        found = (
-            _read_attribute(slot, attributes, where) if slot.kind else _read_children(slot, element, where)
-        )
+        if slot.kind is None:
+            found = _read_children(slot, element, where)
+        else:
+            found = _read_attribute(slot, slot.kind, attributes, where)
         if found is not MISSING:
             values[slot.name] = found
         elif slot.required:
@@ -182,19 +197,15 @@ def _decode(kind: type[Any], element: Element, where: str) -> Any:
     return kind(**values)
 
 
-def _read_attribute(slot: _Slot, attributes: Mapping[str, str], where: str) -> Any:
-    assert slot.kind is not None
+def _read_attribute(slot: _Slot, kind: Kind, attributes: Mapping[str, str], where: str) -> Any:
     for name in slot.names:
         if name in attributes:
-            return _value(slot.kind.parse, decode_value(attributes[name]), f"{where}: {name}")
+            text = decode_value(attributes[name])
+            try:
+                return kind.parse(text)
+            except (BadName, ValueError) as error:
+                raise ProtocolError("bad-value", f"{where}: {name}: {error}") from error
     return MISSING
-
-
-def _value(read: Callable[[str], Any], text: str, where: str) -> Any:
-    try:
-        return read(text)
-    except (BadName, ValueError) as error:
-        raise ProtocolError("bad-value", f"{where}: {error}") from error
 
 
 def _read_children(slot: _Slot, element: Element, where: str) -> Any:

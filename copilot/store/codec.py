@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import Any
 
 from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
 from copilot.store.trial import Trial
 
+SPECS_REMEMBERED = 512  # a job's record is read again and again while it is worked on
+_OF_OUTCOME = tuple(field.name for field in fields(Outcome) if field.name != "output")
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
+spec_from_json = lru_cache(maxsize=SPECS_REMEMBERED)(JobSpec.from_json)
+
 
 def outcome_to_json(outcome: Outcome) -> str:
     """An outcome without its output: that has a field of its own, for it is dropped when the job runs again."""
-    data = asdict(outcome)
-    del data["output"]
-    return json.dumps(data, separators=(",", ":"))
+    return _compact({name: getattr(outcome, name) for name in _OF_OUTCOME})
 
 
 def output_to_json(output: Output | None) -> str:
     """An output, or "" for none."""
-    return "" if output is None else json.dumps(asdict(output), separators=(",", ":"))
+    return "" if output is None else _compact(asdict(output))
 
 
 def record_from_fields(fields: Mapping[str, str]) -> JobRecord:
     """The record that the hash `job:<id>` describes (`keys.FIELDS`)."""
     return JobRecord(
-        spec=JobSpec.from_json(fields["spec"]),
+        spec=spec_from_json(fields["spec"]),
         state=State(fields["state"]),
         attempt=int(fields["attempt"]),
         attempts_used=int(fields["attempts_used"]),

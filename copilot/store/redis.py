@@ -531,7 +531,7 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
 def _claimed(spec: str, attempt: str, claimed: str, lease: str, *, again: str = "") -> Claimed:
     """A job as a script tells it."""
     return Claimed(
-        spec=JobSpec.from_json(spec),
+        spec=codec.spec_from_json(spec),
         attempt=int(attempt),
         claimed=float(claimed),
         lease=float(lease) if lease else None,
