@@ -17,6 +17,7 @@ retried (waiting again).
 from __future__ import annotations
 
 import enum
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, fields
@@ -33,6 +34,7 @@ MAX_REASON = 500  # characters of an outcome's reason
 MAX_NAME_BYTES = 255  # one part of a path
 DEFAULT_MAX_ATTEMPTS = 3
 ANY_GROUP = "any"  # the queue of jobs that every host may take
+GROUP_DIGITS = 40  # hexadecimal; of the other groups
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(\.a[0-9]{1,9})?\Z")
 _SUBMITTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
@@ -205,7 +207,8 @@ class JobSpec:
     section 2). The job fails with the `max_attempts`-th attempt that the infrastructure has spoilt, or the
     `max_user_attempts`-th that failed by itself. `max_run_time` in seconds, None for the manager's own. Higher `priority` goes first. `input_dir` is
     the directory on `chirp_server` where the inputs lie, None: where staging puts them. `exclusive`: never two attempts
-    at once, rather stopped than doubled.
+    at once, rather stopped than doubled. `requirements` is an expression over what a host says of itself
+    (`copilot.matching`), empty for a job that may run on any.
     """
 
     id: str
@@ -217,7 +220,7 @@ class JobSpec:
     validation: str | None = None
     priority: int = 0
     owner: str = ""
-    group: str = ANY_GROUP
+    requirements: str = ""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     max_user_attempts: int = 1
     max_run_time: float | None = None
@@ -234,6 +237,13 @@ class JobSpec:
             check_relative_name(self.input_dir.removeprefix("/"))
         self._check_names()
         self._check_text()
+
+    @property
+    def group(self) -> str:
+        """Jobs with the same requirements are of one group, which names their queue."""
+        if not self.requirements:
+            return ANY_GROUP
+        return hashlib.sha256(self.requirements.encode()).hexdigest()[:GROUP_DIGITS]
 
     def _check_names(self) -> None:
         named = (self.command, self.validation or "", *(item.name for item in self.inputs))

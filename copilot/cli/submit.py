@@ -101,6 +101,13 @@ def command(  # noqa: PLR0917  # one parameter per option
             help="Never two attempts at once: an agent that is cut off stops the job rather than that it is doubled.",
         ),
     ] = False,
+    requirements: Annotated[
+        str,
+        typer.Option(
+            metavar="EXPRESSION",
+            help="What the agent's host must be like, as a ClassAd expression: 'other.Memory >= 2000 && other.Cores >= 4'.",
+        ),
+    ] = "",
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait for the end; exit with the job's exit code.")
     ] = False,
@@ -134,6 +141,7 @@ def command(  # noqa: PLR0917  # one parameter per option
             max_run_time=max_run_time,
             owner=_owner(),
             exclusive=exclusive,
+            requirements=requirements,
             chirp_server=_for_agents(chirp, settings),
         )
         area = _area(chirp_dir, settings)

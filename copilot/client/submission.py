@@ -11,6 +11,7 @@ from copilot.files.staging import Staging
 from copilot.grid.environment import shell_environment
 from copilot.grid.intake import StagingIntake
 from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSpec
+from copilot.matching.requirements import normal_requirements
 from copilot.store.base import Store
 
 
@@ -18,7 +19,8 @@ from copilot.store.base import Store
 class Submission:
     """A job as its owner describes it: `command` and the other files are on this machine.
 
-    `inputs` maps names in the job's directory to files here. `max_run_time` in seconds.
+    `inputs` maps names in the job's directory to files here. `max_run_time` in seconds. `requirements` is an expression
+    over what a host says of itself, like `other.Memory >= 2000`; empty for a job that may run on any.
     """
 
     id: str
@@ -35,13 +37,14 @@ class Submission:
     owner: str = ""
     chirp_server: str | None = None
     exclusive: bool = False
+    requirements: str = ""
 
 
 async def submit(submission: Submission, store: Store, staging: Staging) -> JobSpec:
     """Stage the files, put the job on the queue, and return what was put there.
 
     The very same job once more, with the same files, changes nothing. Raises `BadName` for what is not allowed,
-    `TransferError` if a file cannot be staged, `JobExists` if another job has the id, and `StoreUnavailable` (trying
+    `BadRequirements` for requirements that cannot be read, `TransferError` if a file cannot be staged, `JobExists` if another job has the id, and `StoreUnavailable` (trying
     again helps, also if it is unknown whether the job got there).
     """
     files = _files(submission)
@@ -59,6 +62,7 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
         max_run_time=submission.max_run_time,
         chirp_server=submission.chirp_server,
         exclusive=submission.exclusive,
+        requirements=normal_requirements(submission.requirements),
     )
     return await StagingIntake(store, staging).submit(spec, files)
 

@@ -193,10 +193,13 @@ class JobManager:
             return [Refuse(received=request, code="storage-needed", text=text)]
         holds = await self._held(request)
         slots = 1 if request.features is None else command.slots or 1
-        given = await self._claim(asker, request.id or "", slots, self._lease(command.agent_class), now)
+        lease = self._lease(command.agent_class)
+        given = await self._claim(asker, request.id or "", slots, lease, now, host=command.jdl)
         return given or await self._nothing_claimed(request, holds)
 
-    async def _claim(self, asker: Asker, request: str, slots: int, lease: float, now: float) -> list[Action]:
+    async def _claim(
+        self, asker: Asker, request: str, slots: int, lease: float, now: float, *, host: str = ""
+    ) -> list[Action]:
         claimed = await self._store.claim(
             agent=bare(asker.jid),
             request=request,
@@ -204,6 +207,7 @@ class JobManager:
             dispatch_limit=self._settings.dispatch_limit,
             holder=asker.jid if asker.features is None else "",
             lease=lease if asker.renews else None,
+            host=host,
             park=asker.parking,
         )
         return self._order(claimed, asker, now + self._settings.dispatch_limit)

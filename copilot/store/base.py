@@ -1,4 +1,5 @@
-"""The port to the queue. Every method is one atomic step and, in Redis, one round trip.
+"""The port to the queue. Every method is one atomic step and, in Redis, one round trip; `claim` and `dispatch` take more
+of both when they meet requirements or hosts for the first time.
 
 What has been answered is durable as far as the store can make it so (Redis: `appendfsync always`). All times
 are seconds since the epoch by the store's own clock; `now` overrides it in tests and simulations.
@@ -121,7 +122,7 @@ class Store(Protocol):
         """Put up to 1000 jobs on the queue, all or none. The same specification again changes nothing.
 
         Raises `JobExists` if an id is taken by a different specification, `BadName` for an id not to be submitted,
-        `QueueFull` if there is no room for new ones.
+        `BadRequirements` for requirements that cannot be read, `QueueFull` if there is no room for new ones.
         """
         ...
 
@@ -138,12 +139,16 @@ class Store(Protocol):
         count: int = 1,
         holder: str = "",
         lease: float | None = None,
+        host: str = "",
         park: Parking | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give up to `count` waiting jobs to `agent` (bare JID): highest priority first, then oldest; none while it is in
-        quarantine, see `trials`. A job that failed there just now is left to other agents for some seconds, and an
-        exclusive one to agents with a `lease`.
+        quarantine, see `trials`. A job that failed there just now is left to other agents for some seconds, an
+        exclusive one to agents with a `lease`, and one with requirements to hosts that meet them.
+
+        `host` is what the agent says of its host (JDL); "": what it said last in a claim with `park` under the same full
+        JID, within `rules.HOST_MEMORY`, or nothing.
 
         The same `request` (message id) of the same agent within 10 minutes gets the same jobs again as long as
         those attempts still run. An attempt that is not confirmed by `confirm` within `dispatch_limit` seconds

@@ -62,8 +62,48 @@ TABLE = (
         name="queue:",
         suffix="<group>",
         kind=Kind.ZSET,
-        meaning="waiting jobs of one requirement group; score: priority, negated; member: `<place>:<id>`",
+        meaning="waiting jobs of one requirement group: `any` for jobs without requirements, else a digest of them; score: "
+        "priority, negated; member: `<place>:<id>`",
         life="an entry leaves when its job is claimed or settled",
+    ),
+    Key(
+        name="heads",
+        kind=Kind.ZSET,
+        meaning="the first job of each group but `any`; score: as in its queue; member: `<place> <number> <group>`",
+        life="an entry leaves when the group has no waiting job any more",
+    ),
+    Key(
+        name="group:",
+        suffix="<group>",
+        kind=Kind.STRING,
+        meaning="`<number> <requirements>` of a group; no other one ever has its number",
+        life="24 hours after its last waiting job",
+    ),
+    Key(
+        name="groups",
+        kind=Kind.STRING,
+        meaning="the last number given to a group",
+        life="as long as the queue",
+    ),
+    Key(
+        name="attributes",
+        kind=Kind.STRING,
+        meaning="attributes of hosts that requirements of waiting jobs name, in lower case, with blanks between",
+        life="until no job with requirements waits",
+    ),
+    Key(
+        name="matches:",
+        suffix="<class>:<page>",
+        kind=Kind.STRING,
+        meaning="which groups hosts of a class match: one byte for each of 1,000 numbers, `+`, `-` or NUL for not known",
+        life="an hour after the last that was found out",
+    ),
+    Key(
+        name="host:",
+        suffix="<digest>",
+        kind=Kind.STRING,
+        meaning="what an agent that is parked when idle has said of its host (JDL); the digest is SHA-256 over its full JID",
+        life="7 days after it was said last",
     ),
     Key(
         name="request:",
@@ -183,7 +223,8 @@ TABLE = (
     Key(
         name="parking",
         kind=Kind.HASH,
-        meaning="what such an agent can take: `<bare JID> <jobs> <lease or -> <features …>`",
+        meaning="what such an agent can take: `<bare JID> <jobs> <lease> <host> <class> <attributes> <features …>`, `-` for what "
+        "there is not",
         life="as its entry in `parked`",
     ),
     Key(
@@ -227,6 +268,10 @@ OLD_LISTS = ("waiting-jobs", "waiting_jobs")  # the report's default, and that o
 FIELDS = (
     Field(name="spec", meaning="what was submitted, as one line of JSON"),
     Field(name="group", meaning="requirement group: names the queue"),
+    Field(
+        name="attributes",
+        meaning="attributes of hosts that its requirements name, in lower case; absent without requirements",
+    ),
     Field(name="rank", meaning="score in the queue: the priority, negated"),
     Field(name="place", meaning="number of the submission, 16 digits: the age; kept for life"),
     Field(name="max_attempts", meaning="how many attempts may count"),
@@ -291,7 +336,7 @@ class Keys:
         return f"{self._prefix}job:{job}"
 
     def queue(self, group: str) -> str:
-        """The waiting jobs of a group."""
+        """The waiting jobs of a group (`JobSpec.group`)."""
         return f"{self._prefix}queue:{group}"
 
     def attempts(self, job: str) -> str:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 
 from copilot.clock import Clock, SystemClock
 from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, State
+from copilot.matching.host import bounded
+from copilot.matching.matcher import matches
 from copilot.store import rules, trial
 from copilot.store.base import (
     Changed,
@@ -83,13 +85,23 @@ class _Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parked:
-    """An idle agent: under what it is known (`to`), its bare JID, and how many jobs it can take."""
+    """An idle agent: under what it is known (`to`), its bare JID, how many jobs it can take, and what its host is."""
 
     to: Parking
     agent: str
     slots: int
     lease: float | None
+    host: str
     since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asker:
+    """Who wants jobs: the bare JID of an agent, the lease that it keeps, and what it says of its host."""
+
+    agent: str
+    lease: float | None
+    host: str
 
 
 class MemoryStore(Store):
@@ -100,9 +112,11 @@ class MemoryStore(Store):
         self.round_trips = 0
         self._clock = clock
         self._jobs: dict[str, _Job] = {}
-        # Waiting jobs, best first, as (priority negated, place, id). A job that is settled while it waits leaves its
-        # entry behind, and so does one whose delay has begun; entries of jobs that do not wait, or are not known by this place any more, are skipped.
-        self._queue: list[tuple[int, int, str]] = []
+        # Waiting jobs by their requirements, best first, as (priority negated, place, id). A job that is settled while it
+        # waits leaves its entry behind, and so does one whose delay has begun; entries of jobs that do not wait, or are
+        # not known by this place any more, are skipped.
+        self._queues: dict[str, list[tuple[int, int, str]]] = {}
+        self._hosts: dict[str, tuple[float, str]] = {}  # what agents that are parked said of theirs, and when
         self._places = itertools.count(1)
         self._delayed: dict[str, float] = {}  # until when, by waiting job
         self._trials = Trials()
@@ -133,16 +147,23 @@ class MemoryStore(Store):
     async def submit(self, specs: Sequence[JobSpec], *, now: float | None = None) -> None:
         """Put at most 1000 jobs on the queue, all or none: see `Store.submit`.
 
-        Raises also `ValueError` for more, for a group that is not served, and for numbers out of range.
+        Raises also `ValueError` for more, and for numbers out of range.
         """
         batch = rules.check_batch(specs)
         time = self._begin(now)
         for job, (_, text) in batch.items():
             if job in self._jobs and self._jobs[job].text != text:
                 raise rules.job_exists(job)
+        self._check_groups([spec for job, (spec, _) in batch.items() if job not in self._jobs])
         for job, (spec, text) in batch.items():
             if job not in self._jobs:
                 self._add(spec, text, time)
+
+    def _check_groups(self, new: Sequence[JobSpec]) -> None:
+        waiting = {queue for queue in tuple(self._queues) if self._first(queue)}
+        more = {spec.requirements for spec in new} - waiting - {""}
+        if more and len(waiting - {""}) + len(more) > rules.MOST_GROUPS:
+            raise rules.too_many_groups()
 
     async def waiting(self) -> int:
         """How many jobs wait to be claimed."""
@@ -158,6 +179,7 @@ class MemoryStore(Store):
         count: int = 1,
         holder: str = "",
         lease: float | None = None,
+        host: str = "",
         park: Parking | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
@@ -175,24 +197,34 @@ class MemoryStore(Store):
         if lease is not None:
             rules.check_seconds("lease", lease)
         self._end_delays(time)
-        records = self._claim(agent, count, time, dispatch_limit, lease)
+        host = self._host(host, park, time)
+        records = self._claim(_Asker(agent=agent, lease=lease, host=host), count, time, dispatch_limit)
         if records:
             self._remember(agent, request, records, time)
         if holder:
             self._held[holder].update((record.spec.id, record.attempt) for record in records)
         if park is not None:
             rest = count - len(records)
-            self._park(_Parked(to=park, agent=agent, slots=rest, lease=lease, since=time))
+            self._park(_Parked(to=park, agent=agent, slots=rest, lease=lease, host=host, since=time))
         return tuple(_claimed(self._jobs[record.spec.id]) for record in records)
 
-    def _claim(
-        self, agent: str, count: int, time: float, dispatch_limit: float, lease: float | None
-    ) -> tuple[JobRecord, ...]:
-        count = self._trials.allowance(agent, count, time, self._runs)
-        jobs = self._pop(agent, count, time, leased=lease is not None)
-        records = tuple(self._take(job, agent, time, time + dispatch_limit, lease) for job in jobs)
+    def _host(self, said: str, park: Parking | None, time: float) -> str:
+        """What an agent says of its host, or has said before."""
+        said = bounded(said)
+        if park is None:
+            return said
+        if said:
+            self._hosts[park.jid] = (time, said)
+        when, known = self._hosts.get(park.jid, (time, ""))
+        return known if when + rules.HOST_MEMORY > time else ""
+
+    def _claim(self, asker: _Asker, count: int, time: float, dispatch_limit: float) -> tuple[JobRecord, ...]:
+        count = self._trials.allowance(asker.agent, count, time, self._runs)
+        jobs = self._pop(asker, count, time)
+        deadline = time + dispatch_limit
+        records = tuple(self._take(job, asker.agent, time, deadline, asker.lease) for job in jobs)
         if records:
-            self._trials.claimed(agent, (records[0].spec.id, records[0].attempt), time)
+            self._trials.claimed(asker.agent, (records[0].spec.id, records[0].attempt), time)
         return records
 
     def _park(self, parked: _Parked) -> None:
@@ -214,9 +246,10 @@ class MemoryStore(Store):
             self._end_delays(time)
         given: list[Dispatched] = []
         oldest = sorted(self._parked.values(), key=lambda one: (one.since, one.to.jid))
-        for one in oldest[: rules.MOST_PARKED_LOOKED_AT]:
+        for one in oldest:
             most = min(one.slots, limit - len(given))
-            records = self._claim(one.agent, most, time, dispatch_limit, one.lease) if most else ()
+            asker = _Asker(agent=one.agent, lease=one.lease, host=one.host)
+            records = self._claim(asker, most, time, dispatch_limit) if most else ()
             given += [Dispatched(to=one.to, claimed=_claimed(self._jobs[item.spec.id])) for item in records]
             if len(records) == one.slots:
                 del self._parked[one.to.jid]
@@ -682,7 +715,9 @@ class MemoryStore(Store):
             self._hint.set()
 
     def _push(self, job: _Job) -> None:
-        heapq.heappush(self._queue, (-job.record.spec.priority, job.place, job.record.spec.id))
+        spec = job.record.spec
+        queue = self._queues.setdefault(spec.requirements, [])
+        heapq.heappush(queue, (-spec.priority, job.place, spec.id))
 
     def _end_delays(self, time: float) -> None:
         due = sorted((until, job) for job, until in self._delayed.items() if until <= time)
@@ -690,22 +725,37 @@ class MemoryStore(Store):
             del self._delayed[job]
             self._enter(self._jobs[job])
 
-    def _pop(self, agent: str, count: int, time: float, *, leased: bool) -> Sequence[_Job]:
-        """The first jobs, without those that are to be left to other agents."""
+    def _pop(self, asker: _Asker, count: int, time: float) -> Sequence[_Job]:
+        """The first jobs that match, without those that are to be left to other agents."""
         found: dict[str, _Job] = {}
         left: dict[str, _Job] = {}
-        while len(found) < count and len(left) < trial.MOST_LEFT and self._queue:
-            _, place, ident = heapq.heappop(self._queue)
-            job = self._jobs.get(ident)
-            if job is None or job.place != place or not self._is_in_queue(job):
-                continue
-            for_others = self._trials.is_for_others(agent, job.failed_at, job.struck, time) or (
-                job.record.spec.exclusive and not leased
+        while len(found) < count and len(left) < trial.MOST_LEFT:
+            firsts = [(first, queue) for queue in tuple(self._queues) if (first := self._first(queue))]
+            matching = (one for one in sorted(firsts) if matches(one[1], asker.host))
+            first, queue = next(matching, (None, ""))
+            if first is None:
+                break
+            heapq.heappop(self._queues[queue])
+            job = self._jobs[first[2]]
+            for_others = self._trials.is_for_others(asker.agent, job.failed_at, job.struck, time) or (
+                job.record.spec.exclusive and asker.lease is None
             )
-            (left if for_others else found)[ident] = job
+            (left if for_others else found)[first[2]] = job
         for job in left.values():
             self._push(job)  # no news for anybody who is parked
         return tuple(found.values())
+
+    def _first(self, requirements: str) -> tuple[int, int, str] | None:
+        """The first entry of a queue. Those that mean nothing any more go, and with the last one the queue."""
+        queue = self._queues[requirements]
+        while queue:
+            _, place, ident = queue[0]
+            job = self._jobs.get(ident)
+            if job is not None and job.place == place and self._is_in_queue(job):
+                return queue[0]
+            heapq.heappop(queue)
+        del self._queues[requirements]
+        return None
 
     def _is_in_queue(self, job: _Job) -> bool:
         return job.record.state is State.WAITING and job.record.spec.id not in self._delayed

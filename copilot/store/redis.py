@@ -23,7 +23,8 @@ from redis.asyncio import Redis
 from redis.asyncio.sentinel import MasterNotFoundError
 
 from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
-from copilot.job import ANY_GROUP, Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
+from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
+from copilot.matching.host import bounded
 from copilot.store import codec, rules
 from copilot.store.base import (
     Changed,
@@ -40,6 +41,7 @@ from copilot.store.base import (
 )
 from copilot.store.connections import Connections, to_primary, to_server
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
+from copilot.store.hosts import MOST_ASKED, MOST_ROUNDS, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
 from copilot.store.together import Together
 from copilot.store.trial import Trial
@@ -47,7 +49,10 @@ from copilot.store.trial import Trial
 TIMEOUT = 10.0  # seconds for an answer: `appendfsync always` on a busy disk needs some
 
 # Scripts that change nothing. All others wait for replicas where there are any.
-READS = frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished"})
+READS = frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
+
+# What stands in front of each script.
+SHARED = ("prelude", "queues", "moves", "trial", "matching", "claiming")
 
 # Passing refusals, by the word that Redis begins them with (inside a script's error it may stand anywhere).
 _REFUSALS = {
@@ -78,9 +83,7 @@ class _Script:
 @cache
 def _script(name: str) -> _Script:
     folder = importlib.resources.files("copilot.store") / "scripts"
-    text = "".join(
-        (folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", "trial", "claiming", name)
-    )
+    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*SHARED, name))
     return _Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -113,6 +116,8 @@ class RedisStore(Store):
         self._listener = connections.listeners
         self._together = Together(connections.ask, timeout)
         self._keys = Keys(prefix)
+        self._hosts = Hosts()
+        self._parked_looked_at = 0  # where `dispatch` goes on in the list of parked agents
         self._timeout = timeout
         self._replicas = replicas
 
@@ -167,15 +172,17 @@ class RedisStore(Store):
     async def submit(self, specs: Sequence[JobSpec], *, now: float | None = None) -> None:
         """Put at most 1000 jobs on the queue, all or none: see `Store.submit`.
 
-        Raises also `ValueError` for more, for a group that is not served, and for numbers out of range.
+        Raises also `ValueError` for more, and for numbers out of range.
         """
         jobs = rules.check_batch(specs).values()
         values = [value for spec, text in jobs for value in job_values(spec, text)]
-        answer, *taken = await self._run("submit", now, self._share, *values)
+        answer, *taken = await self._run("submit", now, self._share, rules.MOST_GROUPS, *values)
         if answer == "taken":
             raise rules.job_exists(taken[0])
         if answer == "full":
             raise self.full()
+        if answer == "groups":
+            raise rules.too_many_groups()
 
     def full(self) -> QueueFull:
         """The error for a new job above the high-water mark."""
@@ -187,7 +194,7 @@ class RedisStore(Store):
 
     async def waiting(self) -> int:
         """How many jobs wait to be claimed."""
-        return int(await self._send(self._client, "ZCARD", self._keys.queue(ANY_GROUP)))
+        return int(await self._run("waiting", None))
 
     async def claim(
         self,
@@ -198,34 +205,72 @@ class RedisStore(Store):
         count: int = 1,
         holder: str = "",
         lease: float | None = None,
+        host: str = "",
         park: Parking | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
-        """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range."""
+        """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range.
+
+        One round trip, or one more for each hundred groups that its class of hosts has not met."""
         limit = rules.check_seconds("dispatch_limit", dispatch_limit)
         size = rules.check_count("count", count)
-        memory, held_memory = round(rules.REQUEST_MEMORY), round(rules.HELD_MEMORY)
-        held = digest(holder) if holder else ""
         leased = "" if lease is None else rules.check_seconds("lease", lease)
-        request_digest = digest(agent, request)
-        parked = ("", "") if park is None else (park.jid, " ".join(park.features))
-        given = (agent, request_digest, limit, size, ANY_GROUP, memory, held, held_memory, leased, *parked)
-        flat = await self._run("claim", now, *given)
-        return tuple(
-            _claimed(*job, again=again)
-            for *job, again in zip(*(flat[start::5] for start in range(5)), strict=True)
-        )
+        given: list[Claimed] = []
+
+        async def ask(look: Look, most_asked: int) -> Sequence[str]:
+            flat, question = await self._run(
+                *("claim", now, agent, digest(agent, request), limit, size - len(given)),
+                *(
+                    round(rules.REQUEST_MEMORY),
+                    digest(holder) if holder else "",
+                    round(rules.HELD_MEMORY),
+                    leased,
+                ),
+                *(("", "", "") if park is None else (park.jid, " ".join(park.features), digest(park.jid))),
+                *(jdl, round(rules.HOST_MEMORY), *look.words, most_asked, len(given)),
+            )
+            jobs = zip(*(flat[start::5] for start in range(5)), strict=True)
+            given.extend(_claimed(*job, again=again) for *job, again in jobs)
+            words: Sequence[str] = question
+            return words
+
+        jid, jdl = "" if park is None else park.jid, bounded(host)
+        look = self._hosts.look(jid, jdl)
+        for left in reversed(range(MOST_ROUNDS)):
+            question = await ask(look, MOST_ASKED if left else 0)
+            if not question:
+                break
+            look = self._hosts.answer(jid, question)
+        return tuple(given)
 
     async def dispatch(
         self, *, dispatch_limit: float, limit: int = 100, now: float | None = None
     ) -> tuple[Dispatched, ...]:
         """Give at most `limit` waiting jobs to parked agents: see `Store.dispatch`."""
         seconds = rules.check_seconds("dispatch_limit", dispatch_limit)
-        flat = await self._run("dispatch", now, seconds, rules.check_count("limit", limit), ANY_GROUP)
-        return tuple(
-            Dispatched(to=Parking(jid=jid, features=tuple(features.split())), claimed=_claimed(*job))
-            for jid, features, *job in zip(*(flat[start::6] for start in range(6)), strict=True)
-        )
+        left, given = rules.check_count("limit", limit), list[Dispatched]()
+        answers: list[str] = []
+        for rounds_left in reversed(range(MOST_ROUNDS)):
+            place, most_asked = self._parked_looked_at, MOST_ASKED if rounds_left else 0
+            try:
+                flat, questions, end = await self._run(
+                    "dispatch", now, seconds, left - len(given), place, most_asked, *answers
+                )
+            except StoreUnavailable:
+                if given:  # whoever has got a job is to hear of it
+                    break
+                raise
+            given += [_dispatched(*one) for one in zip(*(flat[start::6] for start in range(6)), strict=True)]
+            answers = [
+                word
+                for jid, question in questions
+                for word in (jid, *self._hosts.answer(jid, question).words)
+            ]
+            if not questions:
+                self._parked_looked_at = end
+            if len(given) == left or (not questions and end == 0):
+                break
+        return tuple(given)
 
     async def unpark(self, jid: str, *, parked_for: float = 0.0, now: float | None = None) -> bool:
         """The agent is not there: see `Store.unpark`."""
@@ -425,7 +470,7 @@ class RedisStore(Store):
 
     async def counts(self) -> Mapping[State, int]:
         """How many jobs there are in each state."""
-        numbers = await self._run("counts", None, ANY_GROUP)
+        numbers = await self._run("counts", None)
         states = (State.WAITING, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED, State.HELD)
         return dict(zip(states, numbers, strict=True))
 
@@ -525,7 +570,8 @@ class RedisStore(Store):
 def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     """What `add_job` of the scripts takes; `text` is the JSON of `spec`."""
     limit = "" if spec.max_run_time is None else repr(spec.max_run_time)
-    return spec.id, text, spec.group, -spec.priority, spec.max_attempts, spec.max_user_attempts, limit
+    attempts, attributes = (spec.max_attempts, spec.max_user_attempts), " ".join(rules.attributes_of(spec))
+    return spec.id, text, spec.group, -spec.priority, *attempts, limit, attributes
 
 
 def _claimed(spec: str, attempt: str, claimed: str, lease: str, *, again: str = "") -> Claimed:
@@ -537,6 +583,11 @@ def _claimed(spec: str, attempt: str, claimed: str, lease: str, *, again: str = 
         lease=float(lease) if lease else None,
         again=bool(again),
     )
+
+
+def _dispatched(jid: str, features: str, *job: str) -> Dispatched:
+    """A job for a parked agent as a script tells it."""
+    return Dispatched(to=Parking(jid=jid, features=tuple(features.split())), claimed=_claimed(*job))
 
 
 def _event(flat: Sequence[str]) -> Event:

@@ -6,8 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 
-from copilot.errors import JobExists, QueueFull
-from copilot.job import ANY_GROUP, Cause, Event, JobSpec, Outcome, Phase, State, check_job_id, one_line
+from copilot.errors import BadRequirements, JobExists, QueueFull
+from copilot.job import Cause, Event, JobSpec, Outcome, Phase, State, check_job_id, one_line
+from copilot.matching.requirements import read_requirements
 from copilot.store.base import Held
 
 MAX_BATCH = 1000  # jobs or entries in one call, so that no step holds the store for long
@@ -28,6 +29,14 @@ HELD_MEMORY = (
 PARKED_FOR = 900.0  # seconds for which an agent that has found no job is given one that comes; claiming.lua has the same
 MOST_FORGOTTEN_AT_ONCE = 100  # parked agents that one step forgets
 MOST_PARKED_LOOKED_AT = 1000  # by one `dispatch`; the script has the same number
+HOST_MEMORY = 7 * 24 * 3600.0  # seconds for which it is known what an agent has said of its host
+MOST_GROUPS = 5000  # with jobs that wait: a claim may have to look at each of them
+GROUP_MEMORY = 24 * 3600.0  # seconds for which the number of a group without jobs is known
+MATCHES_MEMORY = (
+    3600.0  # seconds for which a match is known; these three, PAGE and the looks are those of the scripts
+)
+PAGE = 1000  # groups whose matches with a class of hosts stand in one key
+FIRST_LOOK, LARGEST_LOOK = 8, 512  # groups that a claim reads at once
 SUSPECT_AFTER = 60.0  # seconds since the claim; a `want_getJob` is void then, so it was said after the claim
 SUSPECT_GRACE = 30.0  # seconds that the report of a suspected attempt may still be on its way
 
@@ -88,7 +97,7 @@ _EVENT_ID = re.compile(r"(\$|[0-9]{1,19}(-[0-9]{1,20})?)\Z")
 def check_batch(specs: Sequence[JobSpec]) -> dict[str, tuple[JobSpec, str]]:
     """The jobs to submit with their JSON, by id and in order, repetitions left out.
 
-    Raises `BadName`, `JobExists` (two different jobs of one id), `ValueError` (too many, numbers out of range).
+    Raises `BadName`, `BadRequirements`, `JobExists` (two different jobs of one id), `ValueError` (too many, numbers out of range).
     """
     if len(specs) > MAX_BATCH:
         raise ValueError(
@@ -104,10 +113,7 @@ def check_batch(specs: Sequence[JobSpec]) -> dict[str, tuple[JobSpec, str]]:
 
 def _checked(spec: JobSpec) -> JobSpec:
     check_job_id(spec.id, submitted=True)
-    if spec.group != ANY_GROUP:
-        raise ValueError(
-            f"job {spec.id}: group {spec.group[:140]!r}: only {ANY_GROUP!r} is served; leave it out"
-        )
+    attributes_of(spec)
     if not -MAX_PRIORITY <= spec.priority <= MAX_PRIORITY:
         raise ValueError(
             f"job {spec.id}: priority {spec.priority}: expected at most {MAX_PRIORITY} either way"
@@ -119,6 +125,24 @@ def _checked(spec: JobSpec) -> JobSpec:
     if spec.max_run_time is not None:
         check_seconds(f"job {spec.id}: max_run_time", spec.max_run_time)
     return spec
+
+
+def attributes_of(spec: JobSpec) -> tuple[str, ...]:
+    """The attributes of hosts that its requirements name. Raises `BadRequirements`."""
+    if not spec.requirements:
+        return ()
+    try:
+        return read_requirements(spec.requirements).attributes
+    except BadRequirements as error:
+        raise BadRequirements(f"job {spec.id}: {error}") from error
+
+
+def too_many_groups() -> QueueFull:
+    """The error for new jobs whose requirements would be too many different ones."""
+    return QueueFull(
+        f"jobs with {MOST_GROUPS} different requirements wait already, and more are not allowed; submit again when some are "
+        "done, or give jobs that can run on the same hosts the same requirements"
+    )
 
 
 def job_exists(job: str) -> JobExists:

@@ -124,7 +124,6 @@ async def test_a_thousand_jobs_go_in_one_step_and_not_one_more(store: MemoryStor
 @pytest.mark.parametrize(
     "fields",
     [
-        {"group": "gpu"},
         {"priority": 2**53},
         {"max_attempts": 0},
         {"max_user_attempts": 0},

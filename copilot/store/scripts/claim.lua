@@ -1,24 +1,33 @@
--- Give the first waiting jobs of a group to an agent: as many as it wants, none if it is in quarantine (trial.lua).
+-- Give the first waiting jobs that match its host to an agent: as many as it wants, none if it is in quarantine (trial.lua).
 --
--- Touches: request:<digest>, held:<digest>, queue:<group>, job:<id>, running, delayed, agents, trials, parked, parking,
--- events.
+-- Touches: job:<id>, queue:<group>, heads, group:<group>, groups, attributes, matches:<class>:<page>, host:<digest>,
+-- request:<digest>, held:<digest>, running, delayed, agents, trials, parked, parking, events.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- of two copies of one request, handled by two instances, the second must see what the first was given; and a job that
 -- comes between a look at the queue and the parking of the agent would wait although there is somebody for it.
--- ARGV[2…]: agent, digest of the request, seconds to confirm, how many, group, seconds to remember the request,
+-- ARGV[2…]: agent, digest of the request, seconds to confirm, how many, seconds to remember the request,
 -- digest of the full JID of an agent that takes one job at a time ('' for others), seconds to remember what it holds,
 -- the lease in seconds ('' for an agent that renews none: it cannot keep the promise of an exclusive job, and gets none),
--- the full JID under which the agent is parked for what it did not get ('' for one that is not to be), its features.
--- Returns five values a job: spec, attempt, time of the claim, the lease, '1' if the request had got it before.
+-- the full JID under which the agent is parked for what it did not get ('' for one that is not to be), its features;
+-- then of its host: the digest under which it is remembered ('' for not at all), what it says of itself ('' for what it
+-- said last), seconds to remember that, the attributes that its class was made from, the class ('' for not known);
+-- verdicts on that (matching.lua), how many groups may be asked about, and how many jobs the request was given already,
+-- before we had asked.
+-- Returns five values a job: spec, attempt, time of the claim, the lease, '1' if the request had got it before; and, if
+-- there is one, a question (matching.lua): then the agent gets what is missing when this is called with the answer.
 --
 -- A request that was given nothing is not remembered: its copy may find what has come meanwhile.
 
 even_if_full()
-local agent, digest, limit, count, group, memory, holder, held_memory, lease, jid, features = unpack(ARGV, 2)
+local agent, digest, limit, count, memory, holder, held_memory, lease, jid, features = unpack(ARGV, 2, 11)
+local host_digest, jdl, host_memory, names, class, verdicts, most, before = unpack(ARGV, 12)
 local answer = {}
 
 local remembered = redis.call('GET', REQUEST .. digest)
-if remembered and tonumber(now) - tonumber(string.match(remembered, '^%S+')) < tonumber(memory) then
+if remembered and tonumber(now) - tonumber(string.match(remembered, '^%S+')) >= tonumber(memory) then
+  remembered = nil
+end
+if remembered and before == '0' then
   for id, attempt in string.gmatch(remembered, ' (%S+):(%d+)') do
     local state, current = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt'))
     if state == 'running' and current == attempt then
@@ -26,12 +35,23 @@ if remembered and tonumber(now) - tonumber(string.match(remembered, '^%S+')) < t
       answer[#answer + 1] = '1'
     end
   end
-  return answer
+  return {answer, {}}
 end
 
 end_delays()
-local given = {now}
-for _, one in ipairs(claim_jobs(agent, tonumber(count), group, lease, tonumber(limit))) do
+note_verdicts(class, verdicts)
+local host = look_at(names, class, tonumber(most))
+local function ask()
+  local said = jdl ~= '' and jdl or host_digest ~= '' and redis.call('GET', HOST .. host_digest) or ''
+  return question(host, said)
+end
+if host.stale then
+  return {answer, ask()}
+end
+
+local given = {remembered or now}
+local claimed = claim_jobs(agent, host, tonumber(count), lease, tonumber(limit))
+for _, one in ipairs(claimed) do
   local id, attempt = unpack(one)
   if holder ~= '' then
     redis.call('SADD', HELD .. holder, id .. ':' .. attempt)
@@ -41,10 +61,19 @@ for _, one in ipairs(claim_jobs(agent, tonumber(count), group, lease, tonumber(l
   answer[#answer + 1] = ''
   given[#given + 1] = id .. ':' .. attempt
 end
-if #given > 1 then
+if #claimed > 0 then
   redis.call('SET', REQUEST .. digest, table.concat(given, ' '), 'EX', memory)
 end
-if jid ~= '' then
-  park(jid, agent, tonumber(count) - (#given - 1), lease, features)
+if #host.unknown > 0 then
+  return {answer, ask()}
 end
-return answer
+if jid ~= '' then
+  park(jid, {
+    agent = agent, slots = tonumber(count) - #claimed, lease = lease, host = host_digest, class = class, names = names,
+    features = features,
+  })
+end
+if host_digest ~= '' and jdl ~= '' then
+  redis.call('SET', HOST .. host_digest, jdl, 'EX', host_memory)
+end
+return {answer, {}}

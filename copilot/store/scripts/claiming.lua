@@ -1,7 +1,8 @@
 -- Giving waiting jobs to agents, and remembering those that found none. The loader puts it in front of each script.
 --
 -- `parked` has the full JIDs of idle agents, those that have waited for longest first; `parking` says of each
--- '<bare JID> <how many jobs it can take> <lease or -> <features …>'.
+-- '<bare JID> <how many jobs it can take> <lease> <host> <class> <attributes> <features …>': `host:<host>` is what it has
+-- said of its host, the class was made from these attributes (matching.lua).
 
 local MOST_LEFT = 100
 local PARKED_FOR = 900
@@ -11,23 +12,29 @@ local function is_exclusive(id)
   return cjson.decode(redis.call('HGET', JOB .. id, 'spec')).exclusive
 end
 
--- Claim at most `count` jobs of a group, none if the agent is in quarantine; returns a list of {id, attempt}. `lease` is
--- '' for an agent that renews none. They have to be confirmed within `limit` seconds.
-local function claim_jobs(agent, count, group, lease, limit)
-  local queue, left, given = QUEUE .. group, {}, {}
+-- Claim at most `count` jobs, none if the agent is in quarantine; returns a list of {id, attempt}, and whether there is
+-- nothing more for such a host. `lease` is '' for an agent that renews none. They have to be confirmed within `limit`
+-- seconds.
+local function claim_jobs(agent, host, count, lease, limit)
+  local left, given, dry = {}, {}, false
   local deadline = after(limit)
   -- The first job that is not to be left to other agents.
   local function take()
     while #left < MOST_LEFT do
-      local entry, rank = unpack(redis.call('ZPOPMIN', queue))
-      if not entry then
+      local queue = best_queue(host)
+      if not queue then
+        dry = #host.unknown == 0 and #left == 0
         return nil
+      end
+      local entry, rank = unpack(redis.call('ZPOPMIN', QUEUE .. queue.group))
+      if queue.head then
+        note_departure(queue.group, queue.number, queue.head)
       end
       local id = string.match(entry, ':(.*)$')
       if not is_for_others(id, agent) and (lease ~= '' or not is_exclusive(id)) then
         return id
       end
-      left[#left + 1] = {rank, entry}
+      left[#left + 1] = {queue.group, id, entry, rank}
     end
     return nil
   end
@@ -48,12 +55,12 @@ local function claim_jobs(agent, count, group, lease, limit)
     given[#given + 1] = {id, attempt}
   end
   for _, entry in ipairs(left) do
-    redis.call('ZADD', queue, unpack(entry))
+    enter_queue(unpack(entry))
   end
   if #given > 0 then
     note_claim(agent, given[1][1] .. ':' .. given[1][2])
   end
-  return given
+  return given, dry
 end
 
 -- What an agent is told of a job that it has: spec, attempt, time of the claim, lease ('' for none).
@@ -69,14 +76,34 @@ local function unpark(jid)
   return redis.call('ZREM', PARKED, jid)
 end
 
+-- An entry of `parking`, as a table and as text. In the text nothing is '-', for words are told apart by blanks.
+local function read_parked(text)
+  local agent, slots, lease, host, class, names, features = string.match(text,
+    '^(%S+) (%d+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+  return {
+    agent = agent, slots = tonumber(slots), lease = lease == '-' and '' or lease, host = host == '-' and '' or host,
+    class = class == '-' and '' or class, names = names == '-' and '' or string.gsub(names, ',', ' '), features = features,
+  }
+end
+
+local function write_parked(jid, one)
+  local words = {one.agent, string.format('%d', one.slots), one.lease, one.host, one.class}
+  words[6] = string.gsub(one.names, ' ', ',')
+  for i, word in ipairs(words) do
+    words[i] = word == '' and '-' or word
+  end
+  words[7] = one.features
+  redis.call('HSET', PARKING, jid, table.concat(words, ' '))
+end
+
 -- From now on the agent can take so many jobs.
-local function park(jid, agent, slots, lease, features)
-  if slots <= 0 then
+local function park(jid, one)
+  if one.slots <= 0 then
     unpark(jid)
     return
   end
   redis.call('ZADD', PARKED, now, jid)
-  redis.call('HSET', PARKING, jid, string.format('%s %d %s %s', agent, slots, lease == '' and '-' or lease, features))
+  write_parked(jid, one)
 end
 
 -- Agents that have not shown up for long.

@@ -1,37 +1,74 @@
 -- Give waiting jobs to agents that are parked, those that have waited for longest first.
 --
--- Touches: parked, parking, queue:<group>, job:<id>, running, delayed, agents, trials, events.
+-- Touches: job:<id>, queue:<group>, heads, group:<group>, groups, attributes, matches:<class>:<page>, host:<digest>,
+-- running, delayed, agents, trials, parked, parking, events.
 -- Atomic because: all instances do this at the same moment, and each job and each free slot must be given once.
--- ARGV[2…]: seconds to confirm, most jobs, group.
--- Returns six values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none).
+-- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about; then
+-- answers, four values each: full JID, attributes, class, verdicts (matching.lua).
+-- Returns six values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none);
+-- questions, each after the full JID that it is about; and how many agents to leave out next time: those that were looked
+-- at and are still parked, 0 when all were.
 
 even_if_full()
 local MOST_PARKED_LOOKED_AT = 1000
-local limit, most, group = unpack(ARGV, 2)
-local left, answer = tonumber(most), {}
+local limit, most, from, most_asked = unpack(ARGV, 2, 5)
+local left, skip, may_ask, answer, questions = tonumber(most), tonumber(from), tonumber(most_asked), {}, {}
 end_parking()
 if redis.call('EXISTS', PARKED) == 0 then
-  return answer
+  return {answer, questions, 0}
 end
 end_delays()
-for _, jid in ipairs(redis.call('ZRANGE', PARKED, 0, MOST_PARKED_LOOKED_AT - 1)) do
-  if left == 0 or redis.call('EXISTS', QUEUE .. group) == 0 then
-    break
-  end
-  local agent, slots, lease, features = string.match(redis.call('HGET', PARKING, jid), '^(%S+) (%d+) (%S+) (.*)$')
-  lease = lease == '-' and '' or lease
-  local given = claim_jobs(agent, math.min(tonumber(slots), left), group, lease, tonumber(limit))
-  for _, one in ipairs(given) do
-    answer[#answer + 1] = jid
-    answer[#answer + 1] = features
-    append_job(answer, unpack(one))
-  end
-  left = left - #given
-  if #given == tonumber(slots) then
-    unpark(jid)
-  elseif #given > 0 then
-    local rest = string.format('%s %d %s %s', agent, tonumber(slots) - #given, lease == '' and '-' or lease, features)
-    redis.call('HSET', PARKING, jid, rest)
+for i = 6, #ARGV, 4 do
+  local jid, names, class, verdicts = unpack(ARGV, i, i + 3)
+  local known = redis.call('HGET', PARKING, jid)
+  note_verdicts(class, verdicts)
+  if known then
+    local one = read_parked(known)
+    one.names, one.class = names, class
+    write_parked(jid, one)
   end
 end
-return answer
+
+local function ask(jid, one, host)
+  local words = question(host, one.host ~= '' and redis.call('GET', HOST .. one.host) or '')
+  may_ask = may_ask - math.max(#host.unknown, 1)
+  questions[#questions + 1] = {jid, words}
+end
+
+local jids = redis.call('ZRANGE', PARKED, skip, skip + MOST_PARKED_LOOKED_AT - 1)
+local nothing_for, looked_at = {}, 0
+for _, jid in ipairs(jids) do
+  if redis.call('EXISTS', QUEUE .. ANY, HEADS) == 0 then
+    return {answer, questions, 0}
+  elseif left == 0 then
+    break
+  end
+  looked_at = looked_at + 1
+  local one = read_parked(redis.call('HGET', PARKING, jid))
+  local host = look_at(one.names, one.class, may_ask)
+  local kind = host.class .. (one.lease == '' and '-' or '')
+  if host.stale then
+    ask(jid, one, host)
+  elseif not nothing_for[kind] then
+    local given, dry = claim_jobs(one.agent, host, math.min(one.slots, left), one.lease, tonumber(limit))
+    nothing_for[kind] = dry
+    for _, job in ipairs(given) do
+      answer[#answer + 1] = jid
+      answer[#answer + 1] = one.features
+      append_job(answer, unpack(job))
+    end
+    left = left - #given
+    if #host.unknown > 0 then
+      ask(jid, one, host)
+    end
+    if #given == one.slots then
+      unpark(jid)
+      looked_at = looked_at - 1
+    elseif #given > 0 then
+      one.slots = one.slots - #given
+      write_parked(jid, one)
+    end
+  end
+end
+skip = skip + looked_at
+return {answer, questions, skip < redis.call('ZCARD', PARKED) and skip or 0}

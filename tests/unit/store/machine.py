@@ -23,6 +23,17 @@ LIMITS = st.sampled_from([0.0, 0.3, 5.0])
 OUTPUTS = st.sampled_from([None, Output(size=1, sha256="ab" * 32)])
 CAUSES = st.sampled_from([Cause.CANCELLED, Cause.OK, Cause.USER_EXIT, Cause.INFRA_LOST, Cause.INFRA_STORE])
 AGENTS = st.sampled_from("abc")
+REQUIREMENTS = st.sampled_from(
+    ["", "", "other.Memory >= 2000", "other.Cores > 2", "other.Memory < 2000", "other.FreeMemory > 9"]
+)
+HOSTS = st.sampled_from(
+    [
+        "",
+        "[ Memory = 1000; Cores = 8 ]",
+        "[ Memory = 4000; FreeMemory = 12 ]",
+        "[ Cores = 4; FreeMemory = 1 ]",
+    ]
+)
 STATE_AFTER = {
     EventKind.SUBMITTED: State.WAITING,
     EventKind.HANDED_BACK: State.WAITING,
@@ -90,6 +101,7 @@ class QueueMachine(RuleBasedStateMachine):
         most_of_user=st.integers(1, 3),
         limit=st.sampled_from([None, 0.3, 5.0]),
         exclusive=st.booleans(),
+        requirements=REQUIREMENTS,
     )
     def submit(
         self,
@@ -99,9 +111,10 @@ class QueueMachine(RuleBasedStateMachine):
         most_of_user: int,
         limit: float | None,
         exclusive: bool,
+        requirements: str,
     ) -> None:
         fields: dict[str, Any] = {"priority": priority, "max_attempts": most, "max_run_time": limit}
-        fields["exclusive"] = exclusive
+        fields |= {"exclusive": exclusive, "requirements": requirements}
         fields["max_user_attempts"] = most_of_user
         specs = {f"j{number}": JobSpec(id=f"j{number}", command="c", **fields) for number in numbers}
         answer = self.ask("submit", tuple(specs[f"j{number}"] for number in numbers), now=self.now)
@@ -118,6 +131,7 @@ class QueueMachine(RuleBasedStateMachine):
         dispatch_limit=LIMITS,
         holder=st.sampled_from(["", "a/old", "b/old"]),
         lease=st.sampled_from([None, 0.2, 5.0]),
+        host=HOSTS,
         park=st.sampled_from(
             [None, Parking(jid="a/1", features=("x", "y")), Parking(jid="a/2"), Parking(jid="b/1")]
         ),

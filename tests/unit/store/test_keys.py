@@ -17,6 +17,7 @@ from copilot.store.keys import (
     old_rejected,
     old_taking,
 )
+from copilot.store.redis import SHARED
 from copilot.store.rules import EVENTS_KEPT, REQUEST_MEMORY
 
 PAGE = Path(__file__).parents[3] / "docs" / "store-keys.md"
@@ -24,7 +25,6 @@ SCRIPTS = {
     path.name.removesuffix(".lua"): path.read_text("utf-8")
     for path in (resources.files("copilot.store") / "scripts").iterdir()
 }
-SHARED = ("prelude", "trial", "claiming")  # what the loader puts in front of each script
 PRELUDE = "".join(SCRIPTS[name] for name in SHARED)
 
 

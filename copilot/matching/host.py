@@ -1,0 +1,61 @@
+"""A host as requirements see it: the attributes that they name, with those that change all the time rounded.
+
+Hosts with the same attributes are of one class, and a match is looked up by class. So an answer that was found once holds
+for all of them, and for one host as long as nothing of it changes that anybody asks for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+Value = int | float | bool | str | tuple[str, ...]
+
+MAX_BYTES = 16 * 1024  # of what is parsed: from 64 KiB on, classad2 may end the process
+KNOWN = 4096  # hosts that are remembered; what they say is long, and is read once
+VOLATILE = frozenset({"freememory", "freeswap", "localdiskspace"})
+STEPS = 8  # between a power of two and the next: what is volatile is rounded down by an eighth at most
+
+
+def bounded(jdl: str) -> str:
+    """What an agent says of its host, "" if that is longer than anybody would read."""
+    return jdl if len(jdl.encode("utf-8", "replace")) <= MAX_BYTES else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What counts of one host: its class, and where expressions find its attributes."""
+
+    host_class: str
+    scope: Any
+
+
+@lru_cache(maxsize=KNOWN)
+def read_host(jdl: str, names: tuple[str, ...]) -> Host:
+    """`jdl` as the agent has sent it, `names` of attributes in lower case, in order. One that cannot be read has none."""
+    from copilot.matching.classads import make_scope, read_literals
+
+    attributes = {name: _rounded(name, value) for name, value in read_literals(jdl, names).items()}
+    return Host(host_class=_class_of(names, attributes), scope=make_scope(attributes))
+
+
+def _class_of(names: tuple[str, ...], attributes: Mapping[str, Value]) -> str:
+    """32 hexadecimal digits: the same for the same attributes among the same names, and for nothing else."""
+    text = json.dumps([names, sorted(attributes.items())], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _rounded(name: str, value: Value) -> Value:
+    if name not in VOLATILE or isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return round_down(int(value)) if abs(value) < 2**63 else value
+
+
+def round_down(number: int) -> int:
+    """To `STEPS` steps between a power of two and the next; what is smaller than `STEPS`, and not positive, stays."""
+    step = max(number.bit_length() - STEPS.bit_length(), 0)
+    return number >> step << step if number > 0 else number

@@ -1,0 +1,255 @@
+"""Requirements of a job: a ClassAd expression over what a host says of itself, read and checked.
+
+`other.Memory >= 2000 && member("gpu", other.Tags)`; `TARGET.Memory` and plain `Memory` mean the same. What is allowed
+is less than ClassAds have, so that a match costs no more than its text is long and says the same each time: no
+definitions, no subscripts, and of the functions those below. The reader here says where a fault is; the parser of
+HTCondor, which says only that there is one and dies of very long input, gets what has passed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from copilot.errors import BadRequirements
+
+MAX_BYTES = 16 * 1024
+MAX_DEPTH = 50  # of brackets, and of signs in a row
+KNOWN = 4096  # requirements that are remembered; one user's thousand jobs have one
+
+FUNCTIONS = frozenset(
+    [
+        "bool",
+        "ceiling",
+        "floor",
+        "identicalmember",
+        "ifthenelse",
+        "int",
+        "iserror",
+        "isundefined",
+        "max",
+        "member",
+        "min",
+        "real",
+        "round",
+        "size",
+        "strcat",
+        "strcmp",
+        "stricmp",
+        "string",
+        "stringlistimember",
+        "stringlistmember",
+        "substr",
+        "tolower",
+        "toupper",
+        "versioncmp",
+        "versioneq",
+        "versionge",
+        "versiongt",
+        "versionle",
+        "versionlt",
+    ]
+)
+
+_TOKEN = re.compile(
+    r"""(?P<blank>\s+)
+    | (?P<value> (?: [0-9]+ (?:\.[0-9]*)? | \.[0-9]+ ) (?:[eE][+-]?[0-9]+)? (?![A-Za-z0-9_.])
+               | "(?:[^"\\\x00-\x1f\x7f]|\\["\\])*" )
+    | (?P<name> [A-Za-z_][A-Za-z0-9_]* )
+    | (?P<sign> =\?= | =!= | == | != | <= | >= | && | \|\| | [-<>+*/%!?:(){},.] )""",
+    re.VERBOSE,
+)
+_WORDS = frozenset({"true", "false", "undefined", "error"})
+_SCOPES = frozenset({"other", "target"})
+_FORBIDDEN = frozenset({"my", "self", "parent", "root", "toplevel"})
+_WORD_SIGNS = {"is": "=?=", "isnt": "=!="}
+_BINARY = frozenset(
+    ["=?=", "=!=", "==", "!=", "<=", ">=", "&&", "||", "<", ">", "+", "-", "*", "/", "%", "?", ":"]
+)
+_UNARY = frozenset("+-!")
+_CLOSING = {"(": ")", "{": "}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """`text` with one way of spacing, and the `attributes` of the host that it names: lower case, in order."""
+
+    text: str
+    attributes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    start: int  # counted from 1, as people do
+
+
+@lru_cache(maxsize=KNOWN)
+def read_requirements(text: str) -> Requirements:
+    """Raises `BadRequirements`, which says where, and what was expected."""
+    if len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise BadRequirements(
+            f"requirements of {len(text)} characters: at most {MAX_BYTES} bytes are allowed"
+        )
+    requirements = _Reader(text).read()
+    from copilot.matching.classads import parse  # who has no requirements does not pay for it
+
+    if parse(requirements.text) is None:
+        raise BadRequirements(
+            f"requirements {_short(text)!r}: no ClassAd expression, although each part of it may stand where it "
+            "does: look at '?' and ':', which belong together"
+        )
+    return requirements
+
+
+def normal_requirements(text: str) -> str:
+    """The same with one way of spacing, so that jobs that want the same are of one group; "" for nothing but blanks.
+
+    Raises `BadRequirements`.
+    """
+    return read_requirements(text).text if text.strip() else ""
+
+
+class _Reader:
+    """Reads one expression from left to right; a value and a sign take turns."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = list(_tokens(text))
+        self._at = 0
+        self._open: list[_Token] = []  # brackets
+        self._pieces: list[str] = []
+        self._attributes: set[str] = set()
+
+    def read(self) -> Requirements:
+        self._value()
+        while self._peek() is not None:
+            self._sign()
+        if self._open:
+            raise self._fault(self._open[-1], f"{_CLOSING[self._open[-1].text]!r} to close it")
+        return Requirements(text="".join(self._pieces), attributes=tuple(sorted(self._attributes)))
+
+    def _value(self) -> None:
+        """All up to the end of a value: signs and brackets in front of it too."""
+        signs = 0
+        while True:
+            token = self._next("a value")
+            if token.kind == "sign" and token.text in _UNARY and signs < MAX_DEPTH:
+                signs += 1
+                self._pieces.append(token.text)
+            elif token.kind == "sign" and token.text in _CLOSING:
+                self._bracket(token)
+                if token.text == "{" and self._follows("}"):
+                    self._close()
+                    return
+            elif token.kind == "value":
+                self._pieces.append(token.text)
+                return
+            elif token.kind == "name":
+                if self._name(token):
+                    return
+            else:
+                raise self._fault(token, "a value")
+
+    def _name(self, token: _Token) -> bool:
+        """Whether the value ends here: that of a function does not."""
+        word = token.text.lower()
+        if self._follows("("):
+            if word not in FUNCTIONS:
+                raise self._fault(token, f"one of the functions {', '.join(sorted(FUNCTIONS))}")
+            self._pieces.append(token.text)
+            self._bracket(self._next("("))
+            return False
+        if word in _SCOPES:
+            self._expect(".", f"'.' and an attribute after {token.text!r}")
+            name = self._next("an attribute")
+            if name.kind != "name":
+                raise self._fault(name, "an attribute")
+            self._attributes.add(name.text.lower())
+            self._pieces.append(f"other.{name.text}")
+        elif word in _FORBIDDEN | _WORD_SIGNS.keys():
+            raise self._fault(token, "an attribute of the host, like other.Memory")
+        elif word in _WORDS:
+            self._pieces.append(word)
+        else:
+            self._attributes.add(word)
+            self._pieces.append(f"other.{token.text}")
+        return True
+
+    def _sign(self) -> None:
+        """A sign after a value, and the value after it if there must be one."""
+        token = self._next("a sign")
+        sign = _WORD_SIGNS.get(token.text.lower(), token.text)
+        if sign in _BINARY:
+            self._pieces.append(f" {sign} ")
+            self._value()
+        elif sign == "," and self._open:
+            self._pieces.append(", ")
+            self._value()
+        elif self._open and sign == _CLOSING[self._open[-1].text]:
+            self._at -= 1
+            self._close()
+        else:
+            expected = "a sign like && or >="
+            raise self._fault(
+                token, f"{expected}, or {_CLOSING[self._open[-1].text]!r}" if self._open else expected
+            )
+
+    def _bracket(self, token: _Token) -> None:
+        if len(self._open) == MAX_DEPTH:
+            raise self._fault(token, f"at most {MAX_DEPTH} brackets in each other")
+        self._open.append(token)
+        self._pieces.append(token.text)
+
+    def _close(self) -> None:
+        self._pieces.append(self._next("a bracket").text)
+        self._open.pop()
+
+    def _peek(self) -> _Token | None:
+        return self._tokens[self._at] if self._at < len(self._tokens) else None
+
+    def _follows(self, text: str) -> bool:
+        token = self._peek()
+        return token is not None and token.text == text
+
+    def _expect(self, text: str, expected: str) -> None:
+        token = self._next(expected)
+        if token.text != text:
+            raise self._fault(token, expected)
+
+    def _next(self, expected: str) -> _Token:
+        token = self._peek()
+        if token is None:
+            raise BadRequirements(f"requirements {_short(self._text)!r}: expected {expected} at the end")
+        self._at += 1
+        return token
+
+    def _fault(self, token: _Token, expected: str) -> BadRequirements:
+        return _fault(self._text, token.start, expected)
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise _fault(
+                text, at + 1, 'a number, a "string", an attribute, a sign like && or >=, or a bracket'
+            )
+        kind = match.lastgroup or ""
+        if kind != "blank":
+            yield _Token(kind, match[0], at + 1)
+        at = match.end()
+
+
+def _fault(text: str, start: int, expected: str) -> BadRequirements:
+    return BadRequirements(
+        f"requirements, character {start}, at {_short(text[start - 1 :])!r}: expected {expected}"
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 30 else text[:29] + "…"

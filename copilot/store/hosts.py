@@ -1,0 +1,69 @@
+"""What a manager says of an agent's host when it claims jobs: the questions of `scripts/matching.lua`, and their answers.
+
+Redis knows which groups of jobs match which class of hosts, but not why. When it meets something new it asks; what it is
+told it remembers, for all managers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from copilot.matching.host import Host, read_host
+from copilot.matching.matcher import verdicts
+
+KNOWN = 20_000  # classes of agents that are remembered; for another one Redis asks
+MOST_ASKED = 100  # groups in one question
+MOST_ROUNDS = 100  # questions before a claim goes without the groups that are still unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a script sees a host: the class made from the attributes of these `names`, and `verdicts` on it."""
+
+    names: str = ""
+    host_class: str = ""
+    verdicts: str = ""
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """As scripts take it."""
+        return self.names, self.host_class, self.verdicts
+
+
+class Hosts:
+    """What one manager knows. Nothing of it is needed: whatever is missing, Redis asks for."""
+
+    def __init__(self) -> None:
+        self._names = ""  # attributes that are asked for, as Redis has said last
+        self._classes: dict[str, str] = {}  # by full JID
+
+    def look(self, jid: str, jdl: str) -> Look:
+        """What is known of this agent's host. `jdl` is what it says of itself, "" for what it said last."""
+        if not self._names:
+            return Look()
+        if jdl:
+            self._remember(jid, read_host(jdl, _split(self._names)))
+        return Look(names=self._names, host_class=self._classes.get(jid, ""))
+
+    def answer(self, jid: str, question: Sequence[str]) -> Look:
+        """What Redis wants to know: names, what the host says of itself, then numbers and requirements by turns."""
+        names, jdl, *groups = question
+        if names != self._names:
+            self._names = names
+            self._classes.clear()
+        host = read_host(jdl, _split(names))
+        self._remember(jid, host)
+        found = zip(groups[::2], verdicts(host, groups[1::2]), strict=True)
+        words = " ".join(f"{number}{'+' if match else '-'}" for number, match in found)
+        return Look(names=names, host_class=host.host_class, verdicts=words)
+
+    def _remember(self, jid: str, host: Host) -> None:
+        self._classes.pop(jid, None)  # a new entry stands at the end, in the order of time
+        self._classes[jid] = host.host_class
+        if len(self._classes) > KNOWN:
+            del self._classes[next(iter(self._classes))]
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(names.split())

@@ -1,0 +1,85 @@
+-- What becomes of a job: it is new, goes back, is over. The loader puts it in front of each script.
+
+local ATTEMPTS_KEPT = 100
+local HAND_BACKS_FREE = 5
+local LONGEST_DELAY = 300
+
+-- A new job: its record, its place in the queue, its first event. Its id is free, and has been checked. `attributes` are
+-- those that its requirements name, '' for a job without.
+local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes)
+  local place = string.format('%016.0f', redis.call('INCR', SEQUENCE))
+  redis.call('HSET', JOB .. id, 'spec', spec, 'group', group, 'rank', rank, 'place', place,
+    'max_attempts', max_attempts, 'max_user_attempts', max_user_attempts, 'max_run_time', max_run_time, 'submitted', now,
+    'state', 'waiting', 'attempt', 0, 'attempts_used', 0)
+  if attributes ~= '' then
+    redis.call('HSET', JOB .. id, 'attributes', attributes)
+  end
+  put_in_queue(id)
+  local written = event(id, 'submitted', '0', '', '', '')
+  redis.call('HSET', JOB .. id, 'first_event', written[1])
+end
+
+-- Keep how an attempt ended. `outcome` is '' for one that never began.
+local function remember(id, attempt, agent, kind, cause, outcome)
+  local entry = string.format('{"attempt":%s,"agent":%s,"claimed":%s,"ended":%s,"kind":"%s","cause":"%s","outcome":%s}',
+    attempt, cjson.encode(agent or ''), redis.call('HGET', JOB .. id, 'claimed') or now, now, kind, cause,
+    outcome == '' and 'null' or outcome)
+  redis.call('RPUSH', ATTEMPTS .. id, entry)
+  redis.call('LTRIM', ATTEMPTS .. id, -ATTEMPTS_KEPT, -1)
+end
+
+-- The job is over. `output` is '' if there is none.
+local function settle(id, attempt, agent, cause, outcome, output, text)
+  local state, index = 'failed', FAILED
+  if cause == 'ok' then
+    state, index = 'done', DONE
+  elseif cause == 'cancelled' then
+    state, index = 'cancelled', CANCELLED
+  end
+  redis.call('ZREM', RUNNING, id)
+  redis.call('ZREM', CANCELLING, id)
+  redis.call('ZREM', ON_HOLD, id)
+  leave_queue(id)
+  redis.call('HSET', JOB .. id, 'state', state, 'finished', now, 'settled', attempt, 'outcome', outcome)
+  redis.call('ZADD', index, now, id)
+  redis.call('ZADD', UNPUBLISHED, now, id)
+  if output ~= '' then
+    redis.call('HSET', JOB .. id, 'output', output)
+  end
+  remember(id, attempt, agent, state, cause, outcome)
+  return event(id, state, attempt, agent, cause, text)
+end
+
+-- Back to its old place in the queue, unless somebody wants the job to end: then it is over.
+local function put_back(id, attempt, agent, kind, cause, outcome, text, delay)
+  local cancel = redis.call('HGET', JOB .. id, 'cancel')
+  if cancel then
+    return settle(id, attempt, agent, 'cancelled', cancel, '', text)
+  end
+  redis.call('ZREM', RUNNING, id)
+  if delay then
+    redis.call('HSET', JOB .. id, 'state', 'waiting')
+    redis.call('ZADD', DELAYED, after(delay), id)
+  else
+    put_in_queue(id)
+  end
+  remember(id, attempt, agent, kind, cause, outcome)
+  return event(id, kind, attempt, agent, cause, text)
+end
+
+-- The attempt never began: it does not count. A job to which that happens again and again waits longer each time.
+local function hand_back(id, attempt, agent, cause, text)
+  redis.call('HINCRBY', JOB .. id, 'attempts_used', -1)
+  redis.call('HSET', JOB .. id, 'handed_back', attempt)
+  local times, delay = redis.call('HINCRBY', JOB .. id, 'hand_backs', 1)
+  if times > HAND_BACKS_FREE then
+    delay = math.min(2 ^ (times - HAND_BACKS_FREE), LONGEST_DELAY)
+  end
+  return put_back(id, attempt, agent, 'handed-back', cause, '', text, delay)
+end
+
+-- The attempt ended without a result that counts.
+local function requeue(id, attempt, agent, cause, outcome, text)
+  redis.call('HSET', JOB .. id, 'outcome', outcome, 'hand_backs', 0)
+  return put_back(id, attempt, agent, 'requeued', cause, outcome, text)
+end

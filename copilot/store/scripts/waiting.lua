@@ -1,0 +1,7 @@
+-- Count the jobs that wait in queues.
+--
+-- Touches (reads): queue:<group>, heads.
+-- Atomic because: a group may get its first job, or lose its last one, between the look at both.
+-- Returns their number.
+
+return in_queues()
