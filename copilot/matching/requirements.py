@@ -95,6 +95,11 @@ def read_requirements(text: str) -> Requirements:
             f"requirements of {len(text)} characters: at most {MAX_BYTES} bytes are allowed"
         )
     requirements = _Reader(text).read()
+    if not requirements.attributes:
+        raise BadRequirements(
+            f"requirements {_short(text)!r}: expected at least one attribute of the host, like other.Memory; leave out "
+            "requirements that say nothing of it"
+        )
     from copilot.matching.classads import parse  # who has no requirements does not pay for it
 
     if parse(requirements.text) is None:

@@ -71,6 +71,7 @@ _REFUSAL_CLASSES: dict[type[Exception], str] = {  # those that redis-py strips o
     exceptions.MasterDownError: "MASTERDOWN",
 }
 
+UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 7)
 _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 
 
@@ -632,6 +633,8 @@ def _our_errors(limit: float) -> Iterator[None]:
             f"Redis does not answer ({error}): look whether it runs and can be reached; trying again helps then"
         ) from error
     except exceptions.ResponseError as error:
+        if UNAUTHENTICATED in str(error):
+            raise _no_entry(error) from error
         if advice := _passing(error):
             raise StoreUnavailable(f"Redis takes nothing now, {advice} ({error})") from error
         raise _Refused(

@@ -420,7 +420,9 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
     prefix = new_prefix()
     async with opened(server, prefix=prefix) as store:
         jobs = [spec("done"), spec("failed", max_attempts=1), spec("back"), spec("running", max_run_time=1)]
-        await store.claim(agent="idle@x", request="r", dispatch_limit=60, park=Parking(jid="idle@x/1"))
+        idle = Parking(jid="idle@x/1")
+        await store.submit([spec("elsewhere", requirements="other.Memory > 1")])
+        await store.claim(agent="idle@x", request="r", dispatch_limit=60, host="[ Memory = 1 ]", park=idle)
         await store.submit([spec("delayed", priority=1)])
         for attempt in range(1, 7):
             await store.claim(agent=AGENT, request=f"{attempt}", dispatch_limit=60)
@@ -462,9 +464,10 @@ async def test_a_removed_job_leaves_nothing_but_what_expires_and_what_belongs_to
 ) -> None:
     prefix = new_prefix()
     async with opened(server, prefix=prefix) as store:
-        await store.submit([spec("done"), spec("failed"), spec("cancelled")])
+        await store.submit([spec("done", requirements="other.Cores > 1"), spec("failed"), spec("cancelled")])
         for job, outcome in (("job-done", GOOD), ("job-failed", replace(GOOD, cause=Cause.USER_EXIT))):
-            await store.claim(agent=AGENT, request=job, dispatch_limit=60, holder=f"{AGENT}/old")
+            options: dict[str, Any] = {"holder": f"{AGENT}/old", "host": "[ Cores = 2 ]"}
+            await store.claim(agent=AGENT, request=job, dispatch_limit=60, **options)
             await store.finish(job, 1, outcome)
         await store.cancel("job-cancelled")
         for job in ("job-done", "job-failed", "job-cancelled"):
@@ -472,9 +475,9 @@ async def test_a_removed_job_leaves_nothing_but_what_expires_and_what_belongs_to
             assert await store.remove(job)
     with server.client() as client:
         left = {key.removeprefix(prefix): client.ttl(key) for key in client.scan_iter(f"{prefix}*")}
-    assert {key for key, seconds in left.items() if seconds < 0} == {"sequence", "events"}
+    assert {key for key, seconds in left.items() if seconds < 0} == {"sequence", "groups", "events"}
     expiring = {key.partition(":")[0] for key, seconds in left.items() if seconds >= 0}
-    assert expiring == {"request", "held", "agents", "failing"}
+    assert expiring == {"request", "held", "agents", "failing", "group", "matches"}
 
 
 async def test_the_event_stream_is_bounded(server: RedisServer) -> None:

@@ -28,8 +28,16 @@ CALM_LIMIT_S = (
     90.0  # for agents to hear that what they do is not theirs any more; a dead link is found after 80 s
 )
 LATER_S = 2 * 86400.0  # so long after the end `copilot clean` has nothing to wait for
-STAYING = ("job:", "attempts:", "sequence", "done", "failed", "events")  # keys of jobs that are over
-PASSING = ("request:", "agents", "failing", "trials")  # they go by themselves
+STAYING = (
+    "job:",
+    "attempts:",
+    "sequence",
+    "groups",
+    "done",
+    "failed",
+    "events",
+)  # keys of jobs that are over
+PASSING = ("request:", "group:", "host:", "matches:", "agents", "failing", "trials")  # they go by themselves
 
 
 async def look(campaign: Campaign, ground: Ground) -> None:
