@@ -1,7 +1,7 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint unit simulate faults servers bench-jobs bench-broker bench-peers bench-chirp clean
+.PHONY: help demo up test lint unit simulate faults servers bench bench-full bench-jobs bench-agent bench-broker bench-files clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -51,17 +51,24 @@ lint: $(TESTS)  ## style, types and the direction of imports
 servers: $(TESTS)  ## find Prosody, ejabberd, Redis and Chirp, or fetch them into a cache (installs nothing)
 	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server chirp_server
 
-bench-chirp: servers  ## small and large files by Chirp, beside chirp_put; some minutes
-	@.venv/bin/python bench/chirp_files.py
+bench: servers  ## all goals and figures in one table, short forms; a quarter of an hour
+	@.venv/bin/python -m bench.run
 
-bench-jobs: servers  ## real jobs from submit to stored output, and the time until one starts; two minutes
-	@.venv/bin/python bench/jobs.py
+bench-full: servers  ## the same with at least five rounds of everything; an hour and more
+	@.venv/bin/python -m bench.run --full
+
+bench-jobs: servers  ## real jobs beside seven peers, and the time until one starts; ten minutes
+	@.venv/bin/python -m bench.run --full jobs
+
+bench-agent: servers  ## memory of an agent, and the time from its start to a payload; a minute
+	@.venv/bin/python -m bench.run --full agent
+
+bench-files: servers  ## large and small files beside chirp_put and curl; some minutes
+	@.venv/bin/python -m bench.run --full files
 
 bench-broker: servers  ## managers, XMPP server and Redis under simulated agents; some minutes
 	@.venv/bin/python -m bench.broker
 
-bench-peers: servers  ## the same jobs through seven other systems, each in an environment of its own; ten minutes
-	@.venv/bin/python -m bench.peers.run
 
 clean:  ## remove what make made here (the cache of servers stays)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,11 +1,9 @@
-"""Real jobs from submit to stored output through the embedded system: one agent with two slots, everything on this machine.
+"""Real jobs end to end, ours beside the peers in one run; and the time from a submit until the payload runs.
 
-    python bench/jobs.py [--jobs 300] [--rounds 5]
+    python -m bench.jobs [--short] [--rounds 5] [--jobs 1000] [--latencies 500] [contender …]
 
-Two jobs, as for the peers in `bench/peers`: `true` runs /bin/true; `script` runs a script of its own, whose line on stdout
-must come back. Each round submits all at once and ends when all outputs lie in their place; each is looked into. The queue
-is in Redis with its append-only file and `appendfsync always`. Then: the time from a submit until the payload runs, with
-the agent idle. Prints one JSON object.
+Rounds of all contenders take turns (see `bench.peers.run`). Our figure is the one with `appendfsync always`; the one
+with `everysec`, as the peers on Redis have it too, stands beside. Prints one JSON object with rows.
 """
 
 from __future__ import annotations
@@ -13,157 +11,90 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
+import signal
 import statistics
-import tarfile
-import tempfile
-import time
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from copilot.client.submission import Submission, submit
-from copilot.files.area import FileArea
-from copilot.files.staging import DiskStaging
-from copilot.job import State
-from copilot.local.redis import Redis
-from copilot.local.system import LocalSystem
-from copilot.store.base import Store
-from copilot.store.redis import RedisStore
+from bench.peers import copilot, environments
+from bench.peers.run import CONTENDERS, OURS, Result, measure, prepare
+from bench.row import Row
 
-SLOTS = 2
-LIMIT_S = 120.0  # for one round
-LATENCIES = 30
-SUBMITTED_AT_ONCE = 32
+NAMES = {"true": "/bin/true, end to end", "script": "script and stored stdout, end to end"}
+DURABLE = "appendfsync always"
+LATENCY = "submit to payload started, idle agent"
+PAUSE_S = 0.2  # before each of these: an idle agent is what is measured, not one that has just ended a job
 
 
-class System(LocalSystem):
-    """The embedded system, with more slots."""
-
-    def _environment(self, variables: Sequence[tuple[str, str]]) -> dict[str, str]:
-        return super()._environment([*variables, ("AGENT_SLOTS", str(SLOTS))])
+def rows(results: Sequence[Result], missing: Mapping[str, str]) -> list[Row]:
+    """One row for each job, with all peers in it."""
+    return [_row(job, [one for one in results if one.job == job], missing) for job in NAMES]
 
 
-class Bench:
-    """One running system."""
-
-    def __init__(self, system: System, store: Store, directory: Path) -> None:
-        self._done = system.places.done
-        self._staging = DiskStaging(FileArea(system.places.area), agents=())
-        self._store = store
-        self._directory = directory
-        self._round = self._total = 0
-        self._at_once = asyncio.Semaphore(SUBMITTED_AT_ONCE)
-
-    async def rate(self, kind: str, jobs: int) -> float:
-        """Jobs a second, from the first submit to the last output in its place."""
-        self._round += 1
-        names = [f"{kind}-{self._round}-{number}" for number in range(jobs)]
-        submissions = [self._submission(kind, name) for name in names]
-        began = time.perf_counter()
-        await asyncio.gather(*(self._submit(one) for one in submissions))
-        await self._all_done(self._round_total(jobs))
-        seconds = time.perf_counter() - began
-        for name in names:
-            self._check(kind, name)
-        return jobs / seconds
-
-    async def latency(self) -> float:
-        """Seconds from before a submit until its payload has written down that it runs."""
-        self._round += 1
-        mark = self._directory / f"mark-{self._round}"
-        script = self._script(f"latency-{self._round}", f"date +%s.%N > {mark}")
-        await asyncio.sleep(0.2)  # an idle fleet is what is measured, not one that has just ended a job
-        began = time.time()
-        await submit(Submission(id=script.stem, command=script), self._store, self._staging)
-        await self._all_done(self._round_total(1))
-        return float(await asyncio.to_thread(mark.read_text)) - began
-
-    async def _submit(self, submission: Submission) -> None:
-        async with self._at_once:
-            await submit(submission, self._store, self._staging)
-
-    def _submission(self, kind: str, name: str) -> Submission:
-        line = "exec /bin/true" if kind == "true" else f"echo {name}-was-here"
-        return Submission(id=name, command=self._script(name, line))
-
-    def _script(self, name: str, line: str) -> Path:
-        path = self._directory / f"{name}.sh"
-        path.write_text(f"#!/bin/sh\n{line}\n")
-        return path
-
-    def _round_total(self, jobs: int) -> int:
-        self._total += jobs
-        return self._total
-
-    async def _all_done(self, total: int) -> None:
-        async with asyncio.timeout(LIMIT_S):
-            async for _ in _looks():
-                if await self._over(total):
-                    return
-
-    async def _over(self, total: int) -> bool:
-        return (await self._store.counts())[State.DONE] >= total and not await self._store.unpublished()
-
-    def _check(self, kind: str, name: str) -> None:
-        with tarfile.open(self._done / name / f"{name}.tgz") as package:
-            file = package.extractfile(f"{name}/stdout")
-            said = "" if file is None else file.read().decode()
-        if said != ("" if kind == "true" else f"{name}-was-here\n"):
-            raise RuntimeError(f"job {name} came back with {said!r}")
-
-
-async def _looks() -> AsyncIterator[None]:
-    """Looks at the queue, 5 ms apart: a hundredth of the shortest round."""
-    while True:
-        yield
-        await asyncio.sleep(0.005)
-
-
-def _prepared(directory: Path) -> Path:
-    """The agent runs as another user: it looks into the one and writes into the other."""
-    directory.chmod(0o755)
-    (directory / "scripts").mkdir()
-    (directory / "scripts").chmod(0o777)
-    return directory
-
-
-async def measure(options: argparse.Namespace) -> dict[str, object]:
-    """All rounds on one system."""
-    with tempfile.TemporaryDirectory(prefix="copilot-bench-") as name:
-        directory = _prepared(Path(name))
-        system = System(directory / "system")
-        async with system.running():
-            store = RedisStore.from_url(Redis(system.places.root / "redis").url)
-            bench = Bench(system, store, directory / "scripts")
-            await bench.rate("true", 20)  # warm
-            rates: dict[str, list[float]] = {"true": [], "script": []}
-            for _ in range(options.rounds):
-                for kind, found in rates.items():
-                    found.append(round(await bench.rate(kind, options.jobs), 1))
-            latencies = sorted([await bench.latency() for _ in range(LATENCIES)])
-            await store.close()
-    return {
-        "jobs per second": {
-            kind: {"median": statistics.median(found), "rounds": found} for kind, found in rates.items()
-        },
-        "submit to start, ms": {
-            "median": round(statistics.median(latencies) * 1000, 1),
-            "largest": round(latencies[-1] * 1000, 1),
-        },
-        "machine": {
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "system": platform.platform(),
-        },
+def _row(job: str, results: Sequence[Result], missing: Mapping[str, str]) -> Row:
+    ours = {one.durability: one for one in results if one.name == OURS}
+    durable = next((one for durability, one in ours.items() if DURABLE in durability), None)
+    peers = {
+        f"{one.name} {one.version} ({one.durability})": one.jobs_per_second
+        for one in results
+        if one.name != OURS
     }
+    said = [f"{one.jobs_per_second:.0f} with {durability}" for durability, one in ours.items()]
+    said += [f"{peer} {why}" for peer, why in missing.items()]
+    return Row(
+        name=NAMES[job],
+        unit="jobs/s",
+        value=None if durable is None else durable.jobs_per_second,
+        rounds=() if durable is None else durable.rounds,
+        peers=peers,
+        note="; ".join(said),
+    )
+
+
+async def latencies(count: int) -> list[float]:
+    """Milliseconds from before a submit until its payload runs, so often."""
+    found = []
+    async with copilot.running("always") as system:
+        await system.warm_up()
+        for number in range(count):
+            await asyncio.sleep(PAUSE_S)
+            found.append(1000 * await system.started(f"latency-{number}"))
+    return found
+
+
+def latency_rows(found: Sequence[float]) -> list[Row]:
+    """The median, and what one of a hundred exceeds."""
+    ranks = statistics.quantiles(found, n=100, method="inclusive")
+    note = (
+        f"{len(found)} submits, the longest {max(found):.1f} ms; with the staging of the script and its fsync"
+    )
+    return [
+        Row(name=f"{LATENCY}, p{rank}", unit="ms", value=round(ranks[rank - 1], 2), note=note)
+        for rank in (50, 99)
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=300)
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("contenders", nargs="*", help=f"default: all of {', '.join(environments.PEERS)}")
     parser.add_argument("--rounds", type=int, default=5)
-    print(json.dumps(asyncio.run(measure(parser.parse_args())), indent=1))
+    parser.add_argument("--jobs", type=int, default=1000, help="how many a round, of each kind")
+    parser.add_argument("--latencies", type=int, default=500, help="how many submits to an idle agent")
+    parser.add_argument("--short", action="store_true", help="3 rounds of 300 jobs, 100 submits")
+    options = parser.parse_args()
+    if unknown := set(options.contenders) - set(environments.PEERS):
+        parser.error(
+            f"nobody is called {', '.join(sorted(unknown))}; there are {', '.join(environments.PEERS)}"
+        )
+    if options.short:
+        options.rounds, options.jobs, options.latencies = 3, 300, 100
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is stopped first
+    wanted = options.contenders or environments.PEERS
+    ready, missing = prepare(one for one in CONTENDERS if one.peer in wanted)
+    found = rows(asyncio.run(measure(ready, rounds=options.rounds, jobs=options.jobs)), missing)
+    if OURS in wanted:
+        found += latency_rows(asyncio.run(latencies(options.latencies)))
+    print(json.dumps({"rows": [row.to_json() for row in found]}, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

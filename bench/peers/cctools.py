@@ -34,7 +34,7 @@ def _link(library: Path) -> None:
         raise ServerMissing("Work Queue's library cannot be linked without a C compiler; install `gcc`.")
     archives = _archives()
     unfinished = library.with_suffix(".new")
-    whole = ["-Wl,--whole-archive", archives / "libwork_queue.a", "-Wl,--no-whole-archive"]
+    whole: list[str | Path] = ["-Wl,--whole-archive", archives / "libwork_queue.a", "-Wl,--no-whole-archive"]
     linked = subprocess.run(
         [compiler, "-shared", "-o", unfinished, *whole, archives / "libdttools.a", "-lm", "-l:libz.so.1"],
         capture_output=True,

@@ -18,7 +18,7 @@ from copilot.errors import CopilotError
 
 CACHE = Path(__file__).parents[1] / ".cache"
 REQUIREMENTS = Path(__file__).parent / "requirements"
-PEERS = ("ray", "celery", "dask", "parsl", "dramatiq", "work_queue", "rq")
+PEERS = ("copilot", "ray", "celery", "dask", "parsl", "dramatiq", "work_queue", "rq")
 LIMIT_S = 900.0
 
 
@@ -36,17 +36,20 @@ class Environment:
 
 def ensure(peer: str) -> Environment:
     """The environment of `peer`, made if it is not there: a minute the first time. Raises NotMeasured."""
+    ours = Path(sys.executable)
     try:
+        if peer == "copilot":
+            return Environment(python=ours)
         if peer == "work_queue":
-            return Environment(python=Path(sys.executable), variables=cctools.prepare(CACHE / peer))
-        return Environment(python=_virtual(peer))
+            return Environment(python=ours, variables=cctools.prepare(CACHE / peer))
+        return Environment(python=virtual(REQUIREMENTS / f"{peer}.txt"))
     except (CopilotError, OSError, subprocess.SubprocessError) as error:
         raise NotMeasured(f"not measured: {error}") from error
 
 
-def _virtual(peer: str) -> Path:
-    """The Python of a virtual environment that has just what is written in `peer`'s requirements."""
-    requirements, directory = REQUIREMENTS / f"{peer}.txt", CACHE / peer
+def virtual(requirements: Path) -> Path:
+    """The Python of a virtual environment that has just what is written in this file. Raises NotMeasured."""
+    directory = CACHE / requirements.stem
     python, stamp = directory / "bin" / "python", directory / ".installed"
     wanted = f"{platform.python_version()}\n{requirements.read_text()}"
     if not (stamp.exists() and stamp.read_text() == wanted):

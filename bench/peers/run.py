@@ -1,24 +1,19 @@
-"""Runs the peers, one round of each in turn, so that a change of the machine's mood meets all of them.
+"""Runs the peers and ourselves, one round of each in turn, so that a change of the machine's mood meets all of them.
 
-    python -m bench.peers.run [--short] [--rounds 5] [--jobs 1000] [peer …]
-
-In each round a peer is started afresh, warmed up, given both jobs one after the other, and stopped: nothing else
-runs meanwhile. Prints one JSON object: the medians in jobs a second, and why a peer was not measured.
+In each round one of them is started afresh, warmed up, given both jobs one after the other, and stopped: nothing else
+runs meanwhile.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import json
-import os
-import platform
 import signal
 import statistics
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.peers import environments
@@ -35,7 +30,7 @@ TAIL_LINES = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A peer, and how often its Redis goes to the disk (`appendfsync`; None: it uses none)."""
+    """Who is measured, and how often its Redis goes to the disk (`appendfsync`; None: it uses none)."""
 
     peer: str
     appendfsync: str | None = None
@@ -65,6 +60,7 @@ class Result:
     rounds: tuple[float, ...]
 
 
+OURS = "copilot"
 CONTENDERS = (
     Contender(peer="ray"),
     Contender(peer="dask"),
@@ -72,7 +68,7 @@ CONTENDERS = (
     Contender(peer="work_queue"),
     *(
         Contender(peer=peer, appendfsync=policy)
-        for peer in ("celery", "dramatiq", "rq")
+        for peer in (OURS, "celery", "dramatiq", "rq")
         for policy in ("everysec", "always")
     ),
 )
@@ -97,7 +93,9 @@ async def one_round(contender: Contender, environment: Environment, *, jobs: int
         directory = Path(name)
         async with contextlib.AsyncExitStack() as stack:
             variables = dict(environment.variables)
-            if contender.appendfsync:
+            if contender.peer == OURS:  # the embedded system has a Redis of its own
+                variables["BENCH_APPENDFSYNC"] = str(contender.appendfsync)
+            elif contender.appendfsync:
                 redis = _redis(directory, contender.appendfsync)
                 variables["BENCH_REDIS_SOCKET"] = str(await stack.enter_async_context(redis))
             lines = await _run(contender.peer, environment.python, variables, jobs, directory)
@@ -147,7 +145,7 @@ async def _run(
             stdout=out,
             stderr=err,
             cwd=directory,
-            env=_environment(python, directory) | variables,
+            env={**_environment(python, directory), **variables},
         )
         try:
             status = await asyncio.wait_for(process.wait(), LIMIT_S)
@@ -205,27 +203,3 @@ async def _redis(directory: Path, appendfsync: str) -> AsyncIterator[Path]:
         yield socket
     finally:
         await child.stop()
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("peers", nargs="*", help=f"default: all of {', '.join(environments.PEERS)}")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=1000, help="how many a round, of each kind")
-    parser.add_argument("--short", action="store_true", help="2 rounds of 50 jobs, to see that all work")
-    options = parser.parse_args()
-    if unknown := set(options.peers) - set(environments.PEERS):
-        parser.error(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(environments.PEERS)}")
-    if options.short:
-        options.rounds, options.jobs = 2, 50
-    ready, missing = prepare(one for one in CONTENDERS if not options.peers or one.peer in options.peers)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is stopped first
-    measured = asyncio.run(measure(ready, rounds=options.rounds, jobs=options.jobs))
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    found = {"results": [asdict(one) for one in measured], "not_measured": missing, "machine": machine}
-    print(json.dumps(found, indent=1))
-
-
-if __name__ == "__main__":
-    main()

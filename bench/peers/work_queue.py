@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.peers import harness
 from bench.peers.jobs import SHELL, TRUE, Outcome
@@ -50,7 +51,7 @@ def load() -> ctypes.CDLL:
     """The library with the types of what we call."""
     library = ctypes.CDLL(os.environ["WORK_QUEUE_LIBRARY"])
     queue, task, text, integer = ctypes.c_void_p, ctypes.POINTER(Task), ctypes.c_char_p, ctypes.c_int
-    for name, result, arguments in (
+    functions: tuple[tuple[str, Any, Sequence[Any]], ...] = (
         ("create", queue, [integer]),
         ("delete", None, [queue]),
         ("port", integer, [queue]),
@@ -62,7 +63,8 @@ def load() -> ctypes.CDLL:
         ("task_specify_buffer", integer, [task, text, integer, text, integer]),
         ("task_specify_cores", None, [task, integer]),
         ("tune", integer, [queue, text, ctypes.c_double]),
-    ):
+    )
+    for name, result, arguments in functions:
         function = library[f"work_queue_{name}"]
         function.restype, function.argtypes = result, arguments
         setattr(library, name, function)  # under its short name
@@ -104,7 +106,9 @@ def _run(library: ctypes.CDLL, queue: int, batch: Sequence[str | None]) -> list[
 
 
 def _task(library: ctypes.CDLL, script: str | None) -> ctypes._Pointer[Task]:
-    task = library.task_create(os.fsencode(TRUE if script is None else f"{SHELL} script"))
+    task: ctypes._Pointer[Task] = library.task_create(
+        os.fsencode(TRUE if script is None else f"{SHELL} script")
+    )
     library.task_specify_cores(task, 1)
     if script is not None:
         library.task_specify_buffer(task, script.encode(), len(script.encode()), b"script", NO_CACHE)

@@ -13,7 +13,7 @@ import pytest
 from bench.peers import jobs
 from bench.peers.run import Round, results
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # A peer whose "server" leaves its session and outlives the one that started it, as daemons do.
 DAEMON = """
