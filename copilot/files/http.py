@@ -11,9 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
-from yarl import URL
-
+from copilot import lean
 from copilot.errors import (
     NoSpace,
     TransferCorrupt,
@@ -26,6 +24,11 @@ from copilot.files.digest import FIELD, format_digest
 from copilot.files.newfile import NewFile
 from copilot.files.upload import Upload
 from copilot.retry import full_jitter
+
+# Not what it resolves names with (the system does), nor its own context: ours is given with each session. 4 MB.
+with lean.without("aiodns"), lean.without_authorities():
+    import aiohttp
+    from yarl import URL
 
 STALL = 60.0  # seconds without a byte in either direction, after which the other side counts as away
 TRIES = 4  # in a row without a new byte

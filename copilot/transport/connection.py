@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element as Xml
 
-from slixmpp.exceptions import IqTimeout
-
 from copilot.errors import LoginRefused, SessionReplaced, TransportError
 from copilot.protocol.envelope import bare
 from copilot.transport.base import Arrived, Connected, PresenceChanged, TransportEvent
 from copilot.transport.fastpath import FastClient
+from copilot.transport.library import IqTimeout, look_up_srv
 from copilot.transport.settings import XmppSettings, tls_context
 from copilot.transport.stanza import NAMESPACE, decode, escape, nests_deeper
 
@@ -70,6 +69,7 @@ class Connection:
             if settings.host:
                 self._client.connect(settings.host, settings.port)
             else:
+                look_up_srv()
                 self._client.connect()
             return await self._ended
         finally:

@@ -17,10 +17,8 @@ import ssl
 from collections.abc import Callable
 from xml.etree.ElementTree import Element as Xml
 
-from slixmpp import ClientXMPP
-from slixmpp.xmlstream.stanzabase import StanzaBase
-
 from copilot.transport.gate import Gate
+from copilot.transport.library import ClientXMPP, StanzaBase
 
 Take = Callable[[Xml], bool]  # True: this stanza is dealt with, slixmpp must not see it
 

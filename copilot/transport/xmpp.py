@@ -7,14 +7,13 @@ import logging
 import random as random_module
 from collections.abc import Callable
 
-from slixmpp.jid import JID, InvalidJID
-
 from copilot.errors import ConfigError, TransportError
 from copilot.protocol.envelope import Envelope
 from copilot.retry import full_jitter
 from copilot.transport.base import Connected, Disconnected, TransportEvent
 from copilot.transport.connection import Connection, Ended
 from copilot.transport.inbox import Inbox
+from copilot.transport.library import JID, InvalidJID
 from copilot.transport.settings import XmppSettings, tls_context
 from copilot.transport.stanza import encode_bounded, escape
 

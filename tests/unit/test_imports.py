@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LARGEST_AGENT_MIB = 45  # 36 of Python 3.11, asyncio, slixmpp and psutil, and some room for other versions
+LARGEST_AGENT_MIB = 38  # 32 of Python 3.11, asyncio and slixmpp, and some room for other versions
 HEAVY = (
+    "aiodns",
     "aiohttp",
     "classad2",
     "cryptography",
     "fsspec",
     "lxml",
     "prometheus_client",
+    "pygments",
     "redis",
     "rich",
     "typer",
@@ -37,6 +39,12 @@ def test_an_agent_starts_without_what_only_managers_and_commands_need(module: st
     loaded = loaded_by(module)
     assert "slixmpp" in loaded  # or we looked at the wrong thing
     assert loaded.isdisjoint(HEAVY)
+
+
+def test_files_by_http_come_without_another_resolver_of_names() -> None:
+    loaded = loaded_by("copilot.files.http")
+    assert "aiohttp" in loaded
+    assert "aiodns" not in loaded
 
 
 def test_an_agent_stays_small(record_property: Callable[[str, object], None]) -> None:
