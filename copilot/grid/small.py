@@ -47,7 +47,7 @@ def write_all(done: Path, results: Sequence[Result]) -> list[Exception | None]:
         left = each(left, lambda number: files[number].sync())
         left = each(left, lambda number: files[number].commit(durable=False))
         _prepare_sync(done, len(left))
-        left = each(left, lambda number: _sync(done / results[number][0]))
+        left = each(left, lambda number: _sync(done, results[number][0]))
         if left:
             _sync(done)
     return failures
@@ -76,6 +76,6 @@ def _written(done: Path, job: str, package: bytes) -> NewFile:
     return new
 
 
-def _sync(path: Path) -> None:
-    with disk_errors(f"storing {path}"), directory(path.parent, (path.name,)) as here:
+def _sync(done: Path, *job: str) -> None:
+    with disk_errors(f"storing {'/'.join((str(done), *job))}"), directory(done, job) as here:
         os.fsync(here)

@@ -30,6 +30,13 @@ def test_what_lies_there_is_replaced(tmp_path: Path) -> None:
     assert names_below(tmp_path) == {"j/j.tgz"}
 
 
+def test_the_directory_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "done").symlink_to(tmp_path / "there")
+    assert write_all(tmp_path / "done", [("j", b"data")]) == [None]
+    assert (tmp_path / "there" / "j" / "j.tgz").read_bytes() == b"data"
+
+
 def test_nothing_has_its_name_before_all_of_it_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
