@@ -40,7 +40,7 @@ from copilot.store.redis import RedisStore
 BASH = "/bin/bash"  # tells the time without another process
 MARK_S = 0.02  # between two looks for the mark of a payload; the time stands in it
 SUBMITTED_AT_ONCE = 32
-LOOK_S = 0.005  # between two looks at the queue: little beside the shortest batch, and little load
+LOOK_S = 0.02  # between two looks at the queue: little beside the shortest batch, and little load
 
 
 class System(LocalSystem):

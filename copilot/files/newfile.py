@@ -28,8 +28,9 @@ class NewFile:
     that come later find the file closed instead of a descriptor that means another file by now.
     """
 
-    def __init__(self, directory: int, name: str) -> None:
-        """Make `name` in the directory of this descriptor, which belongs to the new file from now on."""
+    def __init__(self, directory: int, name: str, *, owner: tuple[int, int] | None = None) -> None:
+        """Make `name` in the directory of this descriptor, which belongs to the new file from now on. `owner` (uid, gid):
+        whose it is to be, if not ours."""
         self._directory = directory
         self._name = name
         self._temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
@@ -41,6 +42,8 @@ class NewFile:
             with disk_errors(f"making {name}"):
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 self._file = io.FileIO(os.open(self._temporary, flags, 0o666, dir_fd=directory), "w")
+                if owner is not None:
+                    os.fchown(self._file.fileno(), *owner)
         except BaseException:
             os.close(directory)
             raise
@@ -131,6 +134,12 @@ class NewFile:
             self._committed = True
             if durable:
                 os.fsync(self._directory)
+
+    def sync_name(self) -> None:
+        """Have the name, which it got without that, survive a power cut, too."""
+        with self._lock, disk_errors(f"storing {self._name}"):
+            self._check_open()
+            os.fsync(self._directory)
 
     def _check_open(self) -> None:
         if self._file.closed:

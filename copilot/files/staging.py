@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from copilot.errors import BadName, TransferError
 from copilot.files.area import CHIRP_PREFIX, FileArea, input_directory, input_name
 from copilot.files.base import FileFacts
 from copilot.files.chirp.rights import READ
 from copilot.files.disk import directory, disk_errors, open_file_below
+from copilot.files.gathered import Gathered
+from copilot.files.many import Small, write_all
 from copilot.files.newfile import NewFile
 
 ACCESS_LIST = f"{CHIRP_PREFIX}acl"  # as chirp_server names it: lines of a subject and its rights
+SMALL = 64 * 1024  # bytes of a file that is stored together with others
 _MAX_ACCESS_LIST = 1024 * 1024  # bytes
+T = TypeVar("T")
 
 
 class Staging(Protocol):
@@ -38,6 +46,31 @@ class Staging(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An input that somebody wants to have stored."""
+
+    job: str
+    name: str
+    source: Path
+
+    @property
+    def small(self) -> bool:
+        """Whether it goes with others."""
+        try:
+            return "/" not in self.name and self.source.stat().st_size <= SMALL
+        except OSError:  # which is told where it is read
+            return False
+
+    def read(self) -> Small:
+        """With its contents. Raises `BadName`, `TransferError`."""
+        directory, _, name = input_name(self.job, self.name).partition("/")
+        with disk_errors(f"reading {self.source}"):
+            path = self.source.resolve()
+            with open_file_below(path.parent, path.name) as file:
+                return Small(directory, name, file.readall() or b"")
+
+
 class DiskStaging:
     """Into a file area on this machine's disk; implements `Staging`.
 
@@ -49,10 +82,15 @@ class DiskStaging:
         """`agents` are the subjects of agents; a ticket among them gets nothing here, for its rights are the server's."""
         self._area = area
         self._agents = agents
+        self._small = Gathered(self._store_small)
 
     async def store(self, job: str, name: str, source: Path) -> FileFacts:
-        """See the port. A thread cannot be cancelled: its end is waited for."""
-        work = asyncio.ensure_future(asyncio.to_thread(self._store, job, name, source))
+        """See the port. Small files of the same moment are stored in one go. A thread cannot be cancelled: its end is
+        waited for."""
+        one = _Wanted(job, name, source)
+        work = asyncio.ensure_future(
+            self._small.do(one) if one.small else asyncio.to_thread(self._store, job, name, source)
+        )
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -76,6 +114,21 @@ class DiskStaging:
             for place, _, _ in os.walk(top):  # follows no symlinks
                 self._write(f"{Path(place).relative_to(self._area.root)}/{ACCESS_LIST}", access)
         return True
+
+    def _store_small(self, wanted: Sequence[_Wanted]) -> list[FileFacts | Exception]:
+        if self._access_list() is not None:
+            return [_attempted(partial(self._store, one.job, one.name, one.source)) for one in wanted]
+        read = [_attempted(one.read) for one in wanted]
+        files = [one for one in read if isinstance(one, Small)]
+        failures = iter(write_all(self._area.root, files, owner=self._owner()))
+        return [one if isinstance(one, Exception) else next(failures) or _facts(one.data) for one in read]
+
+    def _owner(self) -> tuple[int, int] | None:
+        """Who root gives files to, so that the services can read them."""
+        if os.geteuid() != 0:
+            return None
+        found = self._area.root.stat()
+        return found.st_uid, found.st_gid
 
     def _store(self, job: str, name: str, source: Path) -> FileFacts:
         relative = input_name(job, name)
@@ -124,3 +177,15 @@ class DiskStaging:
             for relative in files:
                 with open_file_below(self._area.root, relative) as file:
                     os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+
+
+def _facts(data: bytes) -> FileFacts:
+    return FileFacts(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _attempted(work: Callable[[], T]) -> T | Exception:
+    """What comes of it, or why nothing does."""
+    try:
+        return work()
+    except (BadName, TransferError) as error:
+        return error

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from copilot.errors import ConfigError
 from copilot.files.disk import directory, disk_errors, open_directory, open_file
+from copilot.files.gathered import Gathered
+from copilot.files.many import Small, write_all
 from copilot.files.newfile import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, NewFile
 from copilot.grid.base import Context
-from copilot.grid.gathered import Gathered
-from copilot.grid.small import write_all
 from copilot.job import JobRecord, check_job_id
 
 
@@ -53,7 +53,8 @@ class DoneDirectory:
 
     async def finish_small(self, record: JobRecord, package: bytes) -> None:
         """As `finish`, with what is in the package. Those of the same moment are written in one go. Raises `TransferError`."""
-        await self._small.do((check_job_id(record.spec.id, submitted=True), package))
+        job = check_job_id(record.spec.id, submitted=True)
+        await self._small.do(Small(job, f"{job}.tgz", package))
 
     def _take(self, job: str, package: Path) -> None:
         destination = self._done / job / f"{job}.tgz"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from copilot.errors import BadName, TransferRefused
+from copilot.files import staging as staging_module
 from copilot.files.area import FileArea
 from copilot.files.base import FileFacts
+from copilot.files.many import write_all
 from copilot.files.staging import ACCESS_LIST, DiskStaging
 from tests.unit.files.serving import facts_of, make_file, names_below
 
@@ -78,7 +81,7 @@ async def test_who_gives_up_in_the_middle_of_a_copy_can_drop_all_there_is(
 ) -> None:
     slow = SlowArea(area.root)
     staging = DiskStaging(slow, AGENTS)
-    storing = asyncio.create_task(staging.store("j", "in", source))
+    storing = asyncio.create_task(staging.store("j", "d/in", source))
     await asyncio.to_thread(slow.begun.wait, 10)
     storing.cancel()
     await asyncio.sleep(0)  # the cancellation arrives while the thread is at work
@@ -110,3 +113,27 @@ class TestAsRoot:
         with pytest.raises(TransferRefused, match="link"):
             DiskStaging(area, AGENTS)._give_to_owner(["j.a0"], ["j.a0/shadow"])
         assert secret.stat().st_uid == 0
+
+
+async def test_small_files_of_the_same_moment_are_stored_together(
+    area: FileArea, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = []
+    monkeypatch.setattr(
+        staging_module,
+        "write_all",
+        lambda root, files, **how: (batches.append(len(files)), write_all(root, files, **how))[1],
+    )
+    for number in range(4):
+        (tmp_path / str(number)).write_text(f"file {number}")
+    (tmp_path / "3").unlink()
+    staging = DiskStaging(area, ())
+    stores = [staging.store(f"j{number}", "in", tmp_path / str(number)) for number in range(4)]
+    *stored, missing = await asyncio.gather(*stores, return_exceptions=True)
+    assert batches == [3]
+    for number, facts in enumerate(stored):
+        data = f"file {number}".encode()
+        assert facts == FileFacts(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        assert (area.root / f"j{number}.a0" / "in").read_bytes() == data
+    assert isinstance(missing, TransferRefused)
+    assert str(tmp_path / "3") in str(missing)

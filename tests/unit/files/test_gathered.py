@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from copilot.grid.gathered import MOST_AT_ONCE, Gathered
+from copilot.files.gathered import MOST_AT_ONCE, Gathered
 
 
 class Worker:

@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 
 from copilot.errors import NoSpace, TransferRefused
+from copilot.files import many
+from copilot.files.many import MANY, Small
 from copilot.files.newfile import NewFile
 from copilot.grid.done import DoneDirectory
-from copilot.grid.small import MANY, write_all
 from tests.unit.files.serving import names_below
 from tests.unit.grid.test_done import settled
+
+
+def write_all(root: Path, results: list[tuple[str, bytes]]) -> list[Exception | None]:
+    """Write pairs of job and package."""
+    return many.write_all(root, [Small(job, f"{job}.tgz", package) for job, package in results])
 
 
 @pytest.mark.parametrize("count", [1, MANY, 3 * MANY])
@@ -50,6 +56,13 @@ def test_nothing_has_its_name_before_all_of_it_is_on_the_disk(
     names = [step for step in done if step != "fsync"]
     assert names == ["sync", "sync", "name", "name"]
     assert done[-3:] == ["fsync"] * 3  # two directories, and the one above them
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_files_and_their_directories_may_be_somebody_elses(tmp_path: Path) -> None:
+    assert many.write_all(tmp_path, [Small("j.a0", "run.sh", b"")], owner=(12345, 54321)) == [None]
+    for path in (tmp_path / "j.a0", tmp_path / "j.a0" / "run.sh"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (12345, 54321)
 
 
 def test_one_that_fails_keeps_nobody_else_back(tmp_path: Path) -> None:

@@ -11,23 +11,25 @@ from typing import Generic, TypeVar
 
 MOST_AT_ONCE = 64
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Gathered(Generic[T]):
-    """Hands things to `work`, which says of each why it could not be done (None: it was). Belongs to one event loop."""
+class Gathered(Generic[T, R]):
+    """Hands things to `work`, which says what came of each, or the exception that it ended with. Belongs to one event
+    loop."""
 
-    def __init__(self, work: Callable[[Sequence[T]], Sequence[Exception | None]]) -> None:
+    def __init__(self, work: Callable[[Sequence[T]], Sequence[R | Exception]]) -> None:
         self._work = work
-        self._waiting: list[tuple[T, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._worker: asyncio.Task[None] | None = None
 
-    async def do(self, thing: T) -> None:
-        """Done when that is done. Raises what it failed of. What is under way is not broken off by a cancellation."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def do(self, thing: T) -> R:
+        """What came of it. Raises what it ended with. What is under way is not broken off by a cancellation."""
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((thing, done))
         if self._worker is None:
             self._worker = asyncio.create_task(self._do_all())
-        await done
+        return await done
 
     async def _do_all(self) -> None:
         try:
@@ -37,7 +39,8 @@ class Gathered(Generic[T]):
         finally:
             self._worker = None
 
-    async def _do(self, batch: Sequence[tuple[T, asyncio.Future[None]]]) -> None:
+    async def _do(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+        results: Sequence[R | Exception]
         try:
             results = await asyncio.to_thread(self._work, [thing for thing, _ in batch])
         except Exception as error:  # noqa: BLE001  # it goes to those who wait
@@ -45,7 +48,7 @@ class Gathered(Generic[T]):
         for (_, done), result in zip(batch, results, strict=True):
             if done.done():  # who waited for it was cancelled
                 continue
-            if result is None:
-                done.set_result(None)
-            else:
+            if isinstance(result, Exception):
                 done.set_exception(result)
+            else:
+                done.set_result(result)
