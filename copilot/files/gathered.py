@@ -18,8 +18,10 @@ class Gathered(Generic[T, R]):
     """Hands things to `work`, which says what came of each, or the exception that it ended with. Belongs to one event
     loop."""
 
-    def __init__(self, work: Callable[[Sequence[T]], Sequence[R | Exception]]) -> None:
+    def __init__(self, work: Callable[[Sequence[T]], Sequence[R | Exception]], *, pause: float = 0.0) -> None:
+        """`pause` (s) is between two batches: more gather then, and what comes after a longer one still waits for nobody."""
         self._work = work
+        self._pause = pause
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -36,6 +38,8 @@ class Gathered(Generic[T, R]):
             while self._waiting:
                 batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
                 await self._do(batch)
+                if self._pause:
+                    await asyncio.sleep(self._pause)
         finally:
             self._worker = None
 

@@ -20,6 +20,8 @@ from copilot.files.newfile import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, NewFile
 from copilot.grid.base import Context
 from copilot.job import JobRecord, check_job_id
 
+PAUSE = 0.01  # s between two writes of small outputs
+
 
 def make(context: Context) -> DoneDirectory:
     """The entry point `generic`. Raises `ConfigError`."""
@@ -41,7 +43,7 @@ class DoneDirectory:
 
     def __init__(self, done: Path) -> None:
         self._done = done
-        self._small = Gathered(partial(write_all, done))
+        self._small = Gathered(partial(write_all, done), pause=PAUSE)
 
     async def finish(self, record: JobRecord, package: Path | None) -> None:
         """Move `package`, durably and in one step, also over file systems. One that was moved before is fine.

@@ -41,6 +41,15 @@ async def test_what_comes_while_one_batch_is_at_work_makes_the_next() -> None:
     assert [one for batch in worker.batches for one in batch] == list(range(1, 4 + MOST_AT_ONCE))
 
 
+async def test_after_a_batch_others_may_gather_for_a_while() -> None:
+    worker = Worker()
+    worker.may_end.release(3)
+    gathered = Gathered(worker.work, pause=0.001)
+    await gathered.do(1)
+    await asyncio.gather(*(gathered.do(one) for one in (2, 3)))
+    assert worker.batches == [[1], [2, 3]]
+
+
 async def test_each_hears_of_its_own_failure() -> None:
     worker = Worker()
     worker.may_end.release()
