@@ -6,12 +6,14 @@ on the spot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from copilot.job import Cause, Outcome, Output
-from copilot.protocol.commands import Job, JobInput
+from copilot.protocol.commands import Job
+
+_JOB = ("id", "command", "attempt", "lease", "exclusive")  # what a note keeps of a job
+_OUTCOME = tuple(item.name for item in fields(Outcome) if item.name != "output")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +46,6 @@ class Taken:
     claim: str | None
 
 
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(item.name for item in fields(kind)) if is_dataclass(kind) else ()
-
-
-def _plain(value: Any) -> Any:
-    """Dictionaries and lists in the place of data classes and tuples (`dataclasses.asdict` copies each value, too)."""
-    kind: Any = type(value)
-    if names := _names(kind):
-        return {name: _plain(getattr(value, name)) for name in names}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """What the journal keeps of an assignment: enough to report it truthfully after a crash.
@@ -71,40 +60,37 @@ class Note:
     taken: Taken | None = None
 
     def to_data(self) -> dict[str, Any]:
-        """As plain JSON data, without the contents of input files: what did not run is not run later."""
-        data: dict[str, Any] = _plain(self)
-        for item in data["assignment"]["job"]["inputs"]:
-            item["data"] = None
-        return data
+        """As plain JSON data. Of the job, only what its report needs: what did not run is not run later."""
+        one, outcome = self.assignment, self.outcome
+        return {
+            "job": {name: getattr(one.job, name) for name in _JOB},
+            "manager": one.manager,
+            "claim": one.claim,
+            "instance": one.instance,
+            "outcome": None if outcome is None else {name: getattr(outcome, name) for name in _OUTCOME},
+            "output": None if outcome is None or outcome.output is None else asdict(outcome.output),
+            "ended": self.ended,
+            "taken": None if self.taken is None else asdict(self.taken),
+        }
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Self:
         """The inverse; raises KeyError, TypeError or ValueError for anything else."""
-        assignment = data["assignment"]
-        said = assignment["job"]  # a note of an older version lacks what is new
-        job = {item.name: said[item.name] for item in fields(Job) if item.name in said}
-        job["inputs"] = tuple(JobInput(**item) for item in job["inputs"])
-        job["input_files"], job["packages"] = tuple(job["input_files"]), tuple(job["packages"])
-        outcome = data["outcome"]
+        outcome, output, taken = data["outcome"], data["output"], data["taken"]
         if outcome is not None:
-            output = outcome["output"]
             outcome = Outcome(
-                **{
-                    **outcome,
-                    "cause": Cause(outcome["cause"]),
-                    "output": None if output is None else Output(**output),
-                }
+                **outcome | {"cause": Cause(outcome["cause"])},
+                output=None if output is None else Output(**output),
             )
-        taken = data.get("taken")
         return cls(
             assignment=Assignment(
-                job=Job(**job),
-                manager=assignment["manager"],
-                claim=assignment["claim"],
-                instance=assignment.get("instance"),
+                job=Job(**data["job"]),
+                manager=data["manager"],
+                claim=data["claim"],
+                instance=data["instance"],
             ),
             outcome=outcome,
-            ended=data.get("ended"),
+            ended=data["ended"],
             taken=None if taken is None else Taken(**taken),
         )
 

@@ -32,7 +32,7 @@ from copilot.agent.wrapper import NOT_STARTED, SCRIPT, STATUS, Step, Wrapper, pl
 from copilot.errors import BadName, NoSpace, TransferRefused
 from copilot.files.archive import pack
 from copilot.files.base import FileFacts
-from copilot.files.disk import disk_errors, open_file
+from copilot.files.disk import disk_errors, open_file, write_small
 from copilot.files.spill import Spill
 from copilot.job import Cause, JobSpec, Outcome, check_job_id, check_relative_name, one_line
 
@@ -107,7 +107,13 @@ class Sandbox:
                 for directory in (self.directory, self.payload, self._temporary):
                     directory.mkdir(mode=0o700)
             self._token = secrets.token_hex(16)
-            self._token_file.write_text(self._token)
+            write_small(self._token_file, self._token.encode())
+
+    def write_input(self, name: str, data: bytes) -> None:
+        """Write an input file. Raises as `input_path`."""
+        path = self.input_path(name)
+        with disk_errors(f"writing input file {name}"):
+            write_small(path, data)
 
     def input_path(self, name: str) -> Path:
         """Where the input file `name` goes; makes its directories. Raises `BadName`, `NoSpace`."""
@@ -172,11 +178,12 @@ class Sandbox:
         """
         # The new file is left when we are cancelled, and then the thread ends, too.
         with disk_errors(f"packing {self._job}"), Spill(self.package, LARGEST_PACKAGE) as new:
-            if self.holds_little():
-                return self._pack(new, limit)
-            return await asyncio.to_thread(self._pack, new, limit)
+            streams = [path for path in (self.stdout, self.stderr, self.validation_out) if path.exists()]
+            if self._holds_little(streams):
+                return self._pack(new, streams, limit)
+            return await asyncio.to_thread(self._pack, new, streams, limit)
 
-    def holds_little(self) -> bool:
+    def _holds_little(self, streams: Sequence[Path]) -> bool:
         """So little that to hand it to a thread would take longer than the work."""
         if self._token is None:
             return False
@@ -184,20 +191,17 @@ class Sandbox:
             with os.scandir(self.payload) as entries:
                 found = list(islice(entries, _FEW + 1))
             sizes = [entry.stat(follow_symlinks=False).st_size for entry in found]
-            sizes += [os.lstat(path).st_size for path in self._streams()]
+            sizes += [path.lstat().st_size for path in streams]
             plain = all(entry.is_file(follow_symlinks=False) for entry in found)
         except OSError:
             return False
         return plain and len(found) <= _FEW and sum(sizes) <= _LITTLE
 
-    def _streams(self) -> list[Path]:
-        return [path for path in (self.stdout, self.stderr, self.validation_out) if os.path.exists(path)]  # noqa: PTH110 - once for each job
-
-    def _pack(self, new: Spill, limit: int) -> Package:
+    def _pack(self, new: Spill, streams: Sequence[Path], limit: int) -> Package:
         self._stop_leftovers()
         unchanged = {name for name, stamp in self._staged.items() if stamp == _stamp(self.payload / name)}
-        streams = {path.name: path for path in self._streams()}
-        notes = pack(new, self._job, self.payload, streams=streams, leave_out=unchanged, limit=limit)
+        named = {path.name: path for path in streams}
+        notes = pack(new, self._job, self.payload, streams=named, leave_out=unchanged, limit=limit)
         data = new.commit(durable=False)  # the lease covers a power cut
         return Package(facts=new.facts, data=data, notes=notes)
 
@@ -228,8 +232,13 @@ class Sandbox:
         """
         with disk_errors(f"removing {self.directory}"):
             self._stop_leftovers()
-            if not (self._token is not None and self._left_nothing and self._spares.put(self.directory)):
-                remove_tree(self.directory)
+            remove_tree(self.directory)
+
+    def set_aside(self) -> bool:
+        """Clear the directory for another attempt, in no time; False if that cannot be done: then it must be removed. Raises
+        as `remove`."""
+        with disk_errors(f"clearing {self.directory}"):
+            return self._token is not None and self._left_nothing and self._spares.put(self.directory)
 
     def _stop_leftovers(self) -> None:
         """Stop what an agent that died left running. After a `run` of our own there is nothing."""

@@ -137,9 +137,7 @@ class AgentService:
         self._journal.drop(assignment)  # first: a report must not outlive its output
         name, sandbox = attempt_name(assignment), self._sandbox(assignment)
         self._packages.pop(name, None)
-        if sandbox.holds_little():
-            sandbox.remove()
-        else:
+        if not sandbox.set_aside():
             await asyncio.to_thread(sandbox.remove)
         del self._sandboxes[name]
 
@@ -183,26 +181,22 @@ class AgentService:
 
     async def _prepared(self, sandbox: Sandbox, job: Job, work: _Work) -> bool:
         """What comes before the payload begins; whether that came to its end before somebody wished the job's."""
-        missing = [
-            (item, path)
-            for item in _inputs(job)
-            if not _is_written(item, path := sandbox.input_path(item.name))
-        ]
+        missing = [item for item in _inputs(job) if not _is_written(item, sandbox)]
         if not missing and work.begin.done():
             return True
-        return await _unless(work.wishes.stop, self._fetch_all(missing, work.begin))
+        return await _unless(work.wishes.stop, self._fetch_all(sandbox, missing, work.begin))
 
-    async def _fetch_all(self, missing: Sequence[tuple[JobInput, Path]], begin: Awaitable[None]) -> None:
+    async def _fetch_all(self, sandbox: Sandbox, missing: Sequence[JobInput], begin: Awaitable[None]) -> None:
         wanted = asyncio.Semaphore(FETCHES_AT_ONCE)
 
-        async def fetch(item: JobInput, path: Path) -> None:
+        async def fetch(item: JobInput) -> None:
             async with wanted:
-                await self._fetch(item, path)
+                await self._fetch(item, sandbox.input_path(item.name))
 
         try:
             async with asyncio.TaskGroup() as group:
-                for item, path in missing:
-                    group.create_task(fetch(item, path))
+                for item in missing:
+                    group.create_task(fetch(item))
         except BaseExceptionGroup as failures:  # the first one ended the others
             raise failures.exceptions[0] from failures
         await begin
@@ -286,7 +280,7 @@ async def _unless(stop: asyncio.Future[None], work: Awaitable[object]) -> bool:
         await asyncio.gather(doing, return_exceptions=True)
 
 
-def _is_written(item: JobInput, path: Path) -> bool:
+def _is_written(item: JobInput, sandbox: Sandbox) -> bool:
     """Write an input that came with the job; False if it did not, or is not what was announced."""
     if item.data is None:
         return False
@@ -297,8 +291,7 @@ def _is_written(item: JobInput, path: Path) -> bool:
     if (len(contents), hashlib.sha256(contents).hexdigest()) != (item.size, item.sha256):
         log.warning("input file %s: what came with the job is not what was announced; fetching it", item.name)
         return False
-    with disk_errors(f"writing input file {item.name}"):
-        path.write_bytes(contents)
+    sandbox.write_input(item.name, contents)
     return True
 
 

@@ -60,7 +60,7 @@ def children(but: Collection[int] = ()) -> list[Process]:
         found = {
             int(pid)
             for thread in os.listdir(_TASKS)  # noqa: PTH208 - as in `process_table`
-            for pid in Path(f"{_TASKS}/{thread}/children").read_bytes().split()
+            for pid in _read(f"{_TASKS}/{thread}/children").split()
         }
     except OSError:  # a kernel without these lists (CONFIG_PROC_CHILDREN), or a thread that has just ended
         own = os.getpid()
@@ -70,6 +70,18 @@ def children(but: Collection[int] = ()) -> list[Process]:
         with suppress(OSError):
             table.append(_parse(pid, Path(f"/proc/{pid}/stat").read_bytes()))
     return table
+
+
+def _read(path: str) -> bytes:
+    """A file of procfs, which has no size."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = b""
+        while part := os.read(descriptor, 64 * 1024):
+            text += part
+        return text
+    finally:
+        os.close(descriptor)
 
 
 def _parse(pid: int, line: bytes) -> Process:

@@ -121,6 +121,18 @@ def open_file(name: str, parent: int | None = None) -> io.FileIO:
     return io.FileIO(descriptor)
 
 
+def write_small(path: Path, data: bytes) -> None:
+    """As `Path.write_bytes`, without the looks that it takes at what it has opened. Raises `OSError`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)
+
+
 def open_file_below(root: Path, relative: str) -> io.FileIO:
     """Open the regular file `root/relative` for reading; no part below `root` may be a symlink."""
     *parents, name = relative.split("/")

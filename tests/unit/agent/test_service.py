@@ -114,6 +114,11 @@ class World:
             return {item.name: archive.extractfile(item).read() for item in members}  # type: ignore[union-attr]
 
 
+def noted(note: Note) -> Note:
+    """What of it is in the journal."""
+    return Note.from_data(note.to_data())
+
+
 class TroubledFiles:
     """A `FileClient` that fails so many times with this error, each time an input is asked for."""
 
@@ -407,7 +412,7 @@ class TestRemembering:
     def test_the_note_is_written_and_the_directory_made_before_anything_runs(self, tmp_path: Path) -> None:
         world = World(tmp_path)
         assignment = world.assigned("true")
-        assert world.notes() == [Note(assignment=assignment)]
+        assert world.notes() == [noted(Note(assignment=assignment))]
         assert {path.name for path in world.attempt.iterdir()} == {"payload", "tmp", "token"}
 
     async def test_the_outcome_is_noted_and_the_output_stays(self, tmp_path: Path) -> None:
@@ -415,7 +420,7 @@ class TestRemembering:
         assignment = world.assigned("true")
         note = Note(assignment=assignment, outcome=await world.run(assignment))
         world.service.perform(Remember(note=note))
-        assert world.notes() == [note]
+        assert world.notes() == [noted(note)]
 
     async def test_a_small_output_outlives_the_agent_in_the_journal(self, tmp_path: Path) -> None:
         world = World(tmp_path)
@@ -423,7 +428,7 @@ class TestRemembering:
         note = Note(assignment=assignment, outcome=await world.run(assignment))
         world.service.perform(Remember(note=note))
         after = World(tmp_path)
-        assert after.service.recover() == [note]
+        assert after.service.recover() == [noted(note)]
         assert after.service.package(assignment) == world.service.package(assignment)
         assert after.packed()["j/stdout"] == b"made\n"
 
@@ -458,7 +463,7 @@ class TestRemembering:
 
         world = World(tmp_path)
         assignment = world.assigned("true")
-        monkeypatch.setattr(Sandbox, "remove", dies)
+        monkeypatch.setattr(Sandbox, "set_aside", dies)
         with pytest.raises(OSError, match="in the middle"):
             await world.begin(Forget(assignment=assignment))
         assert world.notes() == []
@@ -475,7 +480,7 @@ class TestRecovery:
     def test_what_the_journal_names_stays(self, tmp_path: Path) -> None:
         world = World(tmp_path)
         assignment = world.assigned("true")
-        assert World(tmp_path).service.recover() == [Note(assignment=assignment)]
+        assert World(tmp_path).service.recover() == [noted(Note(assignment=assignment))]
         assert world.attempt.is_dir()
 
     @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("+{")])
@@ -546,11 +551,15 @@ class TestInputsThatComeWithTheJob:
 
     def test_they_are_written_if_they_are_what_was_announced(self, tmp_path: Path) -> None:
         item = self.announced(b"text", base64.b64encode(b"text").decode())
-        assert _is_written(item, tmp_path / "a")
-        assert (tmp_path / "a").read_bytes() == b"text"
+        sandbox = Sandbox(tmp_path, "j", 1)
+        sandbox.prepare()
+        assert _is_written(item, sandbox)
+        assert (sandbox.payload / "in/a").read_bytes() == b"text"
 
     @pytest.mark.parametrize("data", ["", "no base64!", base64.b64encode(b"other").decode()])
     def test_anything_else_is_fetched(self, tmp_path: Path, data: str) -> None:
         item = self.announced(b"text", data)
-        assert not _is_written(item, tmp_path / "a")
-        assert not (tmp_path / "a").exists()
+        sandbox = Sandbox(tmp_path, "j", 1)
+        sandbox.prepare()
+        assert not _is_written(item, sandbox)
+        assert not (sandbox.payload / "in/a").exists()
