@@ -283,8 +283,7 @@ class JobSpec:
     def from_json(cls, text: str | bytes) -> Self:
         """The inverse of `to_json`; fields of a newer version are ignored."""
         data: dict[str, Any] = json.loads(text)
-        known = {field.name for field in fields(cls)}
-        data = {name: value for name, value in data.items() if name in known}
+        data = {name: value for name, value in data.items() if name in cls.__slots__}
         data["inputs"] = tuple(InputFile(**item) for item in data.get("inputs", ()))
         data["packages"] = tuple(data.get("packages", ()))
         return cls(**data)

@@ -37,8 +37,7 @@ class Parts:
 
 
 async def _gather(done: list[Action], later: Sequence[Awaitable[Actions]]) -> Actions:
-    """All to their end: none goes on unseen when another one fails. They begin in one turn of the event loop, so what they
-    ask of the store goes there together."""
+    """All to their end: none goes on unseen when another one fails."""
     for actions in await asyncio.gather(*later, return_exceptions=True):
         if isinstance(actions, BaseException):
             raise actions

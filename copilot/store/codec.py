@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +25,7 @@ def outcome_to_json(outcome: Outcome) -> str:
 
 def output_to_json(output: Output | None) -> str:
     """An output, or "" for none."""
-    return "" if output is None else _compact(asdict(output))
+    return "" if output is None else _compact({"size": output.size, "sha256": output.sha256})
 
 
 def record_from_fields(fields: Mapping[str, str]) -> JobRecord:
