@@ -88,6 +88,9 @@ class Endpoint:
         self._patient: dict[
             str, tuple[float, list[str]]
         ] = {}  # the same, with the time until which they may wait
+        self._patience_ends = float(
+            "inf"
+        )  # not before that for any of them: so nobody looks at all of them all the time
         self._once: list[Pending] = []  # said once, never again
         self._void: list[ProtocolEvent] = []
         self._online = False
@@ -185,7 +188,7 @@ class Endpoint:
         """When to call `outgoing` and `events` again if nothing else happens."""
         if not self._online:
             return None
-        times = (self._outbox.next_due(), *(until for until, _ in self._patient.values()))
+        times = (self._outbox.next_due(), self._patience_ends if self._patient else None)
         return min((when for when in times if when is not None), default=None)
 
     def events(self) -> list[ProtocolEvent]:
@@ -229,7 +232,9 @@ class Endpoint:
             self._seen.answered(received.sender, received.id, now)
             patience = RULES[received.command.NAME].ack_waits
             if patience and received.element and received.features is not None:
-                self._patient.setdefault(received.sender, (now + patience, []))[1].append(received.id)
+                until, ids = self._patient.setdefault(received.sender, (now + patience, []))
+                ids.append(received.id)
+                self._patience_ends = min(self._patience_ends, until if len(ids) < MOST_ACKS else now)
             else:
                 self._owe(received.sender, received.id, element=received.element)
 
@@ -303,7 +308,12 @@ class Endpoint:
 
     def _info(self, envelope: Envelope) -> Element:
         body, element = envelope.body, envelope.element
-        if body is not None and element is not None and codec.decode(body)[0] != codec.decode(element)[0]:
+        if (
+            body is not None
+            and element is not None
+            and body != element
+            and codec.decode(body)[0] != codec.decode(element)[0]
+        ):
             raise ProtocolError("malformed", "the two carriages of this message say different things")
         info = element if element is not None else body
         assert info is not None
@@ -409,10 +419,13 @@ class Endpoint:
 
     def _end_patience(self, now: float) -> None:
         """What has waited for long enough, or more of them than one message takes, is owed from now on."""
+        if now < self._patience_ends:
+            return
         for to, (until, ids) in list(self._patient.items()):
             if until <= now or len(ids) >= MOST_ACKS:
                 del self._patient[to]
                 self._owed.setdefault((to, True), []).extend(ids)
+        self._patience_ends = min((until for until, _ in self._patient.values()), default=float("inf"))
 
     def _riding(self, to: str) -> tuple[str, ...]:
         """Acknowledgements that go with a command; the rest follow."""

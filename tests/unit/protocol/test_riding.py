@@ -67,6 +67,23 @@ def test_the_first_one_says_how_long_all_wait(agent: Endpoint, manager: Endpoint
     assert acks(agent.outgoing(ACK_WAITS)) == [(*first, second)]
 
 
+@pytest.mark.parametrize("rides", [False, True])
+def test_each_peer_waits_no_longer_than_its_own_first_one(
+    agent: Endpoint, manager: Endpoint, rides: bool
+) -> None:
+    (first,) = given(agent, manager)
+    other = endpoint(Role.JOB_MANAGER | Role.STORAGE_MANAGER, "sm@x/one")
+    second = other.send(AGENT, run(2), 0.5)
+    carry(other, agent, 0.5)
+    if rides:
+        agent.send(MANAGER, DONE, 0.6)
+        assert acks(agent.outgoing(0.6)) == [(first,)]
+    assert agent.next_wakeup() == ACK_WAITS
+    assert acks(agent.outgoing(ACK_WAITS)) == ([] if rides else [(first,)])
+    assert agent.next_wakeup() == 0.5 + ACK_WAITS
+    assert acks(agent.outgoing(0.5 + ACK_WAITS)) == [(second,)]
+
+
 def test_the_acknowledgement_of_a_report_rides_on_the_next_job(agent: Endpoint, manager: Endpoint) -> None:
     given(agent, manager)
     report = agent.send(MANAGER, DONE, 0.0)
