@@ -57,6 +57,7 @@ log = logging.getLogger("copilot.loop")
 MOST_AT_ONCE = 256  # events waiting for the component, and its coroutines at work, together
 # A message comes again if it is not acknowledged; what the endpoint tells of our own messages does not.
 TOLD_ONCE = (Acked, Refused, Expired)
+TICKS_AT_ONCE = 16  # in one turn, for a component that has more to do; what comes in is not to wait for long
 STORE_RETRY = 5.0  # s until such an event is handled again after the store was away
 STALLED_SEND = 0.05  # s until a full send buffer is tried again
 # Dropped, and nothing to worry about: the bare JID of a service reaches all its instances, whatever their part.
@@ -133,8 +134,10 @@ class Loop:
         if len(self._work) < MOST_AT_ONCE:
             self._room.set()
         now = self._now()
-        wakeup = self._component.wakeup()
-        if wakeup is not None and wakeup <= now:
+        for _ in range(TICKS_AT_ONCE):
+            wakeup = self._component.wakeup()
+            if wakeup is None or wakeup > now or self._exit is not None:
+                break
             self._dispatch(Tick())
         self._flush()
         due = self._tally.due(now)

@@ -29,6 +29,7 @@ from copilot.runtime.component import (
     Actions,
     Event,
     Finished,
+    Hinted,
     Ignore,
     Leave,
     NoEffects,
@@ -42,7 +43,7 @@ from copilot.runtime.component import (
     Withdraw,
     Withhold,
 )
-from copilot.runtime.loop import Loop
+from copilot.runtime.loop import TICKS_AT_ONCE, Loop
 from copilot.transport.base import Connected, Disconnected, TransportEvent
 from copilot.transport.memory import MemoryTransport
 from tests.unit.protocol.wire import endpoint
@@ -317,6 +318,28 @@ async def test_it_ticks_when_the_component_wants_it() -> None:
         await rest()
     assert len(ticks) == 1
     assert ticks[0] >= wanted
+
+
+async def test_with_much_to_do_it_ticks_again_at_once_but_what_comes_in_gets_its_turn() -> None:
+    ticks = 0
+
+    def decide(event: Event) -> Actions | None:
+        nonlocal ticks
+        if isinstance(event, Tick):
+            ticks += 1
+            if ticks == 1:
+                bench.loop.hint()
+            if ticks == TICKS_AT_ONCE + 1:
+                component.wake = None
+        return None
+
+    component = Scripted(decide)
+    async with running(component) as bench:
+        component.wake = 0.0
+        bench.loop.hint()
+        await until(lambda: component.wake is None)
+    kinds = [type(event) for event in component.events]
+    assert kinds == [Online, Hinted, *[Tick] * TICKS_AT_ONCE, Hinted, Tick, Stopping]
 
 
 # -- more than it can do at once
