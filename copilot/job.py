@@ -21,6 +21,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, Self
 
@@ -36,6 +37,7 @@ DEFAULT_MAX_ATTEMPTS = 3
 ANY_GROUP = "any"  # the queue of jobs that every host may take
 GROUP_DIGITS = 40  # hexadecimal; of the other groups
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(\.a[0-9]{1,9})?\Z")
 _SUBMITTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _ALIAS = re.compile(r"(?P<job>.+)\.a(?P<attempt>0|[1-9][0-9]*)\Z", re.ASCII)
@@ -273,11 +275,10 @@ class JobSpec:
 
     def to_json(self) -> str:
         """One line of JSON with the fields that differ from their defaults."""
-        defaults = {field.name: field.default for field in fields(self)}
-        return json.dumps(
-            {name: value for name, value in asdict(self).items() if value != defaults[name]},
-            separators=(",", ":"),
-        )
+        said = {name: value for name, default in _defaults() if (value := getattr(self, name)) != default}
+        if self.inputs:
+            said["inputs"] = [asdict(item) for item in self.inputs]
+        return _encode(said)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -287,6 +288,12 @@ class JobSpec:
         data["inputs"] = tuple(InputFile(**item) for item in data.get("inputs", ()))
         data["packages"] = tuple(data.get("packages", ()))
         return cls(**data)
+
+
+@cache
+def _defaults() -> tuple[tuple[str, object], ...]:
+    """The fields of a specification in order, each with its default."""
+    return tuple((field.name, field.default) for field in fields(JobSpec))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

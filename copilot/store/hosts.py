@@ -13,8 +13,9 @@ from copilot.matching.host import Host, read_host
 from copilot.matching.matcher import verdicts
 
 KNOWN = 20_000  # classes of agents that are remembered; for another one Redis asks
-MOST_ASKED = 100  # groups in one question
-MOST_ROUNDS = 100  # questions before a claim goes without the groups that are still unknown
+# How many groups one question is about, by its turn: few answers are mostly enough to find a job. The script asks about
+# fewer when their requirements are long. The last turn goes without those that are still unknown.
+ASKED = (64, 256, *[1000] * 98, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ from copilot.store.base import (
 )
 from copilot.store.connections import Connections, to_primary, to_server
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
-from copilot.store.hosts import MOST_ASKED, MOST_ROUNDS, Hosts, Look
+from copilot.store.hosts import ASKED, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
 from copilot.store.together import Together
 from copilot.store.trial import Trial
@@ -212,7 +212,7 @@ class RedisStore(Store):
     ) -> tuple[Claimed, ...]:
         """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range.
 
-        One round trip, or one more for each hundred groups that its class of hosts has not met."""
+        One round trip, or more when its class of hosts meets groups for the first time."""
         limit = rules.check_seconds("dispatch_limit", dispatch_limit)
         size = rules.check_count("count", count)
         leased = "" if lease is None else rules.check_seconds("lease", lease)
@@ -237,8 +237,8 @@ class RedisStore(Store):
 
         jid, jdl = "" if park is None else park.jid, bounded(host)
         look = self._hosts.look(jid, jdl)
-        for left in reversed(range(MOST_ROUNDS)):
-            question = await ask(look, MOST_ASKED if left else 0)
+        for most_asked in ASKED:
+            question = await ask(look, most_asked)
             if not question:
                 break
             look = self._hosts.answer(jid, question)
@@ -251,12 +251,10 @@ class RedisStore(Store):
         seconds = rules.check_seconds("dispatch_limit", dispatch_limit)
         left, given = rules.check_count("limit", limit), list[Dispatched]()
         answers: list[str] = []
-        for rounds_left in reversed(range(MOST_ROUNDS)):
-            place, most_asked = self._parked_looked_at, MOST_ASKED if rounds_left else 0
+        for most_asked in ASKED:
+            numbers = left - len(given), self._parked_looked_at, most_asked
             try:
-                flat, questions, end = await self._run(
-                    "dispatch", now, seconds, left - len(given), place, most_asked, *answers
-                )
+                flat, questions, end = await self._run("dispatch", now, seconds, *numbers, *answers)
             except StoreUnavailable:
                 if given:  # whoever has got a job is to hear of it
                     break

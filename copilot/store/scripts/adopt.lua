@@ -24,6 +24,7 @@ if not known and tonumber(share) and above(tonumber(share)) then
   return 'full'
 elseif not known then
   add_job(unpack(ARGV, 6))
+  hint()
 end
 redis.call('LREM', TAKING, 0, id)
 redis.call('DEL', DESCRIPTION)

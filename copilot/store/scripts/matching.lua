@@ -4,22 +4,32 @@
 -- all that is asked for). What they find is kept in `matches:<class>:<page>`, one byte for each number of a group. A
 -- script that meets a group of which nothing is known there asks, and is called again with the answer.
 
-local YES, NO = '+', '-'
+local YES, NO = string.byte('+'), string.byte('-')
 local PAGE = 1000
 local MATCHES_MEMORY = 3600
 local FIRST_LOOK = 8
 local LARGEST_LOOK = 512
+local LONGEST_QUESTION = 65536
 
-local function page_of(class, number)
-  return string.format('%s%s:%d', MATCHES, class, math.floor(number / PAGE))
+local function page_of(class, page)
+  return string.format('%s%s:%d', MATCHES, class, page)
 end
 
--- `verdicts` is '<number>+' for each group that matches, '<number>-' for each that does not, with blanks between.
+-- `verdicts` is '<number>+' for each group that matches, '<number>-' for each that does not, with blanks between. They are
+-- written page by page: a thousand writes would be a thousand entries of the append-only file.
 local function note_verdicts(class, verdicts)
+  local pages = {}
   for number, verdict in string.gmatch(verdicts, '(%d+)([+-])') do
-    local page = page_of(class, tonumber(number))
-    redis.call('SETRANGE', page, tonumber(number) % PAGE, verdict)
-    redis.call('EXPIRE', page, MATCHES_MEMORY)
+    local at = number % PAGE
+    local page = page_of(class, (number - at) / PAGE)
+    pages[page] = pages[page] or {string.byte(redis.call('GET', page) or '', 1, -1)}
+    for i = #pages[page] + 1, at do
+      pages[page][i] = 0
+    end
+    pages[page][at + 1] = string.byte(verdict)
+  end
+  for page, bytes in pairs(pages) do
+    redis.call('SET', page, string.char(unpack(bytes)), 'EX', MATCHES_MEMORY)
   end
 end
 
@@ -35,28 +45,53 @@ local function look_at(names, class, most)
 end
 
 local function verdict_of(host, number)
-  local page = page_of(host.class, number)
-  host.pages[page] = host.pages[page] or redis.call('GET', page) or ''
-  local at = number % PAGE + 1
-  return string.sub(host.pages[page], at, at)
+  local at = number % PAGE
+  local page = (number - at) / PAGE
+  host.pages[page] = host.pages[page] or redis.call('GET', page_of(host.class, page)) or ''
+  return string.byte(host.pages[page], at + 1)
 end
 
 -- What a manager has to say before a host can get jobs: the attributes that are asked for, what the host has said of
--- itself, and the groups that are not known, each with its number and its requirements.
+-- itself, and the groups that are not known, each with its number and its requirements. Some of these are enough.
 local function question(host, jdl)
-  local words = {host.wanted, jdl}
-  for _, group in ipairs(host.unknown) do
-    local number, requirements = read_group(group)
-    words[#words + 1] = number
-    words[#words + 1] = requirements
+  local words, keys, length = {host.wanted, jdl}, {}, 0
+  for i, group in ipairs(host.unknown) do
+    keys[i] = GROUP .. group
+  end
+  for _, text in ipairs(#keys > 0 and redis.call('MGET', unpack(keys)) or {}) do
+    words[#words + 1], words[#words + 2] = read_group(text)
+    length = length + #text
+    if length > LONGEST_QUESTION then
+      break
+    end
   end
   return words
 end
 
--- Whether the first job of ANY goes before that of another group.
-local function goes_first(any, any_rank, head, rank)
-  any_rank, rank = tonumber(any_rank), tonumber(rank)
-  return any_rank < rank or any_rank == rank and string.sub(any, 1, 16) < string.sub(head, 1, 16)
+-- Some heads, with their scores if these are wanted.
+local function read_heads(at, size, with_scores)
+  if not with_scores then
+    return redis.call('ZRANGE', HEADS, at, at + size - 1)
+  end
+  local heads, scores = {}, {}
+  local both = redis.call('ZRANGE', HEADS, at, at + size - 1, 'WITHSCORES')
+  for i = 1, #both, 2 do
+    heads[#heads + 1] = both[i]
+    scores[#scores + 1] = both[i + 1]
+  end
+  return heads, scores
+end
+
+-- How many of these heads go before the first job of ANY; `scores` are theirs.
+local function before_any(any, any_rank, heads, scores)
+  any, any_rank = string.sub(any, 1, 16), tonumber(any_rank)
+  for i, head in ipairs(heads) do
+    local rank = tonumber(scores[i])
+    if any_rank < rank or any_rank == rank and any < string.sub(head, 1, 16) then
+      return i - 1
+    end
+  end
+  return #heads
 end
 
 -- The queue whose first job is the best for a host, as its group and, but for ANY, number and head. Nothing if there is
@@ -66,17 +101,16 @@ local function best_queue(host)
   local at, size = host.skip, FIRST_LOOK
   host.unknown = {}
   while host.class ~= '' do
-    local heads = redis.call('ZRANGE', HEADS, at, at + size - 1, 'WITHSCORES')
-    for i = 1, #heads, 2 do
-      if any and goes_first(any, any_rank, heads[i], heads[i + 1]) then
-        return #host.unknown == 0 and {group = ANY} or nil
-      end
-      local number, group = string.match(heads[i], '(%d+) (%S+)$')
-      local verdict = verdict_of(host, tonumber(number))
+    local heads, scores = read_heads(at, size, any)
+    local last = any and before_any(any, any_rank, heads, scores) or #heads
+    for i = 1, last do
+      local head = heads[i]
+      local number = tonumber(string.sub(head, 18, 25))
+      local verdict = verdict_of(host, number)
       if verdict == YES then
-        return #host.unknown == 0 and {group = group, number = number, head = heads[i]} or nil
+        return #host.unknown == 0 and {group = string.sub(head, 27), number = number, head = head} or nil
       elseif verdict ~= NO and host.most > 0 then
-        host.unknown[#host.unknown + 1] = group
+        host.unknown[#host.unknown + 1] = string.sub(head, 27)
         if #host.unknown == host.most then
           return nil
         end
@@ -84,7 +118,7 @@ local function best_queue(host)
       at = at + 1
       host.skip = #host.unknown == 0 and at or host.skip
     end
-    if #heads < 2 * size then
+    if last < size then
       break
     end
     size = math.min(2 * size, LARGEST_LOOK)

@@ -5,18 +5,17 @@ local HAND_BACKS_FREE = 5
 local LONGEST_DELAY = 300
 
 -- A new job: its record, its place in the queue, its first event. Its id is free, and has been checked. `attributes` are
--- those that its requirements name, '' for a job without.
+-- those that its requirements name, '' for a job without. Whoever adds jobs calls `hint` at the end.
 local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes)
   local place = string.format('%016.0f', redis.call('INCR', SEQUENCE))
+  local written = event(id, 'submitted', '0', '', '', '')
   redis.call('HSET', JOB .. id, 'spec', spec, 'group', group, 'rank', rank, 'place', place,
     'max_attempts', max_attempts, 'max_user_attempts', max_user_attempts, 'max_run_time', max_run_time, 'submitted', now,
-    'state', 'waiting', 'attempt', 0, 'attempts_used', 0)
+    'first_event', written[1], 'state', 'waiting', 'attempt', 0, 'attempts_used', 0)
   if attributes ~= '' then
     redis.call('HSET', JOB .. id, 'attributes', attributes)
   end
-  put_in_queue(id)
-  local written = event(id, 'submitted', '0', '', '', '')
-  redis.call('HSET', JOB .. id, 'first_event', written[1])
+  enter_queue(group, id, place .. ':' .. id, rank)
 end
 
 -- Keep how an attempt ended. `outcome` is '' for one that never began.

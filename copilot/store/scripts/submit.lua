@@ -31,4 +31,5 @@ end
 for _, i in ipairs(new) do
   add_job(unpack(ARGV, i, i + 7))
 end
+hint()
 return {'submitted'}
