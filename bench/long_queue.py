@@ -88,7 +88,9 @@ class Queue:
         taken: list[float] = []
         while len(taken) < count:
             waiting = await self.store.waiting()
-            taken += [await self._claim(self._random.randrange(HOSTS), tell=n % 2 == 0) for n in range(REFILL)]
+            taken += [
+                await self._claim(self._random.randrange(HOSTS), tell=n % 2 == 0) for n in range(REFILL)
+            ]
             await self.submit(self.specs(waiting - await self.store.waiting()))
         return taken
 
@@ -125,7 +127,9 @@ def _host(number: int, chance: random.Random) -> str:
     )
 
 
-def row(name: str, unit: str, rounds: Sequence[float], goal: str = "", *, met: bool | None = None) -> dict[str, Any]:
+def row(
+    name: str, unit: str, rounds: Sequence[float], goal: str = "", *, met: bool | None = None
+) -> dict[str, Any]:
     """One line of the table; its value is the median of the rounds."""
     value = round(statistics.median(rounds), 3)
     return {
@@ -149,7 +153,8 @@ async def measure_queue(options: argparse.Namespace, groups: int) -> Iterator[di
         await server.start()
         try:
             short, long = (
-                Queue(server.url, name, jobs, groups) for name, jobs in (("short", SHORT), ("long", options.jobs))
+                Queue(server.url, name, jobs, groups)
+                for name, jobs in (("short", SHORT), ("long", options.jobs))
             )
             await long.store.raw("CONFIG SET", "maxmemory", "0")
             empty = await _memory(long.store)
@@ -171,7 +176,13 @@ async def measure_queue(options: argparse.Namespace, groups: int) -> Iterator[di
             await server.stop()
     names = {short: f"{SHORT:,} jobs", long: f"{options.jobs:,} jobs"}
     rows = [
-        row(f"submit in bulk, {kind}", "jobs/s", rates, f">= {SUBMITS:g}", met=statistics.median(rates) >= SUBMITS),
+        row(
+            f"submit in bulk, {kind}",
+            "jobs/s",
+            rates,
+            f">= {SUBMITS:g}",
+            met=statistics.median(rates) >= SUBMITS,
+        ),
         row(f"memory, {kind}, {names[long]}", "bytes a job", [memory / options.jobs]),
         row(f"memory, {kind}, {names[long]}", "MB", [memory / 1e6]),
         row(f"first claim of a host p50, {kind}, {names[long]}", "ms", [part(cold, 0.5)]),
@@ -180,15 +191,21 @@ async def measure_queue(options: argparse.Namespace, groups: int) -> Iterator[di
     ]
     for queue, name in names.items():
         rows.append(row(f"claim p50, {kind}, {name}", "ms", [part(one, 0.5) for one in times[queue]]))
-        rows.append(at_most(f"claim p99, {kind}, {name}", "ms", [part(one, 0.99) for one in times[queue]], CLAIM_MS))
+        rows.append(
+            at_most(f"claim p99, {kind}, {name}", "ms", [part(one, 0.99) for one in times[queue]], CLAIM_MS)
+        )
     for share in (0.5, 0.99):
         ratios = [part(x, share) / part(y, share) for x, y in zip(times[long], times[short], strict=True)]
-        rows.append(at_most(f"claim p{share * 100:g}, {kind}, {names[long]} to {names[short]}", "times", ratios, RATIO))
+        rows.append(
+            at_most(
+                f"claim p{share * 100:g}, {kind}, {names[long]} to {names[short]}", "times", ratios, RATIO
+            )
+        )
     return iter(rows)
 
 
 async def _memory(store: RedisStore) -> int:
-    told = (await store.raw("INFO", "memory"))
+    told = await store.raw("INFO", "memory")
     return int(told["used_memory"])
 
 

@@ -69,8 +69,15 @@ TABLE = (
     Key(
         name="heads",
         kind=Kind.ZSET,
-        meaning="the first job of each group but `any`; score: as in its queue; member: `<place> <number> <group>`",
+        meaning="the first job of each group but `any`; score: 0; member: `<priority, negated, and 1,000,000,000><place>"
+        "<number><group>` with 10, 16, 8 and 40 characters",
         life="an entry leaves when the group has no waiting job any more",
+    ),
+    Key(
+        name="seen",
+        kind=Kind.HASH,
+        meaning="up to which member of `heads` no group matches a class of hosts, and the last of these members as `furthest`",
+        life="an hour after the last claim that went on; until a job joins the queue before one of them",
     ),
     Key(
         name="group:",

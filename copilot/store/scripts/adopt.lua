@@ -1,7 +1,7 @@
 -- Make a job of the old format one of ours: the record as `submit` makes it, and nothing left of the old one.
 --
--- Touches: job:<id>, queue:<group>, heads, group:<group>, groups, attributes, sequence, parked, events,
--- job:<id>:description, <list>:taking.
+-- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, sequence, parked, events,
+-- <list>:taking, job:<id>:description.
 -- Atomic because: several managers may be at the same id, each may die at any time, and a tool may write meanwhile.
 -- ARGV[2…]: <list>:taking, job:<id>:description, the description as it was read ('' for none), the share of Redis'
 -- memory above which no new job is taken ('' for no limit), id, spec, group, rank, max_attempts, max_user_attempts,

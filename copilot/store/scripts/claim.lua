@@ -1,7 +1,7 @@
 -- Give the first waiting jobs that match its host to an agent: as many as it wants, none if it is in quarantine (trial.lua).
 --
--- Touches: job:<id>, queue:<group>, heads, group:<group>, groups, attributes, matches:<class>:<page>, host:<digest>,
--- request:<digest>, held:<digest>, running, delayed, agents, trials, parked, parking, events.
+-- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
+-- host:<digest>, request:<digest>, held:<digest>, running, delayed, agents, trials, parked, parking, events.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- of two copies of one request, handled by two instances, the second must see what the first was given; and a job that
 -- comes between a look at the queue and the parking of the agent would wait although there is somebody for it.

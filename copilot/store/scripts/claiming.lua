@@ -54,6 +54,9 @@ local function claim_jobs(agent, host, count, lease, limit)
     event(id, 'claimed', attempt, agent, '', '')
     given[#given + 1] = {id, attempt}
   end
+  if #left == 0 then
+    keep_seen(host)
+  end
   for _, entry in ipairs(left) do
     enter_queue(unpack(entry))
   end

@@ -1,7 +1,7 @@
 -- Give waiting jobs to agents that are parked, those that have waited for longest first.
 --
--- Touches: job:<id>, queue:<group>, heads, group:<group>, groups, attributes, matches:<class>:<page>, host:<digest>,
--- running, delayed, agents, trials, parked, parking, events.
+-- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
+-- host:<digest>, running, delayed, agents, trials, parked, parking, events.
 -- Atomic because: all instances do this at the same moment, and each job and each free slot must be given once.
 -- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about; then
 -- answers, four values each: full JID, attributes, class, verdicts (matching.lua).

@@ -38,9 +38,11 @@ end
 local function look_at(names, class, most)
   local wanted = redis.call('GET', ATTRIBUTES) or ''
   local stale = wanted ~= '' and (class == '' or names ~= wanted)
+  class = (wanted == '' or stale) and '' or class
+  local seen = class ~= '' and redis.call('HGET', SEEN, class) or nil
   return {
-    wanted = wanted, stale = stale and most > 0, class = (wanted == '' or stale) and '' or class,
-    pages = {}, skip = 0, unknown = {}, most = most,
+    wanted = wanted, stale = stale and most > 0, class = class, pages = {}, seen = seen, began = seen, unknown = {},
+    most = most,
   }
 end
 
@@ -68,60 +70,46 @@ local function question(host, jdl)
   return words
 end
 
--- Some heads, with their scores if these are wanted.
-local function read_heads(at, size, with_scores)
-  if not with_scores then
-    return redis.call('ZRANGE', HEADS, at, at + size - 1)
-  end
-  local heads, scores = {}, {}
-  local both = redis.call('ZRANGE', HEADS, at, at + size - 1, 'WITHSCORES')
-  for i = 1, #both, 2 do
-    heads[#heads + 1] = both[i]
-    scores[#scores + 1] = both[i + 1]
-  end
-  return heads, scores
-end
-
--- How many of these heads go before the first job of ANY; `scores` are theirs.
-local function before_any(any, any_rank, heads, scores)
-  any, any_rank = string.sub(any, 1, 16), tonumber(any_rank)
-  for i, head in ipairs(heads) do
-    local rank = tonumber(scores[i])
-    if any_rank < rank or any_rank == rank and any < string.sub(head, 1, 16) then
-      return i - 1
-    end
-  end
-  return #heads
-end
-
 -- The queue whose first job is the best for a host, as its group and, but for ANY, number and head. Nothing if there is
--- none, or if groups that come before it are not known: then those are in `unknown`.
+-- none, or if groups that come before it are not known: then those are in `unknown`. Moves `host.seen` on.
 local function best_queue(host)
-  local any, any_rank = unpack(redis.call('ZRANGE', QUEUE .. ANY, 0, 0, 'WITHSCORES'))
-  local at, size = host.skip, FIRST_LOOK
+  local any, rank = unpack(redis.call('ZRANGE', QUEUE .. ANY, 0, 0, 'WITHSCORES'))
+  local before = any and order_of(any, rank)
+  local from, size, full = host.seen, FIRST_LOOK, host.class ~= ''
   host.unknown = {}
-  while host.class ~= '' do
-    local heads, scores = read_heads(at, size, any)
-    local last = any and before_any(any, any_rank, heads, scores) or #heads
-    for i = 1, last do
-      local head = heads[i]
-      local number = tonumber(string.sub(head, 18, 25))
+  while full do
+    local heads = redis.call('ZRANGEBYLEX', HEADS, from and '(' .. from or '-', '+', 'LIMIT', 0, size)
+    for _, head in ipairs(heads) do
+      if before and before < head then
+        return #host.unknown == 0 and {group = ANY} or nil
+      end
+      local number, group = tonumber(string.sub(head, 27, 34)), string.sub(head, 35)
       local verdict = verdict_of(host, number)
       if verdict == YES then
-        return #host.unknown == 0 and {group = string.sub(head, 27), number = number, head = head} or nil
+        return #host.unknown == 0 and {group = group, number = number, head = head} or nil
       elseif verdict ~= NO and host.most > 0 then
-        host.unknown[#host.unknown + 1] = string.sub(head, 27)
+        host.unknown[#host.unknown + 1] = group
         if #host.unknown == host.most then
           return nil
         end
       end
-      at = at + 1
-      host.skip = #host.unknown == 0 and at or host.skip
+      from = head
+      host.seen = #host.unknown == 0 and head or host.seen
     end
-    if last < size then
-      break
-    end
-    size = math.min(2 * size, LARGEST_LOOK)
+    full, size = #heads == size, math.min(2 * size, LARGEST_LOOK)
   end
   return any and #host.unknown == 0 and {group = ANY} or nil
+end
+
+-- Remember where the next look for such a host may begin. Only when no job that was looked at has gone back before that.
+local function keep_seen(host)
+  if host.class == '' or host.most == 0 or host.seen == host.began then
+    return
+  end
+  redis.call('HSET', SEEN, host.class, host.seen)
+  local furthest = redis.call('HGET', SEEN, FURTHEST)
+  if not furthest or furthest < host.seen then
+    redis.call('HSET', SEEN, FURTHEST, host.seen)
+  end
+  redis.call('EXPIRE', SEEN, MATCHES_MEMORY)
 end

@@ -2,14 +2,18 @@
 -- each script.
 --
 -- Jobs without requirements are the group ANY, and all else here is not about them. Any other group has a number, which is
--- never that of another one. `heads` has the first job of each queue as '<place> <number> <group>', with the job's score: so
--- the groups stand there as their first jobs would in one queue, and a claim reads from its beginning until it finds one
--- that matches. (Place and number have 16 and 8 digits: they are cut out where they stand, which is quick.) A group that has no job left is not there; its number is remembered for a while.
+-- never that of another one. `heads` has the first job of each queue as '<rank><place><number><group>', in 10, 16, 8 and 40
+-- characters: so the groups stand there, by name, as their first jobs would in one queue, and a claim reads on until it
+-- finds one that matches. A group that has no job left is not there; its number is remembered for a while.
+--
+-- `seen` says from where on: up to there no group matches, for each class of hosts that has asked. Heads only move back,
+-- but for jobs that are new or come back: if one of them stands before any of these places, all are forgotten.
 --
 -- `attributes` are the names that requirements of groups with jobs use: what a host says under other names is of no
 -- interest. When there is no such group, nobody asks for anything.
 
 local ANY = 'any'
+local FURTHEST = 'furthest'
 local GROUP_MEMORY = 86400
 local MOST_DELAYED_AT_ONCE = 100
 
@@ -30,8 +34,21 @@ local function number_of(group)
   return number
 end
 
-local function head_of(entry, number, group)
-  return string.format('%s %08d %s', string.sub(entry, 1, 16), number, group)
+-- How a head begins: what comes first has the smaller name. Ranks are between a thousand million below 0 and as many above.
+local function order_of(entry, rank)
+  return string.format('%010d', tonumber(rank) + 1000000000) .. string.sub(entry, 1, 16)
+end
+
+local function head_of(entry, rank, number, group)
+  return string.format('%s%08d%s', order_of(entry, rank), number, group)
+end
+
+local function add_head(head)
+  redis.call('ZADD', HEADS, 0, head)
+  local furthest = redis.call('HGET', SEEN, FURTHEST)
+  if furthest and head < furthest then
+    redis.call('DEL', SEEN)
+  end
 end
 
 local function add_attributes(names)
@@ -66,18 +83,18 @@ end
 
 -- A job with requirements has joined its queue.
 local function note_arrival(group, id, entry, rank)
-  local first, second = unpack(redis.call('ZRANGE', QUEUE .. group, 0, 1))
+  local first, _, second, second_rank = unpack(redis.call('ZRANGE', QUEUE .. group, 0, 1, 'WITHSCORES'))
   if first ~= entry then
     return
   end
   local number
   if second then
     number = number_of(group)
-    redis.call('ZREM', HEADS, head_of(second, number, group))
+    redis.call('ZREM', HEADS, head_of(second, second_rank, number, group))
   else
     number = open_group(group, id)
   end
-  redis.call('ZADD', HEADS, rank, head_of(entry, number, group))
+  add_head(head_of(entry, rank, number, group))
 end
 
 -- The first job of such a queue, under this head, has left.
@@ -85,12 +102,12 @@ local function note_departure(group, number, head)
   redis.call('ZREM', HEADS, head)
   local entry, rank = unpack(redis.call('ZRANGE', QUEUE .. group, 0, 0, 'WITHSCORES'))
   if entry then
-    redis.call('ZADD', HEADS, rank, head_of(entry, number, group))
+    redis.call('ZADD', HEADS, 0, head_of(entry, rank, number, group))
     return
   end
   redis.call('EXPIRE', GROUP .. group, GROUP_MEMORY)
   if redis.call('EXISTS', HEADS) == 0 then
-    redis.call('DEL', ATTRIBUTES)
+    redis.call('DEL', ATTRIBUTES, SEEN)
   end
 end
 
@@ -120,13 +137,13 @@ local function put_in_queue(id)
 end
 
 local function leave_queue(id)
-  local group, _, entry = queue_entry(id)
+  local group, rank, entry = queue_entry(id)
   local is_head = group ~= ANY and redis.call('ZRANGE', QUEUE .. group, 0, 0)[1] == entry
   redis.call('ZREM', QUEUE .. group, entry)
   redis.call('ZREM', DELAYED, id)
   if is_head then
     local number = number_of(group)
-    note_departure(group, number, head_of(entry, number, group))
+    note_departure(group, number, head_of(entry, rank, number, group))
   end
 end
 
@@ -142,7 +159,7 @@ end
 local function in_queues()
   local jobs = redis.call('ZCARD', QUEUE .. ANY)
   for _, head in ipairs(redis.call('ZRANGE', HEADS, 0, -1)) do
-    jobs = jobs + redis.call('ZCARD', QUEUE .. string.sub(head, 27))
+    jobs = jobs + redis.call('ZCARD', QUEUE .. string.sub(head, 35))
   end
   return jobs
 end

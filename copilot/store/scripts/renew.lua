@@ -1,6 +1,6 @@
 -- An agent lives and says what it holds: its leases begin anew.
 --
--- Touches: job:<id>, queue:<group>, heads, group:<group>, attributes, running, delayed, events.
+-- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, attributes, running, delayed, events.
 -- Atomic because: the reaper or another agent may take the job between the look at the attempt and its new deadline.
 -- ARGV[2…]: agent, then three values an attempt: job, attempt, phase.
 -- Returns the numbers (from 1) of those that the agent does not hold, or no longer; then those of the revived ones.
