@@ -81,20 +81,18 @@ class Queue:
 
     async def first_claims(self) -> list[float]:
         """Milliseconds for the first claim of each host."""
-        return [await self._claim(host, tell=True) for host in range(HOSTS)]
+        return [await self.claim(host, tell=True) for host in range(HOSTS)]
 
     async def claims(self, count: int) -> list[float]:
         """Milliseconds of each claim."""
         taken: list[float] = []
         while len(taken) < count:
             waiting = await self.store.waiting()
-            taken += [
-                await self._claim(self._random.randrange(HOSTS), tell=n % 2 == 0) for n in range(REFILL)
-            ]
+            taken += [await self.claim(self._random.randrange(HOSTS), tell=n % 2 == 0) for n in range(REFILL)]
             await self.submit(self.specs(waiting - await self.store.waiting()))
         return taken
 
-    async def _claim(self, host: int, *, tell: bool) -> float:
+    async def claim(self, host: int, *, tell: bool) -> float:
         said = _host(host, self._random) if tell else ""
         agent = f"agent-{host}@bench"
         began = time.perf_counter()
@@ -168,7 +166,7 @@ async def measure_queue(options: argparse.Namespace, groups: int) -> Iterator[di
                 for queue, found in times.items():
                     found.append(await queue.claims(options.claims))
             trips = long.store.round_trips
-            await long._claim(0, tell=False)
+            await long.claim(0, tell=False)
             trips = long.store.round_trips - trips
             for queue in times:
                 await queue.store.close()

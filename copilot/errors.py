@@ -3,7 +3,7 @@
     CopilotError
     ├── ConfigError             a setting is missing or wrong (exit code 2)
     ├── BadName                 a job id or file name that must not reach a path, a key or a shell
-    ├── BadRequirements         a requirements expression that cannot be read (exit code 2)
+    │   └── BadRequirements     an expression on hosts that cannot be read
     ├── ProtocolError           a message that breaks the protocol; always the peer's fault
     ├── TransportError          the XMPP server cannot be used
     │   ├── LoginRefused        wrong password, certificate or account; trying again does not help
@@ -47,10 +47,8 @@ class BadName(CopilotError):
     exit_code: ClassVar[int] = 2
 
 
-class BadRequirements(CopilotError):
+class BadRequirements(BadName):
     """Requirements of a job that are no expression over a host's attributes; says where and what was expected."""
-
-    exit_code: ClassVar[int] = 2
 
 
 class ProtocolError(CopilotError):

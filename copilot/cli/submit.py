@@ -22,7 +22,7 @@ from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.manager import open_store
 from copilot.cli.storage import address_text, chirp_address, open_staging
 from copilot.client.follow import follow
-from copilot.client.submission import Submission, submit
+from copilot.client.submission import Submission, numbered, submit_all
 from copilot.config import load
 from copilot.config.kinds import ADDRESS, HOST, Address
 from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable, UnknownJob
@@ -108,8 +108,21 @@ def command(  # noqa: PLR0917  # one parameter per option
             help="What the agent's host must be like, as a ClassAd expression: 'other.Memory >= 2000 && other.Cores >= 4'.",
         ),
     ] = "",
+    count: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="Submit so many jobs, with '-1', '-2' … after the id and their number in COPILOT_NUMBER. (default: one job)",
+        ),
+    ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", "-w", help="Wait for the end; exit with the job's exit code.")
+        bool,
+        typer.Option(
+            "--wait",
+            "-w",
+            help="Wait for the end; exit with the job's exit code, of many jobs the first that is not 0.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
     config: Annotated[
@@ -120,7 +133,7 @@ def command(  # noqa: PLR0917  # one parameter per option
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Submit a job. Without --wait, prints its id."""
+    """Submit a job, or with --count many alike. Without --wait, prints their ids."""
     job = job_id or str(uuid.uuid4())
     try:
         settings, warnings = load(SubmitConfig, config, os.environ, known=KNOWN_KEYS)
@@ -146,7 +159,8 @@ def command(  # noqa: PLR0917  # one parameter per option
         )
         area = _area(chirp_dir, settings)
         screen = _Screen(as_json=as_json, wait=wait)
-        code = asyncio.run(_run(submission, settings, _Target(area=area, chirp=chirp), screen))
+        submissions = [submission] if count is None else numbered(submission, count)
+        code = asyncio.run(_run(submissions, settings, _Target(area=area, chirp=chirp), screen))
     except CopilotError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         code = error.exit_code
@@ -177,29 +191,40 @@ class _Target:
     chirp: Address | None
 
 
-async def _run(submission: Submission, config: SubmitConfig, target: _Target, screen: _Screen) -> int:
-    store, spec, this = open_store(config), None, asyncio.current_task()
+async def _run(
+    submissions: Sequence[Submission], config: SubmitConfig, target: _Target, screen: _Screen
+) -> int:
+    store, specs, this = open_store(config), list[JobSpec](), asyncio.current_task()
+    codes = []
     assert this is not None
     try:
         with on_stop(this.cancel):  # asyncio's own handler cancels a running task, and that may get lost
             async with open_staging(config, target.area, target.chirp) as staging:
-                known = await store.get(check_job_id(submission.id, submitted=True))
-                spec = await submit(submission, store, staging)
-            state = State.WAITING if known is None else known.state
-            if known is not None:
-                print(f"{PROGRAM}: job {spec.id} was submitted before, and is {state}", file=sys.stderr)
-            if not screen.wait:
-                print(json.dumps({"id": spec.id, "state": state}) if screen.as_json else spec.id)
-                return 0
-            record = await _wait(store, spec, quiet=screen.as_json)
+                ids = [check_job_id(one.id, submitted=True) for one in submissions]
+                known = await asyncio.gather(*map(store.get, ids))
+                specs = await submit_all(submissions, store, staging)
+            for spec, record in zip(specs, known, strict=True):
+                state = State.WAITING if record is None else record.state
+                if record is not None:
+                    print(f"{PROGRAM}: job {spec.id} was submitted before, and is {state}", file=sys.stderr)
+                if not screen.wait:
+                    print(json.dumps({"id": spec.id, "state": state}) if screen.as_json else spec.id)
+            for spec in specs if screen.wait else ():
+                record = await _wait(store, spec, quiet=screen.as_json)
+                codes.append(_report(record, config, as_json=screen.as_json))
     except asyncio.CancelledError:
-        if spec is None:
+        if not specs:
             raise
-        print(f"{PROGRAM}: interrupted; job {spec.id} goes on", file=sys.stderr)
+        rest = (
+            f"job {specs[len(codes)].id} and those after it go on"
+            if len(specs) > 1
+            else f"job {specs[0].id} goes on"
+        )
+        print(f"{PROGRAM}: interrupted; {rest}", file=sys.stderr)
         return INTERRUPTED
     finally:
         await store.close()
-    return _report(record, config, as_json=screen.as_json)
+    return next(filter(None, codes), 0)
 
 
 async def _wait(store: Store, spec: JobSpec, *, quiet: bool) -> JobRecord:

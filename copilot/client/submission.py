@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from copilot.errors import BadName
@@ -13,6 +14,9 @@ from copilot.grid.intake import StagingIntake
 from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSpec
 from copilot.matching.requirements import normal_requirements
 from copilot.store.base import Store
+
+AT_ONCE = 64  # jobs whose files are staged while others go on the queue
+NUMBER = "COPILOT_NUMBER"  # variable of the environment of a job that is one of many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,39 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
         requirements=normal_requirements(submission.requirements),
     )
     return await StagingIntake(store, staging).submit(spec, files)
+
+
+async def submit_all(submissions: Sequence[Submission], store: Store, staging: Staging) -> list[JobSpec]:
+    """Submit many jobs, `AT_ONCE` at a time: what they ask of the queue at the same moment goes there together.
+
+    Returns what was put on the queue, in the order of `submissions`. Raises as `submit`, for the first that fails; those before it
+    may be on the queue, and the very same call once more takes up the rest.
+    """
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(submission: Submission) -> JobSpec:
+        async with gate:
+            return await submit(submission, store, staging)
+
+    tasks = [asyncio.ensure_future(one(submission)) for submission in submissions]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # nothing goes on behind the caller's back
+
+
+def numbered(submission: Submission, count: int) -> list[Submission]:
+    """So many jobs like this one: `<id>-1`, `<id>-2` …, each told its number as `COPILOT_NUMBER`."""
+    return [
+        replace(
+            submission,
+            id=f"{submission.id}-{number}",
+            environment={**submission.environment, NUMBER: str(number)},
+        )
+        for number in range(1, count + 1)
+    ]
 
 
 def _files(submission: Submission) -> dict[str, Path]:

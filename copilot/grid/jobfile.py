@@ -12,6 +12,7 @@
      "max_attempts": 3,                until failures of the infrastructure end the job
      "max_user_attempts": 1,           until its own do
      "exclusive": true,                never two attempts at once, rather stopped than doubled
+     "requirements": "other.Memory >= 2000",   what the agent's host must be like
      "owner": "alice"}
 
 Files are named relative to the directory of the job file and lie in it or below. `command` and `validation` appear in
@@ -29,6 +30,7 @@ from typing import Any
 from copilot.errors import BadName
 from copilot.grid.environment import shell_environment
 from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSpec, check_job_id, check_relative_name
+from copilot.matching.requirements import normal_requirements
 
 MAX_BYTES = 64 * 1024  # of a job file: more than a job may hold (copilot.job)
 _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
@@ -44,6 +46,7 @@ _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "max_attempts": (int, "a whole number"),
     "max_user_attempts": (int, "a whole number"),
     "exclusive": (bool, "true or false"),
+    "requirements": (str, "text"),
     "owner": (str, "text"),
 }
 
@@ -77,6 +80,7 @@ def parse(name: str, text: bytes) -> JobFile:
         max_user_attempts=said.get("max_user_attempts", 1),
         max_run_time=said.get("max_run_time"),
         exclusive=said.get("exclusive", False),
+        requirements=normal_requirements(said.get("requirements", "")),
     )
     named = [(_last_part(path), path) for path in (command, validation) if path is not None]
     return JobFile(spec=spec, files=_files([*named, *said.get("inputs", {}).items()]))

@@ -50,8 +50,11 @@ def make_scope(attributes: Mapping[str, Value]) -> Any:
 
 
 def holds(tree: Any, scope: Any) -> bool:
-    """Whether the expression is true there: `undefined` and `error` are not, nor is a number."""
-    return tree is not None and tree.eval(scope) is True
+    """Whether the expression is true there: `undefined` and `error` are not, nor is a number, nor what is too deep."""
+    try:
+        return tree is not None and tree.eval(scope) is True
+    except classad2.ClassAdException:
+        return False
 
 
 def _literal(found: Any) -> Value | None:

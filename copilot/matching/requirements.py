@@ -39,8 +39,6 @@ FUNCTIONS = frozenset(
         "strcmp",
         "stricmp",
         "string",
-        "stringlistimember",
-        "stringlistmember",
         "substr",
         "tolower",
         "toupper",
@@ -126,6 +124,7 @@ class _Reader:
         self._tokens = list(_tokens(text))
         self._at = 0
         self._open: list[_Token] = []  # brackets
+        self._plain: list[bool] = []  # whether each of them holds one value alone
         self._pieces: list[str] = []
         self._attributes: set[str] = set()
 
@@ -146,7 +145,7 @@ class _Reader:
                 signs += 1
                 self._pieces.append(token.text)
             elif token.kind == "sign" and token.text in _CLOSING:
-                self._bracket(token)
+                self._bracket(token, plain=token.text == "(")
                 if token.text == "{" and self._follows("}"):
                     self._close()
                     return
@@ -166,7 +165,7 @@ class _Reader:
             if word not in FUNCTIONS:
                 raise self._fault(token, f"one of the functions {', '.join(sorted(FUNCTIONS))}")
             self._pieces.append(token.text)
-            self._bracket(self._next("("))
+            self._bracket(self._next("("), plain=False)
             return False
         if word in _SCOPES:
             self._expect(".", f"'.' and an attribute after {token.text!r}")
@@ -191,7 +190,7 @@ class _Reader:
         if sign in _BINARY:
             self._pieces.append(f" {sign} ")
             self._value()
-        elif sign == "," and self._open:
+        elif sign == "," and self._open and not self._plain[-1]:
             self._pieces.append(", ")
             self._value()
         elif self._open and sign == _CLOSING[self._open[-1].text]:
@@ -203,15 +202,17 @@ class _Reader:
                 token, f"{expected}, or {_CLOSING[self._open[-1].text]!r}" if self._open else expected
             )
 
-    def _bracket(self, token: _Token) -> None:
+    def _bracket(self, token: _Token, *, plain: bool) -> None:
         if len(self._open) == MAX_DEPTH:
             raise self._fault(token, f"at most {MAX_DEPTH} brackets in each other")
         self._open.append(token)
+        self._plain.append(plain)
         self._pieces.append(token.text)
 
     def _close(self) -> None:
         self._pieces.append(self._next("a bracket").text)
         self._open.pop()
+        self._plain.pop()
 
     def _peek(self) -> _Token | None:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
