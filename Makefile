@@ -1,7 +1,8 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint unit simulate faults servers bench bench-full bench-jobs bench-agent bench-broker bench-files clean
+.PHONY: help demo up test lint unit simulate faults servers bench bench-full bench-jobs bench-agent bench-broker bench-fleet \
+	bench-queue bench-files clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -69,6 +70,11 @@ bench-files: servers  ## large and small files beside chirp_put and curl; some m
 bench-broker: servers  ## managers, XMPP server and Redis under simulated agents; some minutes
 	@.venv/bin/python -m bench.broker
 
+bench-queue: servers  ## claims from a million jobs in a thousand groups, beside a thousand jobs; submits in bulk; ten minutes
+	@.venv/bin/python -m bench.run --full queue
+
+bench-fleet: servers  ## ten thousand idle agents on one ejabberd and two managers; half an hour
+	@.venv/bin/python -m bench.run --full fleet
 
 clean:  ## remove what make made here (the cache of servers stays)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
