@@ -48,15 +48,17 @@ class Hosts:
         return Look(names=self._names, host_class=self._classes.get(jid, ""))
 
     def answer(self, jid: str, question: Sequence[str]) -> Look:
-        """What Redis wants to know: names, what the host says of itself, then numbers and requirements by turns."""
-        names, jdl, *groups = question
+        """What Redis wants to know: names, what the host says of itself, then groups, a line for
+        each: its number and its requirements."""
+        names, jdl, lines = question
         if names != self._names:
             self._names = names
             self._classes.clear()
         host = read_host(jdl, _split(names))
         self._remember(jid, host)
-        found = zip(groups[::2], verdicts(host, groups[1::2]), strict=True)
-        words = " ".join(f"{number}{'+' if match else '-'}" for number, match in found)
+        groups = [line.split(" ", 1) for line in filter(None, lines.split("\n"))]
+        found = zip(groups, verdicts(host, [requirements for _, requirements in groups]), strict=True)
+        words = " ".join(f"{number}+" if match else f"{number}-" for (number, _), match in found)
         return Look(names=names, host_class=host.host_class, verdicts=words)
 
     def _remember(self, jid: str, host: Host) -> None:

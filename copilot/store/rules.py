@@ -133,9 +133,15 @@ def attributes_of(spec: JobSpec) -> tuple[str, ...]:
     if not spec.requirements:
         return ()
     try:
-        return read_requirements(spec.requirements).attributes
+        read = read_requirements(spec.requirements)
     except BadRequirements as error:
         raise BadRequirements(f"job {spec.id}: {error}") from error
+    if read.text != spec.requirements:
+        raise BadRequirements(
+            f"job {spec.id}: requirements {spec.requirements[:140]!r}: expected the one way of writing that "
+            f"copilot.matching.requirements.normal_requirements gives them, {read.text[:140]!r}"
+        )
+    return read.attributes
 
 
 def too_many_groups() -> QueueFull:

@@ -183,7 +183,7 @@ async def test_a_job_that_an_agent_may_not_have_now_goes_back_to_its_group(store
     assert await claim(store, LARGE, count=2) == ["job-1"]
 
 
-@pytest.mark.parametrize("bad", ["other.Memory >=", "(a", "system(1)", "x = 3", " "])
+@pytest.mark.parametrize("bad", ["other.Memory >=", "(a", "system(1)", "x = 3", " ", "Memory>3"])
 async def test_bad_requirements_are_refused_with_the_job_and_nothing_is_taken(store: Store, bad: str) -> None:
     with pytest.raises(BadRequirements, match="job job-2: requirements"):
         await store.submit([spec(1), needy(2, bad)])

@@ -54,20 +54,20 @@ local function verdict_of(host, number)
 end
 
 -- What a manager has to say before a host can get jobs: the attributes that are asked for, what the host has said of
--- itself, and the groups that are not known, each with its number and its requirements. Some of these are enough.
+-- itself, and the groups that are not known, a line for each as its key holds it. Some of these are enough.
 local function question(host, jdl)
-  local words, keys, length = {host.wanted, jdl}, {}, 0
+  local keys, lines, length = {}, {}, 0
   for i, group in ipairs(host.unknown) do
     keys[i] = GROUP .. group
   end
-  for _, text in ipairs(#keys > 0 and redis.call('MGET', unpack(keys)) or {}) do
-    words[#words + 1], words[#words + 2] = read_group(text)
+  for i, text in ipairs(#keys > 0 and redis.call('MGET', unpack(keys)) or {}) do
+    lines[i] = text
     length = length + #text
     if length > LONGEST_QUESTION then
       break
     end
   end
-  return words
+  return {host.wanted, jdl, table.concat(lines, '\n')}
 end
 
 -- The queue whose first job is the best for a host, as its group and, but for ANY, number and head. Nothing if there is
@@ -83,12 +83,12 @@ local function best_queue(host)
       if before and before < head then
         return #host.unknown == 0 and {group = ANY} or nil
       end
-      local number, group = tonumber(string.sub(head, 27, 34)), string.sub(head, 35)
+      local number = tonumber(string.sub(head, 27, 34))
       local verdict = verdict_of(host, number)
       if verdict == YES then
-        return #host.unknown == 0 and {group = group, number = number, head = head} or nil
+        return #host.unknown == 0 and {group = string.sub(head, 35), number = number, head = head} or nil
       elseif verdict ~= NO and host.most > 0 then
-        host.unknown[#host.unknown + 1] = group
+        host.unknown[#host.unknown + 1] = string.sub(head, 35)
         if #host.unknown == host.most then
           return nil
         end

@@ -9,12 +9,14 @@ local LONGEST_DELAY = 300
 local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes)
   local place = string.format('%016.0f', redis.call('INCR', SEQUENCE))
   local written = event(id, 'submitted', '0', '', '', '')
-  redis.call('HSET', JOB .. id, 'spec', spec, 'group', group, 'rank', rank, 'place', place,
-    'max_attempts', max_attempts, 'max_user_attempts', max_user_attempts, 'max_run_time', max_run_time, 'submitted', now,
-    'first_event', written[1], 'state', 'waiting', 'attempt', 0, 'attempts_used', 0)
+  local fields = {'spec', spec, 'group', group, 'rank', rank, 'place', place, 'max_attempts', max_attempts,
+    'max_user_attempts', max_user_attempts, 'max_run_time', max_run_time, 'submitted', now, 'first_event', written[1],
+    'state', 'waiting', 'attempt', 0, 'attempts_used', 0}
   if attributes ~= '' then
-    redis.call('HSET', JOB .. id, 'attributes', attributes)
+    fields[#fields + 1] = 'attributes'
+    fields[#fields + 1] = attributes
   end
+  redis.call('HSET', JOB .. id, unpack(fields))
   enter_queue(group, id, place .. ':' .. id, rank)
 end
 

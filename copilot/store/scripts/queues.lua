@@ -24,14 +24,9 @@ local function queue_entry(id)
   return group, rank, place .. ':' .. id
 end
 
--- The number of a group, and its requirements: what its key holds. Nothing for one that is not known.
-local function read_group(text)
-  return string.match(text or '', '^(%d+) (.*)$')
-end
-
+-- The number of a group, nothing for one that is not known.
 local function number_of(group)
-  local number = read_group(redis.call('GET', GROUP .. group))
-  return number
+  return string.match(redis.call('GET', GROUP .. group) or '', '^%d+')
 end
 
 -- How a head begins: what comes first has the smaller name. Ranks are between a thousand million below 0 and as many above.
@@ -83,10 +78,10 @@ end
 
 -- A job with requirements has joined its queue.
 local function note_arrival(group, id, entry, rank)
-  local first, _, second, second_rank = unpack(redis.call('ZRANGE', QUEUE .. group, 0, 1, 'WITHSCORES'))
-  if first ~= entry then
+  if redis.call('ZRANGE', QUEUE .. group, 0, 0)[1] ~= entry then
     return
   end
+  local second, second_rank = unpack(redis.call('ZRANGE', QUEUE .. group, 1, 1, 'WITHSCORES'))
   local number
   if second then
     number = number_of(group)

@@ -8,16 +8,15 @@
 -- that is taken by a different job. Jobs known with the same spec are left alone.
 
 local share, most_groups = tonumber(ARGV[2]), tonumber(ARGV[3])
-local new, groups, more = {}, {[ANY] = true}, 0
+local new, groups, seen = {}, {}, {[ANY] = true}
 for i = 4, #ARGV, 8 do
-  local spec = redis.call('HGET', JOB .. ARGV[i], 'spec')
+  local spec, group = redis.call('HGET', JOB .. ARGV[i], 'spec'), ARGV[i + 2]
   if not spec then
     new[#new + 1] = i
-    local group = ARGV[i + 2]
-    if not groups[group] and redis.call('EXISTS', QUEUE .. group) == 0 then
-      more = more + 1
+    if not seen[group] then
+      seen[group] = true
+      groups[#groups + 1] = group
     end
-    groups[group] = true
   elseif spec ~= ARGV[i + 1] then
     return {'taken', ARGV[i]}
   end
@@ -25,8 +24,14 @@ end
 if share and #new > 0 and above(share) then
   return {'full'}
 end
-if more > 0 and redis.call('ZCARD', HEADS) + more > most_groups then
-  return {'groups'}
+local heads = #groups > 0 and redis.call('ZCARD', HEADS) or 0
+if heads + #groups > most_groups then -- some of them may be there already
+  for _, group in ipairs(groups) do
+    heads = heads + 1 - redis.call('EXISTS', QUEUE .. group)
+  end
+  if heads > most_groups then
+    return {'groups'}
+  end
 end
 for _, i in ipairs(new) do
   add_job(unpack(ARGV, i, i + 7))

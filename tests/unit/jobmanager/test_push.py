@@ -360,3 +360,22 @@ async def test_jobs_that_stay_in_the_queue_do_not_keep_everybody_busy() -> None:
     await anext(aiter(world.store.hints()))
     assert await world.store.dispatch(dispatch_limit=60.0) == ()
     assert not world.store._hint.is_set()
+
+
+async def test_a_job_goes_to_an_agent_whose_host_meets_its_requirements() -> None:
+    world = Pushing()
+    await world.online()
+    await world.store.submit([JobSpec(id="j1", command="run.sh", requirements="other.Cores > 2")])
+    small, large = (GetJob(agent_host="h", jdl=f"[ Cores = {cores} ]", slots=1) for cores in (1, 4))
+    assert jobs(await world.hear(small, features=OURS, message="m1")) == []
+    assert jobs(await world.hear(large, features=OURS, message="m2")) == ["j1"]
+
+
+async def test_an_agent_says_with_its_request_what_its_host_is_and_not_with_each_report() -> None:
+    world = Pushing()
+    await world.online()
+    large = GetJob(agent_host="h", jdl="[ Cores = 4 ]", slots=1)
+    await world.submit("j1")
+    (order,) = ordered(await world.hear(large, features=OURS, message="m1"))
+    await world.store.submit([JobSpec(id="j2", command="run.sh", requirements="other.Cores > 2")])
+    assert jobs(await world.hear(done(order, slots=1), features=OURS, message="m2")) == ["j2"]

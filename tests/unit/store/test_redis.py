@@ -7,9 +7,12 @@ from importlib import resources
 
 import pytest
 from hypothesis import settings
+from hypothesis.stateful import invariant
 
 from copilot.errors import ConfigError
-from copilot.store.base import Store
+from copilot.job import ANY_GROUP
+from copilot.matching.matcher import matches
+from copilot.store.base import Parking, Store
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import READS, SHARED, RedisStore
 from tests.contract.store_fixtures import fake_redis_store, spec
@@ -19,6 +22,33 @@ from tests.unit.store.machine import QueueMachine
 class BothVersions(QueueMachine):
     def make_stores(self) -> list[Store]:
         return [MemoryStore(), fake_redis_store()]
+
+    @invariant()
+    def the_heads_are_the_first_jobs_of_the_groups(self) -> None:
+        if not hasattr(self, "stores"):
+            return
+        store = self.stores[-1]
+        assert isinstance(store, RedisStore)
+        assert self.runner.run(heads(store)) == self.runner.run(first_jobs(store))
+        waiting = self.runner.run(store._client.get(f"{store._keys._prefix}attributes"))
+        assert bool(waiting) == bool(self.runner.run(heads(store)))
+
+
+async def heads(store: RedisStore) -> list[str]:
+    """What `heads` says."""
+    return list(await store._client.zrange(f"{store._keys._prefix}heads", 0, -1))
+
+
+async def first_jobs(store: RedisStore) -> list[str]:
+    """What it should say."""
+    expected = []
+    async for key in store._client.scan_iter(f"{store._keys.queue('')}*"):
+        group = key.removeprefix(store._keys.queue(""))
+        if group != ANY_GROUP:
+            ((entry, rank),) = await store._client.zrange(key, 0, 0, withscores=True)
+            number, _ = (await store._client.get(f"{store._keys._prefix}group:{group}")).split(" ", 1)
+            expected.append(f"{int(rank) + 10**9:010d}{entry[:16]}{int(number):08d}{group}")
+    return sorted(expected)
 
 
 class TestBothVersionsAnswerTheSame(BothVersions.TestCase):  # type: ignore[misc, valid-type]
@@ -44,6 +74,31 @@ def test_a_wrong_prefix_is_refused(prefix: str) -> None:
 @pytest.mark.parametrize("url", ["redis://localhost:1/3", "rediss://u:p@localhost", "unix:///tmp/s?db=2"])
 async def test_a_store_that_was_never_used_can_be_closed(url: str) -> None:
     await RedisStore.from_url(url).close()
+
+
+async def test_a_claim_that_meets_nothing_new_is_one_round_trip() -> None:
+    store = fake_redis_store()
+    for number in range(300):
+        await store.submit(
+            [spec(number, requirements=f"other.Cores > {number % 3} && other.Memory > {number}")]
+        )
+    await store.submit([spec(number, requirements="other.Cores > 1") for number in range(300, 400)])
+
+    async def round_trips(host: str, jid: str) -> int:
+        before = store.round_trips
+        (given,) = await store.claim(
+            agent="a@x", request=f"{before}", dispatch_limit=1, lease=1, host=host, park=Parking(jid=jid)
+        )
+        assert matches(given.spec.requirements, "[ Cores = 4; Memory = 250 ]")
+        return store.round_trips - before
+
+    assert await round_trips("[ Cores = 4; Memory = 250; Uname = 1 ]", "a@x/1") > 1
+    for number in range(
+        20
+    ):  # the class is known, whoever asks, and what is said of other things does not count
+        assert await round_trips(f"[ Uname = {number}; Memory = 250; Cores = 4 ]", f"a@x/{number}") == 1
+        assert await round_trips("", f"a@x/{number}") == 1
+    await store.close()
 
 
 async def test_a_script_that_the_server_does_not_know_costs_one_more_round_trip() -> None:
