@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from random import Random
 
 from bench.simulated.stream import Account, Closed, Server, Stream
-from bench.simulated.wire import STANZA, TYPE_ERROR
+from bench.simulated.wire import ID, SENDER, STANZA, TYPE_ERROR, TYPE_GET
 from copilot.retry import full_jitter
 
 LONGEST_WAIT_S = 60.0  # between two log-ins, as real agents
+LOGIN_LIMIT_S = 30.0  # as real agents
 RESEND_S = 10.0  # the first time that a real agent says something again
 LONGEST_POLL_S = 0.05
 
@@ -37,9 +38,10 @@ class Books:
     resent: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     said: Counter[str] = field(default_factory=Counter)
-    heard: Counter[str] = field(default_factory=Counter)
+    heard: Counter[str] = field(default_factory=Counter)  # by command
+    messages: int = 0  # heard, with acknowledgements alone
+    attempts: int = 0  # to log in
     logins: int = 0
-    cuts: int = 0
 
     def give(self, job: bytes, claim: bytes) -> bool:
         """A job has come; whether it is a new attempt."""
@@ -124,10 +126,20 @@ class Agent(ABC):
                 if TYPE_ERROR.search(found[2]):
                     self.books.errors["bounced"] += 1
                 else:
+                    self.books.messages += 1
                     self.heard(found[2], found[3] or b"")
+            elif found[1] == b"iq" and TYPE_GET.search(found[2]) is not None:
+                self._answer_ping(found[2])
         self._rest = data[end:].lstrip()
         if self._rest.startswith((b"<stream:error", b"</stream:stream")):
             raise Closed(self._rest[:300].decode())
+
+    def _answer_ping(self, head: bytes) -> None:
+        """The server asks a silent client whether it is there."""
+        ident, sender = ID.search(head), SENDER.search(head)
+        to = b"" if sender is None else b" to='%s'" % sender[1]
+        if ident is not None:
+            self.crowd.send(self, b"<iq type='result' id='%s'%s/>" % (ident[1], to))
 
 
 class Crowd:
@@ -217,8 +229,16 @@ class Crowd:
 
     def _connect(self, agent: Agent) -> None:
         descriptor = agent.stream.connect()
+        self.books.attempts += 1
         self._by_descriptor[descriptor] = agent
         self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLOUT)
+        attempt = agent.stream.attempt
+
+        def give_up() -> None:
+            if agent.stream.attempt == attempt and agent.stream.logging_in:
+                self._cut(agent, descriptor)
+
+        self.later(LOGIN_LIMIT_S, give_up)
 
     def _watch(self, agent: Agent) -> None:
         assert agent.stream.socket is not None
@@ -248,7 +268,6 @@ class Crowd:
 
     def _cut(self, agent: Agent, descriptor: int) -> None:
         """Its connection has ended: later, with the jitter of real agents, there is another one."""
-        self.books.cuts += 1
         del self._by_descriptor[descriptor]
         agent.stream.close()  # epoll forgets it with that
         wait = full_jitter(agent.failures, LONGEST_WAIT_S, self.random.random)

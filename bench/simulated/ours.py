@@ -1,6 +1,6 @@
 """A simulated agent of ours with one slot: `want_getJob` once, then two messages a job (protocol page, section 4).
 
-Its jobs take `payload_s` and end with a packed output, always the same. It acknowledges, renews, shows up and comes back as
+Its jobs end with a packed output, always the same. It acknowledges, renews, shows up and comes back as
 `copilot.agent` does; what that one does with more slots, with files and with failures is left out.
 """
 
@@ -101,11 +101,14 @@ class _Held:
 
 
 class Ours(Agent):
-    """One agent; its job takes `payload_s` seconds (0: no time at all)."""
+    """One agent. Its job takes no time or, if it `lasts`, until `end`; while `quiet` it does nothing but log in."""
 
-    def __init__(self, crowd: Crowd, server: Server, account: Account, payload_s: float = 0.0) -> None:
+    def __init__(
+        self, crowd: Crowd, server: Server, account: Account, *, lasts: bool = False, quiet: bool = False
+    ) -> None:
         super().__init__(crowd, server, account)
-        self.payload_s = payload_s
+        self.lasts = lasts
+        self.quiet = quiet
         self.instance: bytes | None = None  # full JID that is asked without further ado
         self.parked = False
         self._asked = False  # `getJob` is out
@@ -128,8 +131,33 @@ class Ours(Agent):
         if self._held is not None:
             self._silent = True
             self._renew_in(self.crowd.random.random())
-        elif not self._asked and not self.flight:
+        elif not self._asked and not self.flight and not self.quiet:
             self._want()
+
+    def begin(self) -> None:
+        """Be quiet no more."""
+        self.quiet = False
+        self._want()
+
+    def end(self) -> None:
+        """The job is over."""
+        if self._held is not None:
+            self._report(self._held)
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has a job."""
+        return self._held is not None
+
+    def shows_up_in(self, seconds: float) -> None:
+        """When a parked agent shows next that it is there."""
+        due = self._shows_up = self.crowd.now + seconds
+
+        def show_up() -> None:
+            if self._shows_up == due and self.parked and self.stream.up:
+                self._get()
+
+        self.crowd.later(seconds, show_up)
 
     def heard(self, head: bytes, body: bytes) -> None:
         """What it acknowledges comes first."""
@@ -148,7 +176,7 @@ class Ours(Agent):
             answer(sender[1], ident[1], body)
 
     def _want(self) -> None:
-        if not self.stream.up or self._asked or self._held is not None:
+        if not self.stream.up or self.quiet or self._asked or self._held is not None:
             return
         ident = self.crowd.new_id()
         self.say("want_getJob", WANT % {b"to": self.manager, b"id": ident})
@@ -181,16 +209,7 @@ class Ours(Agent):
             self._asked, self.parked = False, True
             after = wire.RETRY_AFTER.search(body)
             seconds = 0.0 if after is None else float(b64decode(after[1]))
-            self._show_up_in(max(FIRST_WAIT, seconds * (1.0 + 0.5 * self.crowd.random.random())))
-
-    def _show_up_in(self, seconds: float) -> None:
-        due = self._shows_up = self.crowd.now + seconds
-
-        def show_up() -> None:
-            if self._shows_up == due and self.parked and self.stream.up:
-                self._get()
-
-        self.crowd.later(seconds, show_up)
+            self.shows_up_in(max(FIRST_WAIT, seconds * (1.0 + 0.5 * self.crowd.random.random())))
 
     def _run(self, sender: bytes, ident: bytes, body: bytes) -> None:
         job, claim = wire.JOB.search(body), wire.CLAIM.search(body)
@@ -205,9 +224,8 @@ class Ours(Agent):
         self._asked = self.parked = False
         self.instance = sender
         held = self._held = _Held(sender, job[1], claim[1], attempt[1], float(b64decode(lease[1])))
-        if self.payload_s:
+        if self.lasts:
             self._acknowledge(sender, ident)
-            self.crowd.later(self.payload_s, lambda: self._report(held))
             self._silent = False
             self._renew_in(held.lease / RENEWALS_A_LEASE)
         else:
@@ -230,7 +248,7 @@ class Ours(Agent):
             self._want()
             return
         self._asked, self.parked = False, True
-        self._show_up_in(SHOW_UP_EVERY * (0.8 + 0.4 * self.crowd.random.random()))
+        self.shows_up_in(SHOW_UP_EVERY * (0.8 + 0.4 * self.crowd.random.random()))
 
     def settled(self, ident: bytes) -> None:
         """The leases of what was renewed have begun anew."""

@@ -63,12 +63,14 @@ class Stream:
         self._in = b""
         self._keys: dict[tuple[bytes, int], bytes] = {}
         self.up = False
+        self.attempt = 0
         self.socket: socket.socket | None = None
         self._login: Steps[None] | None = None
 
     def connect(self) -> int:
         """Begin anew; returns the file descriptor to watch."""
         self.close()
+        self.attempt += 1
         raw = socket.socket()
         raw.setblocking(False)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -90,6 +92,11 @@ class Stream:
     def unsent(self) -> bool:
         """Whether something waits until the socket can take it."""
         return bool(self._out)
+
+    @property
+    def logging_in(self) -> bool:
+        """Whether there is a connection whose log-in has not come to its end."""
+        return self.socket is not None and not self.up
 
     def send(self, data: bytes) -> None:
         """Say something now, or as soon as it goes. Raises `Closed`."""

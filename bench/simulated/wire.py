@@ -17,6 +17,7 @@ from copilot.transport.stanza import encode
 STANZA = re.compile(rb"<(message|presence|iq)\b([^>]*?)(?:/>|>(.*?)</\1>)", re.DOTALL)
 SENDER = re.compile(rb"\bfrom=['\"]([^'\"]*)")
 ID = re.compile(rb"\bid=['\"]([^'\"]*)")
+TYPE_GET = re.compile(rb"\btype=['\"]get")
 TYPE_ERROR = re.compile(rb"\btype=['\"]error")
 ACKS = re.compile(rb"<copilot\b[^>]*?\back=['\"]([^'\"]*)")  # of ours
 ACK = re.compile(rb"\back=['\"]([^'\"]*)")  # of 2011, among the attributes of <message>
