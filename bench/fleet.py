@@ -133,6 +133,7 @@ class Fleet:
                 goal=count,
             ),
             _row("from the submit until the last agent has its job", "s", after.at - before.at),
+            _row("jobs that came to an agent that had one, and went back", "jobs", self._crowd.books.refused),
             _row("CPU of the managers, giving", "µs/job", _micros(before, after, count)),
         ]
 
@@ -225,7 +226,7 @@ async def measure(options: argparse.Namespace) -> list[Row]:
                 rows += await asyncio.to_thread(fleet.end)
 
                 async def settled() -> bool:
-                    return (await store.counts())[State.DONE] == options.agents
+                    return bool((await store.counts())[State.DONE] == options.agents)
 
                 await until(settled, LIMIT_S)
             finally:

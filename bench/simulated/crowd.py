@@ -32,6 +32,7 @@ class Books:
 
     claims: dict[bytes, bytes] = field(default_factory=dict)  # by job: what was given last
     given_again: int = 0  # another attempt of a job that was given before
+    refused: int = 0
     copies: int = 0  # the same attempt once more
     unconfirmed: dict[bytes, bytes] = field(default_factory=dict)  # reports by id: the job
     done: int = 0  # acknowledged reports

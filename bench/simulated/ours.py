@@ -21,7 +21,7 @@ from bench.simulated.wire import encoded, mark, template
 from copilot.agent.leases import RENEWALS_A_LEASE
 from copilot.agent.search import FIRST_WAIT, SHOW_UP_EVERY
 from copilot.host import HostFacts
-from copilot.protocol.commands import Command, GetJob, HeldJob, JobDone, RenewLease, WantGetJob
+from copilot.protocol.commands import Command, Error, GetJob, HeldJob, JobDone, RenewLease, WantGetJob
 from copilot.protocol.jdl import host_jdl
 from copilot.protocol.rules import FEATURES
 
@@ -87,6 +87,9 @@ DONE = _ours(_job_done(slots=1))
 DONE_AND_NO_MORE = _ours(_job_done(slots=None))
 RENEW = _ours(RenewLease(held=(_held(),)), acks=False)
 ACKNOWLEDGE = _ours(None)
+REFUSE = template(
+    Error(error_string="all 1 slots of this agent are taken", code="no-slot", in_reply_to=mark("refused"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,12 @@ class Ours(Agent):
         assert claim is not None
         assert attempt is not None
         assert lease is not None
+        if self._held is not None and self._held.claim != claim[1]:
+            self.books.refused += 1  # it was asked for while another one was on its way
+            self.say(
+                "error", REFUSE % {b"to": sender, b"id": self.crowd.new_id(), b"refused": b64encode(ident)}
+            )
+            return
         if not self.books.give(job[1], claim[1]):
             self._acknowledge(sender, ident)
             return
