@@ -6,7 +6,6 @@ Its jobs end with a packed output, always the same. It acknowledges, renews, sho
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import tarfile
@@ -114,7 +113,8 @@ class Ours(Agent):
         self.quiet = quiet
         self.instance: bytes | None = None  # full JID that is asked without further ado
         self.parked = False
-        self._asked = False  # `getJob` is out
+        self._asked = False  # `getJob` is out, or a report that asks
+        self._owed: dict[bytes, bytes] = {}  # by instance, the `sleep` that it is to be acknowledged
         self._shows_up = 0.0
         self._held: _Held | None = None
         self._renews = 0.0
@@ -131,6 +131,7 @@ class Ours(Agent):
     def online(self) -> None:
         """As `copilot.agent.search` and `leases`: all managers are asked, and all are told what is held."""
         self.instance, self.parked = None, False
+        self._owed.clear()
         if self._held is not None:
             self._silent = True
             self._renew_in(self.crowd.random.random())
@@ -197,17 +198,22 @@ class Ours(Agent):
         self.instance = sender
         self._get(ack=ident)
 
-    def _get(self, ack: bytes | None = None) -> None:
+    def _get(self, ack: bytes = b"") -> None:
         assert self.instance is not None
         self._asked, self.parked = True, False
         ident = self.crowd.new_id()
-        text = GET if ack is not None else _without_ack(GET)
-        values = {b"to": self.instance, b"id": ident, b"ack": ack or b""}
-        self.insist("getJob", ident, text % values)
+        values = {b"to": self.instance, b"id": ident}
+        self.insist("getJob", ident, self._with_acks(GET, self.instance, ack) % values)
+
+    def _with_acks(self, text: bytes, to: bytes, ack: bytes) -> bytes:
+        """The template with this acknowledgement, and the one that is owed to that instance."""
+        acks = b" ".join(filter(None, (self._owed.pop(to, b""), ack)))
+        return text.replace(b"%(ack)s", acks) if acks else text.replace(b" ack='%(ack)s'", b"")
 
     def _sleep(self, sender: bytes, ident: bytes, body: bytes) -> None:
-        """Nothing now; work comes by itself, and the manager is shown at times that we are there."""
-        self._acknowledge(sender, ident)
+        """Nothing now; work comes by itself, and the manager is shown at times that we are there. The acknowledgement goes
+        with the next message to that instance."""
+        self._owed[sender] = ident
         if self._asked:
             self._asked, self.parked = False, True
             after = wire.RETRY_AFTER.search(body)
@@ -240,16 +246,15 @@ class Ours(Agent):
         else:
             self._report(held, ident)
 
-    def _report(self, held: _Held, ack: bytes | None = None) -> None:
+    def _report(self, held: _Held, ack: bytes = b"") -> None:
         """The result, which asks for the next job if we know whom to ask."""
         self._held = None
         self._asked = self.instance is not None
         ident = self.crowd.new_id()
         self.books.unconfirmed[ident] = held.job
         text = DONE if self._asked else DONE_AND_NO_MORE
-        text = text if ack is not None else _without_ack(text)
-        values = {b"to": held.instance, b"id": ident, b"ack": ack or b"", b"job": held.job}
-        self.insist("jobDone", ident, text % (values | {b"claim": held.claim}))
+        values = {b"to": held.instance, b"id": ident, b"job": held.job, b"claim": held.claim}
+        self.insist("jobDone", ident, self._with_acks(text, held.instance, ack) % values)
 
     def reported(self) -> None:
         """What the report asks for comes with its acknowledgement or, if there is none now, by itself."""
@@ -296,8 +301,3 @@ class Ours(Agent):
 
     def _acknowledge(self, to: bytes, ident: bytes) -> None:
         self.say("ack", ACKNOWLEDGE % {b"to": to, b"ack": ident})
-
-
-@functools.cache
-def _without_ack(text: bytes) -> bytes:
-    return text.replace(b" ack='%(ack)s'", b"")

@@ -12,6 +12,7 @@ agent about. It knows nothing of jobs, sockets or clocks; `now` is in seconds of
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -232,9 +233,11 @@ class Endpoint:
             self._seen.answered(received.sender, received.id, now)
             patience = RULES[received.command.NAME].ack_waits
             if patience and received.element and received.features is not None:
-                until, ids = self._patient.setdefault(received.sender, (now + patience, []))
-                ids.append(received.id)
-                self._patience_ends = min(self._patience_ends, until if len(ids) < MOST_ACKS else now)
+                until, ids = self._patient.get(received.sender, (math.inf, []))
+                until = min(until, now + patience)
+                self._patient[received.sender] = until, [*ids, received.id]
+                full = len(ids) + 1 >= MOST_ACKS
+                self._patience_ends = min(self._patience_ends, now if full else until)
             else:
                 self._owe(received.sender, received.id, element=received.element)
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 MINUTE = 60.0
 ACK_WAITS_SHORTLY = 0.1  # s; for the next job, which comes at once if there is one
 ACK_WAITS = 1.0  # s; well below the time that a job has to be confirmed
+ACK_NEEDS_NO_MESSAGE = (
+    15 * MINUTE
+)  # s; of what nobody says again: it goes with the next request, which comes before that
 DAY = 24 * 3600.0
 
 STATUS_COMPONENTS = ("systemLoad", "diskUsage", "memoryUsage", "runningProcesses")
@@ -86,7 +89,7 @@ RULES: dict[str, Rule] = {
     "drain": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
     "leaving": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True),
     "redirect": Rule(MANAGER, Role.AGENT, orders=True),
-    "sleep": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
+    "sleep": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True, ack_waits=ACK_NEEDS_NO_MESSAGE),
     "error": Rule(ANY, ANY, noack=True, orders=True),
     "security_error": Rule(MANAGER, ANY, noack=True, orders=True),
     "reportEvent": Rule(ANY, Role.MONITOR, noack=True),

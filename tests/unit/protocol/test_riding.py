@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from copilot.protocol import codec
-from copilot.protocol.commands import Command, Job, JobDone, RunJob
+from copilot.protocol.commands import Command, GetJob, Job, JobDone, RunJob, Sleep
 from copilot.protocol.endpoint import MOST_ACKS, Endpoint
 from copilot.protocol.envelope import Envelope
 from copilot.protocol.events import Acked, Received
@@ -58,6 +58,25 @@ def test_it_goes_by_itself_when_it_has_waited_for_long_enough(agent: Endpoint, m
     assert agent.next_wakeup() == ACK_WAITS
     assert acks(agent.outgoing(ACK_WAITS)) == [(job,)]
     assert agent.next_wakeup() is None
+
+
+def test_an_agent_that_is_sent_to_sleep_says_nothing_until_it_asks_again(
+    agent: Endpoint, manager: Endpoint
+) -> None:
+    manager.send(AGENT, Sleep(retry_after=480.0), 0.0)
+    carry(manager, agent)
+    assert agent.outgoing(700.0) == []
+    agent.send(MANAGER, GetJob(agent_host="h", jdl="[]", slots=1), 700.0)
+    (envelope,) = agent.outgoing(700.0)
+    assert len(envelope.acks) == 1
+
+
+def test_what_may_wait_for_long_holds_up_nothing_that_may_not(agent: Endpoint, manager: Endpoint) -> None:
+    sleep = manager.send(AGENT, Sleep(retry_after=480.0), 0.0)
+    carry(manager, agent)
+    (job,) = given(agent, manager)
+    assert agent.next_wakeup() == ACK_WAITS
+    assert acks(agent.outgoing(ACK_WAITS)) == [(sleep, job)]
 
 
 def test_the_first_one_says_how_long_all_wait(agent: Endpoint, manager: Endpoint) -> None:
