@@ -80,10 +80,11 @@ class Outputs(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Settled:
-    """A job that is over; its output, if that came with the report."""
+    """A job that is over; its output, if that came with the report. `found`: in the store, where the output may be."""
 
     record: JobRecord
     package: bytes | None
+    found: bool = False
 
 
 class StorageManager:
@@ -108,13 +109,19 @@ class StorageManager:
         self._settled: deque[_Settled] = deque()  # just now, and not on their way to the finisher yet
         self._on_their_way = 0
         self._ours: set[str] = set()  # jobs that are in either
+        self._more = False  # the store may have results that were too many for us
+        self._worked = False  # what was found there could be published, or nobody has tried
 
     def wakeup(self) -> float | None:
         """When something is to be published, or unfinished publications are to be looked for."""
-        return 0.0 if self._may_publish() else self._next_repair
+        return 0.0 if self._may_publish() or self._may_go_on() else self._next_repair
 
     def _may_publish(self) -> bool:
         return bool(self._settled) and self._on_their_way < PUBLISHED_AT_ONCE
+
+    def _may_go_on(self) -> bool:
+        """Whether it makes sense to look for more in the store: there is some, nothing waits here, and it works."""
+        return self._more and self._worked and not self._settled
 
     def handle(self, event: Event, now: float) -> Actions | Awaitable[Actions]:
         """As `Component.handle`."""
@@ -130,19 +137,19 @@ class StorageManager:
                 self._next_repair = now
             case Tick() if self._may_publish():
                 return self._publish_one(self._settled.popleft())
-            case Tick() if self._next_repair is not None and self._next_repair <= now:
+            case Tick() if self._may_go_on() or (self._next_repair is not None and self._next_repair <= now):
                 self._next_repair = now + REPAIR_EVERY * (0.5 + self._random())
-                return self.repair(now)
+                return self.repair()
             case Stopping():
                 return self._end()
         return []
 
     async def _end(self) -> Actions:
         """What is settled gets to its place before we go; what does not, by another instance or our next start."""
-        last, self._settled = self._settled, deque()
+        last, self._settled, self._more = self._settled, deque(), False
         try:
             for settled in last:
-                await self._publish(settled.record, settled.package)
+                await self._publish(settled)
         except StoreUnavailable as error:
             log.warning(
                 "some results are not at their place yet; the next start goes on with that: %s", error
@@ -154,7 +161,7 @@ class StorageManager:
 
         async def publish() -> Actions:
             try:
-                await self._publish(settled.record, settled.package)
+                await self._publish(settled)
             finally:
                 self._on_their_way -= 1
                 self._ours.discard(settled.record.spec.id)
@@ -162,17 +169,15 @@ class StorageManager:
 
         return publish()
 
-    async def repair(self, now: float) -> Actions:
-        """Bring the results of settled jobs to their finisher, those that nobody reported included. As long as that
-        works, it goes on at once with the next ones."""
+    async def repair(self) -> Actions:
+        """Bring the results of settled jobs to their finisher, those that nobody reported included: they wait here as
+        if they had just been reported. While that works, the next ones follow when these are on their way."""
+        self._more = self._worked = False
         records = await self._store.unpublished(REPAIRED_AT_ONCE)
-        published = 0
         for record in records:
             if record.spec.id not in self._ours:
-                kept = await self._store.package(record.spec.id)
-                published += await self._publish(record, None if kept is None else b64decode(kept))
-        if published and len(records) == REPAIRED_AT_ONCE:
-            self._next_repair = now
+                self._publish_soon(_Settled(record=record, package=None, found=True))
+        self._more |= len(records) == REPAIRED_AT_ONCE
         return []
 
     async def _directory(self, received: Received, request: GetJobOutputDir) -> Actions:
@@ -217,17 +222,18 @@ class StorageManager:
             "job %s, attempt %d: report %s, now %s", claim.job, claim.attempt, settled.verdict, settled.state
         )
         if settled.record is not None:
-            self._publish_soon(settled.record, package)
+            cancelled = settled.record.outcome is None or settled.record.outcome.output is None
+            self._publish_soon(_Settled(record=settled.record, package=None if cancelled else package))
         elif package is None and (settled.verdict is not Verdict.REPEATED or settled.state is State.WAITING):
             await self._discard(claim)
         return []
 
-    def _publish_soon(self, record: JobRecord, package: bytes | None) -> None:
+    def _publish_soon(self, settled: _Settled) -> None:
         if len(self._settled) < MOST_SETTLED:
-            if record.outcome is None or record.outcome.output is None:  # it was cancelled instead
-                package = None
-            self._ours.add(record.spec.id)
-            self._settled.append(_Settled(record=record, package=package))
+            self._ours.add(settled.record.spec.id)
+            self._settled.append(settled)
+        else:
+            self._more = self._worked = True
 
     async def _found(
         self, received: Received, report: JobDone, claim: Claim
@@ -250,15 +256,19 @@ class StorageManager:
             return None
         return record.outcome.output
 
-    async def _publish(self, record: JobRecord, package: bytes | None) -> bool:
-        """To its finisher; what goes wrong here (False) goes on in `repair`, the job is settled all the same."""
+    async def _publish(self, settled: _Settled) -> None:
+        """To its finisher; what goes wrong here goes on in `repair`, the job is settled all the same."""
+        record, package = settled.record, settled.package
+        if settled.found:
+            kept = await self._store.package(record.spec.id)
+            package = None if kept is None else b64decode(kept)
         try:
             await self._outputs.publish(record, package)
         except (TransferError, OSError) as error:
             log.error("job %s: its result could not be brought to its place yet: %s", record.spec.id, error)
-            return False
+            return
         await self._store.publish(record.spec.id)
-        return True
+        self._worked |= settled.found
 
     async def _discard(self, claim: Claim) -> None:
         try:

@@ -142,12 +142,9 @@ async def test_of_a_job_that_was_cancelled_instead_nothing_is_kept(world: World)
 
 async def test_what_a_crash_left_in_the_store_is_published_at_the_next_start(world: World) -> None:
     await settle(world, report())
-    later = World()
-    later.manager = logic.StorageManager(
-        world.store, world.manager._claims, later.outputs, random=lambda: 0.5
-    )
+    later = another(world)
     await later.tell(Online(jid="jm@x/two"))
-    await awaitable(later.manager.handle(Tick(), 100.0))
+    await later.tell(Tick())
     assert later.outputs.packages == {("j1", 1): PACKED}
     assert (await world.record()).published
 
@@ -157,14 +154,14 @@ async def test_what_could_not_be_published_stays_in_the_store_until_it_can(world
     await world.hear(report())
     assert await world.store.package("j1") == report().package
     world.outputs.broken = False
-    await world.manager.repair(200.0)
+    await world.repair()
     assert world.outputs.packages == {("j1", 1): PACKED}
     assert await world.store.package("j1") is None
 
 
 async def test_what_is_on_its_way_is_not_repaired_besides(world: World) -> None:
     await settle(world, report())
-    await world.manager.repair(200.0)
+    await world.manager.repair()
     assert world.outputs.published == []
 
 
@@ -185,15 +182,40 @@ async def test_only_so_many_wait_for_it_and_the_others_are_found_in_the_store(wo
     assert len(await world.store.unpublished()) == 1
 
 
+async def test_what_was_too_much_follows_as_soon_as_the_rest_is_published(world: World) -> None:
+    await reported(world, MOST_SETTLED + REPAIRED_AT_ONCE + 1)
+    await world.go_on()
+    assert await world.store.unpublished() == ()
+    assert len(world.outputs.published) == MOST_SETTLED + REPAIRED_AT_ONCE + 1
+
+
 async def test_a_repair_that_works_goes_on_with_the_next_ones_at_once(world: World) -> None:
     await reported(world, REPAIRED_AT_ONCE + 1)
-    later = logic.StorageManager(world.store, world.manager._claims, world.outputs, random=lambda: 0.5)
-    await later.repair(200.0)
-    assert later.wakeup() == 200.0
+    later = another(world)
+    await later.repair()
+    assert len(world.outputs.published) == REPAIRED_AT_ONCE + 1
+
+
+async def test_a_repair_that_does_not_work_waits_for_the_next_turn(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await reported(world, REPAIRED_AT_ONCE + 1)
     world.outputs.broken = True
-    await awaitable(later.handle(Tick(), 200.0))
-    assert later.wakeup() == 200.0 + logic.REPAIR_EVERY
-    assert len(await world.store.unpublished()) == 1
+    later = another(world)
+    await later.tell(Online(jid="jm@x/two"))
+    await later.tell(Tick())
+    assert caplog.text.count("could not be brought to its place") == REPAIRED_AT_ONCE
+    assert later.manager.wakeup() == 100.0 + logic.REPAIR_EVERY
+
+
+def another(world: World) -> World:
+    """A manager that was started later, for the same jobs."""
+    later = World()
+    later.store, later.outputs = world.store, world.outputs
+    later.manager = logic.StorageManager(
+        world.store, world.manager._claims, world.outputs, random=lambda: 0.5
+    )
+    return later
 
 
 async def test_what_is_settled_is_published_before_the_end(world: World) -> None:

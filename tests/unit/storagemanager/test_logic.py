@@ -97,9 +97,18 @@ class World:
         """What it does at once; what it then has to publish follows."""
         result = self.manager.handle(event, 100.0)
         actions = list(await result if isinstance(result, Awaitable) else result)
+        await self.go_on()
+        return actions
+
+    async def go_on(self) -> None:
+        """As long as it has something to do now."""
         while self.manager.wakeup() == 0.0:
             await self.manager.handle(Tick(), 100.0)  # type: ignore[misc]
-        return actions
+
+    async def repair(self) -> None:
+        """It looks for results in the store, and publishes them."""
+        await self.manager.repair()
+        await self.go_on()
 
     async def hear(
         self, command: Command, sender: str = AGENT, *, features: frozenset[str] | None = OURS
@@ -293,7 +302,7 @@ async def test_a_job_is_settled_although_its_output_cannot_be_moved_and_repair_m
     assert not (await world.record()).published
     world.outputs.broken = False
     assert world.manager.wakeup() == 100.0 + REPAIR_EVERY
-    await world.manager.repair(100.0)
+    await world.repair()
     assert (await world.record()).published
 
 
