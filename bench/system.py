@@ -99,6 +99,7 @@ class BenchSystem(LocalSystem):
         if self.chirp is not None:
             more["JM_CHIRP_SERVER"], more["JM_CHIRP_PORT"] = "127.0.0.1", str(self.chirp.port)
             more["JM_FILES_DIR"] = str(self.chirp.root)
+            more["JM_CHIRP_AGENTS"] = "address:*"  # one subject, as whom the simulated agents come
         return super()._environment(variables) | more
 
     def _managers(self) -> list[Component]:

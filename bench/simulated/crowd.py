@@ -215,6 +215,14 @@ class Crowd:
         if message.agent.stream.up:
             self.send(message.agent, message.data)
 
+    def drop(self) -> None:
+        """Cut all connections, for good, and forget the agents."""
+        for agent in self.agents:
+            agent.stream.close()
+        self.agents.clear()
+        self._by_descriptor.clear()
+        self._timers.clear()
+
     def close(self) -> None:
         """All connections at once."""
         for agent in self.agents:
