@@ -100,6 +100,19 @@ async def test_a_job_that_goes_back_waits_at_its_old_place_in_its_group(store: S
     assert await claim(store, LARGE, count=2) == ["job-2"]
 
 
+async def test_what_comes_to_stand_before_what_a_host_has_seen_is_found(store: Store) -> None:
+    few = "other.Cores < 4"
+    await store.submit([needy(1, few), needy(2), needy(3, "other.Cores > 4")], now=T)
+    assert await claim(store, SMALL) == ["job-1"]
+    assert await claim(store, SMALL) == []
+    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    assert await claim(store, SMALL) == ["job-1"]
+    await store.submit([needy(4, few, priority=1)], now=T)
+    assert await claim(store, SMALL) == ["job-4"]
+    await store.submit([needy(5, few, priority=-1)], now=T)
+    assert await claim(store, SMALL) == ["job-5"]
+
+
 async def test_a_job_that_leaves_the_queue_by_another_door_leaves_its_group_whole(store: Store) -> None:
     await store.submit([needy(number) for number in range(4)], now=T)
     await store.hold("job-0", now=T)
