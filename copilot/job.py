@@ -266,6 +266,7 @@ class JobSpec:
     def _check_text(self) -> None:
         packages = " ".join(self.packages)
         places = (self.chirp_server or "", self.input_dir or "")
+        _utf8_bytes(self.requirements)  # their length has a limit of its own: they do not go to agents
         text = sum(map(_utf8_bytes, (self.arguments, self.environment, packages, *places)))
         if text > MAX_TEXT_BYTES:
             raise BadName(

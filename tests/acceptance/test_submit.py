@@ -101,6 +101,27 @@ def test_a_job_is_stopped_when_its_longest_run_is_over(system: Up, place: Path) 
     assert packed(record)["stdout"] == "begun\n"
 
 
+def test_a_job_runs_where_its_requirements_are_met(system: Up, sum_: Path) -> None:
+    record = system.job(sum_, "--requirements", "Cores >= 1 && other.Memory > 1")
+    assert packed(record)["stdout"] == "4\n"
+
+
+def test_a_job_that_no_host_may_have_waits_and_keeps_no_other_from_running(system: Up, sum_: Path) -> None:
+    nowhere = system.submit(sum_, "--requirements", "other.Cores > 100000", "--priority", 9).stdout.strip()
+    assert packed(system.job(sum_))["stdout"] == "4\n"
+    again = system.submit(sum_, "--requirements", "other.Cores>100000", "--priority", 9, "--id", nowhere)
+    assert again.stderr == f"copilot-job-submit: job {nowhere} was submitted before, and is waiting\n"
+
+
+def test_many_jobs_alike_have_numbers(system: Up, place: Path) -> None:
+    show = script(place / "show.sh", 'echo "$COPILOT_NUMBER of $MANY"; exit $((COPILOT_NUMBER % 2 * 7))')
+    ended = system.submit(show, "--id", "many", "--count", 3, "-e", "MANY=three", "--wait", "--json")
+    records = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [one["id"] for one in records] == ["many-1", "many-2", "many-3"]
+    assert [packed(one)["stdout"] for one in records] == [f"{number} of three\n" for number in (1, 2, 3)]
+    assert ended.returncode == 7
+
+
 # -- how it ends
 
 
@@ -193,6 +214,12 @@ def test_ctrl_c_ends_the_waiting_and_says_that_the_job_goes_on_and_it_does(syste
         ),
         (("--environment", "NOVALUE"), {}, 2, "--environment 'NOVALUE': expected NAME=VALUE"),
         (("--environment", "BAD-NAME=1"), {}, 2, "environment variable 'BAD-NAME'"),
+        (
+            ("--requirements", "other.Memory = 2000"),
+            {},
+            2,
+            "character 14, at '= 2000': expected a sign like && or >=",
+        ),
         (("--arguments", "x" * 20_000), {}, 2, "at most 16384 are allowed"),
         (("--chirp-dir", "no-such-directory"), {}, 2, "no-such-directory: expected the directory"),
         (("--chirp-dir", "/proc"), {}, UNWRITABLE, "/proc"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable
 from typing import Any
 
@@ -72,6 +73,7 @@ SPECS = st.builds(
     max_run_time=st.none() | st.floats(0, allow_infinity=False),
     chirp_server=st.none() | TEXTS,
     exclusive=st.booleans(),
+    requirements=TEXTS,
 )
 
 
@@ -83,6 +85,18 @@ class FixedClock:
 
     def wall(self) -> float:
         return 99_999_999_999.0
+
+
+def test_jobs_with_the_same_requirements_are_of_one_group() -> None:
+    def group(**fields: Any) -> str:
+        return JobSpec(id="j", command="c", **fields).group
+
+    assert group() == group(priority=5) == "any"
+    assert group(requirements="other.A > 1") == group(requirements="other.A > 1", owner="x")
+    assert group(requirements="other.A > 2") != group(requirements="other.A > 1")
+    assert re.fullmatch("[0-9a-f]{40}", group(requirements="../any:*\n"))
+    with pytest.raises(BadName, match="UTF-8"):
+        group(requirements=LONE_SURROGATE)
 
 
 @pytest.mark.parametrize("text", ["j", "0", "a.b_c-d", "x" * 128, "j.a", "j.a1b"])

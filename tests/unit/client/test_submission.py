@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from copilot.client.submission import Submission, submit
-from copilot.errors import BadName, CopilotError, JobExists, StoreUnavailable
+from copilot.client.submission import Submission, numbered, submit, submit_all
+from copilot.errors import BadName, BadRequirements, CopilotError, JobExists, StoreUnavailable
 from copilot.files.area import FileArea, input_name
 from copilot.files.staging import DiskStaging
 from copilot.job import MAX_TEXT_BYTES, InputFile, JobSpec, State
@@ -93,6 +93,7 @@ async def test_everything_that_the_owner_said_is_in_the_description(area: FileAr
         owner="alice",
         chirp_server="chirp:9094",
         exclusive=True,
+        requirements="Cores>=4",
     )
     spec = await submit(submission, MemoryStore(), DiskStaging(area, ()))
     assert replace(spec, inputs=()) == JobSpec(
@@ -109,7 +110,29 @@ async def test_everything_that_the_owner_said_is_in_the_description(area: FileAr
         owner="alice",
         chirp_server="chirp:9094",
         exclusive=True,
+        requirements="other.Cores >= 4",
     )
+
+
+async def test_many_jobs_alike_have_ids_numbers_and_files_of_their_own(area: FileArea, here: Path) -> None:
+    store = MemoryStore()
+    many = numbered(described(here, environment={"A": "1"}), 100)
+    specs = await submit_all(many, store, DiskStaging(area, ()))
+    assert [spec.id for spec in specs] == [f"j-{number}" for number in range(1, 101)]
+    assert specs[6].environment.splitlines() == ["export A=1", "export COPILOT_NUMBER=7"]
+    assert names_below(area.root) == {input_name(spec.id, "run.sh") for spec in specs}
+    assert await store.waiting() == 100
+    assert await submit_all(many, store, DiskStaging(area, ())) == specs
+    assert await store.waiting() == 100
+
+
+async def test_of_many_jobs_one_that_fails_leaves_no_files(area: FileArea, here: Path) -> None:
+    store = MemoryStore()
+    await submit(described(here, id="j-5", priority=1), store, DiskStaging(area, ()))
+    with pytest.raises(JobExists, match="job j-5"):
+        await submit_all(numbered(described(here), 9), store, DiskStaging(area, ()))
+    on_queue = [number for number in range(1, 10) if await store.get(f"j-{number}") is not None]
+    assert names_below(area.root) == {input_name(f"j-{number}", "run.sh") for number in on_queue}
 
 
 async def test_a_job_that_does_not_get_on_the_queue_leaves_no_files(area: FileArea, here: Path) -> None:
@@ -194,6 +217,7 @@ async def test_a_file_that_is_not_there_is_named(area: FileArea, here: Path, mis
         ({"arguments": "x" * (MAX_TEXT_BYTES + 1)}, BadName),
         ({"environment": {"A": "\udcff"}}, BadName),
         ({"priority": 10**12}, ValueError),
+        ({"requirements": "Cores >"}, BadRequirements),
         ({"packages": ["\udcff"]}, BadName),
     ],
 )

@@ -35,6 +35,7 @@ def test_every_key_has_its_effect() -> None:
         max_attempts=2,
         max_user_attempts=4,
         exclusive=True,
+        requirements="Cores>3",
         owner="alice",
     )
     assert job.spec == JobSpec(
@@ -50,6 +51,7 @@ def test_every_key_has_its_effect() -> None:
         max_user_attempts=4,
         max_run_time=3600,
         exclusive=True,
+        requirements="other.Cores > 3",
     )
     assert job.files == {"run.sh": "bin/run.sh", "check.sh": "bin/check.sh", "data/in": "in.dat"}
 
@@ -70,6 +72,8 @@ def test_every_key_has_its_effect() -> None:
         ({"environment": {"A B": "1"}}, "environment variable 'A B'"),
         ({"packages": "root"}, "packages: expected a list of texts"),
         ({"exclusive": 1}, "exclusive: expected true or false"),
+        ({"requirements": ["Cores > 1"]}, "requirements: expected text"),
+        ({"requirements": "Cores >"}, "expected a value at the end"),
         ({"priority": True}, "priority: expected a whole number"),
         ({"priority": 1.5}, "priority: expected a whole number"),
         ({"max_run_time": "1h"}, "max_run_time: expected a number of seconds"),
