@@ -17,6 +17,7 @@ from copilot.errors import BadRequirements
 
 MAX_BYTES = 16 * 1024
 MAX_DEPTH = 50  # of brackets, and of signs in a row
+VALUE = 'a value (a number, a "string", an attribute)'
 KNOWN = 4096  # requirements that are remembered; one user's thousand jobs have one
 
 FUNCTIONS = frozenset(
@@ -140,7 +141,7 @@ class _Reader:
         """All up to the end of a value: signs and brackets in front of it too."""
         signs = 0
         while True:
-            token = self._next("a value")
+            token = self._next(VALUE)
             if token.kind == "sign" and token.text in _UNARY and signs < MAX_DEPTH:
                 signs += 1
                 self._pieces.append(token.text)
@@ -156,7 +157,7 @@ class _Reader:
                 if self._name(token):
                     return
             else:
-                raise self._fault(token, "a value")
+                raise self._fault(token, VALUE)
 
     def _name(self, token: _Token) -> bool:
         """Whether the value ends here: that of a function does not."""
@@ -241,14 +242,10 @@ def _tokens(text: str) -> Iterator[_Token]:
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
-        if match is None:
-            raise _fault(
-                text, at + 1, 'a number, a "string", an attribute, a sign like && or >=, or a bracket'
-            )
-        kind = match.lastgroup or ""
+        kind, word = ("unknown", text[at]) if match is None else (match.lastgroup or "", match[0])
         if kind != "blank":
-            yield _Token(kind, match[0], at + 1)
-        at = match.end()
+            yield _Token(kind, word, at + 1)
+        at += len(word)
 
 
 def _fault(text: str, start: int, expected: str) -> BadRequirements:

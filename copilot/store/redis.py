@@ -128,7 +128,6 @@ class RedisStore(Store):
         self._together = Together(connections.ask, timeout)
         self._keys = Keys(prefix)
         self._hosts = Hosts()
-        self._parked_looked_at = 0  # where `dispatch` goes on in the list of parked agents
         self._timeout = timeout
         self._replicas = replicas
 
@@ -261,8 +260,9 @@ class RedisStore(Store):
         seconds = rules.check_seconds("dispatch_limit", dispatch_limit)
         left, given = rules.check_count("limit", limit), list[Dispatched]()
         answers: list[str] = []
+        looked_at = 0  # parked agents
         for most_asked in ASKED:
-            numbers = left - len(given), self._parked_looked_at, most_asked
+            numbers = left - len(given), looked_at, most_asked
             try:
                 flat, questions, end = await self._run("dispatch", now, seconds, *numbers, *answers)
             except StoreUnavailable:
@@ -275,8 +275,7 @@ class RedisStore(Store):
                 for jid, question in questions
                 for word in (jid, *self._hosts.answer(jid, question).words)
             ]
-            if not questions:
-                self._parked_looked_at = end
+            looked_at = looked_at if questions else end
             if len(given) == left or (not questions and end == 0):
                 break
         return tuple(given)

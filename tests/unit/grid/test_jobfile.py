@@ -73,7 +73,7 @@ def test_every_key_has_its_effect() -> None:
         ({"packages": "root"}, "packages: expected a list of texts"),
         ({"exclusive": 1}, "exclusive: expected true or false"),
         ({"requirements": ["Cores > 1"]}, "requirements: expected text"),
-        ({"requirements": "Cores >"}, "expected a value at the end"),
+        ({"requirements": "Cores >"}, "at the end"),
         ({"priority": True}, "priority: expected a whole number"),
         ({"priority": 1.5}, "priority: expected a whole number"),
         ({"max_run_time": "1h"}, "max_run_time: expected a number of seconds"),
