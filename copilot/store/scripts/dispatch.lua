@@ -6,8 +6,8 @@
 -- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about; then
 -- answers, four values each: full JID, attributes, class, verdicts (matching.lua).
 -- Returns six values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none);
--- questions, each after the full JID that it is about; and how many agents to leave out next time: those that were looked
--- at and are still parked, 0 when all were.
+-- questions, each after the full JID that it is about; and how many agents to leave out when it goes on: those that were
+-- looked at and are still parked, 0 when there is nothing more to do.
 
 even_if_full()
 local MOST_PARKED_LOOKED_AT = 1000
@@ -36,11 +36,9 @@ local function ask(jid, one, host)
 end
 
 local jids = redis.call('ZRANGE', PARKED, skip, skip + MOST_PARKED_LOOKED_AT - 1)
-local nothing_for, looked_at = {}, 0
+local nothing_for, looked_at, jobs_wait = {}, 0, redis.call('EXISTS', QUEUE .. ANY, HEADS) > 0
 for _, jid in ipairs(jids) do
-  if redis.call('EXISTS', QUEUE .. ANY, HEADS) == 0 then
-    return {answer, questions, 0}
-  elseif left == 0 then
+  if left == 0 or not jobs_wait then
     break
   end
   looked_at = looked_at + 1
@@ -68,7 +66,8 @@ for _, jid in ipairs(jids) do
       one.slots = one.slots - #given
       write_parked(jid, one)
     end
+    jobs_wait = #given == 0 or redis.call('EXISTS', QUEUE .. ANY, HEADS) > 0
   end
 end
 skip = skip + looked_at
-return {answer, questions, skip < redis.call('ZCARD', PARKED) and skip or 0}
+return {answer, questions, jobs_wait and skip < redis.call('ZCARD', PARKED) and skip or 0}

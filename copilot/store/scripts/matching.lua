@@ -33,15 +33,16 @@ local function note_verdicts(class, verdicts)
   end
 end
 
+-- What is asked for when the script begins; read once, for dispatch looks at many hosts.
+local wanted
+
 -- A host that is looked at for jobs: its class, made from the attributes of these names. If others are asked for by now,
 -- it has none, and is `stale`. At most so many groups are asked about; others that are not known do not match.
 local function look_at(names, class, most)
-  local wanted = redis.call('GET', ATTRIBUTES) or ''
+  wanted = wanted or redis.call('GET', ATTRIBUTES) or ''
   local stale = wanted ~= '' and (class == '' or names ~= wanted)
-  class = (wanted == '' or stale) and '' or class
-  local seen = class ~= '' and redis.call('HGET', SEEN, class) or nil
   return {
-    wanted = wanted, stale = stale and most > 0, class = class, pages = {}, seen = seen, began = seen, unknown = {},
+    wanted = wanted, stale = stale and most > 0, class = (wanted == '' or stale) and '' or class, pages = {}, unknown = {},
     most = most,
   }
 end
@@ -75,10 +76,14 @@ end
 local function best_queue(host)
   local any, rank = unpack(redis.call('ZRANGE', QUEUE .. ANY, 0, 0, 'WITHSCORES'))
   local before = any and order_of(any, rank)
+  if host.class ~= '' and not host.began then
+    host.began = redis.call('HGET', SEEN, host.class) or ''
+    host.seen = host.began
+  end
   local from, size, full = host.seen, FIRST_LOOK, host.class ~= ''
   host.unknown = {}
   while full do
-    local heads = redis.call('ZRANGEBYLEX', HEADS, from and '(' .. from or '-', '+', 'LIMIT', 0, size)
+    local heads = redis.call('ZRANGEBYLEX', HEADS, from == '' and '-' or '(' .. from, '+', 'LIMIT', 0, size)
     for _, head in ipairs(heads) do
       if before and before < head then
         return #host.unknown == 0 and {group = ANY} or nil
