@@ -15,7 +15,7 @@ from copilot.matching.matcher import verdicts
 KNOWN = 20_000  # classes of agents that are remembered; for another one Redis asks
 # How many groups one question is about, by its turn: few answers are mostly enough to find a job. The script asks about
 # fewer when their requirements are long. The last turn goes without those that are still unknown.
-ASKED = (64, 256, *[1000] * 98, 0)
+ASKED = (256, *[1000] * 99, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

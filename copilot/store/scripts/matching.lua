@@ -72,7 +72,8 @@ local function question(host, jdl)
 end
 
 -- The queue whose first job is the best for a host, as its group and, but for ANY, number and head. Nothing if there is
--- none, or if groups that come before it are not known: then those are in `unknown`. Moves `host.seen` on.
+-- none, or if groups that come before it are not known: then those are in `unknown`, with some that come later, for they
+-- will be asked about some day. Moves `host.seen` on.
 local function best_queue(host)
   local any, rank = unpack(redis.call('ZRANGE', QUEUE .. ANY, 0, 0, 'WITHSCORES'))
   local before = any and order_of(any, rank)
@@ -81,29 +82,30 @@ local function best_queue(host)
     host.seen = host.began
   end
   local from, size, full = host.seen, FIRST_LOOK, host.class ~= ''
-  host.unknown = {}
-  while full do
+  local unknown, read = {}, 0
+  host.unknown = unknown
+  while full and (#unknown == 0 or read < LARGEST_LOOK) do
     local heads = redis.call('ZRANGEBYLEX', HEADS, from == '' and '-' or '(' .. from, '+', 'LIMIT', 0, size)
     for _, head in ipairs(heads) do
-      if before and before < head then
-        return #host.unknown == 0 and {group = ANY} or nil
+      if #unknown == 0 and before and before < head then
+        return {group = ANY}
       end
       local number = tonumber(string.sub(head, 27, 34))
       local verdict = verdict_of(host, number)
-      if verdict == YES then
-        return #host.unknown == 0 and {group = string.sub(head, 35), number = number, head = head} or nil
-      elseif verdict ~= NO and host.most > 0 then
-        host.unknown[#host.unknown + 1] = string.sub(head, 35)
-        if #host.unknown == host.most then
+      if verdict == YES and #unknown == 0 then
+        return {group = string.sub(head, 35), number = number, head = head}
+      elseif verdict ~= YES and verdict ~= NO and host.most > 0 then
+        unknown[#unknown + 1] = string.sub(head, 35)
+        if #unknown == host.most then
           return nil
         end
       end
       from = head
-      host.seen = #host.unknown == 0 and head or host.seen
+      host.seen = #unknown == 0 and head or host.seen
     end
-    full, size = #heads == size, math.min(2 * size, LARGEST_LOOK)
+    full, read, size = #heads == size, read + size, math.min(2 * size, LARGEST_LOOK)
   end
-  return any and #host.unknown == 0 and {group = ANY} or nil
+  return any and #unknown == 0 and {group = ANY} or nil
 end
 
 -- Remember where the next look for such a host may begin. Only when no job that was looked at has gone back before that.
