@@ -40,6 +40,23 @@ TAGS = 10
 CLAIM_MS, RATIO, SUBMITS = 5.0, 1.5, 20_000.0  # the goals
 
 
+class Cpu:
+    """Seconds of CPU: of this process, and of the Redis server."""
+
+    def __init__(self, server: int) -> None:
+        """`server` is the number of its process."""
+        self._stat = Path(f"/proc/{server}/stat")
+
+    def used(self) -> tuple[float, float]:
+        """Since both began."""
+        fields = self._stat.read_text().rpartition(")")[2].split()
+        return time.process_time(), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def since(self, before: tuple[float, float]) -> tuple[float, float]:
+        now = self.used()
+        return now[0] - before[0], now[1] - before[1]
+
+
 class Queue:
     """One queue of so many jobs in so many groups (0: jobs without requirements)."""
 
@@ -63,15 +80,16 @@ class Queue:
             id=f"job-{number}", command="run.sh", arguments=f"--event {number}", requirements=requirements
         )
 
-    async def fill(self, slices: int) -> list[float]:
-        """Submit all; jobs a second in each slice."""
-        rates = []
+    async def fill(self, slices: int, cpu: Cpu) -> list[tuple[float, float, float]]:
+        """Submit all; jobs a second in each slice, and µs of CPU for each: of this process, and of Redis."""
+        found = []
         for _ in range(slices):
             specs = self.specs(self.jobs // slices)
-            began = time.perf_counter()
+            began, before = time.perf_counter(), cpu.used()
             await self.submit(specs)
-            rates.append(len(specs) / (time.perf_counter() - began))
-        return rates
+            rate, (ours, theirs) = len(specs) / (time.perf_counter() - began), cpu.since(before)
+            found.append((rate, ours * 1e6 / len(specs), theirs * 1e6 / len(specs)))
+        return found
 
     async def submit(self, specs: Sequence[JobSpec]) -> None:
         gate = asyncio.Semaphore(IN_FLIGHT)
@@ -166,24 +184,30 @@ async def measure_queue(options: argparse.Namespace, groups: int) -> Iterator[di
             )
             await long.store.raw("CONFIG SET", "maxmemory", "0")
             empty = await _memory(long.store)
-            rates = await long.fill(5)
+            cpu = Cpu(await _process(long.store))
+            submits = await long.fill(5, cpu)
             memory = await _memory(long.store) - empty
-            await short.fill(1)
+            await short.fill(1, cpu)
             cold = await long.first_claims()
             await short.first_claims()
             times: dict[Queue, list[list[float]]] = {short: [], long: []}
             for queue in times:
                 await queue.claims(WARM)
-            trips = []
+            trips: list[float] = []
+            used: list[tuple[float, float]] = []
             for _ in range(options.rounds):
                 for queue, found in times.items():
                     found.append(await queue.claims(options.claims))
+                before = cpu.used()
                 trips.append(await long.round_trips(REFILL))
+                used.append(cpu.since(before))
             for queue in times:
                 await queue.store.close()
         finally:
             await server.stop()
     names = {short: f"{SHORT:,} jobs", long: f"{options.jobs:,} jobs"}
+    of = f"{kind}, {names[long]}"
+    rates = [rate for rate, *_ in submits]
     rows = [
         row(
             f"submit in bulk, {kind}",
@@ -192,11 +216,14 @@ async def measure_queue(options: argparse.Namespace, groups: int) -> Iterator[di
             f">= {SUBMITS:g}",
             met=statistics.median(rates) >= SUBMITS,
         ),
-        row(f"memory, {kind}, {names[long]}", "bytes a job", [memory / options.jobs]),
-        row(f"memory, {kind}, {names[long]}", "MB", [memory / 1e6]),
-        row(f"first claim of a host p50, {kind}, {names[long]}", "ms", [part(cold, 0.5)]),
-        row(f"first claim of a host p99, {kind}, {names[long]}", "ms", [part(cold, 0.99)]),
-        row(f"round trips of a claim, {kind}, {names[long]}", "", trips),
+        row(f"CPU of the submitter for a job, {kind}", "us", [one for _, one, _ in submits]),
+        row(f"CPU of Redis for a submitted job, {kind}", "us", [one for _, _, one in submits]),
+        row(f"memory, {of}", "bytes a job", [memory / options.jobs]),
+        row(f"first claim of a host p50, {of}", "ms", [part(cold, 0.5)]),
+        row(f"first claim of a host p99, {of}", "ms", [part(cold, 0.99)]),
+        row(f"round trips of a claim, {of}", "", trips),
+        row(f"CPU of the manager for a claim, {of}", "us", [one * 1e6 / REFILL for one, _ in used]),
+        row(f"CPU of Redis for a claim, {of}", "us", [one * 1e6 / REFILL for _, one in used]),
     ]
     for queue, name in names.items():
         rows.append(row(f"claim p50, {kind}, {name}", "ms", [part(one, 0.5) for one in times[queue]]))
@@ -214,8 +241,11 @@ async def measure_queue(options: argparse.Namespace, groups: int) -> Iterator[di
 
 
 async def _memory(store: RedisStore) -> int:
-    told = await store.raw("INFO", "memory")
-    return int(told["used_memory"])
+    return int((await store.raw("INFO", "memory"))["used_memory"])
+
+
+async def _process(store: RedisStore) -> int:
+    return int((await store.raw("INFO", "server"))["process_id"])
 
 
 async def measure(options: argparse.Namespace) -> dict[str, object]:
