@@ -18,7 +18,7 @@ from copilot.errors import BadRequirements
 MAX_BYTES = 16 * 1024
 MAX_DEPTH = 50  # of brackets, and of signs in a row
 VALUE = 'a value (a number, a "string", an attribute)'
-KNOWN = 4096  # requirements that are remembered; one user's thousand jobs have one
+KNOWN = 8192  # requirements that are remembered: more than may wait at a time
 
 FUNCTIONS = frozenset(
     [

@@ -40,11 +40,12 @@ class Hosts:
         self._classes: dict[str, str] = {}  # by full JID
 
     def look(self, jid: str, jdl: str) -> Look:
-        """What is known of this agent's host. `jdl` is what it says of itself, "" for what it said last."""
+        """What is known of an agent's host. `jdl` is what it says of itself, "" for what it said last; `jid` its full JID, ""
+        for one that is not remembered."""
         if not self._names:
             return Look()
         if jdl:
-            self._remember(jid, read_host(jdl, _split(self._names)))
+            return Look(names=self._names, host_class=self._read(jid, jdl).host_class)
         return Look(names=self._names, host_class=self._classes.get(jid, ""))
 
     def answer(self, jid: str, question: Sequence[str]) -> Look:
@@ -54,19 +55,17 @@ class Hosts:
         if names != self._names:
             self._names = names
             self._classes.clear()
-        host = read_host(jdl, _split(names))
-        self._remember(jid, host)
+        host = self._read(jid, jdl)
         groups = [line.split(" ", 1) for line in filter(None, lines.split("\n"))]
         found = zip(groups, verdicts(host, [requirements for _, requirements in groups]), strict=True)
         words = " ".join(f"{number}+" if match else f"{number}-" for (number, _), match in found)
         return Look(names=names, host_class=host.host_class, verdicts=words)
 
-    def _remember(self, jid: str, host: Host) -> None:
-        self._classes.pop(jid, None)  # a new entry stands at the end, in the order of time
-        self._classes[jid] = host.host_class
-        if len(self._classes) > KNOWN:
-            del self._classes[next(iter(self._classes))]
-
-
-def _split(names: str) -> tuple[str, ...]:
-    return tuple(names.split())
+    def _read(self, jid: str, jdl: str) -> Host:
+        host = read_host(jdl, tuple(self._names.split()))
+        if jid and jdl:  # who has said nothing yet may do so to another manager
+            self._classes.pop(jid, None)  # a new entry stands at the end, in the order of time
+            self._classes[jid] = host.host_class
+            if len(self._classes) > KNOWN:
+                del self._classes[next(iter(self._classes))]
+        return host

@@ -43,10 +43,11 @@ async def dispatched(store: Store, *, now: float = T) -> list[tuple[str, str]]:
 
 
 async def test_a_job_goes_to_a_host_that_meets_its_requirements_and_to_no_other(store: Store) -> None:
-    await store.submit([needy(1)], now=T)
+    await store.submit([needy(1), needy(2)], now=T)
     assert await claim(store, SMALL) == []
     assert await claim(store) == []  # it says nothing of its host
     assert await claim(store, LARGE) == ["job-1"]
+    assert await claim(store) == []
 
 
 async def test_a_host_gets_the_best_of_all_that_it_may_have(store: Store) -> None:
