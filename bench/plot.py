@@ -17,6 +17,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 
 OURS, OTHERS, MISSED = "#1b6ca8", "#b8b8b8", "#c8553d"
 WIDTH, BAR = 10.0, 0.28  # inches
@@ -62,6 +63,9 @@ def goals(axes: Axes, judged: Sequence[tuple[Row, float]]) -> None:
     axes.barh([row["name"] for row, _ in judged], [one - 1 for one in times], left=1, color=colours)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([NARROWEST, 0.1, 0.2, 0.5, 1, 2, 5, 10, WIDEST]))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     _finish(axes, "Times as good as the goal")
 
 

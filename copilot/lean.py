@@ -1,11 +1,14 @@
-"""Loading a library without what it would load besides and we never use: an agent lives in memory that is others'."""
+"""Doing with less memory: an agent lives in memory that is others'."""
 
 from __future__ import annotations
 
+import ctypes
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+_M_ARENA_MAX = -8  # malloc.h of glibc
 
 
 @contextmanager
@@ -29,3 +32,12 @@ def without_authorities() -> Iterator[None]:
         yield
     finally:
         ssl.SSLContext.load_default_certs = load  # type: ignore[method-assign]
+
+
+def share_one_heap() -> None:
+    """Have all threads to come take memory from one heap (mallopt(3)); each would keep some of what went through its own.
+
+    That was 3 MB after files by HTTP. Where the C library has no such thing, nothing happens.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

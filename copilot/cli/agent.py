@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from copilot import lean
 from copilot.agent.config import AgentConfig
 from copilot.agent.drain import Limits
 from copilot.agent.guard import start_guard
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def run(config: AgentConfig) -> int:
     """One agent, until it is asked to stop."""
+    lean.share_one_heap()
     guard = start_guard(config.work_dir / "jobs")
     config = _with_own_authority(config)
     log.info("Waking the component up.")

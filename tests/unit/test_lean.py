@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import ssl
+import subprocess
 import sys
 
 import pytest
@@ -27,6 +28,22 @@ def test_an_error_meanwhile_hides_nothing_for_good() -> None:
     with pytest.raises(RuntimeError), lean.without("wave"):
         raise RuntimeError
     assert importlib.import_module("wave").__name__ == "wave"
+
+
+def test_threads_take_memory_from_one_heap() -> None:
+    text = (
+        "import ctypes, re, threading\n"
+        "from copilot import lean\n"
+        "lean.share_one_heap()\n"
+        "malloc = ctypes.CDLL(None).malloc\n"
+        "threads = [threading.Thread(target=malloc, args=(1000,)) for _ in range(4)]\n"
+        "[thread.start() for thread in threads], [thread.join() for thread in threads]\n"
+        "stream = ctypes.c_void_p.in_dll(ctypes.CDLL(None), 'stdout')\n"
+        "ctypes.CDLL(None).malloc_info(0, stream)\n"
+        "ctypes.CDLL(None).fflush(stream)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
+    assert done.stdout.count("<heap nr=") == 1
 
 
 def test_contexts_made_meanwhile_trust_nobody_and_later_ones_the_system() -> None:
