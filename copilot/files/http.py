@@ -7,7 +7,7 @@ import os
 import random
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from copilot.errors import (
 from copilot.files.base import BLOCK, FileFacts, public_url
 from copilot.files.digest import FIELD, format_digest
 from copilot.files.newfile import NewFile
+from copilot.files.spool import Spool
 from copilot.files.upload import Upload
 from copilot.retry import full_jitter
 
@@ -103,9 +104,10 @@ class HttpClient:
     async def _fetch(self, url: str, download: _Download) -> None:
         async with self._exchange("GET", url, headers=download.headers()) as (response, alive):
             await asyncio.to_thread(download.begin, response)
-            async for block in response.content.iter_chunked(BLOCK):
-                alive()
-                await asyncio.to_thread(download.write, block)
+            async with Spool(download.write) as spool:
+                async for part in response.content.iter_any():
+                    alive()
+                    await spool.add(part)
 
     async def _store(self, path: Path, url: str, facts: FileFacts) -> None:
         digest = format_digest(facts.sha256)
@@ -228,8 +230,8 @@ class _Download:
             )
         self._etag = etag
 
-    def write(self, block: bytes) -> None:
-        self._new.write(block)
+    def write(self, parts: Sequence[bytes | bytearray]) -> None:
+        self._new.write_parts(parts)
         if self._size is not None and self._new.size > self._size:
             raise TransferCorrupt(
                 f"more than the announced {self._size} bytes arrived; have the file announced anew"

@@ -7,6 +7,7 @@ import io
 import os
 import secrets
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +79,13 @@ class NewFile:
         with self._lock:
             self._check_open()
             self._append(data)
+
+    def write_parts(self, parts: Sequence[bytes | bytearray]) -> None:
+        """Add all of `parts` at the end."""
+        with self._lock:
+            self._check_open()
+            for part in parts:
+                self._append(part)
 
     def copy_block(self, source: io.FileIO) -> bool:
         """Add the next block of `source`, which is closed after this file is left; False at its end."""

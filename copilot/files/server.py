@@ -23,6 +23,7 @@ from copilot.files.base import BLOCK
 from copilot.files.digest import FIELD, format_digest, parse_digest
 from copilot.files.quiet import quiet_server
 from copilot.files.signing import Verifier
+from copilot.files.spool import Spool
 
 STALL = 60.0  # seconds that a peer may take for a request's head, or for the next block of a body
 MIN_RATE = BLOCK / STALL  # bytes a second (4 kB/s), the slowest a peer may take a file
@@ -135,27 +136,32 @@ class FileServer:
             raise too_large
         expected = _expected_digest(request)
         await asyncio.to_thread(self._area.prepare_output, job, attempt)
+        await _ask_for_body(request)
         with self._area.new_output(job, attempt) as new:
-            async for block in self._blocks(request):
-                if new.size + len(block) > max_size:
-                    raise too_large
-                await asyncio.to_thread(new.write, block)
+            received = 0
+            async with Spool(new.write_parts) as spool:
+                async for block in self._blocks(request):
+                    received += len(block)
+                    if received > max_size:
+                        raise too_large
+                    await spool.add(block)
             digest = {FIELD: format_digest(new.facts.sha256)}
             if expected not in (None, new.facts.sha256):
                 return _text(400, f"what arrived is not what {FIELD} announced", digest)
             await asyncio.to_thread(new.commit)
         return _text(201, "stored", digest)
 
-    async def _blocks(self, request: web.BaseRequest) -> AsyncIterator[bytearray]:
-        """The body in blocks, each of which has to come within the time limit."""
-        while True:
-            block = bytearray()
+    async def _blocks(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
+        """The body as it comes; each `BLOCK` of it has to come within the time limit."""
+        parts = [b""]
+        while parts:
+            parts, size = [], 0
             async with asyncio.timeout(self._stall):
-                while len(block) < BLOCK and (part := await request.content.readany()):
-                    block += part
-            if not block:
-                return
-            yield block
+                while size < BLOCK and (part := await request.content.readany()):
+                    parts.append(part)
+                    size += len(part)
+            for part in parts:
+                yield part
 
 
 class _Refusal(Exception):
@@ -187,6 +193,12 @@ class _Download(web.FileResponse):
             if request.transport is not None:
                 request.transport.abort()  # `close` would wait for this peer to take what is buffered
             raise ConnectionResetError("the peer takes the file too slowly") from None
+
+
+async def _ask_for_body(request: web.BaseRequest) -> None:
+    """Some clients, curl among them, wait a second for this before they send a large body (RFC 9110, 10.1.1)."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def _text(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from copilot.errors import TransferCorrupt
-from copilot.files.base import BLOCK, FileFacts
+from copilot.files.base import BATCH, FileFacts
 from copilot.files.disk import disk_errors, open_file
 
 
@@ -27,6 +27,7 @@ class Upload:
         self._facts = facts
         self._hash = hashlib.sha256()
         self._left = facts.size
+        self._ahead: asyncio.Task[bytes] | None = None
         self._lock = threading.Lock()  # the file is not closed under a thread that reads it
         self.changed = False
 
@@ -41,15 +42,30 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._ahead is not None:
+            self._ahead.cancel()
         with self._lock:
             self._file.close()
 
     async def blocks(self, alive: Callable[[], None]) -> AsyncIterator[bytes]:
-        """The contents; calls `alive` each time the receiver took a block."""
-        while self._left:
-            block = await asyncio.to_thread(self._read)
+        """The contents; calls `alive` each time the receiver took a block.
+
+        While it takes one the next one is read and hashed, so that a transfer takes no longer than its longer half.
+        """
+        ahead = self._read_ahead()
+        while ahead is not None:
+            block = await ahead
+            ahead = self._read_ahead()
             alive()
             yield block
+
+    def _read_ahead(self) -> asyncio.Task[bytes] | None:
+        """The next block, None at the end of the file. What becomes of one that nobody takes any more does not matter."""
+        if not self._left:
+            return None
+        self._ahead = asyncio.create_task(asyncio.to_thread(self._read))
+        self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._ahead
 
     def error(self) -> TransferCorrupt:
         """What to raise when the file is not what was announced."""
@@ -60,7 +76,7 @@ class Upload:
 
     def _read(self) -> bytes:
         with self._lock, disk_errors(f"reading {self._path}"):
-            block = self._file.read(min(BLOCK, self._left))
+            block = self._file.read(min(BATCH, self._left))
         self._hash.update(block)
         self._left -= len(block)
         if not block or not (self._left or self._genuine()):

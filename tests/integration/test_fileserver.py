@@ -271,6 +271,24 @@ async def test_an_upload_over_the_signed_size_is_refused(
     assert names_below(served.area.root) == set()
 
 
+async def test_a_client_that_waits_to_be_asked_for_the_body_is_asked(plain: Served) -> None:
+    url = target(plain.signer.output_url(JOB, 1, 60, 4))
+    head = f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    reader, writer = await asyncio.open_connection(HOST, plain.port)
+    async with asyncio.timeout(10):
+        writer.write(head.encode())
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"data")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_client_without_rights_is_not_asked_for_the_body(plain: Served) -> None:
+    head = f"PUT /{OUTPUT} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    assert (await answer(plain.port, head.encode())).startswith(b"HTTP/1.1 403 ")
+
+
 async def test_an_upload_that_does_not_tell_its_size_is_cut_at_the_signed_one(served: Served) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:

@@ -14,6 +14,7 @@ from copilot.files.chirp.authentication import Credentials
 from copilot.files.chirp.protocol import DEFAULT_PORT, encode_path
 from copilot.files.chirp.server import STALL, ChirpServer
 from copilot.files.newfile import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, NewFile
+from copilot.files.spool import Spool
 from copilot.files.upload import Upload
 
 CLEANING = 5.0  # seconds for removing what a failed upload left
@@ -38,7 +39,8 @@ class ChirpClient:
     ) -> FileFacts:
         server, source = self._locate(url)
         with NewFile.at(path) as new:
-            await server.get(source, lambda block: asyncio.to_thread(new.write, block), size=size)
+            async with Spool(new.write_parts) as spool:
+                await server.get(source, spool.add, size=size)
             new.check(public_url(url), size=size, sha256=sha256)
             new.commit(durable=False)
         return new.facts

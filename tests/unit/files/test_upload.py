@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from copilot.errors import TransferCorrupt
-from copilot.files.base import BLOCK
+from copilot.files.base import BATCH
 from copilot.files.upload import Upload
 from tests.unit.files.serving import facts_of, make_file
 
 
 async def test_the_blocks_are_the_file_and_each_is_told(tmp_path: Path) -> None:
-    data = bytes(2 * BLOCK) + b"end"
+    data = bytes(2 * BATCH) + b"end"
     told: list[bool] = []
     with Upload(make_file(tmp_path / "out", data), facts_of(data)) as upload:
         assert b"".join([block async for block in upload.blocks(lambda: told.append(True))]) == data
@@ -19,9 +20,22 @@ async def test_the_blocks_are_the_file_and_each_is_told(tmp_path: Path) -> None:
     assert not upload.changed
 
 
-@pytest.mark.parametrize("meanwhile", [b"x" * 2 * BLOCK, b"short"], ids=["other contents", "cut off"])
+async def test_who_stops_after_one_block_leaves_nothing_behind(tmp_path: Path) -> None:
+    data = bytes(3 * BATCH)
+    path = make_file(tmp_path / "out", data)
+    with Upload(path, facts_of(data)) as upload:
+        blocks = upload.blocks(lambda: None)
+        assert await anext(blocks) == bytes(BATCH)
+        path.write_bytes(b"short")  # what is read ahead may fail
+    await blocks.aclose()
+    async with asyncio.timeout(10):
+        while asyncio.all_tasks() != {asyncio.current_task()}:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("meanwhile", [b"x" * 2 * BATCH, b"short"], ids=["other contents", "cut off"])
 async def test_the_last_block_of_a_changed_file_is_kept_back(tmp_path: Path, meanwhile: bytes) -> None:
-    data = bytes(2 * BLOCK)
+    data = bytes(2 * BATCH)
     path = make_file(tmp_path / "out", data)
     given: list[int] = []
     with Upload(path, facts_of(data)) as upload:
