@@ -30,22 +30,33 @@ class Row:
 
 
 def row_from_json(found: Mapping[str, Any]) -> Row:
-    """The inverse of `Row.to_json`; a goal may be a number. Raises ValueError for what is no row."""
+    """The inverse of `Row.to_json`; a goal may be a number, a note be called `limit`. Raises ValueError for what is no row."""
     try:
         return Row(
             name=str(found["name"]),
             unit=str(found["unit"]),
             value=None if found["value"] is None else float(found["value"]),
-            goal="" if found.get("goal") is None else str(found["goal"]),
+            goal=_goal(found.get("goal")),
             met=bool(found.get("met")),
             rounds=tuple(map(float, found.get("rounds", ()))),
             peers={str(peer): float(value) for peer, value in found.get("peers", {}).items()},
-            note=str(found.get("note", "")),
+            note=str(found.get("note") or found.get("limit") or ""),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{found!r} is no row ({error!r}): expected at least name, unit and value, see bench.row.Row"
         ) from error
+
+
+def number(value: float) -> str:
+    """Three digits or all before the point, and commas between thousands."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:,.3g}"
+
+
+def _goal(found: object) -> str:
+    return number(found) if isinstance(found, int | float) else str(found or "")
 
 
 def score(rows: Sequence[Row]) -> str:

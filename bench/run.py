@@ -33,36 +33,48 @@ GRACE_S = 60.0  # a part stops its servers and its peers
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One module with a command of its own, which prints one JSON object with `rows`."""
+    """One module with a command of its own, which prints one JSON object with `rows`; how to have its two forms."""
 
     name: str
+    module: str
     short: tuple[str, ...] = ("--short",)
+    full: tuple[str, ...] = ()
 
 
-PARTS = tuple(Part(name=name) for name in ("jobs", "agent", "files", "broker", "queue", "fleet"))
+PARTS = (
+    *(Part(name=name, module=name) for name in ("jobs", "agent", "files")),
+    Part(
+        name="broker",
+        module="broker",
+        short=("--managers", "1", "2", "3", "--rounds", "3", "--jobs", "1000"),
+        full=("--managers", "1", "2", "3"),
+    ),
+    Part(name="queue", module="long_queue", short=("--rounds", "2", "--claims", "300")),
+    Part(name="fleet", module="fleet", short=("--agents", "2000", "--window", "20", "--held", "60")),
+)
 
 
 def rows_of(part: Part, options: Sequence[str]) -> list[Row]:
     """What a part measured, with its goals. One that fails is told of in the rows that are missing then."""
-    if not (HERE / f"{part.name}.py").exists():
+    if not (HERE / f"{part.module}.py").exists():
         return judged(part.name, [], "this part of the benchmark is not written yet")
     try:
         rows = [row_from_json(row) for row in _told(part, options)["rows"]]
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-        return judged(part.name, [], f"bench.{part.name} failed: {error}")
-    return judged(part.name, rows, f"bench.{part.name} did not tell it")
+        return judged(part.name, [], f"bench.{part.module} failed: {error}")
+    return judged(part.name, rows, f"bench.{part.module} did not tell it")
 
 
 def _told(part: Part, options: Sequence[str]) -> dict[str, Any]:
     """The object that a part prints; its errors are seen as they come."""
-    argv = [sys.executable, "-m", f"bench.{part.name}", *options]
+    argv = [sys.executable, "-m", f"bench.{part.module}", *options]
     process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
         said, _ = process.communicate(timeout=LIMIT_S)
     finally:
         _stop(process)
     if process.returncode != 0:
-        raise subprocess.CalledProcessError(process.returncode, f"bench.{part.name}")
+        raise subprocess.CalledProcessError(process.returncode, f"bench.{part.module}")
     found: dict[str, Any] = json.loads(said)
     return found
 
@@ -109,8 +121,8 @@ def main() -> None:
     rows: list[Row] = []
     for part in PARTS:
         if not options.parts or part.name in options.parts:
-            print(f"bench.{part.name} …", file=sys.stderr, flush=True)
-            rows += rows_of(part, () if options.full else part.short)
+            print(f"bench.{part.module} …", file=sys.stderr, flush=True)
+            rows += rows_of(part, part.full if options.full else part.short)
     whole = not options.parts
     path = write(rows, form="full" if options.full else "short", whole=whole)
     print(f"Written to {path.relative_to(ROOT)}", file=sys.stderr)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.goals import number
-from bench.row import Row, score
+from bench.row import Row, number, score
 
 HEAD = ("Figure", "Goal", "Seen", "Unit", "")
 

@@ -21,7 +21,7 @@ def test_a_row_needs_no_more_than_name_unit_and_value() -> None:
 
 
 def test_a_goal_may_be_a_number_and_words_of_others_are_left_alone() -> None:
-    assert row_from_json({"name": "n", "unit": "s", "value": 1, "goal": 3000.0, "cpu": 7}).goal == "3000.0"
+    assert row_from_json({"name": "n", "unit": "s", "value": 1, "goal": 3000.0, "cpu": 7}).goal == "3,000"
 
 
 @pytest.mark.parametrize(

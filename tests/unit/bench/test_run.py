@@ -31,7 +31,7 @@ def names() -> list[str]:
 def test_a_part_tells_rows_and_gets_its_options(parts: Path) -> None:
     text = "import json, sys; print(json.dumps({'rows': [{'name': sys.argv[1], 'unit': 's', 'value': 2}]}))"
     (parts / "agent.py").write_text(text)
-    found = run.rows_of(Part(name="agent"), ["own"])
+    found = run.rows_of(Part(name="agent", module="agent"), ["own"])
     assert found[-1] == Row(name="own", unit="s", value=2)
     assert [row.name for row in found[:-1]] == names()
 
@@ -49,7 +49,7 @@ def test_a_part_tells_rows_and_gets_its_options(parts: Path) -> None:
 def test_a_part_that_fails_is_told_of_in_its_rows(parts: Path, text: str | None, why: str) -> None:
     if text is not None:
         (parts / "agent.py").write_text(text)
-    found = run.rows_of(Part(name="agent"), [])
+    found = run.rows_of(Part(name="agent", module="agent"), [])
     assert [row.name for row in found] == names()
     assert not any(row.met for row in found)
     assert all(row.note.startswith("not measured: ") and why in row.note for row in found)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.goals import number
-from bench.row import Row
+from bench.row import Row, number
 from bench.table import table
 
 
