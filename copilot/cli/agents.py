@@ -90,7 +90,7 @@ def _checked(jid: str) -> str:
 
 
 def _load(config: Path | None) -> SubmitConfig:
-    settings, warnings = load(SubmitConfig, config, os.environ, known=KNOWN_KEYS)
+    settings, warnings = load(SubmitConfig, config, os.environ, known=lambda: KNOWN_KEYS)
     for warning in warnings:
         print(f"copilot: warning: {warning}", file=sys.stderr)
     return settings

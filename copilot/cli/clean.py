@@ -47,7 +47,7 @@ def clean(
 
     Jobs that wait, are held or run keep all they need. Outputs stay unless --outputs is given.
     """
-    settings, warnings = load(CleanConfig, config, os.environ, known=KNOWN_KEYS)
+    settings, warnings = load(CleanConfig, config, os.environ, known=lambda: KNOWN_KEYS)
     for warning in warnings:
         print(f"copilot: warning: {warning}", file=sys.stderr)
     keep = settings.keep_jobs if older_than is None else _time(older_than)

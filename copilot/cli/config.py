@@ -46,7 +46,7 @@ def check(
     said: set[str] = set()
     for cls in chosen:
         try:
-            loaded = resolve(cls, config, os.environ, known=KNOWN_KEYS)
+            loaded = resolve(cls, config, os.environ, known=lambda: KNOWN_KEYS)
         except ConfigError as error:
             failed = True
             _say(str(error).split("\n"), said)
@@ -66,7 +66,7 @@ def show(
     """Show the settings that a component would start with, and where each comes from."""
     with _exit_on_error():
         cls = component(name)
-        loaded = resolve(cls, config, os.environ, known=KNOWN_KEYS)
+        loaded = resolve(cls, config, os.environ, known=lambda: KNOWN_KEYS)
     _say(_warnings(loaded), set())
     rows = [_row(loaded, cls, item) for item in cls.declared()]
     if as_json:

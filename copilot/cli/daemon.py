@@ -13,12 +13,11 @@ import os
 import random
 import sys
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import copilot
-from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.identity import become_configured_user
 from copilot.config import keep_resource, load
 from copilot.config.groups import ComponentSettings, LoggerSettings
@@ -57,7 +56,7 @@ def main(
     environ = {**os.environ, **{key: value for key in own if (value := getattr(chosen, key)) is not None}}
     try:
         become_configured_user()
-        config, warnings = load(settings, chosen.config, environ, known=KNOWN_KEYS)
+        config, warnings = load(settings, chosen.config, environ, known=_known_keys)
         for warning in (*set_up(config.logger_config_file, level=chosen.log_level), *warnings):
             log.warning("%s", warning)
         return asyncio.run(run(config))
@@ -66,6 +65,13 @@ def main(
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _known_keys() -> Collection[str]:
+    """Asked for only where a key stands that is none of ours: it loads the settings of all programs, 1 MB."""
+    from copilot.cli.components import KNOWN_KEYS
+
+    return KNOWN_KEYS
 
 
 def _documented(settings: type[LoggerSettings], own: Mapping[str, str]) -> dict[str, str]:

@@ -121,7 +121,7 @@ async def read_story(store: Store, job: str) -> Story:
 
 
 def _load(config: Path | None) -> SubmitConfig:
-    settings, warnings = load(SubmitConfig, config, os.environ, known=KNOWN_KEYS)
+    settings, warnings = load(SubmitConfig, config, os.environ, known=lambda: KNOWN_KEYS)
     for warning in warnings:
         print(f"copilot: warning: {warning}", file=sys.stderr)
     return settings

@@ -136,7 +136,7 @@ def command(  # noqa: PLR0917  # one parameter per option
     """Submit a job, or with --count many alike. Without --wait, prints their ids."""
     job = job_id or str(uuid.uuid4())
     try:
-        settings, warnings = load(SubmitConfig, config, os.environ, known=KNOWN_KEYS)
+        settings, warnings = load(SubmitConfig, config, os.environ, known=lambda: KNOWN_KEYS)
         for warning in warnings:
             print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
         chirp = _chirp(chirp_server, settings)

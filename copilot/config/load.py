@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,6 +20,7 @@ COMMON_FILE = "Copilot.conf"
 _MAX_SHOWN = 80  # characters of a wrong value in an error
 
 C = TypeVar("C", bound=Settings)
+KnownKeys = Callable[[], Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Loaded(Generic[C]):
 
 
 def load(
-    cls: type[C], path: Path | None, environ: Mapping[str, str], *, known: Collection[str] = ()
+    cls: type[C], path: Path | None, environ: Mapping[str, str], *, known: KnownKeys | None = None
 ) -> tuple[C, tuple[str, ...]]:
     """The settings of a component, and warnings, one line each. See `resolve`."""
     loaded = resolve(cls, path, environ, known=known)
@@ -40,18 +41,18 @@ def load(
 
 
 def resolve(
-    cls: type[C], path: Path | None, environ: Mapping[str, str], *, known: Collection[str] = ()
+    cls: type[C], path: Path | None, environ: Mapping[str, str], *, known: KnownKeys | None = None
 ) -> Loaded[C]:
     """Read the settings of a component.
 
     `path` is a directory, or the component's file itself (with `Copilot.conf` beside it); None: what `COPILOT_CONFIG`
-    names, else `/etc/copilot`. `known` are the keys of all components, and prefixes ending in `*`: a key outside of
-    them is a warning. Raises one `ConfigError` with a line for each problem.
+    names, else `/etc/copilot`. `known` gives the keys of all components, and prefixes ending in `*`: a key outside of
+    them is a warning. It is called only if there are keys that are not the component's own. Raises one `ConfigError` with a line for each problem.
     """
     sources, own = _read(cls, locate(path, environ))
     faults = [fault for source in sources for fault in source.faults]
     warnings = [warning for source in sources for warning in source.warnings]
-    warnings += [line for source in sources if known for line in _unknown(source, known)]
+    warnings += [line for source in sources if known for line in _unknown(cls, source, known)]
     written = {key: entry for source in sources for key, entry in source.entries.items()}
     reader = _Reader(cls, written, environ, own)
     values = reader.values()
@@ -87,11 +88,12 @@ def _read(cls: type[Settings], place: Path) -> tuple[list[Source], str]:
     return [source for source in (common, chosen) if source], f"{blamed}{note}"
 
 
-def _unknown(source: Source, known: Collection[str]) -> Iterator[str]:
+def _unknown(cls: type[Settings], source: Source, known: KnownKeys) -> Iterator[str]:
+    own = {key for item in cls.declared() for key in item.keys(cls.program.prefixes)}
     for key, entry in source.entries.items():
-        if any(fnmatch.fnmatchcase(key, pattern) for pattern in known):
+        if key in own or any(fnmatch.fnmatchcase(key, pattern) for pattern in known()):
             continue
-        near = difflib.get_close_matches(key.upper(), known, n=1)
+        near = difflib.get_close_matches(key.upper(), known(), n=1)
         yield f"{entry.origin}: {key}: no component knows this key" + (
             f"; did you mean {near[0]}?" if near else ""
         )

@@ -79,7 +79,7 @@ def without(text: str, *keys: str) -> str:
 class TestReading:
     def test_the_keys_of_the_report_are_enough_for_an_agent(self, tmp_path: Path) -> None:
         write(tmp_path, "copilot-agent.conf", AGENT)
-        config, warnings = load(AgentConfig, tmp_path, {}, known=KNOWN_KEYS)
+        config, warnings = load(AgentConfig, tmp_path, {}, known=lambda: KNOWN_KEYS)
         assert warnings == ()
         assert config.jid == "agent@cern.ch"
         assert config.jm_jabber_address == "jobmanager@xmpp.cern.ch"
@@ -126,8 +126,8 @@ class TestReading:
         )
         chat = "HB_CHAT_SERVER conference.x.ch\nHB_CHAT_ROOM pilots-lounge\n"
         write(tmp_path, "copilot-heartbeat.conf", common.format("HB") + chat)
-        assert load(MonitorConfig, tmp_path, {}, known=KNOWN_KEYS)[0].carbon_port == 2003
-        assert load(HeartbeatConfig, tmp_path, {}, known=KNOWN_KEYS)[0].chat_room == "pilots-lounge"
+        assert load(MonitorConfig, tmp_path, {}, known=lambda: KNOWN_KEYS)[0].carbon_port == 2003
+        assert load(HeartbeatConfig, tmp_path, {}, known=lambda: KNOWN_KEYS)[0].chat_room == "pilots-lounge"
 
 
 class TestWhoGoesFirst:
@@ -171,7 +171,9 @@ class TestWhoGoesFirst:
 class TestStorageManager:
     def test_its_own_keys_go_first_and_those_of_the_manager_fill_in(self, tmp_path: Path) -> None:
         write(tmp_path, "copilot-storagemanager.conf", MANAGER + "SM_JABBER_ID storage\nSM_REDIS_PORT\n")
-        config, warnings = load(StorageManagerConfig, tmp_path, {"JM_REDIS_PORT": "6380"}, known=KNOWN_KEYS)
+        config, warnings = load(
+            StorageManagerConfig, tmp_path, {"JM_REDIS_PORT": "6380"}, known=lambda: KNOWN_KEYS
+        )
         assert (config.jabber_id, config.jabber_domain, config.redis_port) == (
             "storage",
             "xmpp.cern.ch",
@@ -287,11 +289,11 @@ class TestWhatAPersonReads:
         write(
             tmp_path, "copilot-agent.conf", AGENT + without(MANAGER, "JM_JABBER_ADDRESS") + "CARBON_PORT x\n"
         )
-        assert load(AgentConfig, tmp_path, {}, known=KNOWN_KEYS)[1] == ()
+        assert load(AgentConfig, tmp_path, {}, known=lambda: KNOWN_KEYS)[1] == ()
 
     def test_a_key_that_nobody_knows_is_one_warning_with_the_nearest_name(self, tmp_path: Path) -> None:
         file = write(tmp_path, "copilot-agent.conf", AGENT + "AGENT_SLOT 4\nagent_slots 4\nQWERTY 1\n")
-        assert load(AgentConfig, tmp_path, {}, known=KNOWN_KEYS)[1] == (
+        assert load(AgentConfig, tmp_path, {}, known=lambda: KNOWN_KEYS)[1] == (
             f"{file}:7: AGENT_SLOT: no component knows this key; did you mean AGENT_SLOTS?",
             f"{file}:8: agent_slots: no component knows this key; did you mean AGENT_SLOTS?",
             f"{file}:9: QWERTY: no component knows this key",
@@ -300,7 +302,7 @@ class TestWhatAPersonReads:
     def test_a_misspelt_key_is_told_together_with_the_missing_one(self, tmp_path: Path) -> None:
         file = write(tmp_path, "copilot-agent.conf", AGENT.replace("AGENT_WORK_DIR", "AGENT_WORKDIR"))
         with pytest.raises(ConfigError) as caught:
-            load(AgentConfig, tmp_path, {}, known=KNOWN_KEYS)
+            load(AgentConfig, tmp_path, {}, known=lambda: KNOWN_KEYS)
         assert str(caught.value).split("\n") == [
             f"{file}: AGENT_WORK_DIR: missing; expected an absolute path (working directory of the agent, writable for it)",
             f"warning: {file}:6: AGENT_WORKDIR: no component knows this key; did you mean AGENT_WORK_DIR?",

@@ -41,6 +41,23 @@ def test_an_agent_starts_without_what_only_managers_and_commands_need(module: st
     assert loaded.isdisjoint(HEAVY)
 
 
+def test_a_daemon_loads_the_settings_of_others_only_for_a_key_that_is_not_its_own(tmp_path: Path) -> None:
+    own, others = tmp_path / "own.conf", tmp_path / "others.conf"
+    own.write_text("AGENT_SLOTS 0\n")  # refused, after it was read
+    others.write_text("AGENT_SLOTS 0\nJM_LEASE 60\n")
+    text = (
+        "import sys; from copilot.cli import agent; print(agent.main(['--config', sys.argv[1]]));"
+        "print('copilot.jobmanager.config' in sys.modules)"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", text, path], check=True, capture_output=True, text=True
+        ).stdout.split()
+        for path in (own, others)
+    ]
+    assert [loaded for _, loaded in said] == ["False", "True"]
+
+
 def test_files_by_http_come_without_another_resolver_of_names() -> None:
     loaded = loaded_by("copilot.files.http")
     assert "aiohttp" in loaded

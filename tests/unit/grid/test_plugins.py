@@ -49,7 +49,7 @@ def configured(tmp_path: Path) -> Callable[..., ManagerConfig]:
         file = tmp_path / "copilot-jobmanager-generic.conf"
         file.touch(mode=0o600)
         file.write_text(text)
-        config, warnings = load(ManagerConfig, tmp_path, {}, known=KNOWN_KEYS)
+        config, warnings = load(ManagerConfig, tmp_path, {}, known=lambda: KNOWN_KEYS)
         assert warnings == ()
         return config
 
