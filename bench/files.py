@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
 import statistics
@@ -209,13 +210,21 @@ async def measure(options: argparse.Namespace) -> list[Row]:
         try:
             async with fileserver.running(directory) as area:
                 benches = (ChirpBench(chirp, directory, options), HttpBench(area))
+                before = _peak()
                 rounds = [
                     await bench.round(number, large) for number in range(options.rounds) for bench in benches
                 ]
         finally:
             await chirp.stop()
     names = {name: None for found in rounds for name in found}
-    return [_row(name, [found[name] for found in rounds if name in found]) for name in names]
+    rows = [_row(name, [found[name] for found in rounds if name in found]) for name in names]
+    grown = Row(name="memory that our clients took for all that", unit="MB", value=round(_peak() - before, 1))
+    return [*rows, grown]
+
+
+def _peak() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MB
 
 
 def _row(name: str, pairs: Sequence[Pair]) -> Row:

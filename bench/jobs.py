@@ -91,7 +91,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is stopped first
     wanted = options.contenders or environments.PEERS
     ready, missing = prepare(one for one in CONTENDERS if one.peer in wanted)
-    found = rows(asyncio.run(measure(ready, rounds=options.rounds, jobs=options.jobs)), missing)
+    measured, failed = asyncio.run(measure(ready, rounds=options.rounds, jobs=options.jobs))
+    found = rows(measured, missing | failed)
     if OURS in wanted:
         found += latency_rows(asyncio.run(latencies(options.latencies)))
     print(json.dumps({"rows": [row.to_json() for row in found]}, indent=1, ensure_ascii=False))

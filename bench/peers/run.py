@@ -121,13 +121,19 @@ def results(rounds: Iterable[Round]) -> list[Result]:
     ]
 
 
-async def measure(contenders: Mapping[Contender, Environment], *, rounds: int, jobs: int) -> list[Result]:
-    """Round 1 of each, round 2 of each, and so on."""
+async def measure(
+    contenders: Mapping[Contender, Environment], *, rounds: int, jobs: int
+) -> tuple[list[Result], dict[str, str]]:
+    """Round 1 of each, round 2 of each, and so on; and who failed, with the reason: that one sits out what is left."""
     done: list[Round] = []
+    failed: dict[Contender, str] = {}
     for _ in range(rounds):
-        for contender, environment in contenders.items():
-            done += await one_round(contender, environment, jobs=jobs)
-    return results(done)
+        for contender in (one for one in contenders if one not in failed):
+            try:
+                done += await one_round(contender, contenders[contender], jobs=jobs)
+            except RuntimeError as error:
+                failed[contender] = str(error)
+    return results(done), {one.peer: reason for one, reason in failed.items()}
 
 
 async def _run(
