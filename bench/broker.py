@@ -20,6 +20,7 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.simulated.crowd import Agent, Crowd, Stuck
@@ -121,7 +122,8 @@ async def measure(chosen: Set) -> list[dict[str, object]]:
             crowd = Crowd()
             bench = Bench(chosen, system, crowd)
             await _submit(store, bench.total)
-            agents = await _agents(chosen, system, crowd)
+            uploads = None if system.chirp is None else Uploads("127.0.0.1", system.chirp.port)
+            agents = await _agents(chosen, system, crowd, uploads)
             first = bench.read()
             for agent in agents:
                 crowd.add(agent)
@@ -132,6 +134,8 @@ async def measure(chosen: Set) -> list[dict[str, object]]:
                 bench.check()
             finally:
                 crowd.close()
+                if uploads is not None:
+                    uploads.close()
                 await store.close()
     return _rows(chosen, first, readings, last)
 
@@ -142,11 +146,10 @@ async def _submit(store: RedisStore, jobs: int) -> None:
         await store.submit(specs[start : start + BATCH])
 
 
-async def _agents(chosen: Set, system: BenchSystem, crowd: Crowd) -> list[Agent]:
+async def _agents(chosen: Set, system: BenchSystem, crowd: Crowd, uploads: Uploads | None) -> Sequence[Agent]:
     server, accounts = system.server(tls=chosen.tls), await system.accounts(chosen.agents)
-    if system.chirp is None:
+    if uploads is None:
         return [Ours(crowd, server, account) for account in accounts]
-    uploads = Uploads("127.0.0.1", system.chirp.port)
     return [Of2011(crowd, server, account, uploads) for account in accounts]
 
 
