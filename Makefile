@@ -67,8 +67,8 @@ bench-agent: servers  ## memory of an agent, and the time from its start to a pa
 bench-files: servers  ## large and small files beside chirp_put and curl; some minutes
 	@.venv/bin/python -m bench.run --full files
 
-bench-broker: servers  ## managers, XMPP server and Redis under simulated agents; some minutes
-	@.venv/bin/python -m bench.broker
+bench-broker: servers  ## managers, XMPP server and Redis under simulated agents; ten minutes
+	@.venv/bin/python -m bench.broker --managers 1 2 3
 
 bench-queue: servers  ## claims from a million jobs in a thousand groups, beside a thousand jobs; submits in bulk; ten minutes
 	@.venv/bin/python -m bench.run --full queue

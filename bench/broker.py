@@ -1,10 +1,11 @@
 """The broker alone: simulated agents, real managers, a real XMPP server, and Redis with its append-only file.
 
-    python -m bench.broker [--jobs 4000] [--rounds 5] [--agents 100] [--server prosody …] [--managers 1 …]
+    python -m bench.broker [--jobs 4000] [--rounds 5] [--agents 100] [--sets prosody …] [--managers 1 2 3]
 
 All jobs are on the queue before the agents log in; from then on each agent holds one job at a time, and rounds of as many
 finished jobs follow one another without a pause. A job is finished for its agent when its report is acknowledged, which is
-when Redis has it on the disk (`appendfsync always`). After the last round all outputs must be in their place, each job must
+when Redis has it on the disk (`appendfsync always`). Agents speak TLS unless told otherwise. With the protocol of 2011
+outputs go to a Chirp server, which is counted, too; only there uploads are part of a cycle. After the last round all outputs must be in their place, each job must
 have been given once, and each report acknowledged. Prints one JSON object; CPU is that of whole processes, per job, with the
 outputs' way to their place.
 """
@@ -33,6 +34,7 @@ from copilot.store.redis import RedisStore
 
 NEW, OLD = "extensions", "2011"  # protocols
 GOALS = {("prosody", NEW): 3000.0, ("ejabberd", NEW): 5000.0, ("prosody", OLD): 500.0}
+SETS = ("prosody", "ejabberd", "prosody-2011")
 BATCH = 1000  # jobs in one submit
 ROUND_LIMIT_S = 300.0
 PUBLISH_LIMIT_S = 600.0
@@ -207,16 +209,21 @@ def _cpu_row(of: str, part: str, first: Reading, last: Reading) -> dict[str, obj
 
 
 def _limit(chosen: Set, first: Reading, last: Reading) -> str:
-    """How much of a core each part has used up during the rounds, and which of them is the limit."""
-    seconds = last.at - first.at
-    used = {part: (last.cpu[part] - first.cpu[part]) / seconds for part in last.cpu}
-    busiest = max(
-        (share / (chosen.managers if part == "managers" else 1), part) for part, share in used.items()
+    """How much of a core each part has used up during the rounds, which of them is the limit, and what one core for each
+    process would allow if nothing else ran on this machine."""
+    seconds, done = last.at - first.at, last.done - first.done
+    spent = {part: last.cpu[part] - first.cpu[part] for part in last.cpu}
+    processes = {part: chosen.managers if part == "managers" else 1 for part in spent}
+    busiest = max(spent, key=lambda part: spent[part] / processes[part])
+    limits = spent[busiest] / processes[busiest] / seconds >= BUSY
+    used = ", ".join(f"{part} {share / seconds:.2f}" for part, share in spent.items())
+    allowed = ", ".join(
+        f"{part} {done / share * processes[part]:.0f}" for part, share in spent.items() if share
     )
-    shares = ", ".join(f"{part} {share:.2f}" for part, share in used.items())
-    cores = os.cpu_count() or 1
-    what = f"one core for one process of {busiest[1]}" if busiest[0] >= BUSY else "none of our processes"
-    return f"{what}; cores used: {shares}; {sum(used.values()):.2f} of {cores} together"
+    return (
+        f"{f'one core of {busiest}' if limits else 'none of our processes'}; cores used: {used}, together "
+        f"{sum(spent.values()) / seconds:.2f} of {os.cpu_count()}; jobs/s with a core for each process: {allowed}"
+    )
 
 
 def main() -> None:
@@ -226,12 +233,12 @@ def main() -> None:
     parser.add_argument("--agents", type=int, default=100)
     parser.add_argument("--managers", nargs="+", type=int, default=[1])
     parser.add_argument("--no-tls", dest="tls", action="store_false", help="agents speak plain TCP")
-    parser.add_argument("sets", nargs="*", default=["prosody", "ejabberd", "prosody-2011"])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     options = parser.parse_args()
     rows = []
     for name in options.sets:
         server, _, old = name.partition("-")
-        for managers in options.managers:
+        for managers in [1] if old else options.managers:
             chosen = Set(
                 server=server,
                 protocol=old or NEW,
@@ -243,7 +250,7 @@ def main() -> None:
             )
             found = asyncio.run(measure(chosen))
             for row in found:
-                print(f"{row['name']}: {row['value']} {row['unit']} {row.get('limit', '')}", file=sys.stderr)
+                print(*(row.get(key, "") for key in ("name", "value", "unit", "limit")), file=sys.stderr)
             rows += found
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
     print(json.dumps({"rows": rows, "machine": machine}, indent=1, ensure_ascii=False))
