@@ -4,7 +4,7 @@
 
 All jobs are on the queue before the agents log in; from then on each agent holds one job at a time, and rounds of as many
 finished jobs follow one another without a pause. A job is finished for its agent when its report is acknowledged, which is
-when Redis has it on the disk (`appendfsync always`). Agents speak TLS unless told otherwise. With the protocol of 2011
+when Redis has it on the disk (`appendfsync always`). Agents speak TLS. With the protocol of 2011
 outputs go to a Chirp server, which is counted, too; only there uploads are part of a cycle. After the last round all outputs must be in their place, each job must
 have been given once, and each report acknowledged. Prints one JSON object; CPU is that of whole processes, per job, with the
 outputs' way to their place.
@@ -60,7 +60,6 @@ class Set:
     agents: int
     jobs: int
     rounds: int
-    tls: bool
 
 
 class Bench:
@@ -149,7 +148,7 @@ async def _submit(store: RedisStore, jobs: int) -> None:
 
 
 async def _agents(chosen: Set, system: BenchSystem, crowd: Crowd, uploads: Uploads | None) -> Sequence[Agent]:
-    server, accounts = system.server(tls=chosen.tls), await system.accounts(chosen.agents)
+    server, accounts = system.server(), await system.accounts(chosen.agents)
     if uploads is None:
         return [Ours(crowd, server, account) for account in accounts]
     return [Of2011(crowd, server, account, uploads) for account in accounts]
@@ -232,7 +231,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--agents", type=int, default=100)
     parser.add_argument("--managers", nargs="+", type=int, default=[1])
-    parser.add_argument("--no-tls", dest="tls", action="store_false", help="agents speak plain TCP")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     options = parser.parse_args()
     rows = []
@@ -246,7 +244,6 @@ def main() -> None:
                 agents=options.agents,
                 jobs=options.jobs // (4 if old else 1),
                 rounds=options.rounds,
-                tls=options.tls,
             )
             found = asyncio.run(measure(chosen))
             for row in found:

@@ -58,14 +58,14 @@ class BenchSystem(LocalSystem):
         """The queue."""
         return RedisStore.from_url(Redis(self.places.root / "redis").url)
 
-    def server(self, *, tls: bool = True) -> Server:
+    def server(self) -> Server:
         """Where simulated agents log in."""
         return Server(
             host="127.0.0.1",
             port=self.xmpp.port,
             domain=DOMAIN,
             manager=f"{MANAGER}@{DOMAIN}",
-            tls=tls_context(str(self.xmpp.ca_file)) if tls else None,
+            tls=tls_context(str(self.xmpp.ca_file)),
         )
 
     async def accounts(self, count: int) -> list[Account]:

@@ -35,13 +35,13 @@ class Closed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where to log in. `manager` is the bare JID that is told of us by directed presence; `tls` None: none is used."""
+    """Where to log in. `manager` is the bare JID that is told of us by directed presence."""
 
     host: str
     port: int
     domain: str
     manager: str
-    tls: ssl.SSLContext | None
+    tls: ssl.SSLContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,14 +156,13 @@ class Stream:
         """Yields whenever it has to wait for the server."""
         assert self.socket is not None
         yield from self._open()
-        if self._server.tls is not None:
-            self.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-            yield from self._until(b"/>")
-            self.socket = self._server.tls.wrap_socket(
-                self.socket, server_hostname=self._server.domain, do_handshake_on_connect=False
-            )
-            yield from self._shake_hands(self.socket)
-            yield from self._open()
+        self.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+        yield from self._until(b"/>")
+        self.socket = self._server.tls.wrap_socket(
+            self.socket, server_hostname=self._server.domain, do_handshake_on_connect=False
+        )
+        yield from self._shake_hands(self.socket)
+        yield from self._open()
         yield from self._authenticate()
         yield from self._open()
         self.send(

@@ -13,9 +13,7 @@ ROUNDS = 2
 
 
 async def do_all_jobs(server: str, protocol: str, managers: int) -> None:
-    chosen = Set(
-        server=server, protocol=protocol, managers=managers, agents=3, jobs=10, rounds=ROUNDS, tls=True
-    )
+    chosen = Set(server=server, protocol=protocol, managers=managers, agents=3, jobs=10, rounds=ROUNDS)
     rows = await measure(chosen)
     (rounds,) = [row["rounds"] for row in rows if str(row["name"]).startswith("job cycles:")]
     assert isinstance(rounds, list)
