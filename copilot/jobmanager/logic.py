@@ -35,6 +35,7 @@ from copilot.protocol.events import Acked, Expired, Received, Refused, Undeliver
 from copilot.runtime.component import (
     Action,
     Actions,
+    Came,
     Event,
     Gone,
     Hinted,
@@ -61,6 +62,8 @@ DISPATCHED_AT_ONCE = 100  # jobs
 SHOW_UP_WITHIN = 480.0  # s that a parked agent may be silent; the store forgets it after `rules.PARKED_FOR`
 PUSH_WITHIN = 25.0  # s that a parked agent has to confirm a job: time for one copy, should the first get lost
 GONE_FOR = 5.0  # s; who was parked later than that before we hear that it is gone has come back meanwhile
+COMING_BACK = 10.0  # s; agents that come less apart after an outage are those that it had cut off
+LONGEST_RETURN = 900.0  # s after an outage; then who has not come back is taken for dead
 REFUSED_FOR_NOW = ("no-slot", "busy-with-job", "no-file")
 
 
@@ -111,6 +114,7 @@ class JobManager:
         self._next_reap: float | None = None
         self._told = 0  # how many of the agents that somebody wants to leave were told in this turn
         self._up_since: float | None = None  # since when agents can reach us, and we the store
+        self._online_since = -math.inf  # the begin of our session
         self._next_dispatch: float | None = None
         self._dispatching = False
         self._hinted = False  # while we were dispatching
@@ -127,12 +131,14 @@ class JobManager:
                 return self._heard(event, now)
             case Acked() | Refused() | Expired() | Undeliverable():
                 return self._ordered(event)
+            case Came():
+                self._came(now)
             case Gone(jid=jid):
                 return self._unpark(jid, parked_for=GONE_FOR)
             case Hinted() if self._up_since is not None:
                 return self._dispatch(now)
             case Online():
-                self._up_since = self._next_dispatch = now
+                self._up_since = self._next_dispatch = self._online_since = now
                 self._next_reap = now if self._next_reap is None else self._next_reap
             case Offline():
                 self._up_since = self._next_dispatch = None
@@ -347,6 +353,13 @@ class JobManager:
                 log.info("job %s, attempt %d: given back by %s", one.job, one.attempt, received.sender)
         log.info("%s leaves", received.sender)
         return await self._unpark(received.sender)
+
+    def _came(self, now: float) -> None:
+        """A server lets a large fleet in one by one, which may take longer than a lease. While agents still come back, those
+        who have not got through cannot reach us."""
+        returning = self._up_since is not None and now - self._up_since < COMING_BACK
+        if returning and now - self._online_since < LONGEST_RETURN:
+            self._up_since = now
 
     async def _reap(self, now: float) -> Actions:
         """Only what its agent had time to renew: an outage of the service takes no job from anybody."""

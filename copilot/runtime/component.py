@@ -31,6 +31,13 @@ class Offline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Came:
+    """The session of this full JID has begun, and announced itself to us."""
+
+    jid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
     """The server says that the session of this full JID, which had announced itself to us, has ended."""
 
@@ -60,7 +67,7 @@ class Finished:
     result: Any
 
 
-Event = ProtocolEvent | Online | Offline | Gone | Hinted | Tick | Stopping | Finished
+Event = ProtocolEvent | Online | Offline | Came | Gone | Hinted | Tick | Stopping | Finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from copilot.protocol.events import Acked, BodyStripped, Dropped, Expired, Recei
 from copilot.runtime.component import (
     Action,
     Actions,
+    Came,
     Component,
     Event,
     Finished,
@@ -308,8 +309,8 @@ class Loop:
                 log.warning("the XMPP session is gone: %s", reason)
                 self._endpoint.offline(set_aside)
                 self._add(Offline(reason=reason))
-            case PresenceChanged(jid=jid, available=False):
-                self._add(Gone(jid=jid))
+            case PresenceChanged(jid=jid, available=available):
+                self._add(Came(jid=jid) if available else Gone(jid=jid))
 
     def _take_apart(self, envelope: Envelope) -> None:
         try:

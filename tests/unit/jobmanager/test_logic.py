@@ -11,6 +11,8 @@ import pytest
 from copilot.errors import StoreUnavailable
 from copilot.job import Cause, EventKind, InputFile, JobSpec, Outcome, State
 from copilot.jobmanager.logic import (
+    COMING_BACK,
+    LONGEST_RETURN,
     LOOKS_A_LEASE,
     REAP_EVERY,
     TOLD_AT_ONCE,
@@ -38,6 +40,7 @@ from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Expired, Received, Refused
 from copilot.runtime.component import (
     Action,
+    Came,
     Event,
     Leave,
     Offline,
@@ -460,6 +463,43 @@ async def test_after_an_outage_of_the_session_agents_have_a_whole_lease_to_renew
     await world.tell(Online(jid="jm@x/one"))
     assert await state_after(world, 9.0) is State.RUNNING
     assert await state_after(world, 9.0) is State.WAITING
+
+
+async def back_online(world: World) -> None:
+    await world.tell(Online(jid="jm@x/one"))
+    await leased(world)
+    await world.tell(Offline(reason="cut"))
+    world.now += 60.0
+    await world.tell(Online(jid="jm@x/one"))
+
+
+async def test_while_agents_come_back_after_an_outage_the_others_have_not_had_time_to_renew() -> None:
+    world = of_ten_seconds()
+    await back_online(world)
+    for _ in range(5):
+        assert await state_after(world, COMING_BACK - 1.0) is State.RUNNING
+        await world.tell(Came(jid="agent@x/a"))
+    assert await state_after(world, 9.0) is State.RUNNING
+    assert await state_after(world, 9.0) is State.WAITING
+
+
+async def test_an_agent_that_comes_later_is_none_of_those() -> None:
+    world = of_ten_seconds()
+    await back_online(world)
+    world.now += COMING_BACK
+    await world.tell(Came(jid="agent@x/a"))
+    assert await state_after(world, 1.0) is State.WAITING
+
+
+async def test_a_job_does_not_wait_for_ever_for_agents_that_come_back() -> None:
+    world = of_ten_seconds()
+    await back_online(world)
+    for _ in range(round(LONGEST_RETURN / 5.0) - 1):
+        world.now += 5.0
+        await world.tell(Came(jid="agent@x/a"))
+    assert await state_after(world, 5.0) is State.RUNNING
+    await world.tell(Came(jid="agent@x/a"))
+    assert await state_after(world, 5.0) is State.WAITING
 
 
 @pytest.mark.parametrize("phase", ["sleep", "run\n", "x" * 10_000])
