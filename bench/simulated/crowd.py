@@ -17,7 +17,7 @@ from bench.simulated.wire import ID, SENDER, STANZA, TYPE_ERROR, TYPE_GET
 from copilot.retry import full_jitter
 
 LONGEST_WAIT_S = 60.0  # between two log-ins, as real agents
-LOGIN_LIMIT_S = 30.0  # as real agents
+LOGIN_LIMIT_S = 120.0  # as `XmppSettings.login_timeout` of real agents
 RESEND_S = 10.0  # the first time that a real agent says something again
 LONGEST_POLL_S = 0.05
 
