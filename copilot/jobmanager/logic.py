@@ -62,8 +62,7 @@ DISPATCHED_AT_ONCE = 100  # jobs
 SHOW_UP_WITHIN = 480.0  # s that a parked agent may be silent; the store forgets it after `rules.PARKED_FOR`
 PUSH_WITHIN = 25.0  # s that a parked agent has to confirm a job: time for one copy, should the first get lost
 GONE_FOR = 5.0  # s; who was parked later than that before we hear that it is gone has come back meanwhile
-COMING_BACK = 10.0  # s; agents that come less apart after an outage are those that it had cut off
-LONGEST_RETURN = 900.0  # s after an outage; then who has not come back is taken for dead
+LONGEST_RETURN = 600.0  # s after an outage; who has not come back then is taken for dead
 REFUSED_FOR_NOW = ("no-slot", "busy-with-job", "no-file")
 
 
@@ -355,9 +354,9 @@ class JobManager:
         return await self._unpark(received.sender)
 
     def _came(self, now: float) -> None:
-        """A server lets a large fleet in one by one, which may take longer than a lease. While agents still come back, those
-        who have not got through cannot reach us."""
-        returning = self._up_since is not None and now - self._up_since < COMING_BACK
+        """A server that lets a large fleet in at once may take longer for that than a lease. While agents still come back,
+        less than a lease apart, those who have not got through cannot reach us."""
+        returning = self._up_since is not None and now - self._up_since < self._settings.lease
         if returning and now - self._online_since < LONGEST_RETURN:
             self._up_since = now
 

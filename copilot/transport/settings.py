@@ -27,7 +27,9 @@ class XmppSettings:
     port: int = 5222
     tls: str = "required"  # or "off": for a server on this machine only
     ca_file: Path | None = None  # the only authority to trust, PEM; None: those that the system trusts
-    login_timeout: float = 120.0  # from the first packet to the session; who gives up early waits for his turn anew
+    login_timeout: float = (
+        120.0  # from the first packet to the session; who gives up early waits for his turn anew
+    )
     ping_interval: float = 60.0  # XEP-0199; finds dead links
     ping_timeout: float = 20.0
     max_stanza_bytes: int = MAX_STANZA_BYTES

@@ -11,7 +11,6 @@ import pytest
 from copilot.errors import StoreUnavailable
 from copilot.job import Cause, EventKind, InputFile, JobSpec, Outcome, State
 from copilot.jobmanager.logic import (
-    COMING_BACK,
     LONGEST_RETURN,
     LOOKS_A_LEASE,
     REAP_EVERY,
@@ -477,7 +476,7 @@ async def test_while_agents_come_back_after_an_outage_the_others_have_not_had_ti
     world = of_ten_seconds()
     await back_online(world)
     for _ in range(5):
-        assert await state_after(world, COMING_BACK - 1.0) is State.RUNNING
+        assert await state_after(world, 9.0) is State.RUNNING
         await world.tell(Came(jid="agent@x/a"))
     assert await state_after(world, 9.0) is State.RUNNING
     assert await state_after(world, 9.0) is State.WAITING
@@ -486,7 +485,7 @@ async def test_while_agents_come_back_after_an_outage_the_others_have_not_had_ti
 async def test_an_agent_that_comes_later_is_none_of_those() -> None:
     world = of_ten_seconds()
     await back_online(world)
-    world.now += COMING_BACK
+    world.now += 10.0
     await world.tell(Came(jid="agent@x/a"))
     assert await state_after(world, 1.0) is State.WAITING
 
