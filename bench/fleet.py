@@ -34,7 +34,8 @@ from bench.simulated.crowd import Crowd
 from bench.simulated.ours import Ours
 from bench.simulated.stream import Account
 from bench.system import BenchSystem, cpu_seconds, scratch, until
-from copilot.job import JobSpec, State
+from copilot.job import EventKind, JobSpec, State
+from copilot.store.redis import RedisStore
 from copilot.transport.base import Connected
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
@@ -179,7 +180,16 @@ class Fleet:
         end = time.monotonic() + held
         crowd.run(lambda: time.monotonic() >= end, held + LIMIT_S, "holding the leases")
         lost = books.errors["lease lost"]
-        return [*rows, _row("leases lost", "leases", lost + books.given_again, goal=0, at_most=True)]
+        return [
+            *rows,
+            _row(
+                "jobs lost by an agent that holds them",
+                "jobs",
+                lost + books.given_again,
+                goal=0,
+                at_most=True,
+            ),
+        ]
 
     def end(self) -> list[Row]:
         """All jobs end and are reported."""
@@ -254,6 +264,15 @@ def _row(name: str, unit: str, value: float, *, goal: float | None = None, at_mo
     return row
 
 
+async def _taken_back(store: RedisStore) -> int:
+    """How many attempts the managers took for lost; a job that nobody else was given has been given back since."""
+    found, last = 0, "0"
+    while events := await store.events(after=last, count=BATCH):
+        found += sum(event.kind is EventKind.REQUEUED for event in events)
+        last = events[-1].id
+    return found
+
+
 async def measure(options: argparse.Namespace) -> list[Row]:
     """All steps on one system."""
     with scratch() as directory:
@@ -274,6 +293,9 @@ async def measure(options: argparse.Namespace) -> list[Row]:
                     await store.submit([JobSpec(id=f"job-{number:06}", command="true") for number in numbers])
                 rows += await given
                 rows += await asyncio.to_thread(fleet.restart, options.held)
+                rows.append(
+                    _row("jobs taken back meanwhile", "jobs", await _taken_back(store), goal=0, at_most=True)
+                )
                 rows += await asyncio.to_thread(fleet.end)
 
                 async def settled() -> bool:
