@@ -69,7 +69,7 @@ log = logging.getLogger("copilot.agent")
 
 LONGEST_WAIT_FOR_DISK = 60.0  # s without asking for work after the journal could not be written
 LOOK_AGAIN = 1.0  # s without asking for work while our managers do not hear of us
-MOST_UNREPORTED = 4  # results for each slot that may be on their way while new jobs are begun
+MOST_UNREPORTED = 16  # results for each slot that may be on their way while new jobs are begun
 LEAST_AFTER_RESTART = 3600.0  # s that a result is offered, however old the clock says it is
 
 

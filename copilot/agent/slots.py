@@ -1,6 +1,8 @@
 """Which of the jobs that an agent holds are executed, and which wait for that.
 
-While its jobs are short, an agent takes one more for each slot: then no slot waits for the network between two jobs.
+While its jobs are short, an agent takes more than it can execute: then no slot waits for the network between two jobs, nor
+for the disk of the queue. It begins with one for each slot, takes one more whenever a slot stood empty all the same, and
+never so many that the last one would wait for long: another agent may be idle.
 """
 
 from __future__ import annotations
@@ -10,7 +12,12 @@ import math
 from copilot.agent.effects import Assignment
 
 SHORT = 1.0  # s; so long a job took if the next one is to wait for its end at the agent
-OVERLAP = 3  # for each slot: two that were promised before, and one that we have asked for then
+OVERLAP = (
+    3  # times as many may come: what was promised before, at most twice, and what we have asked for then
+)
+MOST_AHEAD = 8  # for each slot
+LONGEST_WAIT = 0.25  # s of work that may wait for a slot, if that is more than one job
+WEIGHT = 0.2  # of the last job in the mean time of jobs
 ON_THEIR_WAY = 30.0  # s that a job may be on its way to us that we have asked for while jobs were short
 
 
@@ -21,18 +28,26 @@ class Slots:
         self.count = count
         self._begun: dict[str, float] = {}  # when, by job
         self._waiting: dict[str, Assignment] = {}  # in the order in which they came
+        self._depth = 1  # jobs ahead for each slot that keep it from standing empty
+        self._mean = 0.0  # s that a job takes
+        self._empty_since: float | None = None  # when a short job ended and no other one was here
         self._short = False
         self._short_at = -math.inf  # when it was so last
 
     @property
     def ahead(self) -> int:
         """How many jobs we want to have here that wait for a slot."""
-        return self.count if self._short else 0
+        return self.count * self._each if self._short else 0
+
+    @property
+    def _each(self) -> int:
+        bearable = int(LONGEST_WAIT / self._mean) if self._mean else 1
+        return max(1, min(self._depth, bearable))
 
     def bearable(self, now: float) -> int:
         """How many jobs we let wait for a slot: we may have asked for them a moment ago, and jobs that were on their way
         to us before that come besides."""
-        return OVERLAP * self.count if now - self._short_at < ON_THEIR_WAY else 0
+        return OVERLAP * self.count * self._depth if now - self._short_at < ON_THEIR_WAY else 0
 
     @property
     def waiting(self) -> list[Assignment]:
@@ -58,6 +73,10 @@ class Slots:
         for one in new:
             del self._waiting[one.id]
             self._begun[one.id] = now
+        if new and self._empty_since is not None:
+            if now - self._empty_since < SHORT:  # else there was no work
+                self._depth = min(MOST_AHEAD, self._depth + 1)
+            self._empty_since = None
         return new
 
     def drop(self, job: str) -> None:
@@ -71,3 +90,8 @@ class Slots:
         if begun is not None:
             self._short = now - begun < SHORT
             self._short_at = now if self._short else self._short_at
+            self._mean += WEIGHT * (now - begun - self._mean)
+            if not self._short:
+                self._depth = 1
+            elif not self._waiting:
+                self._empty_since = now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copilot.agent.effects import Assignment
-from copilot.agent.slots import SHORT, Slots
+from copilot.agent.slots import LONGEST_WAIT, MOST_AHEAD, SHORT, Slots
 from copilot.protocol.commands import Job
 
 
@@ -51,3 +51,51 @@ def test_one_that_never_began_says_nothing_of_how_long_jobs_take() -> None:
     slots.begin(0.0)
     slots.ended("c", SHORT / 2)
     assert slots.ahead == 0
+
+
+def worked(slots: Slots, took: float, late: float, *, jobs: int = 20) -> None:
+    """One job after the other, each `late` s after the end of the one before."""
+    now = 100.0
+    for number in range(jobs):
+        slots.add(assignment(str(number)))
+        slots.begin(now)
+        slots.ended(str(number), now + took)
+        now += took + late
+
+
+def test_more_are_taken_ahead_while_slots_stand_empty_between_short_jobs() -> None:
+    slots = Slots(2)
+    worked(slots, 0.001, 0.01)
+    assert slots.ahead == 2 * MOST_AHEAD
+    assert slots.bearable(100.0) >= slots.ahead
+
+
+def test_one_is_enough_where_the_next_job_is_always_here() -> None:
+    slots = filled(*"abcdefgh", count=1)
+    for number, name in enumerate("abcdefg"):
+        slots.begin(number / 100)
+        slots.ended(name, number / 100 + 0.01)
+    assert slots.ahead == 1
+
+
+def test_a_queue_that_was_empty_makes_nobody_take_more() -> None:
+    slots = Slots(2)
+    worked(slots, 0.001, 10.0)
+    assert slots.ahead == 2
+
+
+def test_never_so_many_that_the_last_one_waits_for_long() -> None:
+    slots = Slots(1)
+    worked(slots, LONGEST_WAIT / 2, 0.01)
+    assert slots.ahead == 2
+    worked(slots, 0.9, 0.01)
+    assert slots.ahead == 1
+
+
+def test_after_a_long_job_the_search_for_the_right_number_begins_anew() -> None:
+    slots = Slots(1)
+    worked(slots, 0.001, 0.01)
+    worked(slots, 60.0, 0.0, jobs=1)
+    assert slots.ahead == 0
+    worked(slots, 0.0, 0.0, jobs=1)
+    assert slots.ahead == 1
