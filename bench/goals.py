@@ -56,13 +56,10 @@ class Goal:
         return self.judged(Row(name=self.name, unit=self.unit, value=None, note=f"not measured: {why}"), {})
 
     def _unknown(self) -> str:
-        return (
-            self.bound
-            if isinstance(self.bound, str)
-            else "every peer"
-            if self.sense is Sense.ABOVE
-            else "all"
-        )
+        """In words, a bound that only a run can tell."""
+        if isinstance(self.bound, str):
+            return self.bound.rpartition(", ")[2]
+        return "every peer" if self.sense is Sense.ABOVE else "all"
 
     def _reached(self, value: float | None, bound: float | None) -> bool:
         if value is None or bound is None:
