@@ -265,7 +265,7 @@ def _row(name: str, unit: str, value: float, *, goal: float | None = None, at_mo
 
 
 async def _taken_back(store: RedisStore) -> int:
-    """How many attempts the managers took for lost; a job that nobody else was given has been given back since."""
+    """How many attempts the managers took for lost, also of agents that got them back when they renewed."""
     found, last = 0, "0"
     while events := await store.events(after=last, count=BATCH):
         found += sum(event.kind is EventKind.REQUEUED for event in events)
@@ -293,9 +293,7 @@ async def measure(options: argparse.Namespace) -> list[Row]:
                     await store.submit([JobSpec(id=f"job-{number:06}", command="true") for number in numbers])
                 rows += await given
                 rows += await asyncio.to_thread(fleet.restart, options.held)
-                rows.append(
-                    _row("jobs taken back meanwhile", "jobs", await _taken_back(store), goal=0, at_most=True)
-                )
+                rows.append(_row("leases lost", "leases", await _taken_back(store), goal=0, at_most=True))
                 rows += await asyncio.to_thread(fleet.end)
 
                 async def settled() -> bool:

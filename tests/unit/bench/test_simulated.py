@@ -14,7 +14,7 @@ from copilot.protocol import codec
 from copilot.protocol.commands import Command, GetJob, HeldJob, JobDone, RenewLease, WantGetJob
 from copilot.protocol.rules import FEATURES
 
-CAPTURED = Path(__file__).parents[1] / "wire" / "2011"
+CAPTURED = Path(__file__).parents[2] / "wire" / "2011"
 VALUES = {
     b"to": b"jm@x/one",
     b"id": b"m-1",
