@@ -51,9 +51,7 @@ TIMEOUT = 10.0  # seconds for an answer: `appendfsync always` on a busy disk nee
 # Scripts that change nothing. All others wait for replicas where there are any.
 READS = frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
 
-# What stands in front of the scripts that use it, or use what uses it.
-_DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
-_WORDS = re.compile(r"\w+")
+# What stands in front of each script.
 SHARED = ("prelude", "queues", "moves", "trial", "matching", "claiming")
 
 # Passing refusals, by the word that Redis begins them with (inside a script's error it may stand anywhere).
@@ -83,18 +81,10 @@ class _Script:
     sha: str
 
 
-def _text(name: str) -> str:
-    return (importlib.resources.files("copilot.store") / "scripts" / f"{name}.lua").read_text("utf-8")
-
-
 @cache
 def _script(name: str) -> _Script:
-    """With what it uses of the shared parts in front: each function costs something in each call, used or not."""
-    text = _text(name)
-    for part in reversed(SHARED):
-        shared = _text(part)
-        if not set(_DEFINED.findall(shared)).isdisjoint(_WORDS.findall(text)):
-            text = shared + text
+    folder = importlib.resources.files("copilot.store") / "scripts"
+    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*SHARED, name))
     return _Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
