@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import importlib.resources
 import math
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from typing import Any, Self
 
 from redis import exceptions
@@ -25,7 +21,7 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.matching.host import bounded
-from copilot.store import codec, rules
+from copilot.store import codec, loader, rules
 from copilot.store.base import (
     Changed,
     Claimed,
@@ -51,9 +47,6 @@ TIMEOUT = 10.0  # seconds for an answer: `appendfsync always` on a busy disk nee
 # Scripts that change nothing. All others wait for replicas where there are any.
 READS = frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
 
-# What stands in front of each script.
-SHARED = ("prelude", "queues", "moves", "trial", "matching", "claiming")
-
 # Passing refusals, by the word that Redis begins them with (inside a script's error it may stand anywhere).
 _REFUSALS = {
     "OOM": "its memory is full: raise maxmemory or remove old jobs",
@@ -73,19 +66,6 @@ _REFUSAL_CLASSES: dict[type[Exception], str] = {  # those that redis-py strips o
 
 UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 7)
 _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
-
-
-@dataclass(frozen=True, slots=True)
-class _Script:
-    text: str
-    sha: str
-
-
-@cache
-def _script(name: str) -> _Script:
-    folder = importlib.resources.files("copilot.store") / "scripts"
-    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*SHARED, name))
-    return _Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 class RedisStore(Store):
@@ -498,7 +478,7 @@ class RedisStore(Store):
 
     async def _run(self, name: str, now: float | None, *arguments: str | float | bytes) -> Any:
         """Run a script with all keys and the time in front of its own arguments."""
-        script = _script(name)
+        script = loader.load(name)
         rest = (len(self._keys.all), *self._keys.all, "" if now is None else repr(now), *arguments)
         send = self._send_and_wait if self._replicas and name not in READS else self._send
         try:

@@ -1,4 +1,4 @@
--- Giving waiting jobs to agents, and remembering those that found none. The loader puts it in front of each script.
+-- Giving waiting jobs to agents, and remembering those that found none. The loader puts it in front of the scripts that use it.
 --
 -- `parked` has the full JIDs of idle agents, those that have waited for longest first; `parking` says of each
 -- '<bare JID> <how many jobs it can take> <lease> <host> <class> <attributes> <features …>': `host:<host>` is what it has

@@ -1,4 +1,4 @@
--- Which queue is the best for a host. The loader puts it in front of each script.
+-- Which queue is the best for a host. The loader puts it in front of the scripts that use it.
 --
 -- Expressions are not for Lua: managers evaluate them, once for each group and class of hosts (those that say the same of
 -- all that is asked for). What they find is kept in `matches:<class>:<page>`, one byte for each number of a group. A

@@ -1,4 +1,4 @@
--- What becomes of a job: it is new, goes back, is over. The loader puts it in front of each script.
+-- What becomes of a job: it is new, goes back, is over. The loader puts it in front of the scripts that use it.
 
 local ATTEMPTS_KEPT = 100
 local HAND_BACKS_FREE = 5

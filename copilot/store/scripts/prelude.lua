@@ -1,4 +1,4 @@
--- What all scripts share; the loader puts it, queues.lua, moves.lua, trial.lua and claiming.lua in front of each.
+-- What all scripts share; the loader puts it in front of each, and the other shared files where they are used.
 --
 -- KEYS: all of keys.TABLE, in its order. Keys of single jobs, queues and requests are made from the bases among
 -- them, so Redis Cluster is not supported. ARGV[1]: the time in seconds since the epoch, or '' for Redis' own clock.

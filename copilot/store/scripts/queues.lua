@@ -1,5 +1,5 @@
 -- Queues of waiting jobs: one for each group, that is, for jobs with the same requirements. The loader puts it in front of
--- each script.
+-- the scripts that use it.
 --
 -- Jobs without requirements are the group ANY, and all else here is not about them. Any other group has a number, which is
 -- never that of another one. `heads` has the first job of each queue as '<rank><place><number><group>', in 10, 16, 8 and 40

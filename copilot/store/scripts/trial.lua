@@ -1,4 +1,4 @@
--- Agents on trial: those at which jobs keep failing get none for a while. The loader puts it in front of each script.
+-- Agents on trial: those at which jobs keep failing get none for a while. The loader puts it in front of the scripts that use it.
 --
 -- What counts against an agent (a strike): an attempt that ends by the fault of the infrastructure, at any time, or
 -- otherwise without success within QUICK seconds of its start. A success clears it.

@@ -17,7 +17,7 @@ from copilot.store.keys import (
     old_rejected,
     old_taking,
 )
-from copilot.store.redis import SHARED
+from copilot.store.loader import SHARED
 from copilot.store.rules import EVENTS_KEPT, REQUEST_MEMORY
 
 PAGE = Path(__file__).parents[3] / "docs" / "store-keys.md"

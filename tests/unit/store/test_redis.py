@@ -13,8 +13,9 @@ from copilot.errors import ConfigError
 from copilot.job import ANY_GROUP
 from copilot.matching.matcher import matches
 from copilot.store.base import Parking, Store
+from copilot.store.loader import SHARED
 from copilot.store.memory import MemoryStore
-from copilot.store.redis import READS, SHARED, RedisStore
+from copilot.store.redis import READS, RedisStore
 from tests.contract.store_fixtures import fake_redis_store, spec
 from tests.unit.store.machine import QueueMachine
 
