@@ -107,6 +107,12 @@ class AgentConfig(ServiceSettings):
     max_output: int = setting(
         "AGENT_MAX_OUTPUT", "largest packed output of a job that is delivered", SIZE, default="10 GiB"
     )
+    input_cache: int = setting(
+        "AGENT_INPUT_CACHE",
+        "how much disk may be used for input files that other jobs may need, too; 0 fetches each anew",
+        SIZE,
+        default="1 GiB",
+    )
     referral_domains: tuple[str, ...] = setting(
         "AGENT_REFERRAL_DOMAINS",
         "domains to which a redirect may lead",

@@ -14,10 +14,12 @@ import re
 from base64 import b64decode
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from copilot.agent.cache import InputCache
 from copilot.agent.effects import Assignment, Begin, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
 from copilot.agent.journal import Journal, attempt_name
 from copilot.agent.processes import Wishes
@@ -46,6 +48,7 @@ class ServiceSettings:
     work_dir: Path
     package_tool: Sequence[str]
     max_output: int
+    input_cache: int = 0
     max_run_time: float = 7 * 24 * 3600.0  # of a job whose manager names no limit
 
 
@@ -56,6 +59,7 @@ class AgentService:
         self._settings = settings
         self._files = files
         self._work_dir = settings.work_dir.resolve()
+        self._cache = InputCache(self._work_dir / "inputs", settings.input_cache)
         self._spares = Spares(self._work_dir / "jobs")
         self._sandboxes: dict[str, Sandbox] = {}  # by attempt, until it is forgotten
         self._packages: dict[str, bytes] = {}  # small outputs, by attempt, until it is forgotten
@@ -204,8 +208,7 @@ class AgentService:
     async def _fetch(self, item: JobInput, path: Path) -> None:
         for wait in (*(FIRST_FETCH_RETRY * 2**n for n in range(FETCH_TRIES - 1)), None):
             try:
-                size, sha256 = (item.size, item.sha256) if item.sha256 else (None, None)
-                await self._files.get(item.url, path, size=size, sha256=sha256)
+                await self._fetch_once(item, path)
             except TransferError as error:
                 if wait is None or not error.retryable:
                     raise
@@ -213,6 +216,13 @@ class AgentService:
                 await asyncio.sleep(wait)
             else:
                 return
+
+    async def _fetch_once(self, item: JobInput, path: Path) -> None:
+        if not item.sha256:  # a manager of 2011 says nothing of it
+            await self._files.get(item.url, path)
+            return
+        download = partial(self._files.get, item.url, path, size=item.size, sha256=item.sha256)
+        await self._cache.fetch(path, size=item.size, sha256=item.sha256.lower(), download=download)
 
     async def _run(self, sandbox: Sandbox, spec: JobSpec, limit: float, wishes: Wishes) -> Outcome:
         outcome = await sandbox.run(spec, limit, wishes)

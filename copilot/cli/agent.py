@@ -54,7 +54,10 @@ async def run(config: AgentConfig) -> int:
     become_subreaper()
     service = AgentService(
         ServiceSettings(
-            work_dir=config.work_dir, package_tool=config.package_tool, max_output=config.max_output
+            work_dir=config.work_dir,
+            package_tool=config.package_tool,
+            max_output=config.max_output,
+            input_cache=config.input_cache,
         ),
         files,
     )

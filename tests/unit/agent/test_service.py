@@ -563,3 +563,15 @@ class TestInputsThatComeWithTheJob:
         sandbox.prepare()
         assert not _is_written(item, sandbox)
         assert not (sandbox.payload / "in/a").exists()
+
+
+async def test_an_input_of_many_jobs_is_fetched_once(tmp_path: Path) -> None:
+    world = World(tmp_path, input_cache=MEBIBYTE)
+    table = world.input("table", "42\n")
+    for attempt in (1, 2):
+        assignment = world.assigned('cat "$1"', table, arguments="table")
+        assignment = replace(assignment, job=replace(assignment.job, attempt=attempt))
+        world.service.perform(Remember(note=Note(assignment=assignment)))
+        outcome = await world.run(assignment)
+        assert outcome.cause is Cause.OK, outcome
+        (world.shared / "table").unlink(missing_ok=True)
