@@ -14,7 +14,9 @@ from tests.acceptance.running import service
 
 ROOT = Path(__file__).parents[2]
 RESTART_S = 0.5  # systemd's RestartSec
-STOP_LIMIT_S = 20.0
+STOP_LIMIT_S = (
+    65.0  # an agent may need AGENT_DRAIN_GRACE (40 s) and 20 s, if its connection is half-open just then
+)
 READY = ("Ready as", "Serving ")
 MODULES = {
     "agent": "copilot.cli.agent",
