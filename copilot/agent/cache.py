@@ -16,7 +16,7 @@ from pathlib import Path
 
 from copilot.errors import CopilotError, NoSpace, TransferCorrupt
 from copilot.files.disk import disk_errors, open_file
-from copilot.files.newfile import NewFile
+from copilot.files.newfile import TEMPORARY_PREFIX, NewFile
 
 log = logging.getLogger("copilot.agent")
 
@@ -58,15 +58,23 @@ class InputCache:
         try:
             await download()
         except NoSpace:  # jobs go before what they may never need again
-            await asyncio.to_thread(self._make_room, self._quota)
+            await asyncio.to_thread(self.clear)
             raise
+
+    def clear(self) -> bool:
+        """Give all the room back; False if there was nothing. Blocks."""
+        found = self._kept()
+        for _, _, path in found:
+            with suppress(OSError):
+                path.unlink()
+        return bool(found)
 
     def _take(self, sha256: str, size: int, path: Path) -> bool:
         """Copy the file to `path`; False if it is not here, or not any more what it was."""
         kept = self._directory / sha256
         try:
             with open_file(str(kept)) as source, NewFile.at(path) as new:
-                while new.copy_block(source):
+                while new.size <= size and new.copy_block(source):
                     pass
                 new.check(f"kept input file {sha256}", size=size, sha256=sha256)
                 new.commit(durable=False)
@@ -96,17 +104,23 @@ class InputCache:
             log.info("an input file is not kept for other jobs: %s", error)
 
     def _make_room(self, size: int) -> None:
-        """Remove what was used longest ago until `size` bytes fit in. What an interrupted copy has left goes the same way."""
-        found = []
-        with suppress(FileNotFoundError), os.scandir(self._directory) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):  # a copy has just ended
-                    facts = entry.stat(follow_symlinks=False)
-                    found.append((facts.st_mtime, facts.st_size, entry.path))
+        """Remove what was used longest ago until `size` bytes fit in."""
+        found = self._kept()
         used = sum(held for _, held, _ in found)
-        for _, held, name in sorted(found):
+        for _, held, path in sorted(found):
             if used + size <= self._quota:
                 return
             with suppress(OSError):
-                Path(name).unlink()
+                path.unlink()
             used -= held
+
+    def _kept(self) -> list[tuple[float, int, Path]]:
+        """When each file of ours was used last, its size, its path; and what an interrupted copy has left."""
+        found = []
+        with suppress(OSError), os.scandir(self._directory) as entries:
+            for entry in entries:
+                if _SHA256.match(entry.name) or entry.name.startswith(TEMPORARY_PREFIX):
+                    with suppress(FileNotFoundError):  # a copy has just ended
+                        facts = entry.stat(follow_symlinks=False)
+                        found.append((facts.st_mtime, facts.st_size, Path(entry.path)))
+        return found

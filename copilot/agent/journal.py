@@ -17,11 +17,13 @@ import json
 import logging
 import os
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent.effects import Assignment, Note
+from copilot.errors import BadName
 from copilot.job import check_job_id
 
 log = logging.getLogger("copilot.agent")
@@ -68,24 +70,31 @@ class Journal:
         """
         text = self._path.read_bytes() if self._path.exists() else b""
         kept: dict[str, Kept] = {}
-        damaged = 0
+        damaged = False
         for number, line in enumerate(text.split(b"\n"), 1):
-            if not line or line.startswith(_OVER):
-                continue
-            try:
-                one = _parse(line)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                log.error(
-                    "%s, line %d cannot be read: %s: %s", self._path, number, type(error).__name__, error
-                )
-                damaged += 1
-                continue
-            kept[attempt_name(one.note.assignment)] = one
-        if damaged:
-            self._path.with_suffix(".damaged").write_bytes(text)
-        if text:
-            self._write_anew([_text(one.note, one.package) for one in kept.values()], list(kept))
+            if line and not line.startswith(_OVER):
+                try:
+                    one = _parse(line)
+                    name = attempt_name(one.note.assignment)
+                except (ValueError, KeyError, TypeError, AttributeError, BadName) as error:
+                    said = f"{type(error).__name__}: {error}"
+                    log.error("%s, line %d cannot be read: %s", self._path, number, said)
+                    damaged = True
+                else:
+                    kept[name] = one
+                    self._lines[name] = _Line(self._end, len(line) + 1)
+            self._end += len(line) + 1
+        self._end = text.rfind(b"\n") + 1  # what follows is the part of a line that a crash has left
+        self._tidy_up(text, kept, damaged=damaged)
         return list(kept.values())
+
+    def _tidy_up(self, text: bytes, kept: Mapping[str, Kept], *, damaged: bool) -> None:
+        """A disk without room for that is no reason not to report what is here."""
+        with suppress(OSError):
+            if damaged:
+                self._path.with_suffix(".damaged").write_bytes(text)
+            if text:
+                self._write_anew([_text(one.note, one.package) for one in kept.values()], list(kept))
 
     def keep(self, note: Note, package: bytes | None = None) -> None:
         """Remember `note`, with the output if that is small, in the place of the one before on the same attempt."""

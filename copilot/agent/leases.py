@@ -55,6 +55,12 @@ class Leases:
             self._bonds[assignment.manager] = bond
         bond.instance, bond.due = sender, min(bond.due, due)
 
+    def begun(self, assignment: Assignment, now: float) -> None:
+        """A job that has waited is executed now: an exclusive one is not to wait for the next renewal, which lets it run."""
+        bond = self._bonds.get(assignment.manager)
+        if bond is not None and assignment.job.exclusive:
+            bond.due = min(bond.due, now)
+
     def online(self, now: float) -> None:
         """After an outage everything is renewed at once, with some jitter, for the whole fleet comes back; and with all
         instances, for ours may be gone."""

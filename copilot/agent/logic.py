@@ -211,7 +211,10 @@ class Agent:
         """Execute what there is a slot for, unless somebody else may have it by now."""
         if self._cut_off(now):
             return []
-        return [Perform(effect=Execute(assignment=one)) for one in self._slots.begin(now)]
+        new = self._slots.begin(now)
+        for one in new:
+            self._leases.begun(one, now)
+        return [Perform(effect=Execute(assignment=one)) for one in new]
 
     def _online(self, now: float) -> Actions:
         actions: list[Action] = []
@@ -463,6 +466,7 @@ class Agent:
             return []
         log.info("job %s, attempt %d: to be cancelled", order.job_id, order.attempt)
         if self._slots.waits(order.job_id):
+            self._slots.drop(order.job_id)
             never = Outcome(cause=Cause.CANCELLED, exit_code=1, reason="cancelled before it began")
             return self._executed(assignment, never, now)
         return [Perform(effect=Stop(assignment=assignment))]

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ async def run(
     try:
         limited = await _wait(leader, limit, grace, since, wishes)
         seconds = time.monotonic() - begun
-        left = await _stop_rest(leader, token, since, 0.0 if wishes.kill.done() else STRAY_GRACE)
+        left = await _stop_rest(leader, token, since, wishes)
     except asyncio.CancelledError:
         killing = asyncio.ensure_future(_kill(leader, token, since))
         while not killing.done():
@@ -229,15 +230,20 @@ async def _wait(leader: _Leader, limit: float | None, grace: float, since: int, 
     return True
 
 
-async def _stop_rest(leader: _Leader, token: str, since: int, grace: float) -> int:
-    """Stop and reap what the leader left behind; how many there were.
+async def _stop_rest(leader: _Leader, token: str, since: int, wishes: Wishes) -> int:
+    """Stop and reap what the leader left behind, politely at first unless it is to be killed; how many there were.
 
     All of that has become ours, or descends from what has, before the leader's status could be taken. So in most cases
     one look at our children is enough.
     """
     if not any(process.started >= since for process in _adopted()):
         return 0
-    left = await asyncio.to_thread(strays.stop, token, session=leader.pid, since=since, grace=grace)
+    stop = partial(strays.stop, token, session=leader.pid, since=since)
+    polite = asyncio.ensure_future(asyncio.to_thread(stop, grace=STRAY_GRACE))
+    await asyncio.wait((polite, wishes.kill), return_when=asyncio.FIRST_COMPLETED)
+    if not polite.done():
+        await asyncio.to_thread(stop)
+    left = await polite
     _reap_orphans(since)
     return left
 
@@ -245,7 +251,9 @@ async def _stop_rest(leader: _Leader, token: str, since: int, grace: float) -> i
 async def _kill(leader: _Leader, token: str, since: int) -> None:
     leader.signal_group(signal.SIGKILL)
     await asyncio.wait([leader.ended])
-    await _stop_rest(leader, token, since, grace=0)
+    now = Wishes()
+    now.kill.set_result(None)
+    await _stop_rest(leader, token, since, now)
 
 
 def _reap_orphans(since: int) -> None:

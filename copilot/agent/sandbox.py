@@ -32,7 +32,7 @@ from copilot.agent.wrapper import NOT_STARTED, SCRIPT, STATUS, Step, Wrapper, pl
 from copilot.errors import BadName, NoSpace, TransferRefused
 from copilot.files.archive import pack
 from copilot.files.base import FileFacts
-from copilot.files.disk import disk_errors, open_file, write_small
+from copilot.files.disk import disk_errors, open_file, read_small, write_small
 from copilot.files.spill import Spill
 from copilot.job import Cause, JobSpec, Outcome, check_job_id, check_relative_name, one_line
 
@@ -243,13 +243,15 @@ class Sandbox:
     def _stop_leftovers(self) -> None:
         """Stop what an agent that died left running. After a `run` of our own there is nothing."""
         if self._token is None:
-            with suppress(FileNotFoundError):
+            with suppress(
+                FileNotFoundError, TransferRefused, ValueError
+            ):  # or the payload has put something else there
                 strays.stop(self._known_token())
 
     def _known_token(self) -> str:
         """The token that `prepare` wrote; raises FileNotFoundError if it did not."""
         if self._token is None:
-            self._token = self._token_file.read_text()
+            self._token = read_small(self._token_file).decode()
         return self._token
 
     async def _execute(
@@ -320,7 +322,7 @@ class Sandbox:
         with disk_errors(f"writing the script of {self._job}"):
             self._wrapper.mkdir(mode=0o700, exist_ok=True)
             for name, text in wrapper.files().items():
-                (self._wrapper / name).write_text(text, encoding="utf-8")
+                write_small(self._wrapper / name, text.encode())
             (self._wrapper / STATUS).unlink(missing_ok=True)
 
     def _environment(self) -> dict[str, str]:
@@ -339,8 +341,8 @@ class Sandbox:
     def _status(self) -> str:
         """What the script wrote last; empty if the disk was too full for that."""
         try:
-            return (self._wrapper / STATUS).read_text(encoding="utf-8", errors="backslashreplace").strip()
-        except OSError:
+            return read_small(self._wrapper / STATUS).decode(errors="backslashreplace").strip()
+        except (OSError, TransferRefused):
             return ""
 
 

@@ -29,6 +29,7 @@ from copilot.agent.wrapper import NOT_STARTED
 from copilot.errors import BadName, CopilotError, NoSpace, TransferError
 from copilot.files.base import FileClient, FileFacts
 from copilot.files.disk import disk_errors
+from copilot.files.newfile import NewFile
 from copilot.job import Cause, InputFile, JobSpec, Outcome, Output, Phase, one_line
 from copilot.protocol.commands import Job, JobInput
 
@@ -72,6 +73,8 @@ class AgentService:
         Call it once, before anything is performed; it blocks. What cannot be removed is named in the log.
         """
         kept = self._journal.read()
+        if self._settings.input_cache == 0:
+            self._cache.clear()
         self._packages = {
             attempt_name(one.note.assignment): one.package for one in kept if one.package is not None
         }
@@ -99,7 +102,10 @@ class AgentService:
                 self._remember(note)
                 return None
             case Execute(assignment=assignment):
-                return self._execute(assignment)
+                work = self._at_work[assignment.id] = (
+                    _Work()
+                )  # now: what is to end it may come in the same moment
+                return self._execute(assignment, work)
             case Pack(assignment=assignment):
                 return self._pack(self._sandbox(assignment), assignment)
             case Begin() | Stop() | Kill():
@@ -124,6 +130,16 @@ class AgentService:
 
     def _remember(self, note: Note) -> None:
         name = attempt_name(note.assignment)
+        if note.taken is not None:  # kept for a day, which is too long for the memory
+            self._packages.pop(name, None)
+        try:
+            self._write_down(name, note)
+        except (OSError, NoSpace):
+            if not self._cache.clear():
+                raise
+            self._write_down(name, note)
+
+    def _write_down(self, name: str, note: Note) -> None:
         if note.outcome is None:
             self._sandboxes.pop(name, None)
             self._packages.pop(name, None)
@@ -133,8 +149,9 @@ class AgentService:
     async def _upload(self, assignment: Assignment, url: str, output: Output) -> None:
         path, package = self._sandbox(assignment).package, self.package(assignment)
         if package is not None:
-            with disk_errors(f"writing the output of job {assignment.id}"):
-                path.write_bytes(package)
+            with disk_errors(f"writing the output of job {assignment.id}"), NewFile.at(path) as new:
+                new.write(package)
+                new.commit(durable=False)
         await self._files.put(path, url, facts=FileFacts(size=output.size, sha256=output.sha256))
 
     async def _forget(self, assignment: Assignment) -> None:
@@ -154,17 +171,17 @@ class AgentService:
         """The packed output of an assignment that was executed, if it is small."""
         return self._packages.get(attempt_name(assignment))
 
-    async def _execute(self, assignment: Assignment) -> Outcome:
+    async def _execute(self, assignment: Assignment, work: _Work) -> Outcome:
         """Fetch, run, validate, pack."""
-        sandbox, work = self._sandbox(assignment), _Work()
+        sandbox = self._sandbox(assignment)
         if not assignment.job.exclusive:
             work.heed(Begin(assignment=assignment))
-        self._at_work[assignment.id] = work
         try:
             outcome = await self._attempt(sandbox, assignment.job, work)
             return await self._packed(sandbox, assignment, outcome)
         finally:
-            del self._at_work[assignment.id]
+            if self._at_work.get(assignment.id) is work:
+                del self._at_work[assignment.id]
 
     async def _attempt(self, sandbox: Sandbox, job: Job, work: _Work) -> Outcome:
         """Fetch, run, validate; what this host fails at is no fault of the job."""

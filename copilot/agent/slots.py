@@ -41,13 +41,13 @@ class Slots:
 
     @property
     def _each(self) -> int:
-        bearable = int(LONGEST_WAIT / self._mean) if self._mean else 1
-        return max(1, min(self._depth, bearable))
+        in_time = int(LONGEST_WAIT / self._mean) if self._mean else 1
+        return max(1, min(self._depth, in_time))
 
     def bearable(self, now: float) -> int:
         """How many jobs we let wait for a slot: we may have asked for them a moment ago, and jobs that were on their way
         to us before that come besides."""
-        return OVERLAP * self.count * self._depth if now - self._short_at < ON_THEIR_WAY else 0
+        return OVERLAP * self.count * self._each if now - self._short_at < ON_THEIR_WAY else 0
 
     @property
     def waiting(self) -> list[Assignment]:

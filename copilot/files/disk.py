@@ -21,6 +21,7 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a named pipe that somebody left there would wait for a writer for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
+SMALL = 64 * 1024  # bytes of a file that `read_small` reads
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FINAL = {
     errno.ENOENT,
@@ -121,9 +122,15 @@ def open_file(name: str, parent: int | None = None) -> io.FileIO:
     return io.FileIO(descriptor)
 
 
+def read_small(path: Path) -> bytes:
+    """A small file of ours, in whose place a payload may have put anything. Raises `OSError`, `TransferRefused`."""
+    with open_file(str(path)) as file:
+        return file.read(SMALL) or b""
+
+
 def write_small(path: Path, data: bytes) -> None:
     """As `Path.write_bytes`, without the looks that it takes at what it has opened. Raises `OSError`."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o666)
     try:
         rest = memoryview(data)

@@ -72,8 +72,12 @@ def _begun(above: int, file: Small, owner: tuple[int, int] | None) -> NewFile:
     with disk_errors(f"making {file.directory}/{file.name}"):
         make_directory(file.directory, above)
         here = os.open(file.directory, DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
-        if owner is not None:
-            os.fchown(here, *owner)
+        try:
+            if owner is not None:
+                os.fchown(here, *owner)
+        except OSError:
+            os.close(here)
+            raise
     return NewFile(here, file.name, owner=owner)
 
 

@@ -46,6 +46,8 @@ class NewFile:
                 if owner is not None:
                     os.fchown(self._file.fileno(), *owner)
         except BaseException:
+            with suppress(OSError):
+                os.unlink(self._temporary, dir_fd=directory)
             os.close(directory)
             raise
 

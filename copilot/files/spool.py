@@ -15,8 +15,8 @@ Part = bytes | bytearray
 class Spool:
     """An asynchronous context manager around `write`, which runs in a thread; all is written when it is left.
 
-    What `write` raises comes from a later `add`, or from leaving. When the block is cancelled, what was not handed to a
-    thread is not written; the thread's end is waited for.
+    What `write` raises comes from a later `add`, or from leaving. However the block is left, what was added is written, and
+    the thread's end is waited for.
     """
 
     def __init__(self, write: Callable[[Sequence[Part]], None]) -> None:
@@ -39,9 +39,8 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is None or isinstance(error, Exception):  # what came before a connection broke counts
-                await self._hand_over()
-                await self._written()
+            await self._hand_over()  # what came before a connection broke, or stalled, counts
+            await self._written()
         finally:
             if self._under_way is not None:
                 await asyncio.gather(asyncio.shield(self._under_way), return_exceptions=True)

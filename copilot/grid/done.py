@@ -9,6 +9,8 @@ import asyncio
 import errno
 import io
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -43,7 +45,7 @@ class DoneDirectory:
 
     def __init__(self, done: Path) -> None:
         self._done = done
-        self._small = Gathered(partial(write_all, done), pause=PAUSE)
+        self._small = Gathered(partial(_write_all, done), pause=PAUSE)
 
     async def finish(self, record: JobRecord, package: Path | None) -> None:
         """Move `package`, durably and in one step, also over file systems. One that was moved before is fine.
@@ -89,6 +91,15 @@ def _copy(source: io.FileIO, destination: Path) -> None:
         while new.copy_block(source):
             pass
         new.commit()
+
+
+def _write_all(done: Path, files: Sequence[Small]) -> list[Exception | None]:
+    again = [file.directory for file in files if (done / file.directory).exists()]
+    failures = write_all(done, files)
+    for name in again:
+        with suppress(OSError):  # it is in place, and the next one may sweep
+            _sweep(done / name)
+    return failures
 
 
 def _sweep(done: Path) -> None:

@@ -19,7 +19,7 @@ def parse(expression: str) -> Any:
     """The tree of an expression that was checked before; None if it is none."""
     try:
         return classad2.ExprTree(expression)
-    except classad2.ClassAdException:
+    except (classad2.ClassAdException, ValueError):  # the latter for what is no UTF-8
         return None
 
 

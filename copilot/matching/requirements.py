@@ -16,6 +16,7 @@ from functools import lru_cache
 from copilot.errors import BadRequirements
 
 MAX_BYTES = 16 * 1024
+MAX_ATTRIBUTES = 32  # that one expression names
 MAX_DEPTH = 50  # of brackets, and of signs in a row
 VALUE = 'a value (a number, a "string", an attribute)'
 KNOWN = 8192  # requirements that are remembered: more than may wait at a time
@@ -98,6 +99,11 @@ def read_requirements(text: str) -> Requirements:
         raise BadRequirements(
             f"requirements {_short(text)!r}: expected at least one attribute of the host, like other.Memory; leave out "
             "requirements that say nothing of it"
+        )
+    if len(requirements.attributes) > MAX_ATTRIBUTES or len(requirements.text) > MAX_BYTES:
+        raise BadRequirements(
+            f"requirements {_short(text)!r}: {len(requirements.attributes)} attributes, {len(requirements.text)} characters when "
+            f"each is written as other.<name>: at most {MAX_ATTRIBUTES} and {MAX_BYTES} are allowed"
         )
     from copilot.matching.classads import parse  # who has no requirements does not pay for it
 

@@ -139,6 +139,7 @@ class StorageManager:
                 return self._publish_one(self._settled.popleft())
             case Tick() if self._may_go_on() or (self._next_repair is not None and self._next_repair <= now):
                 self._next_repair = now + REPAIR_EVERY * (0.5 + self._random())
+                self._more = self._worked = False  # now: there may be another tick before this one is at work
                 return self.repair()
             case Stopping():
                 return self._end()
@@ -172,7 +173,6 @@ class StorageManager:
     async def repair(self) -> Actions:
         """Bring the results of settled jobs to their finisher, those that nobody reported included: they wait here as
         if they had just been reported. While that works, the next ones follow when these are on their way."""
-        self._more = self._worked = False
         records = await self._store.unpublished(REPAIRED_AT_ONCE)
         for record in records:
             if record.spec.id not in self._ours:

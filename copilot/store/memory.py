@@ -629,7 +629,11 @@ class MemoryStore(Store):
         if job.cancel is not None:
             return self._settle(job, job.cancel, text, time)
         record = replace(job.record, outcome=replace(outcome, output=None))
-        self._put_in_queue(replace(job, record=record, hand_backs=0))
+        job = replace(job, record=record, hand_backs=0)
+        if record.state is State.HELD:  # somebody holds it since it was handed back
+            self._set(job)
+        else:
+            self._put_in_queue(job)
         self._keep(record, EventKind.REQUEUED, outcome.cause, record.outcome, time)
         return self._write(record, EventKind.REQUEUED, time, outcome.cause, text)
 
@@ -703,6 +707,7 @@ class MemoryStore(Store):
 
     def _put_in_queue(self, job: _Job, until: float | None = None) -> None:
         """Let a job wait at its own place, or outside until then."""
+        self._delayed.pop(job.record.spec.id, None)
         self._set(replace(job, record=replace(job.record, state=State.WAITING)))
         if until is None:
             self._enter(job)

@@ -37,6 +37,7 @@ MATCHES_MEMORY = (
 )
 PAGE = 1000  # groups whose matches with a class of hosts stand in one key
 FIRST_LOOK, LARGEST_LOOK = 8, 512  # groups that a claim reads at once
+MOST_CLASSES = 10000  # of hosts for which Redis knows where to go on
 LONGEST_QUESTION = 64 * 1024  # bytes of requirements that are asked about at once, but for the last
 SUSPECT_AFTER = 60.0  # seconds since the claim; a `want_getJob` is void then, so it was said after the claim
 SUSPECT_GRACE = 30.0  # seconds that the report of a suspected attempt may still be on its way

@@ -498,6 +498,28 @@ async def test_a_job_that_is_handed_back_too_often_waits_longer_each_time_but_is
     assert (record.state, record.attempts_used) == (State.WAITING, 0)
 
 
+async def test_a_job_that_waits_longer_is_in_the_queue_once_after_a_late_report(store: Store) -> None:
+    await store.submit([spec(max_attempts=9)], now=T)
+    await hand_back_often(store, 6)
+    assert await finish(store, "job-1", 6, LOST, now=T) == (ACCEPTED, State.WAITING)
+    assert await claim(store, "one", now=T + 1) == ["job-1/7"]
+    assert await store.confirm("job-1", 7, max_run_time=600.0, now=T + 1)
+    assert await claim(store, "two", now=T + 600) == []
+
+
+async def test_a_job_on_hold_stays_there_after_a_late_report(store: Store) -> None:
+    await store.submit([spec(max_attempts=9)], now=T)
+    await claim(store)
+    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    await store.hold("job-1", now=T)
+    assert await finish(store, "job-1", 1, LOST, now=T) == (ACCEPTED, State.HELD)
+    assert await claim(store, "two", now=T) == []
+    counts = await store.counts()
+    assert (counts[State.HELD], counts[State.WAITING], counts[State.RUNNING]) == (1, 0, 0)
+    await store.release("job-1", now=T)
+    assert await claim(store, "three", now=T) == ["job-1/2"]
+
+
 async def test_the_reaper_lets_jobs_into_the_queue_whose_delay_is_over(store: Store) -> None:
     await store.submit([spec()], now=T)
     await hand_back_often(store, 6)

@@ -75,5 +75,7 @@ if jid ~= '' then
 end
 if host_digest ~= '' and jdl ~= '' then
   redis.call('SET', HOST .. host_digest, jdl, 'EX', host_memory)
+elseif host_digest ~= '' then
+  redis.call('EXPIRE', HOST .. host_digest, host_memory)
 end
 return {answer, {}}

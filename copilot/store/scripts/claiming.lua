@@ -27,14 +27,16 @@ local function claim_jobs(agent, host, count, lease, limit)
         return nil
       end
       local entry, rank = unpack(redis.call('ZPOPMIN', QUEUE .. queue.group))
-      if queue.head then
+      if queue.head then -- without a job, if a program that knows nothing of heads has taken it: then it is removed
         note_departure(queue.group, queue.number, queue.head)
       end
-      local id = string.match(entry, ':(.*)$')
-      if not is_for_others(id, agent) and (lease ~= '' or not is_exclusive(id)) then
-        return id
+      if entry then
+        local id = string.match(entry, ':(.*)$')
+        if not is_for_others(id, agent) and (lease ~= '' or not is_exclusive(id)) then
+          return id
+        end
+        left[#left + 1] = {queue.group, id, entry, rank}
       end
-      left[#left + 1] = {queue.group, id, entry, rank}
     end
     return nil
   end
@@ -83,6 +85,9 @@ end
 local function read_parked(text)
   local agent, slots, lease, host, class, names, features = string.match(text,
     '^(%S+) (%d+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+  if not agent then
+    return nil -- written by a program of another version
+  end
   return {
     agent = agent, slots = tonumber(slots), lease = lease == '-' and '' or lease, host = host == '-' and '' or host,
     class = class == '-' and '' or class, names = names == '-' and '' or string.gsub(names, ',', ' '), features = features,

@@ -22,8 +22,8 @@ for i = 6, #ARGV, 4 do
   local jid, names, class, verdicts = unpack(ARGV, i, i + 3)
   local known = redis.call('HGET', PARKING, jid)
   note_verdicts(class, verdicts)
-  if known then
-    local one = read_parked(known)
+  local one = read_parked(known or '')
+  if one then
     one.names, one.class = names, class
     write_parked(jid, one)
   end
@@ -42,10 +42,13 @@ for _, jid in ipairs(jids) do
     break
   end
   looked_at = looked_at + 1
-  local one = read_parked(redis.call('HGET', PARKING, jid))
-  local host = look_at(one.names, one.class, may_ask)
-  local kind = host.class .. (one.lease == '' and '-' or '')
-  if host.stale then
+  local one = read_parked(redis.call('HGET', PARKING, jid) or '')
+  local host = one and look_at(one.names, one.class, may_ask)
+  local kind = one and host.class .. (one.lease == '' and '-' or '')
+  if not one then
+    unpark(jid)
+    looked_at = looked_at - 1
+  elseif host.stale then
     ask(jid, one, host)
   elseif not nothing_for[kind] then
     local given, dry = claim_jobs(one.agent, host, math.min(one.slots, left), one.lease, tonumber(limit))

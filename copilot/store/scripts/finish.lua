@@ -60,7 +60,7 @@ else
 end
 written[#written + 1] = judge(id, agent, cause)
 state = redis.call('HGET', JOB .. id, 'state')
-if state == 'waiting' then
+if state == 'waiting' or state == 'held' then
   return {'accepted', state, written}
 end
 if package ~= '' and redis.call('HEXISTS', JOB .. id, 'output') == 1 then -- it may have been cancelled instead

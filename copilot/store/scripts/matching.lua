@@ -6,6 +6,7 @@
 
 local YES, NO = string.byte('+'), string.byte('-')
 local PAGE = 1000
+local MOST_CLASSES = 10000
 local MATCHES_MEMORY = 3600
 local FIRST_LOOK = 8
 local LARGEST_LOOK = 512
@@ -112,6 +113,9 @@ end
 local function keep_seen(host)
   if host.class == '' or host.most == 0 or host.seen == host.began then
     return
+  end
+  if redis.call('HLEN', SEEN) > MOST_CLASSES then
+    redis.call('DEL', SEEN)
   end
   redis.call('HSET', SEEN, host.class, host.seen)
   local furthest = redis.call('HGET', SEEN, FURTHEST)

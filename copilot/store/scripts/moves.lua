@@ -58,6 +58,10 @@ local function put_back(id, attempt, agent, kind, cause, outcome, text, delay)
     return settle(id, attempt, agent, 'cancelled', cancel, '', text)
   end
   redis.call('ZREM', RUNNING, id)
+  if redis.call('HGET', JOB .. id, 'state') == 'held' then -- somebody holds it since it was handed back
+    remember(id, attempt, agent, kind, cause, outcome)
+    return event(id, kind, attempt, agent, cause, text)
+  end
   if delay then
     redis.call('HSET', JOB .. id, 'state', 'waiting')
     redis.call('ZADD', DELAYED, after(delay), id)

@@ -48,7 +48,13 @@ end
 
 local function add_attributes(names)
   local before = redis.call('GET', ATTRIBUTES) or ''
-  local known, all = {}, {}
+  local known, all, new = {}, {}, false
+  for name in string.gmatch(names, '%S+') do
+    new = new or not string.find(' ' .. before .. ' ', ' ' .. name .. ' ', 1, true)
+  end
+  if not new then
+    return
+  end
   for name in string.gmatch(before .. ' ' .. names, '%S+') do
     if not known[name] then
       known[name] = true
@@ -56,10 +62,7 @@ local function add_attributes(names)
     end
   end
   table.sort(all)
-  local both = table.concat(all, ' ')
-  if both ~= before then
-    redis.call('SET', ATTRIBUTES, both)
-  end
+  redis.call('SET', ATTRIBUTES, table.concat(all, ' '))
 end
 
 -- A group gets the job `id`, its only one. Returns its number.
@@ -126,6 +129,7 @@ end
 -- A job joins its queue.
 local function put_in_queue(id)
   local group, rank, entry = queue_entry(id)
+  redis.call('ZREM', DELAYED, id)
   enter_queue(group, id, entry, rank)
   redis.call('HSET', JOB .. id, 'state', 'waiting')
   hint()
@@ -145,7 +149,6 @@ end
 -- Jobs whose delay is over join the queue.
 local function end_delays()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'LIMIT', 0, MOST_DELAYED_AT_ONCE)) do
-    redis.call('ZREM', DELAYED, id)
     put_in_queue(id)
   end
 end

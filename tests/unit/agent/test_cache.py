@@ -131,6 +131,15 @@ async def test_what_cannot_be_fetched_is_told_and_tried_again_the_next_time(serv
     assert await server.fetch(b"data") == b"data"
 
 
+async def test_what_is_not_ours_stays(server: Server) -> None:
+    (server.root / "inputs").mkdir()
+    (server.root / "inputs" / "thesis").write_bytes(bytes(10 * QUOTA))
+    await server.fetch(b"data")
+    assert server.cache.clear()
+    assert not server.cache.clear()
+    assert server.kept() == {10 * QUOTA}
+
+
 async def test_a_full_disk_empties_it(server: Server) -> None:
     await server.fetch(b"data")
     server.error = NoSpace("full")

@@ -293,6 +293,7 @@ class TestAJobThatHasNotBegun:
         actions = world.hear(CancelJob(job_id="j3", attempt=1))
         report = world.report(actions)
         assert (report.job_id, report.state, report.output_size) == ("j3", "cancelled", None)
+        assert world.executing(world.end(2)) == []
 
     def test_is_dropped_when_it_is_not_ours_any_more(self, world: Direct) -> None:
         actions = world.hear(LeaseLost(held=(HeldJob(id="j3", attempt=1),)))

@@ -115,6 +115,26 @@ def test_a_crash_while_a_note_is_written_leaves_the_one_before(tmp_path: Path) -
     assert (tmp_path / "notes").read_bytes() == text
 
 
+def test_a_full_disk_keeps_no_agent_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path)
+    other = replace(ASSIGNMENT, job=replace(ASSIGNMENT.job, attempt=3))
+    for assignment in (ASSIGNMENT, other):
+        journal.keep(Note(assignment=assignment))
+    with (tmp_path / "notes").open("ab") as file:
+        file.write(b'+{"torn')
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    after = Journal(tmp_path)
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_bytes", full)
+        assert [kept.note.assignment for kept in after.read()] == [ASSIGNMENT, other]
+    after.drop(other)
+    after.keep(Note(assignment=ASSIGNMENT, outcome=OUTCOME))
+    assert notes(tmp_path) == [Note(assignment=ASSIGNMENT, outcome=OUTCOME)]
+
+
 def test_on_a_full_disk_nothing_is_noted_and_everything_can_be_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

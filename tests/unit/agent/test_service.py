@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
 import io
 import os
@@ -575,3 +576,39 @@ async def test_an_input_of_many_jobs_is_fetched_once(tmp_path: Path) -> None:
         outcome = await world.run(assignment)
         assert outcome.cause is Cause.OK, outcome
         (world.shared / "table").unlink(missing_ok=True)
+
+
+async def test_what_comes_in_the_same_moment_as_the_job_ends_it(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assignment = world.assigned("sleep 600")
+    running = asyncio.ensure_future(world.begin(Execute(assignment=assignment)))
+    world.service.perform(Stop(assignment=assignment))
+    async with asyncio.timeout(20):
+        assert (await running).cause is Cause.CANCELLED
+
+
+async def test_an_exclusive_job_may_begin_in_the_same_moment(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assignment = world.assigned("true", exclusive=True, lease=60.0)
+    running = asyncio.ensure_future(world.begin(Execute(assignment=assignment)))
+    world.service.perform(Begin(assignment=assignment))
+    async with asyncio.timeout(20):
+        assert (await running).cause is Cause.OK
+
+
+async def test_a_full_disk_gives_up_kept_inputs_before_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, input_cache=MEBIBYTE)
+    await world.run(world.assigned("true"))
+    assert list((world.work / "inputs").iterdir())
+    keep = Journal.keep
+
+    def full(journal: Journal, note: Note, package: bytes | None = None) -> None:
+        if list((world.work / "inputs").iterdir()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        keep(journal, note, package)
+
+    monkeypatch.setattr(Journal, "keep", full)
+    world.assigned("true")
+    assert len(world.notes()) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from copilot.agent.spares import MOST, MOST_FILES, Spares
+from copilot.agent.spares import MOST, MOST_BYTES, MOST_FILES, Spares
 
 
 def made(jobs: Path, name: str) -> Path:
@@ -59,7 +59,34 @@ def marked(directory: Path) -> None:
         pytest.skip("this file system knows no extended attributes")
 
 
-@pytest.mark.parametrize("unusual", [subdirectory, more_than_few, elsewhere, gone, marked])
+def beside_the_payload(directory: Path) -> None:
+    for number in range(10):
+        (directory / f"scratch{number}").touch()
+
+
+def a_directory_beside_it(directory: Path) -> None:
+    for number in range(5):
+        (directory / f"scratch{number}").touch()
+    (directory / "sub").mkdir()
+
+
+def large(directory: Path) -> None:
+    (directory / "payload" / "result").write_bytes(bytes(MOST_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        subdirectory,
+        more_than_few,
+        beside_the_payload,
+        a_directory_beside_it,
+        large,
+        elsewhere,
+        gone,
+        marked,
+    ],
+)
 def test_what_is_unusual_is_left_to_be_removed(tmp_path: Path, unusual: Callable[[Path], None]) -> None:
     spares, old = Spares(tmp_path), made(tmp_path, "old.a1")
     unusual(old)
@@ -75,3 +102,24 @@ def test_only_so_many_are_kept(tmp_path: Path) -> None:
     spares.clear()
     assert [path.name for path in tmp_path.iterdir()] == [f"j{MOST}.a1"]
     assert not spares.take(tmp_path / "new.a1")
+
+
+def test_a_spare_one_that_somebody_has_removed_is_not_missed(tmp_path: Path) -> None:
+    spares = Spares(tmp_path)
+    for name in ("one.a1", "two.a1"):
+        assert spares.put(made(tmp_path, name))
+    for path in (tmp_path / ".spare-2").rglob("*"):
+        path.rmdir()
+    (tmp_path / ".spare-2").rmdir()
+    assert spares.take(tmp_path / "new.a1")
+    assert not spares.take(tmp_path / "other.a1")
+
+
+def test_what_cannot_be_removed_keeps_no_agent_from_starting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".spare-1").write_text("no directory")
+    made(tmp_path, ".spare-2")
+    Spares(tmp_path).clear()
+    assert [path.name for path in tmp_path.iterdir()] == [".spare-1"]
+    assert "cannot be removed" in caplog.text

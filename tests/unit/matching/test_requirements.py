@@ -13,6 +13,7 @@ from copilot.errors import BadRequirements
 from copilot.matching import classads
 from copilot.matching.requirements import (
     FUNCTIONS,
+    MAX_ATTRIBUTES,
     MAX_BYTES,
     MAX_DEPTH,
     normal_requirements,
@@ -132,3 +133,20 @@ def test_long_input_in_any_shape_ends_no_process(shape: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_expression_may_name_only_so_many_attributes() -> None:
+    names = [f"other.A{number}" for number in range(MAX_ATTRIBUTES + 1)]
+    assert len(read_requirements(" && ".join(names[1:])).attributes) == MAX_ATTRIBUTES
+    with pytest.raises(BadRequirements, match=f"{MAX_ATTRIBUTES + 1} attributes.*at most {MAX_ATTRIBUTES}"):
+        read_requirements(" && ".join(names))
+
+
+def test_what_grows_over_the_limit_when_it_is_written_in_full_is_refused() -> None:
+    with pytest.raises(BadRequirements, match=f"at most {MAX_ATTRIBUTES} and {MAX_BYTES}"):
+        read_requirements("+".join("x" * (MAX_BYTES // 4)))
+
+
+def test_what_is_no_utf_8_is_refused() -> None:
+    with pytest.raises(BadRequirements):
+        read_requirements('other.X == "\ud800"')
