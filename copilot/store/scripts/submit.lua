@@ -1,6 +1,6 @@
 -- Put jobs on the queue, all or none.
 --
--- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, sequence, delayed, parked, events.
+-- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, sequence, parked, events.
 -- Atomic because: two clients may submit one id at the same time, and one taken id must stop the whole batch.
 -- ARGV[2…]: the share of Redis' memory above which no new job is taken ('' for no limit), how many groups there may be,
 -- then eight values a job: id, spec, group, rank, max_attempts, max_user_attempts, max_run_time ('' for none), attributes.
