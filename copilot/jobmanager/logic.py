@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from copilot.errors import StoreUnavailable
 from copilot.job import Cause, EventKind, Outcome, one_line, split_alias
+from copilot.jobmanager.late import LateOffers
 from copilot.jobmanager.orders import Asker, InputContents, InputUrls, Orders
 from copilot.protocol.claim import Claims
 from copilot.protocol.commands import (
@@ -117,6 +118,7 @@ class JobManager:
         self._next_dispatch: float | None = None
         self._dispatching = False
         self._hinted = False  # while we were dispatching
+        self._late = LateOffers()
 
     def wakeup(self) -> float | None:
         """When expired attempts are to be looked for, or work for parked agents."""
@@ -162,12 +164,13 @@ class JobManager:
         actions = [*await self._reap(now)] if reap else []
         if dispatch:
             actions.extend(await self._dispatch(now))
+            actions.extend(await self._offer_late(now))
         return actions
 
     def _heard(self, received: Received, now: float) -> Actions | Awaitable[Actions]:
         match received.command:
             case WantGetJob():
-                return self._offer(received)
+                return self._offer(received, now)
             case GetJob() as request:
                 return self._give(received, request, now)
             case JobDone() as report:
@@ -178,7 +181,7 @@ class JobManager:
                 return self._part(received, goodbye)
         return []
 
-    async def _offer(self, want: Received) -> Actions:
+    async def _offer(self, want: Received, now: float) -> Actions:
         """`have_getJob` if there is anything to have (2.2.1.2), or if it can be given later."""
         asker = Asker.of(want)
         if not self._orders.can_serve(asker):
@@ -186,7 +189,17 @@ class JobManager:
         holds = await self._held(want)
         if asker.waits or await self._store.waiting():
             return [Send(to=want.sender, command=HaveGetJob(require_file=self._settings.require_file))]
-        return self._nothing(want, holds)
+        nothing = self._nothing(want, holds)
+        if want.features is None and not nothing:
+            self._late.add(want.sender, now)
+        return nothing
+
+    async def _offer_late(self, now: float) -> list[Action]:
+        """Work has come for agents of 2011 that wait for the time to ask again."""
+        if not self._late:
+            return []
+        offer = HaveGetJob(require_file=self._settings.require_file)
+        return [Send(to=jid, command=offer) for jid in self._late.take(await self._store.waiting(), now)]
 
     async def _give(self, request: Received, command: GetJob, now: float) -> Actions:
         """`runJob`, with a claim (2.2.1.4); the same request again gets the same jobs again."""
@@ -196,6 +209,7 @@ class JobManager:
                 "this service hands files out by HTTP only, which needs an agent with the feature 'storage'"
             )
             return [Refuse(received=request, code="storage-needed", text=text)]
+        self._late.forget(request.sender)
         holds = await self._held(request)
         slots = 1 if request.features is None else command.slots or 1
         lease = self._lease(command.agent_class)
@@ -292,6 +306,8 @@ class JobManager:
                 return self._undelivered(event.to, command)
             case Undeliverable(command=RunJob()):
                 return self._unpark(event.to)
+            case Undeliverable(command=HaveGetJob()):
+                self._late.forget(event.to)
         return []
 
     async def _confirm(self, command: RunJob) -> Actions:

@@ -18,7 +18,7 @@ from copilot.agent import delivery, exclusive, goodbye, leases, processes, refer
 from copilot.agent import logic as agent_logic
 from copilot.agent.config import AgentConfig
 from copilot.jobmanager import logic as manager_logic
-from copilot.jobmanager import orders
+from copilot.jobmanager import late, orders
 from copilot.jobmanager.config import ManagerConfig
 from copilot.log import limit
 from copilot.protocol import acks, claim, codec, endpoint, rules
@@ -65,6 +65,7 @@ NUMBERED = (
     rules,
     slots,
     manager_logic,
+    late,
     orders,
 )
 NEVER_UNNAMED = {"SECONDS_BETWEEN_ERRORS", "MAX_DECODED_BYTES", "MAX_STANZA_BYTES", "REQUEST_MEMORY"}
