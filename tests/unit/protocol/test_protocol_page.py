@@ -17,8 +17,8 @@ from copilot import job
 from copilot.agent import delivery, exclusive, goodbye, leases, processes, referral, sandbox, search, slots
 from copilot.agent import logic as agent_logic
 from copilot.agent.config import AgentConfig
-from copilot.jobmanager import logic as manager_logic
 from copilot.jobmanager import late, orders
+from copilot.jobmanager import logic as manager_logic
 from copilot.jobmanager.config import ManagerConfig
 from copilot.log import limit
 from copilot.protocol import acks, claim, codec, endpoint, rules
