@@ -54,7 +54,8 @@ def write_all(
         new: dict[int, NewFile] = {}
 
         def write(number: int) -> None:
-            new[number] = stack.enter_context(_begun(above, files[number], owner))
+            with disk_errors(f"making {root / files[number].directory / files[number].name}"):
+                new[number] = stack.enter_context(_begun(above, files[number], owner))
             new[number].write(files[number].data)
 
         left = each(range(len(files)), write)
@@ -69,15 +70,14 @@ def write_all(
 
 
 def _begun(above: int, file: Small, owner: tuple[int, int] | None) -> NewFile:
-    with disk_errors(f"making {file.directory}/{file.name}"):
-        make_directory(file.directory, above)
-        here = os.open(file.directory, DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
-        try:
-            if owner is not None:
-                os.fchown(here, *owner)
-        except OSError:
-            os.close(here)
-            raise
+    make_directory(file.directory, above)
+    here = os.open(file.directory, DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    try:
+        if owner is not None:
+            os.fchown(here, *owner)
+    except OSError:
+        os.close(here)
+        raise
     return NewFile(here, file.name, owner=owner)
 
 
