@@ -117,7 +117,7 @@ TABLE = (
         suffix="<digest>",
         kind=Kind.STRING,
         meaning="what a request for jobs was given: `<time> <id>:<attempt> …`; the digest is SHA-256 over agent, "
-        "NUL and request id",
+        "NUL and request id. Or what a dispatch gave, for a minute: lines of full JID, id, attempt and features, with tabs between",
         life="10 minutes",
     ),
     Key(

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import math
 import re
+import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -98,6 +99,7 @@ class RedisStore(Store):
         self._together = Together(connections.ask, timeout)
         self._keys = Keys(prefix)
         self._hosts = Hosts()
+        self._unanswered = ""  # the last dispatch, if its answer was lost
         self._timeout = timeout
         self._replicas = replicas
 
@@ -232,10 +234,12 @@ class RedisStore(Store):
         answers: list[str] = []
         looked_at = 0  # parked agents
         for most_asked in ASKED:
-            numbers = left - len(given), looked_at, most_asked
+            call, self._unanswered = self._unanswered or uuid.uuid4().hex, ""
+            numbers = left - len(given), looked_at, most_asked, digest(call)
             try:
                 flat, questions, end = await self._run("dispatch", now, seconds, *numbers, *answers)
             except StoreUnavailable:
+                self._unanswered = call  # it may have given jobs: the next one is told which
                 if given:  # whoever has got a job is to hear of it
                     break
                 raise

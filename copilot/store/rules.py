@@ -36,6 +36,7 @@ MATCHES_MEMORY = (
     3600.0  # seconds for which a match is known; these three, PAGE and the looks are those of the scripts
 )
 PAGE = 1000  # groups whose matches with a class of hosts stand in one key
+REMEMBERED_FOR = 60  # s for which a dispatch whose answer was lost may be asked for once more
 FIRST_LOOK, LARGEST_LOOK = 8, 512  # groups that a claim reads at once
 MOST_CLASSES = 10000  # of hosts for which Redis knows where to go on
 LONGEST_QUESTION = 64 * 1024  # bytes of requirements that are asked about at once, but for the last

@@ -176,3 +176,27 @@ async def test_a_listener_is_told_when_redis_is_gone(redis_program: str) -> None
         with pytest.raises(StoreUnavailable):
             await asyncio.wait_for(task, 10)
         await listening.close()
+
+
+async def test_a_dispatch_whose_answer_was_lost_is_told_once_more_and_gives_nothing_new(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(store, RedisStore):
+        pytest.skip("nothing gets lost on the way to the memory")
+    await ask(store, TWO)
+    await ask(store, now=T + 1)
+    await store.submit([spec()], now=T)
+    run = store._run
+
+    async def lost(name: str, *arguments: object) -> object:
+        await run(name, *arguments)  # type: ignore[arg-type]
+        raise StoreUnavailable("Redis was killed before its answer was read")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "_run", lost)
+        with pytest.raises(StoreUnavailable):
+            await dispatched(store)
+    await store.submit([spec(2)], now=T)
+    assert await dispatched(store, now=T + 2) == [(TWO, "job-1")]
+    assert await dispatched(store, now=T + 2) == [(ONE, "job-2")]
+    assert await dispatched(store, now=T + 2) == []

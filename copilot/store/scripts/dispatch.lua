@@ -1,24 +1,41 @@
 -- Give waiting jobs to agents that are parked, those that have waited for longest first.
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
--- host:<digest>, running, delayed, agents, trials, parked, parking, events.
+-- host:<digest>, request:<digest>, running, delayed, agents, trials, parked, parking, events.
 -- Atomic because: all instances do this at the same moment, and each job and each free slot must be given once.
--- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about; then
--- answers, four values each: full JID, attributes, class, verdicts (matching.lua).
+-- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about, digest of
+-- this call, by which it is known if it comes again; then answers, four values each: full JID, attributes, class, verdicts
+-- (matching.lua).
 -- Returns six values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none);
 -- questions, each after the full JID that it is about; and how many agents to leave out when it goes on: those that were
 -- looked at and are still parked, 0 when there is nothing more to do.
 
 even_if_full()
 local MOST_PARKED_LOOKED_AT = 1000
-local limit, most, from, most_asked = unpack(ARGV, 2, 5)
+local REMEMBERED_FOR = 60
+local limit, most, from, most_asked, digest = unpack(ARGV, 2, 6)
 local left, skip, may_ask, answer, questions = tonumber(most), tonumber(from), tonumber(most_asked), {}, {}
+
+-- Redis may have died after this, and before the answer was read: the very same call again gets the same jobs again.
+for jid, id, attempt, features in string.gmatch(redis.call('GET', REQUEST .. digest) or '', '([^\t]+)\t([^\t]+)\t(%d+)\t([^\n]*)\n') do
+  local state, current, confirmed = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'confirmed'))
+  if state == 'running' and current == attempt and not confirmed then
+    answer[#answer + 1] = jid
+    answer[#answer + 1] = features
+    append_job(answer, id, attempt)
+  end
+end
+if #answer > 0 then
+  return {answer, {}, 0}
+end
+local remembered = {}
+
 end_parking()
 if redis.call('EXISTS', PARKED) == 0 then
   return {answer, questions, 0}
 end
 end_delays()
-for i = 6, #ARGV, 4 do
+for i = 7, #ARGV, 4 do
   local jid, names, class, verdicts = unpack(ARGV, i, i + 3)
   local known = redis.call('HGET', PARKING, jid)
   note_verdicts(class, verdicts)
@@ -57,6 +74,7 @@ for _, jid in ipairs(jids) do
       answer[#answer + 1] = jid
       answer[#answer + 1] = one.features
       append_job(answer, unpack(job))
+      remembered[#remembered + 1] = string.format('%s\t%s\t%s\t%s\n', jid, job[1], job[2], one.features)
     end
     left = left - #given
     if #host.unknown > 0 then
@@ -71,6 +89,9 @@ for _, jid in ipairs(jids) do
     end
     jobs_wait = #given == 0 or redis.call('EXISTS', QUEUE .. ANY, HEADS) > 0
   end
+end
+if #remembered > 0 then
+  redis.call('SET', REQUEST .. digest, table.concat(remembered), 'EX', REMEMBERED_FOR)
 end
 skip = skip + looked_at
 return {answer, questions, jobs_wait and skip < redis.call('ZCARD', PARKED) and skip or 0}
