@@ -9,6 +9,7 @@ meantime. The report is acknowledged when it is in the store; the way to the fin
 from __future__ import annotations
 
 import logging
+import math
 from base64 import b64decode
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -35,6 +36,7 @@ from copilot.store.base import Store, Verdict
 log = logging.getLogger("copilot.storagemanager")
 
 REPAIR_EVERY = 60.0  # s
+STORE_RETRY = 5.0  # s after which a result is looked for again whose way the store did not see to its end
 REPAIRED_AT_ONCE = 100  # results
 PUBLISHED_AT_ONCE = 64  # results on their way to the finisher
 MOST_SETTLED = 1000  # results that wait for that here; the others are found in the store
@@ -136,7 +138,7 @@ class StorageManager:
             case Online() if self._next_repair is None:
                 self._next_repair = now
             case Tick() if self._may_publish():
-                return self._publish_one(self._settled.popleft())
+                return self._publish_one(self._settled.popleft(), now)
             case Tick() if self._may_go_on() or (self._next_repair is not None and self._next_repair <= now):
                 self._next_repair = now + REPAIR_EVERY * (0.5 + self._random())
                 self._more = self._worked = False  # now: there may be another tick before this one is at work
@@ -157,12 +159,15 @@ class StorageManager:
             )
         return [Leave()]
 
-    def _publish_one(self, settled: _Settled) -> Awaitable[Actions]:
+    def _publish_one(self, settled: _Settled, now: float) -> Awaitable[Actions]:
         self._on_their_way += 1
 
         async def publish() -> Actions:
             try:
                 await self._publish(settled)
+            except StoreUnavailable:
+                self._next_repair = min(self._next_repair or math.inf, now + STORE_RETRY)
+                raise
             finally:
                 self._on_their_way -= 1
                 self._ours.discard(settled.record.spec.id)

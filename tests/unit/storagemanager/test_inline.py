@@ -242,3 +242,18 @@ async def test_a_store_that_is_away_keeps_nobody_from_leaving(caplog: pytest.Log
     with caplog.at_level(logging.WARNING):
         assert list(await awaitable(world.manager.handle(Stopping(), 100.0))) == [Leave()]
     assert "not at their place yet" in caplog.text
+
+
+async def test_what_the_store_did_not_hear_of_is_published_again_soon() -> None:
+    world = World()
+    world.store = Gone()
+    world.manager = logic.StorageManager(
+        world.store, world.manager._claims, world.outputs, random=lambda: 0.5
+    )
+    await world.begin()
+    await world.tell(Online(jid="jm@x/one"))
+    await awaitable(world.manager.handle(Tick(), 100.0))
+    await settle(world, report())
+    with pytest.raises(StoreUnavailable):
+        await awaitable(world.manager.handle(Tick(), 100.0))
+    assert world.manager.wakeup() == 100.0 + logic.STORE_RETRY
