@@ -302,21 +302,30 @@ class Redirect(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportEvent(Command):
-    """To the monitor: something happened. (2.2.5.1)"""
+    """To the monitor: something happened. (2.2.5.1) `count` is ours: so many times since it was reported last."""
 
     NAME: ClassVar[str] = "reportEvent"
     component: str = attribute("component")
     event: str = attribute("event")
+    count: int | None = attribute("count", SIZE, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportEventDuration(Command):
-    """To the monitor: something took `duration` ms. (2.2.5.2)"""
+    """To the monitor: something took `duration` ms. (2.2.5.2)
+
+    The rest is ours, for several in one message: their number, geometrical mean, shortest and longest, in ms; `duration` is
+    their arithmetical mean then.
+    """
 
     NAME: ClassVar[str] = "reportEventDuration"
     component: str = attribute("component")
     event: str = attribute("event")
     duration: float = attribute("duration", NUMBER)
+    count: int | None = attribute("count", SIZE, default=None)
+    geometric_mean: float | None = attribute("gmean", NUMBER, default=None)
+    shortest: float | None = attribute("min", NUMBER, default=None)
+    longest: float | None = attribute("max", NUMBER, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
