@@ -288,6 +288,7 @@ class JobManager:
     def _nothing(self, request: Received, holds: int) -> Actions:
         """No job. A 2011 agent reboots its machine on `sleep`: it gets it only where the operator wants that, and
         never while it may hold a job."""
+        self._counts.empty += 1
         cooldown = self._settings.request_cooldown
         if Asker.of(request).waits:  # it gets work by itself
             return [Send(to=request.sender, command=Sleep(retry_after=SHOW_UP_WITHIN))]

@@ -227,6 +227,7 @@ class StorageManager:
             "job %s, attempt %d: report %s, now %s", claim.job, claim.attempt, settled.verdict, settled.state
         )
         if settled.record is not None:
+            self._counts.reported(settled.record)
             cancelled = settled.record.outcome is None or settled.record.outcome.output is None
             self._publish_soon(_Settled(record=settled.record, package=None if cancelled else package))
         elif package is None and (settled.verdict is not Verdict.REPEATED or settled.state is State.WAITING):
