@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from copilot.job import Event, EventKind
 from copilot.runtime.counts import JobCounts
 from copilot.store.rules import LOST, SILENT
+from tests.unit.storagemanager.records import settled
 
 
 def event(kind: EventKind, cause: str = "infra-lost", text: str = "") -> Event:
@@ -47,3 +50,34 @@ def test_a_report_cannot_say_that_a_lease_ran_out() -> None:
     counts = JobCounts()
     counts.wrote([event(EventKind.REQUEUED, text=SILENT.reason)])
     assert counts.leases_ran_out == 0
+
+
+def test_the_events_of_the_report_are_read_from_the_counts() -> None:
+    counts = JobCounts(claims=5, empty=3)
+    kinds = (EventKind.DONE, EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED, EventKind.REQUEUED)
+    counts.wrote([event(kind) for kind in kinds])
+    counts.reports_fenced.update(unknown=1, foreign=2, stale=4)
+    assert counts.happened() == {
+        "job.start": 5,
+        "job.end": 4,
+        "job.succeeded": 2,
+        "job.failed": 1,
+        "job.requeued": 1,
+        "error.invalidJobId": 3,
+        "error.emptyQueue": 3,
+    }
+
+
+def test_how_long_jobs_took_is_told_once() -> None:
+    counts = JobCounts()
+    for seconds in (1.0, 3.0):
+        counts.reported(replace(settled(None), claimed=10.0, finished=10.0 + seconds))
+    taken = counts.took()["job"]
+    assert (taken.count, taken.mean, taken.shortest, taken.longest) == (2, 2.0, 1.0, 3.0)
+    assert counts.took()["job"].count == 0
+
+
+def test_a_job_that_was_never_claimed_took_no_time() -> None:
+    counts = JobCounts()
+    counts.reported(settled(None))
+    assert counts.took()["job"].count == 0
