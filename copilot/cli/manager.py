@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from copilot.cli import daemon
 from copilot.cli.metrics import showing_metrics
+from copilot.cli.reporting import reporters
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
 from copilot.clock import SystemClock
 from copilot.config.groups import QueueSettings
@@ -36,6 +37,7 @@ from copilot.runtime.compose import Parts
 from copilot.runtime.counts import JobCounts
 from copilot.runtime.hints import hinted
 from copilot.runtime.loop import Loop
+from copilot.runtime.reports import Happened
 from copilot.runtime.secret import load_secrets
 from copilot.storagemanager.logic import StorageManager
 from copilot.store.base import Store
@@ -74,6 +76,9 @@ async def run(config: ManagerSettings) -> int:
         elif (elsewhere := _storage_elsewhere(config)) is not None:
             role |= Role.STORAGE_MANAGER
             parts.append(StorageReferral(elsewhere))
+        kind = "storagemanager.generic" if config.storage_only_mode_on else "jobmanager.generic"
+        happened = Happened(events=counts.happened, durations=counts.took)
+        parts.extend(reporters(config.mon_jabber_address, kind, happened, store=store))
         apart = config.storage_only_mode_on or finisher is None
         features = FEATURES_APART if apart else FEATURES
         transport = daemon.transport(config, config.state_dir, "Co-Pilot manager", features)
