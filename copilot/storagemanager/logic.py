@@ -220,7 +220,7 @@ class StorageManager:
             return [_mismatch(received, report.job_id)]
         kept = None if package is None else report.package
         settled = await self._store.finish(claim.job, claim.attempt, outcome, package=kept)
-        self._counts.wrote(settled.events)
+        self._counts.reported(settled.events, claim.started)
         if settled.verdict is not Verdict.ACCEPTED:
             self._counts.reports_fenced[settled.verdict] += 1
         log.info(
