@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
+from copilot.agent.counts import AgentCounts
 from copilot.errors import CopilotError, NoSpace, TransferCorrupt
 from copilot.files.disk import disk_errors, open_file
 from copilot.files.newfile import TEMPORARY_PREFIX, NewFile
@@ -27,12 +28,12 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 class InputCache:
     """Files in `directory`, named by their SHA-256, at most `quota` bytes of them. Belongs to one event loop."""
 
-    def __init__(self, directory: Path, quota: int) -> None:
+    def __init__(self, directory: Path, quota: int, counts: AgentCounts | None = None) -> None:
         """Makes nothing yet. A quota of 0 keeps nothing."""
+        self.counts = counts or AgentCounts()
         self._directory = directory
         self._quota = quota
         self._locks: dict[str, asyncio.Lock] = {}
-        self.hits = 0
 
     async def fetch(
         self, path: Path, *, size: int, sha256: str, download: Callable[[], Awaitable[object]]
@@ -46,8 +47,9 @@ class InputCache:
         try:
             async with lock:
                 if await asyncio.to_thread(self._take, sha256, size, path):
-                    self.hits += 1
+                    self.counts.cache_hits += 1
                     return
+                self.counts.cache_misses += 1
                 await self._download(download)
                 await asyncio.to_thread(self._keep, sha256, size, path)
         finally:
@@ -61,12 +63,17 @@ class InputCache:
             await asyncio.to_thread(self.clear)
             raise
 
+    def measure(self) -> None:
+        """Count what a former life has left. Blocks."""
+        self.counts.cache_bytes = sum(size for _, size, _ in self._kept())
+
     def clear(self) -> bool:
         """Give all the room back; False if there was nothing. Blocks."""
         found = self._kept()
         for _, _, path in found:
             with suppress(OSError):
                 path.unlink()
+        self.measure()
         return bool(found)
 
     def _take(self, sha256: str, size: int, path: Path) -> bool:
@@ -100,6 +107,7 @@ class InputCache:
                         pass
                     new.check(f"input file {path.name}", size=size, sha256=sha256)
                     new.commit(durable=False)
+                self.measure()
         except CopilotError as error:
             log.info("an input file is not kept for other jobs: %s", error)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from copilot.agent.drain import LAST_STEPS
-from copilot.config.groups import ServiceSettings
+from copilot.config.groups import MetricsSettings, ServiceSettings
 from copilot.config.kinds import (
     AGENT_CLASS,
     CERTIFICATE,
@@ -24,7 +24,7 @@ from copilot.config.setting import Program, setting, settings
 
 
 @settings
-class AgentConfig(ServiceSettings):
+class AgentConfig(MetricsSettings, ServiceSettings):
     """What `copilot-agent` reads. Times in seconds, sizes in bytes."""
 
     program: ClassVar[Program] = Program(name="agent", prefixes=("AGENT",))

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import base64
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from copilot.agent.counts import WAITS, AgentCounts
 from copilot.agent.delivery import KEPT_AFTER_RECEIPT, RESULT_KEPT, Delivery, Step
 from copilot.agent.drain import NO_LIMITS, Draining, Limits
 from copilot.agent.effects import Assignment, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
@@ -94,7 +96,7 @@ class Agent:
 
     `wall()` is in seconds since the epoch: what the journal keeps must outlive the clock that `now` is of. `phase(…)`
     says what an assignment that is being executed is at; `package(…)` has the packed output of one if it is so small that it
-    goes with the report itself.
+    goes with the report itself. What is done is counted in `counts`.
     """
 
     def __init__(
@@ -108,7 +110,9 @@ class Agent:
         phase: Callable[[Assignment], str],
         package: Callable[[Assignment], bytes | None],
         journal: Iterable[Note] = (),
+        counts: AgentCounts | None = None,
     ) -> None:
+        self._counts = counts or AgentCounts()
         self._settings = settings
         self._random = random
         self._has_file = has_file
@@ -157,6 +161,12 @@ class Agent:
             or self._search.concerns(jid)
             or any(jid == bare(assignment.manager) for assignment in self._held.values())
             or any(delivery.concerns(jid) for delivery in self._deliveries.values())
+        )
+
+    def phases(self) -> Counter[str]:
+        """How many jobs it holds, by what it is at with them."""
+        return Counter(
+            WAITS if self._slots.waits(job) else str(self._at(one)) for job, one in self._held.items()
         )
 
     def handle(self, event: Event, now: float) -> Actions:
@@ -287,6 +297,7 @@ class Agent:
         self._search.found(now)
         self._tell_of_room(now)
         self._drain.taken(now)
+        self._counts.taken += 1
         log.info("job %s: got it from %s", job.id, received.sender)
         return [
             *([] if kept is None else self._replaced(kept, job)),
@@ -394,6 +405,7 @@ class Agent:
         log.info(
             "job %s: %s, exit code %d %s", assignment.id, outcome.cause, outcome.exit_code, outcome.reason
         )
+        self._counts.ended[outcome.cause] += 1
         note = Note(assignment=assignment, outcome=outcome, ended=self._wall())
         delivery = self._deliver(note, outcome, now + RESULT_KEPT)
         room = self._make_room() if outcome.cause is Cause.INFRA_DISK_FULL else []
@@ -446,6 +458,7 @@ class Agent:
             if assignment is None or one.id in self._unwanted or self._goodbye.has(one.id):
                 continue
             log.warning("job %s, attempt %d: is not ours any more", one.id, one.attempt)
+            self._counts.leases_lost += 1
             if one.id in self._deliveries:
                 actions.extend(self._home(one.id, now))
             elif self._slots.waits(one.id):
@@ -623,11 +636,13 @@ class Agent:
             case RenewLease(held=held) as renewal:
                 said = self._leases.accepted(event.to, renewal)
                 if said is not None:
+                    self._counts.leases_renewed += len(held)
                     begun = [one for one in self._running() if not self._slots.waits(one.id)]
                     return self._exclusive.renewed(held, said, begun, now)
             case Leaving() as accepted:
                 return self._returned(accepted)
             case JobDone(job_id=job) as report if self._awaits(report):
+                self._counts.reported += 1
                 if event.on_receipt:
                     return self._received(job, now)
                 return self._home(job, now)

@@ -91,6 +91,7 @@ class Sandbox:
         self._job, self._attempt, self._cores = job, attempt, cores
         self._package_tool = package_tool
         self._spares = spares or Spares(jobs)
+        self.ran: float | None = None  # s that the command ran, if it did
         self._left_nothing = True  # running, that is
         self._staged: dict[str, tuple[int, int, int] | None] = {}
 
@@ -147,6 +148,7 @@ class Sandbox:
             return Outcome(cause=Cause.USER_PREREQUISITE, exit_code=NOT_STARTED, reason=one_line(str(error)))
         except NoSpace as error:
             return Outcome(cause=Cause.INFRA_DISK_FULL, exit_code=NOT_STARTED, reason=one_line(str(error)))
+        self.ran = ended.seconds
         said = self._end_of_stderr()
         outcome = judge(
             ended,

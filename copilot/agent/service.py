@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 from copilot.agent.cache import InputCache
+from copilot.agent.counts import AgentCounts
 from copilot.agent.effects import Assignment, Begin, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
 from copilot.agent.journal import Journal, attempt_name
 from copilot.agent.processes import Wishes
@@ -56,11 +57,15 @@ class ServiceSettings:
 class AgentService:
     """Implements `copilot.runtime.component.Performer` for an agent."""
 
-    def __init__(self, settings: ServiceSettings, files: FileClient) -> None:
+    def __init__(
+        self, settings: ServiceSettings, files: FileClient, *, counts: AgentCounts | None = None
+    ) -> None:
+        """What is done is counted in `counts`."""
+        self._counts = counts or AgentCounts()
         self._settings = settings
         self._files = files
         self._work_dir = settings.work_dir.resolve()
-        self._cache = InputCache(self._work_dir / "inputs", settings.input_cache)
+        self._cache = InputCache(self._work_dir / "inputs", settings.input_cache, self._counts)
         self._spares = Spares(self._work_dir / "jobs")
         self._sandboxes: dict[str, Sandbox] = {}  # by attempt, until it is forgotten
         self._packages: dict[str, bytes] = {}  # small outputs, by attempt, until it is forgotten
@@ -75,6 +80,7 @@ class AgentService:
         kept = self._journal.read()
         if self._settings.input_cache == 0:
             self._cache.clear()
+        self._cache.measure()
         self._packages = {
             attempt_name(one.note.assignment): one.package for one in kept if one.package is not None
         }
@@ -135,9 +141,11 @@ class AgentService:
         try:
             self._write_down(name, note)
         except (OSError, NoSpace):
+            self._counts.journal_failures += 1
             if not self._cache.clear():
                 raise
             self._write_down(name, note)
+        self._counts.journal_writes += 1
 
     def _write_down(self, name: str, note: Note) -> None:
         if note.outcome is None:
@@ -243,6 +251,8 @@ class AgentService:
 
     async def _run(self, sandbox: Sandbox, spec: JobSpec, limit: float, wishes: Wishes) -> Outcome:
         outcome = await sandbox.run(spec, limit, wishes)
+        if sandbox.ran is not None:
+            self._counts.payload.observe(sandbox.ran)
         if outcome.cause is not Cause.OK or spec.validation is None:
             return outcome
         return _validated(outcome, spec.validation, await sandbox.validate(spec, wishes))

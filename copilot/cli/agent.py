@@ -11,12 +11,14 @@ from pathlib import Path
 
 from copilot import lean
 from copilot.agent.config import AgentConfig
+from copilot.agent.counts import AgentCounts
 from copilot.agent.drain import Limits
 from copilot.agent.guard import start_guard
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
 from copilot.agent.service import AgentService, ServiceSettings
 from copilot.cli import daemon
+from copilot.cli.metrics import showing_metrics
 from copilot.clock import SystemClock
 from copilot.files.clients import Files
 from copilot.host import read_host
@@ -52,6 +54,7 @@ async def run(config: AgentConfig) -> int:
         chirp_ticket=config.chirp_ticket_file,
     )
     become_subreaper()
+    counts = AgentCounts()
     service = AgentService(
         ServiceSettings(
             work_dir=config.work_dir,
@@ -60,17 +63,22 @@ async def run(config: AgentConfig) -> int:
             input_cache=config.input_cache,
         ),
         files,
+        counts=counts,
     )
-    logic = _logic(config, service)
+    logic = _logic(config, service, counts)
+    counts.slots, counts.held = config.slots, logic.phases
+    endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts)
     loop = Loop(
         logic,
-        daemon.endpoint(Role.AGENT, trusts=logic.trusts),
+        endpoint,
         transport,
         performer=service,
         announce_to=config.jm_jabber_address,
     )
+    numbers = (counts, files.counts, loop.counts, endpoint.counts, transport.counts)
     try:
-        return await daemon.turn(loop)
+        async with showing_metrics(config, *numbers, directories={"work": config.work_dir}):
+            return await daemon.turn(loop)
     finally:
         await files.close()
         service.close()
@@ -87,7 +95,7 @@ def _with_own_authority(config: AgentConfig) -> AgentConfig:
     return replace(config, jabber_ca_file=path, files_ca_file=config.files_ca_file or path)
 
 
-def _logic(config: AgentConfig, service: AgentService) -> Agent:
+def _logic(config: AgentConfig, service: AgentService, counts: AgentCounts) -> Agent:
     settings = AgentSettings(
         manager=config.jm_jabber_address,
         host=socket.gethostname(),
@@ -112,4 +120,5 @@ def _logic(config: AgentConfig, service: AgentService) -> Agent:
         phase=service.phase,
         package=service.package,
         journal=service.recover(),
+        counts=counts,
     )

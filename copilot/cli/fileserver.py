@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from copilot.cli import daemon
+from copilot.cli.metrics import showing_metrics
 from copilot.clock import SystemClock
 from copilot.errors import ConfigError
 from copilot.files.area import FileArea
@@ -49,11 +50,15 @@ async def run(config: FileServerConfig) -> int:
         ) from error
     log.info("Serving %s on %s:%d.", config.files_dir, host, port)
     asked, supervisor = asyncio.Event(), Supervisor()
-    supervisor.tell(READY)
-    with on_stop(asked.set):
-        async with supervisor.watching():
-            await asked.wait()
-    await server.stop()
+    directories = {"state": config.state_dir, "files": config.files_dir}
+    metrics = showing_metrics(config, server.counts, directories=directories, field="files_metrics_listen")
+    try:
+        with on_stop(asked.set):
+            async with supervisor.watching(), metrics:
+                supervisor.tell(READY)
+                await asked.wait()
+    finally:
+        await server.stop()
     return 0
 
 

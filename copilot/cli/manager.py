@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -28,7 +29,6 @@ from copilot.grid.running import running
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.jobmanager.referral import StorageReferral
 from copilot.metrics.queue import Queue
-from copilot.metrics.table import Sources
 from copilot.protocol.claim import Claims
 from copilot.protocol.envelope import bare
 from copilot.protocol.rules import FEATURES, FEATURES_APART, Role
@@ -84,9 +84,10 @@ async def run(config: ManagerSettings) -> int:
         transport = daemon.transport(config, config.state_dir, "Co-Pilot manager", features)
         endpoint = daemon.endpoint(role, features=features)
         loop = Loop(Parts(parts), endpoint, transport)
-        numbers = Sources(jobs=counts, messages=endpoint.counts, queue=Queue(store, clock.monotonic))
-        key = config.key("metrics_listen")
-        await stack.enter_async_context(showing_metrics(config.metrics_listen, numbers, key=key))
+        numbers = (counts, Queue(store, clock.monotonic), store.numbers)
+        traffic = (loop.counts, endpoint.counts, transport.counts)
+        metrics = showing_metrics(config, *numbers, *traffic, directories=_directories(config))
+        await stack.enter_async_context(metrics)
         await stack.enter_async_context(_at_work(sources, config, store))
         if not config.storage_only_mode_on:
             await stack.enter_async_context(hinted(loop, store))
@@ -107,6 +108,11 @@ async def _at_work(
         intake = StagingIntake(store, staging)
         await stack.enter_async_context(running(sources, intake, clock=SystemClock(), random=random.random))
         yield
+
+
+def _directories(config: ManagerSettings) -> dict[str, Path]:
+    """Where room is needed on a disk."""
+    return {"state": config.state_dir} | ({} if config.files_dir is None else {"files": config.files_dir})
 
 
 def open_store(config: QueueSettings) -> RedisStore:

@@ -31,6 +31,8 @@ from copilot.config.kinds import (
 )
 from copilot.config.setting import Settings, setting, settings
 
+AT_METRICS = "at /metrics, and with it everybody who can connect; 127.0.0.1:PORT keeps them on this machine"
+
 
 @settings
 class LoggerSettings(Settings):
@@ -42,6 +44,20 @@ class LoggerSettings(Settings):
         PATH,
         default=None,
         unset="the report's lines on stderr",
+    )
+
+
+@settings
+class MetricsSettings(Settings):
+    """Who may read how a program fares."""
+
+    metrics_listen: Address | None = setting(
+        "*_METRICS_LISTEN",
+        f"where Prometheus can read the numbers of this instance, {AT_METRICS}",
+        ADDRESS,
+        default=None,
+        unset="no metrics",
+        own=True,
     )
 
 
@@ -254,6 +270,13 @@ class FileServerSettings(StagingSettings):
 
     files_listen: Address = setting(
         "*_FILES_LISTEN", "where copilot-fileserver listens", ADDRESS, default="127.0.0.1:8094"
+    )
+    files_metrics_listen: Address | None = setting(
+        "*_FILES_METRICS_LISTEN",
+        f"where Prometheus can read the numbers of copilot-fileserver, {AT_METRICS}",
+        ADDRESS,
+        default=None,
+        unset="no metrics",
     )
     files_cert_file: Path | None = setting(
         "*_FILES_CERT_FILE", "certificate (PEM) of the file server", PATH, default=None, unset="no TLS"

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from copilot.config.groups import FileServerSettings, QueueSettings, RetentionSettings, ServiceSettings
+from copilot.config.groups import (
+    FileServerSettings,
+    MetricsSettings,
+    QueueSettings,
+    RetentionSettings,
+    ServiceSettings,
+)
 from copilot.config.kinds import (
-    ADDRESS,
     FLAG,
     HOST,
     JID,
@@ -18,7 +23,6 @@ from copilot.config.kinds import (
     PATH,
     SIZE,
     TEXT,
-    Address,
     duration,
 )
 from copilot.config.setting import other_settings, setting, settings
@@ -27,7 +31,7 @@ GENERIC = "generic"  # the source and the finisher that come first
 
 
 @settings
-class ManagerSettings(RetentionSettings, FileServerSettings, QueueSettings, ServiceSettings):
+class ManagerSettings(MetricsSettings, RetentionSettings, FileServerSettings, QueueSettings, ServiceSettings):
     """What both managers read, each under its own prefix. Times in seconds, sizes in bytes."""
 
     sm_jabber_address: str | None = setting(
@@ -100,16 +104,6 @@ class ManagerSettings(RetentionSettings, FileServerSettings, QueueSettings, Serv
     )
     queue_only_mode_on: bool = setting(
         "*_QUEUE_ONLY_MODE_ON", "give jobs, take no outputs", FLAG, default="0", own=True
-    )
-
-    metrics_listen: Address | None = setting(
-        "*_METRICS_LISTEN",
-        "where Prometheus can read the numbers of this instance, at /metrics, and with it everybody who can connect; "
-        "127.0.0.1:9464 keeps them on this machine",
-        ADDRESS,
-        default=None,
-        unset="no metrics",
-        own=True,
     )
 
     @classmethod

@@ -5,21 +5,27 @@ An agent that never sees an `https:` URL never imports aiohttp (9 MB); keep impo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from copilot.errors import TransferRefused
+from copilot.errors import TransferError, TransferRefused
 from copilot.files.base import FileClient, FileFacts, public_url
+from copilot.files.counts import FETCH, STORE, TransferCounts
 
 Factory = Callable[[], FileClient]
 
 
 class Files:
-    """A `FileClient` over others. Schemes with the same factory share one client."""
+    """A `FileClient` over others, which counts what it does. Schemes with the same factory share one client."""
 
-    def __init__(self, factories: Mapping[str, Factory]) -> None:
+    def __init__(
+        self, factories: Mapping[str, Factory], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """`factories` maps a scheme in lower case to what makes its client."""
+        self.counts = TransferCounts()
+        self._clock = clock
         self._factories = dict(factories)
         self._made: dict[Factory, FileClient] = {}
 
@@ -57,10 +63,23 @@ class Files:
     async def get(
         self, url: str, path: Path, *, size: int | None = None, sha256: str | None = None
     ) -> FileFacts:
-        return await self._client(url).get(url, path, size=size, sha256=sha256)
+        client, way, began = self._client(url), (_family(url), FETCH), self._clock()
+        try:
+            found = await client.get(url, path, size=size, sha256=sha256)
+        except TransferError:
+            self.counts.failures[way] += 1
+            raise
+        self.counts.ended(way, self._clock() - began, found.size)
+        return found
 
     async def put(self, path: Path, url: str, *, facts: FileFacts) -> None:
-        await self._client(url).put(path, url, facts=facts)
+        client, way, began = self._client(url), (_family(url), STORE), self._clock()
+        try:
+            await client.put(path, url, facts=facts)
+        except TransferError:
+            self.counts.failures[way] += 1
+            raise
+        self.counts.ended(way, self._clock() - began, facts.size)
 
     async def close(self) -> None:
         while self._made:
@@ -68,7 +87,7 @@ class Files:
             await client.close()
 
     def _client(self, url: str) -> FileClient:
-        scheme = url.partition(":")[0].lower()
+        scheme = _scheme(url)
         factory = self._factories.get(scheme)
         if factory is None:
             known = ", ".join(sorted(self._factories))
@@ -78,3 +97,12 @@ class Files:
         if factory not in self._made:
             self._made[factory] = factory()
         return self._made[factory]
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].lower()
+
+
+def _family(url: str) -> str:
+    """The scheme of a URL for which there is a client, for counting."""
+    return _scheme(url).removesuffix("s")

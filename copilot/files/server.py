@@ -11,7 +11,8 @@ import io
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -20,6 +21,7 @@ from copilot.clock import Clock
 from copilot.errors import BadName, NoSpace, TransferError, TransferUnavailable
 from copilot.files.area import FileArea, split_input_name, split_output_name
 from copilot.files.base import BLOCK
+from copilot.files.counts import ServerCounts
 from copilot.files.digest import FIELD, format_digest, parse_digest
 from copilot.files.quiet import quiet_server
 from copilot.files.signing import Verifier
@@ -47,6 +49,7 @@ class FileServer:
         stall: float = STALL,
         grace: float = GRACE,
     ) -> None:
+        self.counts = ServerCounts()
         self._area = area
         self._verifier = verifier
         self._clock = clock
@@ -102,11 +105,21 @@ class FileServer:
             response = _text(400, "the body broke off")
         if response.status >= 400:
             response.force_close()
+        if isinstance(response, _Download):
+            response.ended = partial(self._ended, request, began)
+        else:
+            self._ended(request, began, response.status)
         took = self._clock.monotonic() - began
         _log.debug(
             "%s %s %a: %d, %.3f s", request.remote, request.method, request.path, response.status, took
         )
         return response
+
+    def _ended(
+        self, request: web.BaseRequest, began: float, status: int | None, sent: int | None = None
+    ) -> None:
+        self.counts.sent += sent or 0
+        self.counts.ended(request.method, status, self._clock.monotonic() - began)
 
     def _note_work(self) -> None:
         task = asyncio.current_task()
@@ -142,6 +155,7 @@ class FileServer:
             async with Spool(new.write_parts) as spool:
                 async for block in self._blocks(request):
                     received += len(block)
+                    self.counts.received += len(block)
                     if received > max_size:
                         raise too_large
                     await spool.add(block)
@@ -174,7 +188,10 @@ class _Refusal(Exception):
 
 
 class _Download(web.FileResponse):
-    """Sends an open file, whole or in part, to a peer that is not too slow."""
+    """Sends an open file, whole or in part, to a peer that is not too slow. `ended` is told the status (None: the peer has
+    gone, or was too slow) and how many bytes of the file were sent."""
+
+    ended: Callable[[int | None, int | None], None]
 
     def __init__(self, file: io.FileIO, stall: float) -> None:
         # By descriptor: the file that was checked is the one that is sent, whatever its path is by now.
@@ -185,14 +202,19 @@ class _Download(web.FileResponse):
         self._limit = stall + os.fstat(file.fileno()).st_size / MIN_RATE
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        status, sent = None, None
         try:
             with self._file:
                 async with asyncio.timeout(self._limit):
-                    return await super().prepare(request)
+                    writer = await super().prepare(request)
+            status, sent = self.status, self.content_length if self.status in (200, 206) else None
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()  # `close` would wait for this peer to take what is buffered
             raise ConnectionResetError("the peer takes the file too slowly") from None
+        finally:
+            self.ended(status, sent)
+        return writer
 
 
 async def _ask_for_body(request: web.BaseRequest) -> None:

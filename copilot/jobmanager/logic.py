@@ -234,8 +234,7 @@ class JobManager:
     def _order(self, claimed: Iterable[Claimed], asker: Asker, void_at: float) -> list[Action]:
         actions: list[Action] = []
         for item in claimed:
-            self._counts.claims += not item.again
-            self._counts.leases_granted += asker.renews and not item.again
+            self._counts.claimed(item, leased=asker.renews)
             log.info("job %s, attempt %d: handed to %s", item.spec.id, item.attempt, asker.jid)
             actions.append(Send(to=asker.jid, command=self._orders.run_job(item, asker), void_at=void_at))
         return actions

@@ -1,1 +1,1 @@
-"""What a manager tells Prometheus: its own plain counters and the state of the queue, over HTTP."""
+"""What programs tell Prometheus: their own plain counters and the state of the queue, over HTTP."""

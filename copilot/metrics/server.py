@@ -17,7 +17,7 @@ _log = logging.getLogger("copilot.metrics")
 
 
 class MetricsServer:
-    """Shows one manager's metrics."""
+    """Shows one program's metrics."""
 
     def __init__(self, exposition: Exposition) -> None:
         self._exposition = exposition

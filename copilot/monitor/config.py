@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from copilot.config.groups import ComponentSettings
+from copilot.config.groups import ComponentSettings, MetricsSettings
 from copilot.config.kinds import HOST, PORT
 from copilot.config.setting import Program, setting, settings
 
 
 @settings
-class MonitorConfig(ComponentSettings):
+class MonitorConfig(MetricsSettings, ComponentSettings):
     """What `copilot-monitor` reads."""
 
     program: ClassVar[Program] = Program(name="monitor", prefixes=("MON",))

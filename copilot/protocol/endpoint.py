@@ -59,6 +59,9 @@ class Counts:
     copies: int = 0
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     refused: Counter[str] = field(default_factory=Counter)  # by code; what the component would not do
+    unanswered: Callable[[], int] = (
+        int  # messages of ours that are said again until somebody answers: how many now
+    )
 
 
 class Endpoint:
@@ -76,11 +79,11 @@ class Endpoint:
         """`trusts(bare JID)` says from whom orders are taken; `features` are announced with requests and answers."""
         self.role = role
         self.jid = ""
-        self.counts = Counts()
         self._features = tuple(sorted(features))
         self._new_id = new_id
         self._trusts = trusts
         self._outbox = Outbox(random)
+        self.counts = Counts(unanswered=self._outbox.__len__)
         self._seen = Seen()
         self._peers: OrderedDict[str, _Peer] = OrderedDict()
         self._owed: dict[
@@ -306,6 +309,7 @@ class Endpoint:
             element=envelope.element is not None,
             wants_ack=not (envelope.noack or rule.noack),
             info=info,
+            at=now,
         )
         return [received] if self._is_new(received, now) else []
 

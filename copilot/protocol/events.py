@@ -12,7 +12,8 @@ from copilot.protocol.envelope import Element
 class Received:
     """A command for us. `features` is None for a peer of 2011. Answer with `done` or `failed`.
 
-    `info` is the command as it stood on the wire, for those that pass it on.
+    `info` is the command as it stood on the wire, for those that pass it on. `at` is when it came, in seconds of the clock
+    that the endpoint's `now` is of.
     """
 
     command: Command
@@ -22,6 +23,7 @@ class Received:
     element: bool  # it came (also) in the element carriage: so may the answer
     wants_ack: bool
     info: Element = field(default_factory=lambda: Element("info"))
+    at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,5 @@
-"""What one manager has done with jobs since its start, in plain numbers: for metrics, and for tests that count.
+"""What one manager has done with jobs since its start, and a loop with messages, in plain numbers: for metrics, and for tests
+that count.
 
 Where several instances run each counts what it did itself, so sums over all of them tell of the whole system. What the
 protocol's end counts about messages is in `copilot.protocol.endpoint.Counts`.
@@ -7,18 +8,45 @@ protocol's end counts about messages is in `copilot.protocol.endpoint.Counts`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from copilot.job import Event, EventKind, JobRecord
+from copilot.histogram import MOMENTS, SPANS, Histogram, Histograms
+from copilot.job import Event, EventKind
+from copilot.protocol.events import Received
 from copilot.runtime.durations import Durations
-from copilot.store.base import Verdict
+from copilot.store.base import Claimed, Verdict
 from copilot.store.rules import ran_out
 
 FOREIGN = "foreign"  # a report whose claim is not the sender's; the other reasons are those of `Verdict`
+STORE, FILES, MISTAKE = "store", "files", "mistake"  # why something could not be handled
+NOT_HANDLED = (STORE, FILES, MISTAKE)
+RUN, WAIT = "job", "job.wait"  # durations, as the monitor is told of them
 _REQUEUED = (EventKind.REQUEUED, EventKind.HANDED_BACK)
 _OVER = (EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED)
 _ENDED = (*_REQUEUED, *_OVER)
+
+
+def _no_durations() -> dict[str, Durations]:
+    return {RUN: Durations(), WAIT: Durations()}
+
+
+@dataclass(slots=True)
+class LoopCounts:
+    """Filled by the loop of a component."""
+
+    handling: Histograms = field(default_factory=lambda: Histograms(MOMENTS))
+    """Seconds from the arrival of a command until what it led to was handed to the transport, by command."""
+    failures: Counter[str] = field(default_factory=Counter)  # of what could not be handled, by why
+    at_work: Callable[[], int] = (
+        int  # events that wait for the component, or that a coroutine of it handles now
+    )
+    effects: Callable[[], int] = int  # effects that are being carried out now
+
+    def handled(self, messages: Iterable[Received], now: float) -> None:
+        """What these have led to is on its way."""
+        for message in messages:
+            self.handling[message.command.NAME].observe(now - message.at)
 
 
 @dataclass(slots=True)
@@ -36,12 +64,31 @@ class JobCounts:
     quarantines: int = 0
     reaps: int = 0
     empty: int = 0  # requests for work that came while there was none
-    jobs_ended: Counter[EventKind] = field(
-        default_factory=Counter
-    )  # jobs that are over: done, failed, cancelled
-    run_times: Durations = field(
-        default_factory=Durations
-    )  # of jobs that were reported, since `took` was asked last
+    jobs_ended: Counter[EventKind] = field(default_factory=Counter)  # done, failed, cancelled
+    wait: Histogram = field(default_factory=lambda: Histogram(SPANS))  # s from submission to the first claim
+    run: Histograms = field(default_factory=lambda: Histograms(SPANS))  # s from claim to report, by end
+    durations: dict[str, Durations] = field(default_factory=_no_durations)  # since `took` was asked last
+
+    def claimed(self, job: Claimed, *, leased: bool) -> None:
+        """The store has given a job to an agent, under a lease or not."""
+        if job.again:
+            return
+        self.claims += 1
+        self.leases_granted += leased
+        if job.attempt == 1 and job.submitted is not None:
+            waited = job.claimed - job.submitted
+            self.wait.observe(waited)
+            self.durations[WAIT].add(waited)
+
+    def reported(self, events: Iterable[Event], claimed: float) -> None:
+        """The store has written these of a report on an attempt that was claimed then (seconds since the epoch)."""
+        written = tuple(events)
+        for event in written:
+            if event.kind in _ENDED:
+                self.run[event.kind].observe(event.time - claimed)
+            if event.kind in _OVER:
+                self.durations[RUN].add(event.time - claimed)
+        self.wrote(written)
 
     def wrote(self, events: Iterable[Event]) -> None:
         """The store has written these for us."""
@@ -54,11 +101,6 @@ class JobCounts:
                 self.attempts_ended[event.cause] += 1
             if event.kind in _OVER:
                 self.jobs_ended[event.kind] += 1
-
-    def reported(self, record: JobRecord) -> None:
-        """The job is over by the report of its agent."""
-        if record.claimed is not None and record.finished is not None:
-            self.run_times.add(record.finished - record.claimed)
 
     def happened(self) -> Mapping[str, int]:
         """The events of section 2.3.2 of the report, how often each has happened since the start. `job.start` and `job.end`
@@ -75,9 +117,10 @@ class JobCounts:
         }
 
     def took(self) -> Mapping[str, Durations]:
-        """How long jobs took, from the claim to the report, that were reported since this was asked last."""
-        taken, self.run_times = self.run_times, Durations()
-        return {"job": taken}
+        """How long jobs took, from the claim to the report that ended them (`job`), and waited for their first claim
+        (`job.wait`), of those that did since this was asked last."""
+        taken, self.durations = self.durations, _no_durations()
+        return taken
 
     def reaped(self, events: Iterable[Event]) -> None:
         """The store has looked for attempts that ran out of time, and has written these."""

@@ -43,6 +43,7 @@ from copilot.runtime.component import (
     Withdraw,
     Withhold,
 )
+from copilot.runtime.counts import FILES, MISTAKE, STORE, LoopCounts
 from copilot.runtime.tally import Tally
 from copilot.transport.base import (
     Arrived,
@@ -95,6 +96,8 @@ class Loop:
         self._stir = asyncio.Event()
         self._work: set[asyncio.Future[Any]] = set()
         self._effects: set[asyncio.Future[Any]] = set()
+        self._handled: list[Received] = []  # what they have led to goes out next
+        self.counts = LoopCounts(at_work=self._at_work, effects=self._effects.__len__)
         self._room = asyncio.Event()  # the reader may go on
         self._exit: int | None = None
         self._broken: Exception | None = None
@@ -126,6 +129,9 @@ class Loop:
         """The queue may have something to do for the component."""
         self._add(Hinted())
 
+    def _at_work(self) -> int:
+        return len(self._inbox) + len(self._work)
+
     # -- one turn
 
     def _turn(self) -> None:
@@ -155,6 +161,9 @@ class Loop:
             except (ProtocolError, ValueError) as error:  # too large, or nothing that XML can carry
                 log.error("message %s to %s cannot be sent: %s", envelope.id, envelope.to, error)
                 self._endpoint.give_up(envelope.id)
+        if self._handled:
+            self.counts.handled(self._handled, self._now())
+            self._handled.clear()
         for event in self._endpoint.events():
             self._add(event)
 
@@ -222,6 +231,7 @@ class Loop:
                 self._endpoint.done(event, self._now())
             else:
                 self._endpoint.failed(event)
+            self._handled.append(event)
 
     def _act(self, action: Action) -> bool:
         """False: it was not done; what caused it must not be acknowledged, nor what follows it be done."""
@@ -259,12 +269,15 @@ class Loop:
         if isinstance(event, Received):
             self._endpoint.failed(event)
         if isinstance(error, StoreUnavailable):
+            self.counts.failures[STORE] += 1
             rate_limited(log, "store", logging.ERROR, "%s", error)
             if isinstance(event, TOLD_ONCE):
                 asyncio.get_running_loop().call_later(STORE_RETRY, self._add, event)
         elif isinstance(error, TransferError):  # a file server or a disk is away: the message comes again
+            self.counts.failures[FILES] += 1
             rate_limited(log, "files", logging.ERROR, "%s", error)
         else:
+            self.counts.failures[MISTAKE] += 1
             log.error("%s could not be handled: %s", type(event).__name__, error, exc_info=error)
 
     # -- waiting
@@ -290,7 +303,7 @@ class Loop:
                 self._heard(event)
                 if isinstance(event, Connected):
                     ready()
-                if len(self._work) + len(self._inbox) >= MOST_AT_ONCE:
+                if self._at_work() >= MOST_AT_ONCE:
                     self._room.clear()
                     await self._room.wait()
         except Exception as error:  # noqa: BLE001  # whatever it is: a service that hears nothing must not go on

@@ -220,14 +220,13 @@ class StorageManager:
             return [_mismatch(received, report.job_id)]
         kept = None if package is None else report.package
         settled = await self._store.finish(claim.job, claim.attempt, outcome, package=kept)
-        self._counts.wrote(settled.events)
+        self._counts.reported(settled.events, claim.started)
         if settled.verdict is not Verdict.ACCEPTED:
             self._counts.reports_fenced[settled.verdict] += 1
         log.info(
             "job %s, attempt %d: report %s, now %s", claim.job, claim.attempt, settled.verdict, settled.state
         )
         if settled.record is not None:
-            self._counts.reported(settled.record)
             cancelled = settled.record.outcome is None or settled.record.outcome.output is None
             self._publish_soon(_Settled(record=settled.record, package=None if cancelled else package))
         elif package is None and (settled.verdict is not Verdict.REPEATED or settled.state is State.WAITING):

@@ -20,13 +20,14 @@ from copilot.store.trial import Trial
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """A job that was given to an agent, under a new attempt number, for a `lease` in seconds (None: the agent renews
-    none). `again`: not now, but when the same request came before."""
+    none). `again`: not now, but when the same request came before. `submitted` is in seconds since the epoch, as `claimed`."""
 
     spec: JobSpec
     attempt: int
     claimed: float
     lease: float | None = None
     again: bool = False
+    submitted: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

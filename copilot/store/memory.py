@@ -822,7 +822,12 @@ def _claimed(job: _Job, *, again: bool = False) -> Claimed:
     record = job.record
     assert record.claimed is not None  # a job that was taken has the time of it
     return Claimed(
-        spec=record.spec, attempt=record.attempt, claimed=record.claimed, lease=job.lease, again=again
+        spec=record.spec,
+        attempt=record.attempt,
+        claimed=record.claimed,
+        lease=job.lease,
+        again=again,
+        submitted=record.submitted,
     )
 
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import math
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -37,6 +38,7 @@ from copilot.store.base import (
     Verdict,
 )
 from copilot.store.connections import Connections, to_primary, to_server
+from copilot.store.counts import NO_ENTRY, REFUSED, UNAVAILABLE, StoreCounts
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
 from copilot.store.hosts import ASKED, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
@@ -70,8 +72,8 @@ _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exce
 
 
 class RedisStore(Store):
-    """The queue in Redis. `round_trips` counts what was sent: one for all calls of the same moment, or one more when a
-    script is new to the server.
+    """The queue in Redis. `numbers.round_trips` counts what was sent: one for all calls of the same moment, or one more when
+    a script is new to the server.
 
     Nothing is sent twice behind the caller's back: a repeated `finish` answers differently. Belongs to the event
     loop that first uses it.
@@ -91,12 +93,12 @@ class RedisStore(Store):
 
         A change is answered when `replicas` replicas have it. Have fewer it within half of `timeout`, it raises
         `StoreUnavailable` although it has happened: made once more it changes nothing, and waits for them again."""
-        self._alone = 0  # round trips of commands that went out by themselves
+        self.numbers = StoreCounts()
         self.high_water = high_water
         self._connections = connections
         self._client = connections.workers
         self._listener = connections.listeners
-        self._together = Together(connections.ask, timeout)
+        self._together = Together(connections.ask, timeout, self.numbers)
         self._keys = Keys(prefix)
         self._hosts = Hosts()
         self._unanswered = ""  # the last dispatch, if its answer was lost
@@ -106,7 +108,7 @@ class RedisStore(Store):
     @property
     def round_trips(self) -> int:
         """Since the start."""
-        return self._alone + self._together.round_trips
+        return self.numbers.round_trips
 
     @classmethod
     def from_url(cls, url: str, *, timeout: float = TIMEOUT, **options: Any) -> Self:
@@ -211,7 +213,7 @@ class RedisStore(Store):
                 *(("", "", "") if park is None else (park.jid, " ".join(park.features), digest(park.jid))),
                 *(jdl, round(rules.HOST_MEMORY), *look.words, most_asked, len(given)),
             )
-            jobs = zip(*(flat[start::5] for start in range(5)), strict=True)
+            jobs = zip(*(flat[start::6] for start in range(6)), strict=True)
             given.extend(_claimed(*job, again=again) for *job, again in jobs)
             words: Sequence[str] = question
             return words
@@ -243,7 +245,7 @@ class RedisStore(Store):
                 if given:  # whoever has got a job is to hear of it
                     break
                 raise
-            given += [_dispatched(*one) for one in zip(*(flat[start::6] for start in range(6)), strict=True)]
+            given += [_dispatched(*one) for one in zip(*(flat[start::7] for start in range(7)), strict=True)]
             answers = [
                 word
                 for jid, question in questions
@@ -500,15 +502,15 @@ class RedisStore(Store):
     ) -> Any:
         """`wait`: how long Redis itself may wait before it answers, in seconds."""
         if client is not self._client or options:
-            self._alone += 1
+            self.numbers.round_trips += 1
             untyped: Any = client
             async with self._errors(wait + self._timeout), asyncio.timeout(wait + self._timeout):
                 return await untyped.execute_command(command, *arguments, **options)
         try:  # by hand what `_errors` does: this is the way of all that is done often
             with _our_errors(self._timeout):
                 return await self._together.send(command, *arguments)
-        except StoreUnavailable:
-            await self._connections.look_again()
+        except (StoreError, ConfigError) as error:
+            await self._failed(error)
             raise
 
     async def _send_and_wait(self, client: Redis, command: str, *arguments: str | float | bytes) -> Any:
@@ -518,7 +520,8 @@ class RedisStore(Store):
         count as that. So a repetition, which changes nothing, would not wait for what came before on another
         connection: an empty message, which goes to replicas and to no disk, makes it do so.
         """
-        self._alone += 1
+        self.numbers.round_trips += 1
+        began = time.monotonic()
         limit = self._timeout / 2
         milliseconds = math.ceil(limit * 1000)  # never 0: that is for ever
         untyped: Any = client
@@ -528,6 +531,7 @@ class RedisStore(Store):
             pipeline.execute_command("PUBLISH", self._keys.mark, "")
             pipeline.execute_command("WAIT", self._replicas, milliseconds)
             answers = await pipeline.execute(raise_on_error=False)
+            self.numbers.seconds.observe(time.monotonic() - began)
             for answer in answers:
                 if isinstance(answer, Exception):
                     raise answer
@@ -544,9 +548,17 @@ class RedisStore(Store):
         try:
             with _our_errors(limit):
                 yield
-        except StoreUnavailable:
-            await self._connections.look_again()
+        except (StoreError, ConfigError) as error:
+            await self._failed(error)
             raise
+
+    async def _failed(self, error: Exception) -> None:
+        """A command got no answer of use."""
+        kind = NO_ENTRY if isinstance(error, ConfigError) else REFUSED
+        if isinstance(error, StoreUnavailable):
+            kind = UNAVAILABLE
+            await self._connections.look_again()
+        self.numbers.errors[kind] += 1
 
 
 def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
@@ -556,7 +568,9 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     return spec.id, text, spec.group, -spec.priority, *attempts, limit, attributes
 
 
-def _claimed(spec: str, attempt: str, claimed: str, lease: str, *, again: str = "") -> Claimed:
+def _claimed(
+    spec: str, attempt: str, claimed: str, lease: str, submitted: str, *, again: str = ""
+) -> Claimed:
     """A job as a script tells it."""
     return Claimed(
         spec=codec.spec_from_json(spec),
@@ -564,6 +578,7 @@ def _claimed(spec: str, attempt: str, claimed: str, lease: str, *, again: str = 
         claimed=float(claimed),
         lease=float(lease) if lease else None,
         again=bool(again),
+        submitted=float(submitted) if submitted else None,
     )
 
 

@@ -6,8 +6,11 @@ While one batch is on its way, the next one gathers. So nobody waits for company
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+
+from copilot.store.counts import StoreCounts
 
 MOST_AT_ONCE = 256  # commands in one batch
 CLOSED = "the connection to Redis is being closed"
@@ -17,12 +20,20 @@ _Question = tuple[Command, asyncio.Future[Any]]
 
 
 class Together:
-    """Sends commands by `ask`. `round_trips` counts batches. Belongs to the event loop that first uses it."""
+    """Sends commands by `ask`. Belongs to the event loop that first uses it."""
 
-    def __init__(self, ask: Ask, timeout: float) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        timeout: float,
+        counts: StoreCounts,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`ask` brings the answers to some commands, an exception in the place of one where there is none. `timeout` in
-        seconds, for one batch: a question is answered, or given up, within twice that."""
-        self.round_trips = 0
+        seconds, for one batch: a question is answered, or given up, within twice that. A batch is counted as a round trip."""
+        self._counts = counts
+        self._clock = clock
         self._ask = ask
         self._timeout = timeout
         self._waiting: list[_Question] = []
@@ -60,10 +71,12 @@ class Together:
         return batch
 
     async def _send_batch(self, batch: Sequence[_Question]) -> None:
-        self.round_trips += 1
+        self._counts.round_trips += 1
+        began = self._clock()
         try:
             async with asyncio.timeout(self._timeout):
                 answers = await self._ask([command for command, _ in batch])
+            self._counts.seconds.observe(self._clock() - began)
         except TimeoutError as error:
             # Who waits for the next batch has waited for this one: it must not become as long for each one before it.
             answers = [error] * len(batch)

@@ -88,6 +88,11 @@ class Connection:
         """Is the session there, with room in its buffer?"""
         return self.up and self._client.writable
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait for the socket."""
+        return self._client.buffered
+
     def send(self, data: bytes, ident: str | None) -> None:
         """Write one message; only when `ready`."""
         if len(data) >= self._biggest[0]:

@@ -69,6 +69,14 @@ class FastClient(ClientXMPP):
         """Is there a connection whose buffer has room?"""
         return self.transport is not None and not self._pressed and not self.transport.is_closing()
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait for the socket."""
+        waiting = 0
+        if isinstance(self.transport, asyncio.WriteTransport):
+            waiting = self.transport.get_write_buffer_size()
+        return waiting + self._gathered_bytes
+
     def write(self, stanza: bytes) -> None:
         """Send a stanza; what is written in one turn of the event loop goes to the socket, and through TLS, in one piece."""
         if not self._gathered:

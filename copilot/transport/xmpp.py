@@ -12,6 +12,7 @@ from copilot.protocol.envelope import Envelope
 from copilot.retry import full_jitter
 from copilot.transport.base import Connected, Disconnected, TransportEvent
 from copilot.transport.connection import Connection, Ended
+from copilot.transport.counts import SessionCounts
 from copilot.transport.inbox import Inbox
 from copilot.transport.library import JID, InvalidJID
 from copilot.transport.settings import XmppSettings, tls_context
@@ -33,10 +34,12 @@ class XmppTransport:
         self._settings = settings
         self._random = random
         self._inbox = Inbox()
+        self.counts = SessionCounts(buffered=self._buffered, unread=self._inbox.__len__)
         self._announced: dict[str, None] = {}  # bare JIDs, in the order of the calls
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._outage_told = False
+        self._began = 0.0  # the present connection
 
     async def next_event(self) -> TransportEvent:
         """See `Transport.next_event`. `Disconnected` comes once per outage, not once per attempt."""
@@ -79,12 +82,15 @@ class XmppTransport:
         loop = asyncio.get_running_loop()
         while True:
             log.info("connecting to %s as %s", self._settings.address, self._settings.jid)
-            began = loop.time()
+            self._began = began = loop.time()
             self._connection = Connection(self._settings, self._deliver)
             try:
                 ended = await self._connection.run(self._announced)
             finally:
+                up, self.counts.up = self.counts.up, False
                 self._connection = None
+            self.counts.lost += up
+            self.counts.failed += not up
             if ended.fatal is not None:
                 self._inbox.fail(ended.fatal)
             if self._inbox.ended:
@@ -96,10 +102,16 @@ class XmppTransport:
             log.info("%s; trying again in %.1f s", ended.reason, wait)
             await asyncio.sleep(wait)
 
+    def _buffered(self) -> int:
+        return 0 if self._connection is None else self._connection.buffered
+
     def _deliver(self, event: TransportEvent) -> None:
         if isinstance(event, Connected):
             log.info("connected as %s", event.jid)
             self._outage_told = False
+            self.counts.up = True
+            self.counts.begun += 1
+            self.counts.login.observe(asyncio.get_running_loop().time() - self._began)
         self._inbox.put(event)
         if self._connection is not None and len(self._inbox) >= self._settings.inbox_events:
             self._connection.listen(False)

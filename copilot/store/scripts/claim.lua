@@ -13,7 +13,7 @@
 -- said last), seconds to remember that, the attributes that its class was made from, the class ('' for not known);
 -- verdicts on that (matching.lua), how many groups may be asked about, and how many jobs the request was given already,
 -- before we had asked.
--- Returns five values a job: spec, attempt, time of the claim, the lease, '1' if the request had got it before; and, if
+-- Returns six values a job: spec, attempt, time of the claim, the lease, time of the submission, '1' if the request had got it before; and, if
 -- there is one, a question (matching.lua): then the agent gets what is missing when this is called with the answer.
 --
 -- A request that was given nothing is not remembered: its copy may find what has come meanwhile.

@@ -68,10 +68,10 @@ local function claim_jobs(agent, host, count, lease, limit)
   return given, dry
 end
 
--- What an agent is told of a job that it has: spec, attempt, time of the claim, lease ('' for none).
+-- What an agent is told of a job that it has: spec, attempt, time of the claim, lease ('' for none), time of the submission.
 local function append_job(answer, id, attempt)
-  local spec, claimed, lease = unpack(redis.call('HMGET', JOB .. id, 'spec', 'claimed', 'lease'))
-  for _, value in ipairs({spec, attempt, claimed, lease or ''}) do
+  local spec, claimed, lease, submitted = unpack(redis.call('HMGET', JOB .. id, 'spec', 'claimed', 'lease', 'submitted'))
+  for _, value in ipairs({spec, attempt, claimed, lease or '', submitted or ''}) do
     answer[#answer + 1] = value
   end
 end

@@ -6,7 +6,8 @@
 -- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about, digest of
 -- this call, by which it is known if it comes again; then answers, four values each: full JID, attributes, class, verdicts
 -- (matching.lua).
--- Returns six values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none);
+-- Returns seven values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none), time
+-- of the submission;
 -- questions, each after the full JID that it is about; and how many agents to leave out when it goes on: those that were
 -- looked at and are still parked, 0 when there is nothing more to do.
 

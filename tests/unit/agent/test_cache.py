@@ -54,7 +54,7 @@ async def test_the_second_job_gets_the_file_from_here(server: Server) -> None:
     for name in ("one", "two"):
         assert await server.fetch(b"data", name) == b"data"
     assert server.asked == [b"data"]
-    assert server.cache.hits == 1
+    assert server.cache.counts.cache_hits == 1
 
 
 async def test_a_job_may_change_its_copy(server: Server) -> None:

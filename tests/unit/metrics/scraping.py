@@ -1,20 +1,28 @@
-"""Metrics over a store in memory, and how a scrape reads."""
+"""Metrics of a program that has every part, over a store in memory; and how a scrape reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from copilot.agent.counts import AgentCounts
 from copilot.errors import StoreUnavailable
+from copilot.files.counts import ServerCounts, TransferCounts
 from copilot.job import State
+from copilot.metrics.disk import Disk
 from copilot.metrics.exposition import Exposition
+from copilot.metrics.lag import Lag
 from copilot.metrics.queue import Queue
-from copilot.metrics.table import Sources
+from copilot.metrics.table import About
+from copilot.monitor.counts import MonitorCounts
 from copilot.protocol.endpoint import Counts
-from copilot.runtime.counts import JobCounts
+from copilot.runtime.counts import JobCounts, LoopCounts
+from copilot.store.counts import StoreCounts
 from copilot.store.memory import MemoryStore
+from copilot.transport.counts import SessionCounts
 
 
 class ShakyStore(MemoryStore):
@@ -34,16 +42,27 @@ class ShakyStore(MemoryStore):
 
 @dataclass
 class World:
-    """One manager's numbers, and the time."""
+    """All numbers that there are, and the time."""
 
     now: float = 100.0
     store: ShakyStore = field(default_factory=ShakyStore)
     jobs: JobCounts = field(default_factory=JobCounts)
     messages: Counts = field(default_factory=Counts)
+    loop: LoopCounts = field(default_factory=LoopCounts)
+    session: SessionCounts = field(default_factory=SessionCounts)
+    asked: StoreCounts = field(default_factory=StoreCounts)
+    agent: AgentCounts = field(default_factory=AgentCounts)
+    transfers: TransferCounts = field(default_factory=TransferCounts)
+    server: ServerCounts = field(default_factory=ServerCounts)
+    monitor: MonitorCounts = field(default_factory=MonitorCounts)
 
     def __post_init__(self) -> None:
-        queue = Queue(self.store, lambda: self.now)
-        self.exposition = Exposition(Sources(jobs=self.jobs, messages=self.messages, queue=queue))
+        self.lag = Lag(lambda: self.now)
+        disk = Disk({"work": Path("/")}, lambda: self.now)
+        given = (About(component="agent"), Queue(self.store, lambda: self.now), self.lag, disk)
+        counted = (self.jobs, self.messages, self.loop, self.session, self.asked)
+        others = (self.agent, self.transfers, self.server, self.monitor)
+        self.exposition = Exposition((*given, *counted, *others))
 
     async def scrape(self) -> dict[str, float]:
         return read(await self.exposition.text())
@@ -53,7 +72,7 @@ def read(text: bytes) -> dict[str, float]:
     """The samples by what stands before their value, like `name{label="value"}`."""
     return {
         sample.name
-        + "".join(f'{{{label}="{value}"}}' for label, value in sample.labels.items()): sample.value
+        + "".join(f'{{{label}="{value}"}}' for label, value in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text.decode())
         for sample in family.samples
     }

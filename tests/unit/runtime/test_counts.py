@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from copilot.job import Event, EventKind
 from copilot.runtime.counts import JobCounts
 from copilot.store.rules import LOST, SILENT
-from tests.unit.storagemanager.records import settled
 
 
 def event(kind: EventKind, cause: str = "infra-lost", text: str = "") -> Event:
@@ -70,14 +67,9 @@ def test_the_events_of_the_report_are_read_from_the_counts() -> None:
 
 def test_how_long_jobs_took_is_told_once() -> None:
     counts = JobCounts()
-    for seconds in (1.0, 3.0):
-        counts.reported(replace(settled(None), claimed=10.0, finished=10.0 + seconds))
+    for claimed in (0.0, -2.0):
+        counts.reported([event(EventKind.DONE)], claimed)
+    counts.reported([event(EventKind.REQUEUED)], 0.0)
     taken = counts.took()["job"]
     assert (taken.count, taken.mean, taken.shortest, taken.longest) == (2, 2.0, 1.0, 3.0)
-    assert counts.took()["job"].count == 0
-
-
-def test_a_job_that_was_never_claimed_took_no_time() -> None:
-    counts = JobCounts()
-    counts.reported(settled(None))
     assert counts.took()["job"].count == 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from copilot.store.counts import StoreCounts
 from copilot.store.together import MOST_AT_ONCE, Command, Together
 
 STEPS = 20  # of the event loop, more than it takes until all have asked
@@ -33,8 +34,13 @@ async def redis() -> Redis:
 
 
 @pytest.fixture
-def together(redis: Redis) -> Together:
-    return Together(redis.ask, timeout=5.0)
+def counts() -> StoreCounts:
+    return StoreCounts()
+
+
+@pytest.fixture
+def together(redis: Redis, counts: StoreCounts) -> Together:
+    return Together(redis.ask, 5.0, counts)
 
 
 def asking(together: Together, *names: str) -> list[asyncio.Task[Any]]:
@@ -51,10 +57,12 @@ async def answers(tasks: Sequence[asyncio.Task[Any]]) -> list[Any]:
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_what_is_asked_at_the_same_moment_goes_together(redis: Redis, together: Together) -> None:
+async def test_what_is_asked_at_the_same_moment_goes_together(
+    redis: Redis, together: Together, counts: StoreCounts
+) -> None:
     assert await answers(asking(together, "a", "b", "c")) == ["<a>", "<b>", "<c>"]
     assert redis.batches == [["a", "b", "c"]]
-    assert together.round_trips == 1
+    assert (counts.round_trips, counts.seconds.count) == (1, 1)
 
 
 async def test_the_next_batch_gathers_while_one_is_on_its_way(redis: Redis, together: Together) -> None:
@@ -130,7 +138,7 @@ async def test_after_the_end_it_can_be_used_again(redis: Redis, together: Togeth
 
 
 async def test_what_takes_too_long_is_given_up_and_the_next_batch_goes(redis: Redis) -> None:
-    together = Together(redis.ask, timeout=0.01)
+    together = Together(redis.ask, 0.01, StoreCounts())
     redis.open.clear()
     late = await answers(asking(together, "a", "b"))
     assert [type(answer) for answer in late] == [TimeoutError, TimeoutError]
@@ -139,7 +147,7 @@ async def test_what_takes_too_long_is_given_up_and_the_next_batch_goes(redis: Re
 
 
 async def test_who_waits_for_a_batch_that_takes_too_long_does_not_wait_for_the_next_one(redis: Redis) -> None:
-    together = Together(redis.ask, timeout=0.1)
+    together = Together(redis.ask, 0.1, StoreCounts())
     redis.open.clear()
     first = asking(together, "a")
     await until_all_have_asked()
