@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from copilot.histogram import SPANS, Histogram
+from copilot.job import Cause
 
 WAITS = "wait"  # for a slot: how such a job is counted among the phases of the others
 
@@ -28,3 +29,12 @@ class AgentCounts:
     cache_hits: int = 0
     cache_misses: int = 0
     cache_bytes: int = 0
+
+    def happened(self) -> Mapping[str, int]:
+        """The events that the monitor is told of, how often each has happened since the start."""
+        succeeded = self.ended[Cause.OK]
+        return {
+            "job.start": self.taken,
+            "job.succeeded": succeeded,
+            "job.failed": self.ended.total() - succeeded,
+        }

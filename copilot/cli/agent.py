@@ -19,12 +19,15 @@ from copilot.agent.processes import become_subreaper
 from copilot.agent.service import AgentService, ServiceSettings
 from copilot.cli import daemon
 from copilot.cli.metrics import showing_metrics
+from copilot.cli.reporting import reporters
 from copilot.clock import SystemClock
 from copilot.files.clients import Files
 from copilot.host import read_host
 from copilot.protocol.jdl import host_jdl
 from copilot.protocol.rules import Role
+from copilot.runtime.compose import Parts
 from copilot.runtime.loop import Loop
+from copilot.runtime.reports import Happened
 
 log = logging.getLogger("copilot.agent")
 
@@ -68,8 +71,9 @@ async def run(config: AgentConfig) -> int:
     logic = _logic(config, service, counts)
     counts.slots, counts.held = config.slots, logic.phases
     endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts)
+    happened = Happened(events=counts.happened)
     loop = Loop(
-        logic,
+        Parts([logic, *reporters(config.mon_jabber_address, "agent", happened, group=True)]),
         endpoint,
         transport,
         performer=service,
