@@ -1,0 +1,19 @@
+"""What the monitor has done since its start, in plain numbers: for its own metrics, for the log and for tests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class MonitorCounts:
+    """Filled by the logic and by the line to Carbon, read by whoever wants to know."""
+
+    reports: int = 0  # taken
+    refused: Counter[str] = field(default_factory=Counter)  # reports, by reason
+    paths: int = 0  # different ones that were forwarded
+    sent: int = 0  # lines that were handed to Carbon's machine, repeated ones included
+    dropped: int = 0  # lines that Carbon never got, because too many waited for it
+    waiting: int = 0  # lines that wait now
+    connections: int = 0  # to Carbon, that came about
