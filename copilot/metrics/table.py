@@ -20,7 +20,7 @@ from copilot.job import Cause, Phase
 from copilot.metrics.disk import Disk
 from copilot.metrics.lag import Lag
 from copilot.metrics.queue import Queue
-from copilot.monitor.counts import REPORTS, MonitorCounts
+from copilot.monitor.counts import REFUSALS, MonitorCounts
 from copilot.protocol.endpoint import Counts
 from copilot.protocol.rules import RULES
 from copilot.runtime.counts import FOREIGN, NOT_HANDLED, JobCounts, LoopCounts
@@ -503,37 +503,49 @@ _MONITOR = Part[MonitorCounts](
     metrics=(
         Metric(
             name="copilot_monitor_reports_total",
-            meaning="Reports of components, by kind: events, durations, values.",
+            meaning="Reports of components that were taken.",
             read=lambda of: of.reports,
-            labels=("kind",),
-            known=REPORTS,
+        ),
+        Metric(
+            name="copilot_monitor_reports_refused_total",
+            meaning="Reports that were not taken, by why: of nobody whom MON_ALLOW names (not-allowed), under a name of somebody "
+            "else (foreign-name) or no name (bad-name), with no number (bad-number), or one metric too many (too-many-paths).",
+            read=lambda of: of.refused,
+            labels=("reason",),
+            known=REFUSALS,
+        ),
+        Metric(
+            name="copilot_monitor_paths",
+            meaning="Different metrics that were forwarded to Carbon; MON_MAX_PATHS is the limit.",
+            read=lambda of: of.paths,
+            kind=Kind.GAUGE,
         ),
         Metric(
             name="copilot_monitor_lines_sent_total",
-            meaning="Lines that went to Carbon.",
-            read=lambda of: of.lines_sent,
+            meaning="Lines that went to Carbon, those that went again included.",
+            read=lambda of: of.sent,
         ),
         Metric(
             name="copilot_monitor_lines_dropped_total",
             meaning="Lines that were dropped because Carbon was away for longer than there is room for.",
-            read=lambda of: of.lines_dropped,
+            read=lambda of: of.dropped,
         ),
         Metric(
             name="copilot_monitor_lines_waiting",
             meaning="Lines that wait for Carbon.",
-            read=lambda of: of.lines_waiting,
+            read=lambda of: of.waiting,
             kind=Kind.GAUGE,
         ),
         Metric(
             name="copilot_monitor_carbon_up",
             meaning="1 while there is a connection to Carbon, else 0.",
-            read=lambda of: of.carbon_up,
+            read=lambda of: of.connected,
             kind=Kind.GAUGE,
         ),
         Metric(
             name="copilot_monitor_carbon_connects_total",
             meaning="Connections to Carbon that began.",
-            read=lambda of: of.carbon_connects,
+            read=lambda of: of.connections,
         ),
     ),
 )

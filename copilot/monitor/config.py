@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from copilot.config.groups import ComponentSettings, MetricsSettings
-from copilot.config.kinds import HOST, PORT
+from copilot.config.kinds import ACCOUNTS, HOST, PATH, PORT, duration, whole
 from copilot.config.setting import Program, setting, settings
+
+AGGREGATOR = 2023  # the port on which Carbon's aggregator listens by default
+REPEAT = 60.0  # s
 
 
 @settings
@@ -15,5 +19,59 @@ class MonitorConfig(MetricsSettings, ComponentSettings):
 
     program: ClassVar[Program] = Program(name="monitor", prefixes=("MON",))
 
-    carbon_server: str = setting("CARBON_SERVER", "machine on which Carbon runs", HOST, default="localhost")
-    carbon_port: int = setting("CARBON_PORT", "port of Carbon's aggregator", PORT, default="2023")
+    state_dir: Path = setting(
+        "*_STATE_DIR", "directory for what must outlive a restart", PATH, default="/var/lib/copilot"
+    )
+
+    carbon_server: str | None = setting(
+        "CARBON_SERVER",
+        "machine on which Carbon runs",
+        HOST,
+        default=None,
+        unset="nothing is sent to Carbon",
+    )
+    carbon_port: int = setting(
+        "CARBON_PORT", "port of Carbon, or of its aggregator, which is usually 2023", PORT, default="2003"
+    )
+    carbon_buffer: int = setting(
+        "CARBON_BUFFER",
+        "how many points may wait while Carbon is away; about 150 bytes of memory each",
+        whole(1, 10_000_000),
+        default="200000",
+    )
+    carbon_repeat: float = setting(
+        "CARBON_REPEAT",
+        "how much of what was sent last is sent again when Carbon has been away, because it may have been lost there; an "
+        "aggregator would add it up twice",
+        duration(0),
+        default=None,
+        unset=f"{REPEAT:.0f}, or 0 if the port is {AGGREGATOR}",
+        derive=lambda config: 0.0 if config.carbon_port == AGGREGATOR else REPEAT,
+    )
+    sample_interval: int = setting(
+        "*_SAMPLE_INTERVAL",
+        "seconds from sample to sample; Carbon's storage schema must have the same",
+        whole(1, 3600),
+        default="10",
+    )
+    max_paths: int = setting(
+        "*_MAX_PATHS",
+        "how many different metrics are forwarded, and a tenth of it for each account",
+        whole(100, 10_000_000),
+        default="100000",
+    )
+    allow: tuple[str, ...] = setting(
+        "*_ALLOW",
+        "who may report",
+        ACCOUNTS,
+        default=None,
+        unset="all accounts of MON_JABBER_DOMAIN",
+        derive=lambda config: (config.jabber_domain,),
+    )
+    managers: tuple[str, ...] | None = setting(
+        "*_MANAGERS",
+        "who may report as a job manager or storage manager",
+        ACCOUNTS,
+        default=None,
+        unset="a manager's name belongs to the account that uses it first",
+    )

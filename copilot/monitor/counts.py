@@ -1,20 +1,28 @@
-"""What the monitor has heard and passed on since its start, in plain numbers."""
+"""What the monitor has done since its start, in plain numbers: for its own metrics, for the log and for tests."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-REPORTS = ("event", "duration", "value")
+REFUSALS = (
+    "not-allowed",
+    "bad-name",
+    "foreign-name",
+    "bad-number",
+    "too-many-paths",
+)  # why a report is not taken
 
 
 @dataclass(slots=True)
 class MonitorCounts:
-    """Filled by the monitor, read by whoever wants to know. Lines are those that Carbon takes."""
+    """Filled by the logic and by the line to Carbon, read by whoever wants to know."""
 
-    reports: Counter[str] = field(default_factory=Counter)  # by kind, one of `REPORTS`
-    lines_sent: int = 0
-    lines_dropped: int = 0  # because Carbon was away for longer than there is room
-    lines_waiting: int = 0
-    carbon_connects: int = 0
-    carbon_up: bool = False
+    reports: int = 0  # taken
+    refused: Counter[str] = field(default_factory=Counter)  # reports, by reason
+    paths: int = 0  # different ones that were forwarded
+    sent: int = 0  # lines that were handed to Carbon's machine, repeated ones included
+    dropped: int = 0  # lines that Carbon never got, because too many waited for it
+    waiting: int = 0  # lines that wait now
+    connections: int = 0  # to Carbon, that came about
+    connected: bool = False  # to Carbon, now

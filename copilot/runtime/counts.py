@@ -21,14 +21,11 @@ from copilot.store.rules import ran_out
 FOREIGN = "foreign"  # a report whose claim is not the sender's; the other reasons are those of `Verdict`
 STORE, FILES, MISTAKE = "store", "files", "mistake"  # why something could not be handled
 NOT_HANDLED = (STORE, FILES, MISTAKE)
+MILLISECONDS = 1000.0
 RUN, WAIT = "job", "job.wait"  # durations, as the monitor is told of them
 _REQUEUED = (EventKind.REQUEUED, EventKind.HANDED_BACK)
 _OVER = (EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED)
 _ENDED = (*_REQUEUED, *_OVER)
-
-
-def _no_durations() -> dict[str, Durations]:
-    return {RUN: Durations(), WAIT: Durations()}
 
 
 @dataclass(slots=True)
@@ -67,7 +64,7 @@ class JobCounts:
     jobs_ended: Counter[EventKind] = field(default_factory=Counter)  # done, failed, cancelled
     wait: Histogram = field(default_factory=lambda: Histogram(SPANS))  # s from submission to the first claim
     run: Histograms = field(default_factory=lambda: Histograms(SPANS))  # s from claim to report, by end
-    durations: dict[str, Durations] = field(default_factory=_no_durations)  # since `took` was asked last
+    durations: dict[str, Durations] = field(default_factory=dict)  # since `took` was asked last
 
     def claimed(self, job: Claimed, *, leased: bool) -> None:
         """The store has given a job to an agent, under a lease or not."""
@@ -78,7 +75,7 @@ class JobCounts:
         if job.attempt == 1 and job.submitted is not None:
             waited = job.claimed - job.submitted
             self.wait.observe(waited)
-            self.durations[WAIT].add(waited)
+            self._took(WAIT, waited)
 
     def reported(self, events: Iterable[Event], claimed: float) -> None:
         """The store has written these of a report on an attempt that was claimed then (seconds since the epoch)."""
@@ -87,7 +84,7 @@ class JobCounts:
             if event.kind in _ENDED:
                 self.run[event.kind].observe(event.time - claimed)
             if event.kind in _OVER:
-                self.durations[RUN].add(event.time - claimed)
+                self._took(RUN, event.time - claimed)
         self.wrote(written)
 
     def wrote(self, events: Iterable[Event]) -> None:
@@ -119,8 +116,14 @@ class JobCounts:
     def took(self) -> Mapping[str, Durations]:
         """How long jobs took, from the claim to the report that ended them (`job`), and waited for their first claim
         (`job.wait`), of those that did since this was asked last."""
-        taken, self.durations = self.durations, _no_durations()
+        taken, self.durations = self.durations, {}
         return taken
+
+    def _took(self, what: str, seconds: float) -> None:
+        """A clock that was set back makes no negative duration."""
+        one = Durations.of(max(0.0, seconds) * MILLISECONDS)
+        before = self.durations.get(what)
+        self.durations[what] = one if before is None else before + one
 
     def reaped(self, events: Iterable[Event]) -> None:
         """The store has looked for attempts that ran out of time, and has written these."""

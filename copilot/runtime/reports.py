@@ -22,7 +22,6 @@ from copilot.runtime.durations import Durations
 log = logging.getLogger("copilot.reports")
 
 EVENTS_EVERY = 5.0  # s; half of the monitor's own interval, so that each of its samples has some
-MILLISECONDS = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +106,7 @@ class Reporter:
             if new:
                 actions.append(self._say(ReportEvent(component=who, event=event, count=new)))
         for event, durations in self._happened.durations().items():
-            if durations.count:
-                actions.append(self._say(_told(who, event, durations)))
+            actions.append(self._say(_told(who, event, durations)))
         return actions
 
     async def _tell_values(self, actions: Actions, due: Sequence[int]) -> Actions:
@@ -135,9 +133,9 @@ def _told(who: str, event: str, durations: Durations) -> ReportEventDuration:
     return ReportEventDuration(
         component=who,
         event=event,
-        duration=durations.mean * MILLISECONDS,
+        duration=durations.mean,
         count=durations.count,
-        geometric_mean=durations.geometric_mean * MILLISECONDS,
-        shortest=durations.shortest * MILLISECONDS,
-        longest=durations.longest * MILLISECONDS,
+        geometric_mean=durations.geometric_mean,
+        shortest=durations.shortest,
+        longest=durations.longest,
     )

@@ -287,7 +287,7 @@ class TestFilesOf2011:
         with pytest.raises(ConfigError, match="the logger file cannot be read: No such file"):
             set_up(tmp_path / "nowhere")
 
-    @pytest.mark.parametrize("name", ["agent", "jobmanager", "storagemanager"])
+    @pytest.mark.parametrize("name", ["agent", "jobmanager", "monitor", "storagemanager"])
     def test_the_samples_are_understood(self, name: str) -> None:
         assert set_up(Path(__file__).parents[2] / "etc" / "copilot" / "loggerConf" / name) == ()
 

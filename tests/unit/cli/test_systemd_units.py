@@ -12,7 +12,13 @@ from copilot.agent.config import AgentConfig
 from copilot.agent.drain import LAST_STEPS
 
 UNITS = sorted((Path(__file__).parents[3] / "etc" / "systemd").glob("*.service"))
-DAEMONS = {"copilot-agent", "copilot-fileserver", "copilot-jobmanager-generic", "copilot-storagemanager"}
+DAEMONS = {
+    "copilot-agent",
+    "copilot-fileserver",
+    "copilot-jobmanager-generic",
+    "copilot-monitor",
+    "copilot-storagemanager",
+}
 
 
 def service(path: Path) -> configparser.SectionProxy:

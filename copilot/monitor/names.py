@@ -1,0 +1,54 @@
+"""Who may report, and under which name: an agent must not be able to pose as a manager.
+
+Paths that begin with `copilot.jobmanager`, `copilot.storagemanager` or `copilot.monitor` are those of managers. Where the
+accounts of managers are known (`MON_MANAGERS`), they alone may write there. Where they are not, as with a configuration of
+2011, `copilot.jobmanager.<type>.<instance>` belongs to the account that uses it first, until the monitor is started again,
+and `copilot.monitor` to the monitor alone. Paths decide, not names of components, for a name may end anywhere in a path.
+"""
+
+from __future__ import annotations
+
+from copilot.protocol.envelope import bare
+
+MONITOR = "monitor"
+MANAGERS = frozenset({"jobmanager", "storagemanager", MONITOR})
+OWNED_PARTS = slice(1, 4)  # of a path: kind, type and instance
+MOST_OWNED = 10_000  # instances; when there are more, new ones are nobody's to use
+
+
+class Names:
+    """The rule. Paths are those of `metric_path`."""
+
+    def __init__(self, *, allow: tuple[str, ...], managers: tuple[str, ...] | None, own: str) -> None:
+        """`allow`: accounts (bare JIDs) and domains that may report at all; `managers`: those that are managers, None if
+        that is not known; `own`: the monitor's own account, which always may."""
+        self._allow = frozenset(allow)
+        self._managers = None if managers is None else frozenset(managers)
+        self._own = bare(own)
+        self._owners: dict[str, str] = {}
+
+    def may_report(self, jid: str) -> bool:
+        """Whether anything is taken from it."""
+        return _is_in(self._allow, jid) or bare(jid) == self._own
+
+    def may_write(self, path: str, jid: str) -> bool:
+        """Whether this path is for it to write."""
+        if not is_managers(path) or bare(jid) == self._own:
+            return True
+        if self._managers is not None:
+            return _is_in(self._managers, jid)
+        kind, *_ = name = path.split(".")[OWNED_PARTS]
+        owned = ".".join(name)
+        if kind.lower() == MONITOR or (owned not in self._owners and len(self._owners) >= MOST_OWNED):
+            return False
+        return self._owners.setdefault(owned, bare(jid)) == bare(jid)
+
+
+def is_managers(path: str) -> bool:
+    """Whether a path is one of managers."""
+    return path.split(".", 2)[1].lower() in MANAGERS
+
+
+def _is_in(known: frozenset[str], jid: str) -> bool:
+    account = bare(jid)
+    return account in known or account.partition("@")[2] in known
