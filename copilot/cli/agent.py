@@ -17,6 +17,7 @@ from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
 from copilot.agent.service import AgentService, ServiceSettings
 from copilot.cli import daemon
+from copilot.cli.heartbeating import with_heartbeat
 from copilot.clock import SystemClock
 from copilot.files.clients import Files
 from copilot.host import read_host
@@ -62,11 +63,12 @@ async def run(config: AgentConfig) -> int:
         files,
     )
     logic = _logic(config, service)
+    component, performer = with_heartbeat(logic, config, transport, performer=service, agent=True)
     loop = Loop(
-        logic,
+        component,
         daemon.endpoint(Role.AGENT, trusts=logic.trusts),
         transport,
-        performer=service,
+        performer=performer,
         announce_to=config.jm_jabber_address,
     )
     try:

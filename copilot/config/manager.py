@@ -16,6 +16,7 @@ from copilot.config.kinds import (
     NAME,
     NAMES,
     PATH,
+    PEOPLE,
     SIZE,
     TEXT,
     Address,
@@ -110,6 +111,16 @@ class ManagerSettings(RetentionSettings, FileServerSettings, QueueSettings, Serv
         default=None,
         unset="no metrics",
         own=True,
+    )
+
+    hb_members: tuple[str, ...] = setting(
+        "HB_MEMBERS",
+        "whom the job manager lets into the chat rooms: agents, mostly by their domain; other components one by one, unless "
+        "MON_JABBER_ADDRESS or SM_JABBER_ADDRESS names them",
+        PEOPLE,
+        default=None,
+        unset="*_JABBER_DOMAIN",
+        derive=lambda config: (config.jabber_domain,),
     )
 
     @classmethod
