@@ -107,7 +107,7 @@ class RoomSettings(ComponentSettings):
     )
     hb_chat_room: str | None = setting(
         "HB_CHAT_ROOM",
-        "chat room of managers and the monitor; agents are in <room>-0, <room>-1 …",
+        "chat room of managers and the monitor; those of agents have -0, -1 … behind this name",
         LOCAL_PART,
         default=None,
         unset="no heartbeat",

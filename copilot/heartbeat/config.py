@@ -18,7 +18,7 @@ class HeartbeatConfig(ComponentSettings):
     chat_server: str = setting("HB_CHAT_SERVER", "domain of the XMPP chat room (MUC) server", HOST)
     chat_room: str = setting(
         "HB_CHAT_ROOM",
-        "chat room of managers and the monitor; agents are in <room>-0, <room>-1 …",
+        "chat room of managers and the monitor; those of agents have -0, -1 … behind this name",
         LOCAL_PART,
     )
     chat_owner: str | None = setting(
