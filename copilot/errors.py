@@ -7,7 +7,8 @@
     ├── ProtocolError           a message that breaks the protocol; always the peer's fault
     ├── TransportError          the XMPP server cannot be used
     │   ├── LoginRefused        wrong password, certificate or account; trying again does not help
-    │   └── SessionReplaced     another program logged in with our full JID (`conflict`)
+    │   ├── SessionReplaced     another program logged in with our full JID (`conflict`)
+    │   └── RoomRefused         a chat room, or the service that has it, said no
     ├── StoreError              the queue refused
     │   ├── StoreUnavailable    Redis is away or busy; trying again helps
     │   │   └── QueueFull       no room for new jobs; trying again later helps (exit code 75)
@@ -72,6 +73,15 @@ class LoginRefused(TransportError):
 
 class SessionReplaced(TransportError):
     """The server ended our stream with `conflict`: another program uses the same full JID (RFC 6120, 4.9.3.3)."""
+
+
+class RoomRefused(TransportError):
+    """A chat room, or its service, refused a request. `condition` is that of the stanza error (RFC 6120, 8.3.3), or
+    `timeout` if no answer came."""
+
+    def __init__(self, condition: str, text: str) -> None:
+        super().__init__(text)
+        self.condition = condition
 
 
 class StoreError(CopilotError):

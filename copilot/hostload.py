@@ -1,4 +1,4 @@
-"""How a machine fares now: load, disks, memory, network, processes. Sizes in MB of 1024 x 1024 bytes, as in the report.
+"""How a machine fares now: load, disks, memory, network, processes. Sizes in MB of 1024 * 1024 bytes, as in the report.
 
 Reading takes milliseconds, the processes some dozen: not on the way of messages. psutil is loaded when first asked.
 """

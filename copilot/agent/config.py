@@ -122,6 +122,11 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         derive=lambda config: (config.jabber_domain,),
     )
 
+    @property
+    def room_owner(self) -> str:
+        """The bare JID of who keeps the chat rooms."""
+        return self.hb_chat_owner or self.jm_jabber_address
+
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from super().check(values)

@@ -18,6 +18,7 @@ from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
 from copilot.agent.service import AgentService, ServiceSettings
 from copilot.cli import daemon
+from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
 from copilot.clock import SystemClock
@@ -70,13 +71,15 @@ async def run(config: AgentConfig) -> int:
     )
     logic = _logic(config, service, counts)
     counts.slots, counts.held = config.slots, logic.phases
-    endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts)
     happened = Happened(events=counts.happened)
+    parts = Parts([logic, *reporters(config.mon_jabber_address, "agent", happened, group=True)])
+    component, performer = with_heartbeat(parts, config, transport, performer=service, agent=True)
+    endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts)
     loop = Loop(
-        Parts([logic, *reporters(config.mon_jabber_address, "agent", happened, group=True)]),
+        component,
         endpoint,
         transport,
-        performer=service,
+        performer=performer,
         announce_to=config.jm_jabber_address,
     )
     numbers = (counts, files.counts, loop.counts, endpoint.counts, transport.counts)

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from copilot.cli import daemon
+from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
@@ -83,7 +84,8 @@ async def run(config: ManagerSettings) -> int:
         features = FEATURES_APART if apart else FEATURES
         transport = daemon.transport(config, config.state_dir, "Co-Pilot manager", features)
         endpoint = daemon.endpoint(role, features=features)
-        loop = Loop(Parts(parts), endpoint, transport)
+        component, performer = with_heartbeat(Parts(parts), config, transport, members=_members(config))
+        loop = Loop(component, endpoint, transport, performer=performer)
         numbers = (counts, Queue(store, clock.monotonic), store.numbers)
         traffic = (loop.counts, endpoint.counts, transport.counts)
         metrics = showing_metrics(config, *numbers, *traffic, directories=_directories(config))
@@ -169,6 +171,12 @@ def _job_manager(
     )
     area = None if config.files_dir is None else FileArea(config.files_dir)
     return JobManager(store, claims, settings, urls=urls, contents=area, random=random.random, counts=counts)
+
+
+def _members(config: ManagerSettings) -> list[str] | None:
+    """Whom we let into the chat rooms; only a job manager does."""
+    named = (*config.hb_members, config.mon_jabber_address, config.sm_jabber_address)
+    return None if config.storage_only_mode_on else [word for word in named if word is not None]
 
 
 def _storage_elsewhere(config: ManagerSettings) -> str | None:

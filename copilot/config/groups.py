@@ -14,6 +14,7 @@ from copilot.config.kinds import (
     LOCAL_PART,
     NAME,
     PATH,
+    PEOPLE,
     PORT,
     READABLE_FILE,
     RESOURCE,
@@ -110,12 +111,9 @@ class ComponentSettings(LoggerSettings):
 
 
 @settings
-class ServiceSettings(ComponentSettings):
-    """A component that reports to the monitor and can be asked how it fares."""
+class RoomSettings(ComponentSettings):
+    """A component that can be asked how it fares, and by whom."""
 
-    mon_jabber_address: str | None = setting(
-        "MON_JABBER_ADDRESS", "Jabber ID of the monitor", JID, default=None, unset="no reports"
-    )
     hb_chat_server: str | None = setting(
         "HB_CHAT_SERVER",
         "domain of the XMPP chat room (MUC) server",
@@ -124,7 +122,45 @@ class ServiceSettings(ComponentSettings):
         unset="no heartbeat",
     )
     hb_chat_room: str | None = setting(
-        "HB_CHAT_ROOM", "chat room of the heartbeat service", LOCAL_PART, default=None, unset="no heartbeat"
+        "HB_CHAT_ROOM",
+        "chat room of managers and the monitor; those of agents have -0, -1 … behind this name",
+        LOCAL_PART,
+        default=None,
+        unset="no heartbeat",
+    )
+    hb_chat_shards: int = setting(
+        "HB_CHAT_SHARDS",
+        "over how many chat rooms agents are spread, about 200 in each; the same for all components",
+        whole(1, 1000),
+        default="1",
+    )
+    hb_chat_owner: str | None = setting(
+        "HB_CHAT_OWNER",
+        "Jabber ID of the job manager, who keeps the chat rooms and lets others in",
+        JID,
+        default=None,
+        unset="JM_JABBER_ADDRESS for agents, else the component's own",
+    )
+    hb_allow: tuple[str, ...] | None = setting(
+        "HB_ALLOW",
+        "who gets answers from the heartbeat: the accounts with which copilot-heartbeat logs in",
+        PEOPLE,
+        default=None,
+        unset="HB_CHAT_OWNER",
+    )
+
+    @property
+    def room_owner(self) -> str:
+        """The bare JID of who keeps the chat rooms."""
+        return self.hb_chat_owner or self.jid
+
+
+@settings
+class ServiceSettings(RoomSettings):
+    """A component that reports to the monitor and can be asked how it fares."""
+
+    mon_jabber_address: str | None = setting(
+        "MON_JABBER_ADDRESS", "Jabber ID of the monitor", JID, default=None, unset="no reports"
     )
 
 

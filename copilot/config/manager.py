@@ -21,6 +21,7 @@ from copilot.config.kinds import (
     NAME,
     NAMES,
     PATH,
+    PEOPLE,
     SIZE,
     TEXT,
     duration,
@@ -104,6 +105,16 @@ class ManagerSettings(MetricsSettings, RetentionSettings, FileServerSettings, Qu
     )
     queue_only_mode_on: bool = setting(
         "*_QUEUE_ONLY_MODE_ON", "give jobs, take no outputs", FLAG, default="0", own=True
+    )
+
+    hb_members: tuple[str, ...] = setting(
+        "HB_MEMBERS",
+        "whom the job manager lets into the chat rooms: agents, mostly by their domain; other components one by one, unless "
+        "MON_JABBER_ADDRESS or SM_JABBER_ADDRESS names them",
+        PEOPLE,
+        default=None,
+        unset="*_JABBER_DOMAIN",
+        derive=lambda config: (config.jabber_domain,),
     )
 
     @classmethod

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from copilot.config.groups import ComponentSettings, MetricsSettings
-from copilot.config.kinds import ACCOUNTS, HOST, PATH, PORT, duration, whole
+from copilot.config.kinds import HOST, PATH, PEOPLE, PORT, duration, whole
 from copilot.config.setting import Program, setting, settings
 
 AGGREGATOR = 2023  # the port on which Carbon's aggregator listens by default
@@ -63,7 +63,7 @@ class MonitorConfig(MetricsSettings, ComponentSettings):
     allow: tuple[str, ...] = setting(
         "*_ALLOW",
         "who may report",
-        ACCOUNTS,
+        PEOPLE,
         default=None,
         unset="all accounts of MON_JABBER_DOMAIN",
         derive=lambda config: (config.jabber_domain,),
@@ -71,7 +71,7 @@ class MonitorConfig(MetricsSettings, ComponentSettings):
     managers: tuple[str, ...] | None = setting(
         "*_MANAGERS",
         "who may report as a job manager or storage manager",
-        ACCOUNTS,
+        PEOPLE,
         default=None,
         unset="a manager's name belongs to the account that uses it first",
     )

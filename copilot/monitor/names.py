@@ -9,6 +9,7 @@ and `copilot.monitor` to the monitor alone. Paths decide, not names of component
 from __future__ import annotations
 
 from copilot.protocol.envelope import bare
+from copilot.protocol.people import People
 
 MONITOR = "monitor"
 MANAGERS = frozenset({"jobmanager", "storagemanager", MONITOR})
@@ -22,21 +23,21 @@ class Names:
     def __init__(self, *, allow: tuple[str, ...], managers: tuple[str, ...] | None, own: str) -> None:
         """`allow`: accounts (bare JIDs) and domains that may report at all; `managers`: those that are managers, None if
         that is not known; `own`: the monitor's own account, which always may."""
-        self._allow = frozenset(allow)
-        self._managers = None if managers is None else frozenset(managers)
+        self._allow = People.of(*allow)
+        self._managers = None if managers is None else People.of(*managers)
         self._own = bare(own)
         self._owners: dict[str, str] = {}
 
     def may_report(self, jid: str) -> bool:
         """Whether anything is taken from it."""
-        return _is_in(self._allow, jid) or bare(jid) == self._own
+        return self._allow.include(jid) or bare(jid) == self._own
 
     def may_write(self, path: str, jid: str) -> bool:
         """Whether this path is for it to write."""
         if not is_managers(path) or bare(jid) == self._own:
             return True
         if self._managers is not None:
-            return _is_in(self._managers, jid)
+            return self._managers.include(jid)
         kind, *_ = name = path.split(".")[OWNED_PARTS]
         owned = ".".join(name)
         if kind.lower() == MONITOR or (owned not in self._owners and len(self._owners) >= MOST_OWNED):
@@ -47,8 +48,3 @@ class Names:
 def is_managers(path: str) -> bool:
     """Whether a path is one of managers."""
     return path.split(".", 2)[1].lower() in MANAGERS
-
-
-def _is_in(known: frozenset[str], jid: str) -> bool:
-    account = bare(jid)
-    return account in known or account.partition("@")[2] in known

@@ -99,8 +99,13 @@ class Endpoint:
         self._void: list[ProtocolEvent] = []
         self._online = False
         self._selftest = SelfTest()
+        self._rooms: set[str] = set()  # bare JIDs of chat rooms
 
     # -- the session
+
+    def entered(self, room: str) -> None:
+        """We are in this chat room: what comes from it comes from its occupants, not from an account."""
+        self._rooms.add(bare(room))
 
     def online(self, jid: str) -> None:
         """The session is up: everything unacknowledged goes out again at once, and the self-test."""
@@ -272,8 +277,12 @@ class Endpoint:
     def _command(self, envelope: Envelope, now: float) -> list[ProtocolEvent]:
         info = self._info(envelope)
         command, features = codec.decode(info)
-        peer = self._peer(envelope.sender)
         rule = RULES[command.NAME]
+        to_all = envelope.kind == "groupchat"
+        through_room = to_all or bare(envelope.sender) in self._rooms
+        if through_room and not rule.in_rooms:
+            return [self._drop(envelope, "in-room", f"{command.NAME} must not come through a chat room")]
+        peer = self._peer(envelope.sender)
         if not rule.noack:  # what asks for no acknowledgement announces no features
             peer.element, peer.features = envelope.element is not None, features
         self.counts.received[command.NAME] += 1
@@ -307,7 +316,7 @@ class Endpoint:
             id=envelope.id,
             features=features,
             element=envelope.element is not None,
-            wants_ack=not (envelope.noack or rule.noack),
+            wants_ack=not (envelope.noack or rule.noack or to_all),
             info=info,
             at=now,
         )

@@ -58,7 +58,8 @@ MANAGER = Role.JOB_MANAGER | Role.STORAGE_MANAGER
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One row. `orders`: it makes an agent do something, so only those may say it whom the agent trusts. `ack_waits`: so
-    many seconds its acknowledgement may wait for a message on which it can ride."""
+    many seconds its acknowledgement may wait for a message on which it can ride. `in_rooms`: it may come through a
+    chat room, where senders have nicks; nothing else may, for all who are in a room share its bare JID."""
 
     sender: Role
     receiver: Role
@@ -67,6 +68,7 @@ class Rule:
     noack: bool = False
     orders: bool = False
     ack_waits: float = 0.0
+    in_rooms: bool = False
 
 
 RULES: dict[str, Rule] = {
@@ -95,10 +97,10 @@ RULES: dict[str, Rule] = {
     "reportEvent": Rule(ANY, Role.MONITOR, noack=True),
     "reportEventDuration": Rule(ANY, Role.MONITOR, noack=True),
     "reportEventValue": Rule(ANY, Role.MONITOR, noack=True),
-    "Heartbeat:getStatus": Rule(ANY, ANY),
-    "haveStatus": Rule(ANY, ANY),
-    "Heartbeat:ping": Rule(ANY, ANY),
-    "pong": Rule(ANY, ANY),
+    "Heartbeat:getStatus": Rule(ANY, ANY, ack_waits=ACK_WAITS, in_rooms=True),
+    "haveStatus": Rule(ANY, ANY, noack=True, in_rooms=True),
+    "Heartbeat:ping": Rule(ANY, ANY, ack_waits=ACK_WAITS, in_rooms=True),
+    "pong": Rule(ANY, ANY, noack=True, in_rooms=True),
     "getTicket": Rule(ANY, Role.KEY_MANAGER, resend=True, void_after=10 * MINUTE),
     "storeTicket": Rule(Role.KEY_MANAGER, ANY, orders=True),
 }

@@ -45,6 +45,32 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InRoom:
+    """We are in a chat room, under this nick."""
+
+    room: str
+    nick: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfRoom:
+    """We are not in the chat room that we wanted to enter; `condition` as in `transport.base.RoomLeft`."""
+
+    room: str
+    condition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occupied:
+    """Somebody came to a chat room that we are in, or left it; `jid` is his real full JID, if the room tells it."""
+
+    room: str
+    nick: str
+    jid: str | None
+    available: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hinted:
     """The queue may have something to do for us."""
 
@@ -67,7 +93,20 @@ class Finished:
     result: Any
 
 
-Event = ProtocolEvent | Online | Offline | Came | Gone | Hinted | Tick | Stopping | Finished
+Event = (
+    ProtocolEvent
+    | Online
+    | Offline
+    | Came
+    | Gone
+    | InRoom
+    | OutOfRoom
+    | Occupied
+    | Hinted
+    | Tick
+    | Stopping
+    | Finished
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,13 @@
-"""Several logics in one program: the generic manager is a job manager and a storage manager at once."""
+"""Several logics in one program: the generic manager is a job manager and a storage manager at once, and every daemon
+also answers the heartbeat. What carries out their effects is composed likewise."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any
 
-from copilot.runtime.component import Action, Actions, Component, Event
+from copilot.runtime.component import Action, Actions, Component, Event, NoEffects, Performer
 
 
 class Parts:
@@ -34,6 +36,18 @@ class Parts:
     def wakeup(self) -> float | None:
         """The earliest of all."""
         return min((when for part in self._parts if (when := part.wakeup()) is not None), default=None)
+
+
+class Performers:
+    """A performer made of performers: each carries out the effects of its own classes, `rest` all others."""
+
+    def __init__(self, own: Mapping[type, Performer], rest: Performer | None = None) -> None:
+        self._own = dict(own)
+        self._rest = rest or NoEffects()
+
+    def perform(self, effect: Any) -> Awaitable[Any] | None:
+        """As `Performer.perform`."""
+        return self._own.get(type(effect), self._rest).perform(effect)
 
 
 async def _gather(done: list[Action], later: Sequence[Awaitable[Actions]]) -> Actions:

@@ -30,10 +30,13 @@ from copilot.runtime.component import (
     Gone,
     Hinted,
     Ignore,
+    InRoom,
     Leave,
     NoEffects,
+    Occupied,
     Offline,
     Online,
+    OutOfRoom,
     Perform,
     Performer,
     Refuse,
@@ -49,7 +52,10 @@ from copilot.transport.base import (
     Arrived,
     Connected,
     Disconnected,
+    OccupantChanged,
     PresenceChanged,
+    RoomJoined,
+    RoomLeft,
     Transport,
     TransportEvent,
 )
@@ -324,6 +330,13 @@ class Loop:
                 self._add(Offline(reason=reason))
             case PresenceChanged(jid=jid, available=available):
                 self._add(Came(jid=jid) if available else Gone(jid=jid))
+            case RoomJoined(room=room, nick=nick):
+                self._endpoint.entered(room)
+                self._add(InRoom(room=room, nick=nick))
+            case RoomLeft(room=room, condition=condition):
+                self._add(OutOfRoom(room=room, condition=condition))
+            case OccupantChanged(room=room, nick=nick, jid=real, available=available):
+                self._add(Occupied(room=room, nick=nick, jid=real, available=available))
 
     def _take_apart(self, envelope: Envelope) -> None:
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.protocol.envelope import Envelope
+from copilot.transport.rooms import RoomService
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,38 @@ class PresenceChanged:
     available: bool
 
 
-TransportEvent = Connected | Disconnected | Arrived | PresenceChanged
+@dataclass(frozen=True, slots=True)
+class RoomJoined:
+    """We are in a chat room now, under this nick."""
+
+    room: str
+    nick: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLeft:
+    """We are not in a chat room, though we wanted to be: refused, thrown out, or the room is gone.
+
+    `condition` is that of a stanza error (XEP-0045, 7.2), or `removed`. We are not let in by waiting: `join` again.
+    """
+
+    room: str
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class OccupantChanged:
+    """Somebody else came to a room that we are in, or left it. `jid` is his real full JID, if the room tells it."""
+
+    room: str
+    nick: str
+    jid: str | None
+    available: bool
+
+
+TransportEvent = (
+    Connected | Disconnected | Arrived | PresenceChanged | RoomJoined | RoomLeft | OccupantChanged
+)
 
 
 class Transport(Protocol):
@@ -64,6 +96,16 @@ class Transport(Protocol):
     def announce(self, to: str) -> None:
         """Send directed presence to a bare JID, so that its instances learn when we vanish. Repeated after every
         log-in."""
+        ...
+
+    def join(self, room: str, nick: str) -> None:
+        """Enter a chat room (XEP-0045), without its history, now and after every log-in; another nick replaces the
+        first. `RoomJoined` or `RoomLeft` tells what came of it."""
+        ...
+
+    @property
+    def rooms(self) -> RoomService:
+        """What can be asked of chat-room services."""
         ...
 
     async def close(self) -> None:

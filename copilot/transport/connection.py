@@ -10,25 +10,36 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element as Xml
 
-from copilot.errors import LoginRefused, SessionReplaced, TransportError
+from copilot.errors import LoginRefused, RoomRefused, SessionReplaced, TransportError
 from copilot.protocol.envelope import bare
-from copilot.transport.base import Arrived, Connected, PresenceChanged, TransportEvent
+from copilot.transport.base import (
+    Arrived,
+    Connected,
+    OccupantChanged,
+    PresenceChanged,
+    RoomJoined,
+    RoomLeft,
+    TransportEvent,
+)
 from copilot.transport.fastpath import FastClient
-from copilot.transport.library import IqTimeout, look_up_srv
+from copilot.transport.library import IqError, IqTimeout, look_up_srv
+from copilot.transport.rooms import MUC, USER
 from copilot.transport.settings import XmppSettings, tls_context
-from copilot.transport.stanza import NAMESPACE, decode, escape, nests_deeper
+from copilot.transport.stanza import NAMESPACE, condition, decode, escape, nests_deeper
 
 GOODBYE_S = 5.0  # for the server to read what is on its way and to close its side
 MAX_IQ_DEPTH = 32  # levels; stream features and service discovery have under ten
+ANSWER_S = 20.0  # for a server to answer what we ask of it
 
 _MESSAGE, _PRESENCE = "{jabber:client}message", "{jabber:client}presence"
 _STREAM_ERROR = "{http://etherx.jabber.org/streams}error"
 _SCRAM = {f"SCRAM-SHA-{bits}{plus}" for bits in ("1", "256", "512") for plus in ("", "-PLUS")}
+OURSELVES, ROOM_IS_NEW = "110", "201"  # XEP-0045, 15.6.1
 _PASSING_FAILURES = {"temporary-auth-failure", "aborted"}  # RFC 6120, 6.5
 
 
@@ -55,12 +66,15 @@ class Connection:
         self._failure = "no connection"
         self._biggest: tuple[int, str | None] = (0, None)
         self._announced: Iterable[str] = ()
+        self._rooms: Mapping[str, str] = {}
+        self._made: set[str] = set()  # rooms that we made by entering, and leave
         self.was_up = False
         self._client = self._make_client()
 
-    async def run(self, announced: Iterable[str]) -> Ended:
-        """Connect, log in, tell `announced` (bare JIDs), and stay until the session ends."""
+    async def run(self, announced: Iterable[str], rooms: Mapping[str, str]) -> Ended:
+        """Connect, log in, tell `announced` (bare JIDs), enter `rooms` (each with a nick), stay until the session ends."""
         self._announced = announced
+        self._rooms = rooms
         settings = self._settings
         loop = asyncio.get_running_loop()
         limit = f"no session within {settings.login_timeout:g} s"
@@ -102,6 +116,31 @@ class Connection:
     def announce(self, to: str) -> None:
         """Directed presence to a bare JID; only when `up`."""
         self._client.write(f"<presence to='{escape(to)}'/>".encode())
+
+    def enter(self, occupant: str) -> None:
+        """Enter a chat room as this full room JID, without its history; only when `up`."""
+        history = "<history maxstanzas='0'/>"
+        self._client.write(
+            f"<presence to='{escape(occupant)}'><x xmlns='{MUC}'>{history}</x></presence>".encode()
+        )
+
+    def leave(self, occupant: str) -> None:
+        """Leave a chat room; only when `up`."""
+        self._client.write(f"<presence to='{escape(occupant)}' type='unavailable'/>".encode())
+
+    async def ask(self, kind: str, to: str, payload: Xml) -> Xml:
+        """Say an iq of type `get` or `set`; returns the answer. Raises RoomRefused; only when `up`."""
+        self._client.flush()  # what was said before goes before
+        client: Any = self._client
+        iq = client.make_iq(ito=to, itype=kind)
+        iq.append(payload)
+        try:
+            answer: Xml = (await iq.send(timeout=ANSWER_S)).xml
+        except IqError as error:
+            raise RoomRefused(error.condition, f"{to} answered {error.condition}: {error.text}") from error
+        except IqTimeout as error:
+            raise RoomRefused("timeout", f"{to} did not answer within {ANSWER_S:g} s") from error
+        return answer
 
     def listen(self, on: bool) -> None:
         """Stop reading, or go on."""
@@ -213,7 +252,8 @@ class Connection:
         if not self._ended.done():
             self._jid = self._client.boundjid.full
             self._offer_features()
-            self._client.send_raw("<presence><priority>0</priority></presence>")
+            priority = self._settings.priority
+            self._client.send_raw(f"<presence><priority>{priority}</priority></presence>")
 
     def _on_own_presence(self) -> None:
         if self.was_up:
@@ -221,6 +261,8 @@ class Connection:
         self.was_up = True
         for to in self._announced:
             self.announce(to)
+        for room, nick in self._rooms.items():
+            self.enter(f"{room}/{nick}")
         self._pings = asyncio.get_running_loop().create_task(self._ping_for_ever())
         self._deliver(Connected(self._jid))
 
@@ -248,7 +290,7 @@ class Connection:
         """
         if stanza.tag == _MESSAGE:
             if self.was_up:
-                self._deliver(Arrived(decode(stanza, own=self._jid, now=time.time())))
+                self._take_message(stanza)
         elif stanza.tag == _PRESENCE:
             self._take_presence(stanza)
         elif stanza.tag == _STREAM_ERROR:
@@ -257,14 +299,51 @@ class Connection:
             return nests_deeper(stanza, MAX_IQ_DEPTH)
         return True
 
+    def _take_message(self, message: Xml) -> None:
+        """Hand it on, unless a room tells its subject or its state, or people talk there."""
+        envelope = decode(message, own=self._jid, now=time.time())
+        empty = envelope.body is None and envelope.element is None and not envelope.acks
+        if empty and (envelope.kind == "groupchat" or envelope.sender.lower() in self._rooms):
+            return
+        self._deliver(Arrived(envelope))
+
     def _take_presence(self, presence: Xml) -> None:
         """Coming and going of full JIDs; of our own account's only ours is of interest, and only once."""
         sender, kind = presence.get("from", ""), presence.get("type", "available")
+        if (room := bare(sender)) in self._rooms or presence.find(USER) is not None:
+            self._take_room_presence(room, presence)
+            return
         if (sender, kind) == (self._jid, "available"):
             self._on_own_presence()
         directed = "/" in sender and bare(sender) != bare(self._jid)
         if self.was_up and directed and kind in ("available", "unavailable"):
             self._deliver(PresenceChanged(sender, kind == "available"))
+
+    def _take_room_presence(self, room: str, presence: Xml) -> None:
+        """Our own coming and going, and that of others. A room that we are not to be in does not count."""
+        nick, kind = presence.get("from", "").partition("/")[2], presence.get("type", "available")
+        if not self.was_up or room not in self._rooms:
+            return
+        described = presence.find(USER)
+        if kind == "error":
+            self._deliver(RoomLeft(room, condition(presence)))
+        elif described is not None and kind in ("available", "unavailable"):
+            self._take_occupant(room, nick, described, available=kind == "available")
+
+    def _take_occupant(self, room: str, nick: str, described: Xml, *, available: bool) -> None:
+        codes = {child.get("code") for child in described}
+        item = next((child for child in described if child.tag.endswith("}item")), described)
+        if OURSELVES not in codes:
+            self._deliver(OccupantChanged(room, nick, item.get("jid"), available))
+        elif not available:
+            self._deliver(RoomLeft(room, "item-not-found" if room in self._made else "removed"))
+            self._made.discard(room)
+        elif ROOM_IS_NEW in codes and item.get("affiliation") == "owner":
+            # Nobody has made it what it should be, and it is ours now. Without us it goes.
+            self._made.add(room)
+            self.leave(f"{room}/{nick}")
+        else:
+            self._deliver(RoomJoined(room, nick))
 
     def _take_stream_error(self, error: Xml) -> None:
         """Every stream error ends the stream (RFC 6120, 4.9.1.1).

@@ -15,8 +15,19 @@ from random import Random
 
 from copilot.errors import SessionReplaced
 from copilot.protocol.envelope import Envelope, bare
-from copilot.transport.base import Arrived, Connected, Disconnected, PresenceChanged, TransportEvent
+from copilot.transport.base import (
+    Arrived,
+    Connected,
+    Disconnected,
+    OccupantChanged,
+    PresenceChanged,
+    RoomJoined,
+    RoomLeft,
+    TransportEvent,
+)
 from copilot.transport.inbox import Inbox
+from copilot.transport.memory_rooms import MemoryRoom, MemoryRooms
+from copilot.transport.rooms import RoomService
 from copilot.transport.stanza import MAX_STANZA_BYTES, encode_bounded, escape
 
 CallLater = Callable[[float, Callable[[], None]], object]
@@ -51,6 +62,9 @@ class MemoryNetwork:
         self.faults = faults or Faults()
         self._call_later = call_later
         self._sessions: dict[str, dict[str, MemoryTransport]] = {}  # bare JID → full JID → session
+        self.rooms: dict[
+            str, MemoryRoom
+        ] = {}  # bare JID → room; who asks for one that is not there, makes none
 
     def cut(self, jid: str) -> None:
         """Break the session of a full JID, as a lost TCP connection does. Its transport comes back by itself."""
@@ -74,6 +88,41 @@ class MemoryNetwork:
         del sessions[session.jid]
         for to in session.announced:
             self.presence(session.jid, to, available=False)
+        for room in self.rooms.values():
+            for nick in [nick for nick, jid in room.occupants.items() if jid == session.jid]:
+                self._tell(room, nick, session.jid, available=False)
+                del room.occupants[nick]
+
+    def join(self, session: MemoryTransport, jid: str, nick: str) -> None:
+        """Let a session into a room, or tell it why not."""
+        room = self.rooms.get(jid)
+        condition = "item-not-found" if room is None else room.refusal(session.jid, nick)
+        if room is None or condition is not None:
+            session.take(RoomLeft(jid, condition or "item-not-found"))
+            return
+        room.occupants = {name: who for name, who in room.occupants.items() if who != session.jid}
+        for other, who in room.occupants.items():
+            if room.shown(who):
+                session.take(OccupantChanged(jid, other, who, True))
+        room.occupants[nick] = session.jid
+        session.take(RoomJoined(jid, nick))
+        self._tell(room, nick, session.jid, available=True)
+
+    def remove(self, room: MemoryRoom, account: str) -> None:
+        """Throw all sessions of an account out of a room."""
+        for nick, jid in [item for item in room.occupants.items() if bare(item[1]) == account]:
+            del room.occupants[nick]
+            self._session(jid).take(RoomLeft(room.jid, "removed"))
+
+    def _tell(self, room: MemoryRoom, nick: str, jid: str, *, available: bool) -> None:
+        """The others, but only of those whose presence the room shows."""
+        if room.shown(jid):
+            for other in room.occupants.values():
+                if other != jid:
+                    self._session(other).take(OccupantChanged(room.jid, nick, jid, available))
+
+    def _session(self, jid: str) -> MemoryTransport:
+        return self._sessions[bare(jid)][jid]
 
     def presence(self, jid: str, to: str, *, available: bool) -> None:
         """Directed presence from a full JID to every session of a bare JID."""
@@ -90,6 +139,10 @@ class MemoryNetwork:
                 self._deliver(envelope)
 
     def _deliver(self, envelope: Envelope) -> None:
+        room = self.rooms.get(bare(envelope.to))
+        if room is not None:
+            self._deliver_in(room, envelope)
+            return
         sessions = self._sessions.get(bare(envelope.to), {})
         exact = sessions.get(_normal(envelope.to))
         receivers = (exact,) if exact is not None else tuple(sessions.values())
@@ -97,6 +150,19 @@ class MemoryNetwork:
             session.take(Arrived(envelope))
         if not receivers:
             self._bounce(envelope)
+
+    def _deliver_in(self, room: MemoryRoom, envelope: Envelope) -> None:
+        """A private message, or one to all, from the sender's nick."""
+        nick = next((nick for nick, jid in room.occupants.items() if jid == envelope.sender), None)
+        to = envelope.to.partition("/")[2]
+        receivers = [
+            jid for name, jid in room.occupants.items() if name == to or envelope.kind == "groupchat"
+        ]
+        if nick is None or not receivers:
+            self._bounce(envelope)
+            return
+        for jid in receivers:
+            self._session(jid).take(Arrived(replace(envelope, to=jid, sender=f"{room.jid}/{nick}")))
 
     def _bounce(self, envelope: Envelope) -> None:
         sender = self._sessions.get(bare(envelope.sender), {}).get(envelope.sender)
@@ -110,6 +176,7 @@ class MemoryTransport:
     def __init__(self, network: MemoryNetwork, jid: str, *, max_stanza_bytes: int = MAX_STANZA_BYTES) -> None:
         self.jid = _normal(jid)
         self.announced: dict[str, None] = {}  # bare JIDs, in the order of the calls
+        self._joined: dict[str, str] = {}  # room → nick
         self._network = network
         self._inbox = Inbox()
         self._online = False
@@ -134,6 +201,17 @@ class MemoryTransport:
         self.announced[to] = None
         if self._online:
             self._network.presence(self.jid, to, available=True)
+
+    def join(self, room: str, nick: str) -> None:
+        """See `Transport.join`."""
+        self._joined[bare(room)] = nick
+        if self._online:
+            self._network.join(self, bare(room), nick)
+
+    @property
+    def rooms(self) -> RoomService:
+        """See `Transport.rooms`."""
+        return MemoryRooms(self._network.rooms, self.jid, self._network.remove)
 
     async def close(self) -> None:
         """See `Transport.close`."""
@@ -164,6 +242,8 @@ class MemoryTransport:
         self._inbox.put(Connected(self.jid))
         for to in self.announced:
             self._network.presence(self.jid, to, available=True)
+        for room, nick in self._joined.items():
+            self._network.join(self, room, nick)
 
 
 def _normal(jid: str) -> str:

@@ -35,6 +35,7 @@ class XmppSettings:
     max_stanza_bytes: int = MAX_STANZA_BYTES
     buffer_bytes: int = 4 * 1024 * 1024  # waiting for the socket; with more `send` says False
     inbox_events: int = 10_000  # waiting for `next_event`; with more we stop reading and the senders wait
+    priority: int = 0  # below 0: no message to the bare JID comes here (RFC 6121, 8.5.2.1.1)
     identity: str = "bot"  # XEP-0030, of category `client`
     name: str = "Co-Pilot"  # XEP-0030 and XEP-0092
     version: str = copilot.__version__

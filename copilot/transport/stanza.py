@@ -51,7 +51,7 @@ def decode(message: Xml, *, own: str, now: float) -> Envelope:
     to, sender = message.get("to") or bare(own), message.get("from") or bare(own)
     ident = _usable_id(message.get("id"))
     if kind == "error":
-        return Envelope(to=to, sender=sender, id=ident, kind=kind, error=_condition(message))
+        return Envelope(to=to, sender=sender, id=ident, kind=kind, error=condition(message))
     copilot = message.find(_COPILOT)
     in_attribute = message.get("ack", "")
     in_element = "" if copilot is None else copilot.get("ack", "")
@@ -172,8 +172,9 @@ def _usable_id(ident: str | None) -> str | None:
     return ident if ident and len(ident) <= MAX_ID and ident.split() == [ident] else None
 
 
-def _condition(message: Xml) -> str:
-    error = message.find(_ERROR)
+def condition(stanza: Xml) -> str:
+    """The condition of a stanza error (RFC 6120, 8.3.3)."""
+    error = stanza.find(_ERROR)
     for child in () if error is None else error:
         if child.tag.startswith(_CONDITION) and _local(child.tag) != "text":
             return _local(child.tag)

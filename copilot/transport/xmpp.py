@@ -6,15 +6,17 @@ import asyncio
 import logging
 import random as random_module
 from collections.abc import Callable
+from xml.etree.ElementTree import Element as Xml
 
-from copilot.errors import ConfigError, TransportError
-from copilot.protocol.envelope import Envelope
+from copilot.errors import ConfigError, RoomRefused, TransportError
+from copilot.protocol.envelope import Envelope, bare
 from copilot.retry import full_jitter
 from copilot.transport.base import Connected, Disconnected, TransportEvent
 from copilot.transport.connection import Connection, Ended
 from copilot.transport.counts import SessionCounts
 from copilot.transport.inbox import Inbox
 from copilot.transport.library import JID, InvalidJID
+from copilot.transport.rooms import RoomService, XmppRooms
 from copilot.transport.settings import XmppSettings, tls_context
 from copilot.transport.stanza import encode_bounded, escape
 
@@ -36,7 +38,9 @@ class XmppTransport:
         self._inbox = Inbox()
         self.counts = SessionCounts(buffered=self._buffered, unread=self._inbox.__len__)
         self._announced: dict[str, None] = {}  # bare JIDs, in the order of the calls
+        self._joined: dict[str, str] = {}  # room → nick
         self._connection: Connection | None = None
+        self._rooms = XmppRooms(self._ask, self._enter, self._leave)
         self._task: asyncio.Task[None] | None = None
         self._outage_told = False
         self._began = 0.0  # the present connection
@@ -67,6 +71,31 @@ class XmppTransport:
         if self._connection is not None and self._connection.up:
             self._connection.announce(to)
 
+    def join(self, room: str, nick: str) -> None:
+        """See `Transport.join`. Raises ValueError if room or nick cannot be written."""
+        occupant = f"{room}/{nick}"
+        escape(occupant)
+        self._joined[bare(room)] = nick
+        self._enter(occupant)
+
+    @property
+    def rooms(self) -> RoomService:
+        """See `Transport.rooms`."""
+        return self._rooms
+
+    async def _ask(self, kind: str, to: str, payload: Xml) -> Xml:
+        if self._connection is None or not self._connection.up:
+            raise RoomRefused("timeout", f"{to} cannot be asked: there is no session")
+        return await self._connection.ask(kind, to, payload)
+
+    def _enter(self, occupant: str) -> None:
+        if self._connection is not None and self._connection.up:
+            self._connection.enter(occupant)
+
+    def _leave(self, occupant: str) -> None:
+        if self._connection is not None and self._connection.up:
+            self._connection.leave(occupant)
+
     async def close(self) -> None:
         """See `Transport.close`."""
         self._inbox.close()
@@ -85,7 +114,7 @@ class XmppTransport:
             self._began = began = loop.time()
             self._connection = Connection(self._settings, self._deliver)
             try:
-                ended = await self._connection.run(self._announced)
+                ended = await self._connection.run(self._announced, self._joined)
             finally:
                 up, self.counts.up = self.counts.up, False
                 self._connection = None

@@ -13,10 +13,11 @@ from xml.etree import ElementTree
 import pytest
 from lxml import etree
 
-from copilot import job
+from copilot import hostload, job
 from copilot.agent import delivery, exclusive, goodbye, leases, processes, referral, sandbox, search, slots
 from copilot.agent import logic as agent_logic
 from copilot.agent.config import AgentConfig
+from copilot.heartbeat import logic as heartbeat_logic
 from copilot.jobmanager import late, orders
 from copilot.jobmanager import logic as manager_logic
 from copilot.jobmanager.config import ManagerConfig
@@ -67,6 +68,8 @@ NUMBERED = (
     manager_logic,
     late,
     orders,
+    heartbeat_logic,
+    hostload,
 )
 NEVER_UNNAMED = {"SECONDS_BETWEEN_ERRORS", "MAX_DECODED_BYTES", "MAX_STANZA_BYTES", "REQUEST_MEMORY"}
 
@@ -186,6 +189,7 @@ def test_the_table_of_rules_is_that_of_the_code() -> None:
             noack=acked == "never",
             orders={"yes": True, "no": False}[order],
             ack_waits=waits(acked),
+            in_rooms=name in section("### Chat rooms"),
         )
         for name, sender, receiver, acked, resent, void, order, _ in tables(section("## 1. The envelope"))[
             "Command"

@@ -1,0 +1,34 @@
+"""Who is meant by a list of Jabber IDs and domains: who may report, ask, come in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from copilot.protocol.envelope import bare
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Bare JIDs and domains; a domain stands for all its accounts."""
+
+    words: frozenset[str]
+
+    @classmethod
+    def of(cls, *words: str) -> People:
+        """From words, in any case."""
+        return cls(frozenset(word.lower() for word in words))
+
+    def include(self, jid: str) -> bool:
+        """Whether somebody with this JID, full or bare, is among them. A domain alone is nobody."""
+        account = bare(jid)
+        local, at, domain = account.partition("@")
+        return bool(local and at) and (account in self.words or domain in self.words)
+
+    def names(self, jid: str) -> bool:
+        """Whether this account is among them by itself, not by its domain."""
+        return bare(jid) in self.words
+
+    @property
+    def accounts(self) -> list[str]:
+        """Those who are named one by one."""
+        return sorted(word for word in self.words if "@" in word)
