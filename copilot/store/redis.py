@@ -40,13 +40,14 @@ from copilot.store.connections import Connections, to_primary, to_server
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
 from copilot.store.hosts import ASKED, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
+from copilot.store.redis_survey import SCRIPTS, RedisSurvey, event_from_list
 from copilot.store.together import Together
 from copilot.store.trial import Trial
 
 TIMEOUT = 10.0  # seconds for an answer: `appendfsync always` on a busy disk needs some
 
 # Scripts that change nothing. All others wait for replicas where there are any.
-READS = frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
+READS = frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"}) | SCRIPTS
 
 # Passing refusals, by the word that Redis begins them with (inside a script's error it may stand anywhere).
 _REFUSALS = {
@@ -69,7 +70,7 @@ UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 
 _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 
 
-class RedisStore(Store):
+class RedisStore(RedisSurvey, Store):
     """The queue in Redis. `round_trips` counts what was sent: one for all calls of the same moment, or one more when a
     script is new to the server.
 
@@ -211,7 +212,7 @@ class RedisStore(Store):
                 *(("", "", "") if park is None else (park.jid, " ".join(park.features), digest(park.jid))),
                 *(jdl, round(rules.HOST_MEMORY), *look.words, most_asked, len(given)),
             )
-            jobs = zip(*(flat[start::5] for start in range(5)), strict=True)
+            jobs = zip(*(flat[start::6] for start in range(6)), strict=True)
             given.extend(_claimed(*job, again=again) for *job, again in jobs)
             words: Sequence[str] = question
             return words
@@ -243,7 +244,7 @@ class RedisStore(Store):
                 if given:  # whoever has got a job is to hear of it
                     break
                 raise
-            given += [_dispatched(*one) for one in zip(*(flat[start::6] for start in range(6)), strict=True)]
+            given += [_dispatched(*one) for one in zip(*(flat[start::7] for start in range(7)), strict=True)]
             answers = [
                 word
                 for jid, question in questions
@@ -295,14 +296,14 @@ class RedisStore(Store):
     ) -> Event | None:
         """The attempt never began: see `Store.hand_back`."""
         written = await self._run("hand_back", now, job, attempt, cause.value)
-        return None if written is None else _event(written)
+        return None if written is None else event_from_list(written)
 
     async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Event, ...]:
         """An agent says goodbye: see `Store.leave`."""
         rules.check_held(held)
         words = [word for one in held for word in (one.job, one.attempt)]
         written = await self._run("leave", now, agent, Cause.INFRA_PREEMPTED.value, rules.LEFT_TEXT, *words)
-        return tuple(map(_event, written))
+        return tuple(map(event_from_list, written))
 
     async def drain(self, agents: Sequence[str], *, now: float | None = None) -> None:
         """Somebody wants these agents to leave: see `Store.drain`."""
@@ -349,7 +350,7 @@ class RedisStore(Store):
             verdict=Verdict(verdict),
             state=State(state) if state else None,
             record=_record(more[1]) if len(more) > 1 else None,
-            events=tuple(map(_event, more[0])) if more else (),
+            events=tuple(map(event_from_list, more[0])) if more else (),
         )
 
     async def package(self, job: str) -> str | None:
@@ -419,7 +420,7 @@ class RedisStore(Store):
         unconfirmed = Cause.INFRA_UNDELIVERED.value, rules.UNDELIVERED_TEXT
         times = min(up_for, rules.LONGEST), rules.LEAST_UP_TIME  # Lua reads no "inf"
         written = await self._run("reap", now, rules.check_count("limit", limit), *times, *unconfirmed, *ends)
-        return tuple(map(_event, written))
+        return tuple(map(event_from_list, written))
 
     async def trials(self) -> tuple[Trial, ...]:
         """All agents at which jobs have failed lately: see `Store.trials`."""
@@ -460,6 +461,13 @@ class RedisStore(Store):
         """Give the connections back. Idempotent."""
         await self._together.close()
         await self._connections.close()
+
+    async def _fill(self) -> tuple[int, int, int]:
+        memory, unpublished = await asyncio.gather(  # at one moment, so they go together
+            self._send(self._client, "INFO", "memory"),
+            self._send(self._client, "ZCARD", self._keys.unpublished),
+        )
+        return int(memory["used_memory"]), int(memory.get("maxmemory", 0)), int(unpublished)
 
     async def _appendfsync(self) -> str | None:
         try:
@@ -553,14 +561,17 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     """What `add_job` of the scripts takes; `text` is the JSON of `spec`."""
     limit = "" if spec.max_run_time is None else repr(spec.max_run_time)
     attempts, attributes = (spec.max_attempts, spec.max_user_attempts), " ".join(rules.attributes_of(spec))
-    return spec.id, text, spec.group, -spec.priority, *attempts, limit, attributes
+    return spec.id, text, spec.group, -spec.priority, *attempts, limit, attributes, rules.owner_of(spec)
 
 
-def _claimed(spec: str, attempt: str, claimed: str, lease: str, *, again: str = "") -> Claimed:
+def _claimed(
+    spec: str, attempt: str, claimed: str, lease: str, submitted: str, *, again: str = ""
+) -> Claimed:
     """A job as a script tells it."""
     return Claimed(
         spec=codec.spec_from_json(spec),
         attempt=int(attempt),
+        submitted=float(submitted),
         claimed=float(claimed),
         lease=float(lease) if lease else None,
         again=bool(again),
@@ -570,13 +581,6 @@ def _claimed(spec: str, attempt: str, claimed: str, lease: str, *, again: str = 
 def _dispatched(jid: str, features: str, *job: str) -> Dispatched:
     """A job for a parked agent as a script tells it."""
     return Dispatched(to=Parking(jid=jid, features=tuple(features.split())), claimed=_claimed(*job))
-
-
-def _event(flat: Sequence[str]) -> Event:
-    """An event as a script returns it: its id, then the values of its fields."""
-    ident, *values = flat
-    names = ("time", "job", "kind", "attempt", "agent", "cause", "text")
-    return codec.event_from_fields(ident, dict(zip(names, values, strict=True)))
 
 
 def _record(flat: Sequence[str]) -> JobRecord:

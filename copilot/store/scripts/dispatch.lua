@@ -1,12 +1,13 @@
 -- Give waiting jobs to agents that are parked, those that have waited for longest first.
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
--- host:<digest>, request:<digest>, running, delayed, agents, trials, parked, parking, events.
+-- host:<digest>, request:<digest>, running, delayed, agents, trials, parked, parking, owners, owners-running, events.
 -- Atomic because: all instances do this at the same moment, and each job and each free slot must be given once.
 -- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about, digest of
 -- this call, by which it is known if it comes again; then answers, four values each: full JID, attributes, class, verdicts
 -- (matching.lua).
--- Returns six values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none);
+-- Returns seven values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none), time
+-- of the submission;
 -- questions, each after the full JID that it is about; and how many agents to leave out when it goes on: those that were
 -- looked at and are still parked, 0 when there is nothing more to do.
 
