@@ -359,7 +359,7 @@ class JobRecord:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One entry of the event stream. `id` orders them; `time` is seconds since the epoch. `job` is "" where it tells of
-    an agent alone."""
+    an agent alone. `wait` of a job's first claim: seconds since its submission."""
 
     id: str
     time: float
@@ -369,3 +369,4 @@ class Event:
     agent: str = ""
     cause: str = ""
     text: str = ""
+    wait: float | None = None

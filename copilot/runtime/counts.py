@@ -72,7 +72,7 @@ class JobCounts:
             return
         self.claims += 1
         self.leases_granted += leased
-        if job.attempt == 1 and job.submitted is not None:
+        if job.attempt == 1:
             waited = job.claimed - job.submitted
             self.wait.observe(waited)
             self._took(WAIT, waited)

@@ -62,15 +62,18 @@ def attempt_from_json(text: str) -> Attempt:
 
 def event_from_fields(ident: str, fields: Mapping[str, str]) -> Event:
     """An entry of the event stream."""
+    kind, text = EventKind(fields["kind"]), fields["text"]
+    wait = float(text) if kind is EventKind.CLAIMED and text else None
     return Event(
         id=ident,
         time=float(fields["time"]),
         job=fields["job"],
-        kind=EventKind(fields["kind"]),
+        kind=kind,
         attempt=int(fields["attempt"]),
         agent=fields["agent"],
         cause=fields["cause"],
-        text=fields["text"],
+        text=text if wait is None else "",
+        wait=wait,
     )
 
 

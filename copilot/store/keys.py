@@ -235,9 +235,22 @@ TABLE = (
         life="as its entry in `parked`",
     ),
     Key(
+        name="owners",
+        kind=Kind.ZSET,
+        meaning="who has jobs on the queue, by the names that their jobs give them; score: how many wait or run",
+        life="an entry leaves with the last of these jobs",
+    ),
+    Key(
+        name="owners-running",
+        kind=Kind.HASH,
+        meaning="how many of an owner's jobs run",
+        life="an entry leaves with the last of these jobs",
+    ),
+    Key(
         name="events",
         kind=Kind.STREAM,
-        meaning="what happened, one entry a move: time, job, kind, attempt, agent, cause, text",
+        meaning="what happened, one entry a move: time, job, kind, attempt, agent, cause, text. The text of a job's first claim is for "
+        "how many seconds it had waited",
         life="the last 100,000 entries or a few more",
     ),
 )
@@ -287,6 +300,10 @@ FIELDS = (
     Field(name="submitted", meaning="time of the submission"),
     Field(name="first_event", meaning="id of the entry of the event stream that tells of the submission"),
     Field(name="state", meaning="`waiting`, `held`, `running`, `done`, `failed` or `cancelled`"),
+    Field(
+        name="owner",
+        meaning="under which name it is counted in `owners`; absent for a job of an older version, until it moves",
+    ),
     Field(name="attempt", meaning="number of the last claim, the fencing token; 0 before the first"),
     Field(
         name="attempts_used",
@@ -363,6 +380,11 @@ class Keys:
     def parked(self) -> str:
         """Idle agents; also the channel on which managers hear that there is work for them."""
         return f"{self._prefix}parked"
+
+    @property
+    def unpublished(self) -> str:
+        """Settled jobs that their finisher has not taken yet."""
+        return f"{self._prefix}unpublished"
 
     @property
     def events(self) -> str:

@@ -13,7 +13,7 @@ import itertools
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from copilot.clock import Clock, SystemClock
 from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, State
@@ -33,85 +33,22 @@ from copilot.store.base import (
     Store,
     Verdict,
 )
+from copilot.store.memory_rows import Asker, Job, ParkedAgent, Request
+from copilot.store.memory_survey import MemorySurvey
 from copilot.store.trial import Failure, Trial, Trials
 
 _SYSTEM_CLOCK = SystemClock()
 _END_STATES = {Cause.OK: State.DONE, Cause.CANCELLED: State.CANCELLED}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """A record and what the store alone needs to know; the fields of `keys.FIELDS` of the same names."""
-
-    record: JobRecord
-    text: str  # the spec's JSON: what "the same specification" means
-    place: int
-    deadline: float = 0.0
-    lease: float | None = None
-    confirmed: float | None = None
-    handed_back: int = 0
-    hand_backs: int = 0
-    failed_at: tuple[str, ...] = ()
-    struck: float = 0.0
-    suspected: int = 0
-    settled: int = 0
-    cancel: Outcome | None = None
-
-    def holds(self, attempt: int) -> bool:
-        return self.record.state is State.RUNNING and self.record.attempt == attempt
-
-    @property
-    def time_to_renew(self) -> float:
-        return rules.LEAST_UP_TIME if self.lease is None else self.lease
-
-    @property
-    def attempts_left(self) -> bool:
-        return self.record.attempts_used < self.record.spec.max_attempts
-
-    def again(self, cause: Cause) -> bool:
-        """Whether it runs once more after an attempt that ended so."""
-        if cause.own:
-            return self.record.user_failures < self.record.spec.max_user_attempts
-        return cause.retryable and self.attempts_left
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """What a request for jobs was given, and when."""
-
-    time: float
-    given: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parked:
-    """An idle agent: under what it is known (`to`), its bare JID, how many jobs it can take, and what its host is."""
-
-    to: Parking
-    agent: str
-    slots: int
-    lease: float | None
-    host: str
-    since: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asker:
-    """Who wants jobs: the bare JID of an agent, the lease that it keeps, and what it says of its host."""
-
-    agent: str
-    lease: float | None
-    host: str
-
-
-class MemoryStore(Store):
+class MemoryStore(MemorySurvey, Store):
     """The queue in memory. `round_trips` counts the calls, as if each went to a server."""
 
     def __init__(self, clock: Clock = _SYSTEM_CLOCK) -> None:
         """`clock` is asked where a call brings no `now`."""
         self.round_trips = 0
         self._clock = clock
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, Job] = {}
         # Waiting jobs by their requirements, best first, as (priority negated, place, id). A job that is settled while it
         # waits leaves its entry behind, and so does one whose delay has begun; entries of jobs that do not wait, or are
         # not known by this place any more, are skipped.
@@ -123,12 +60,12 @@ class MemoryStore(Store):
         self._running: set[str] = set()
         self._cancelling: dict[str, None] = {}  # in the order of time
         self._packages: dict[str, str] = {}  # outputs that came with reports, until they are published
-        self._parked: dict[str, _Parked] = {}  # by full JID, in the order of time
+        self._parked: dict[str, ParkedAgent] = {}  # by full JID, in the order of time
         self._hint = asyncio.Event()
         self._draining: dict[str, float] = {}  # until when the wish stands, by agent
         self._unpublished: set[str] = set()
         self._counts: Counter[State] = Counter()
-        self._requests: dict[tuple[str, str], _Request] = {}
+        self._requests: dict[tuple[str, str], Request] = {}
         self._held: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
         self._attempts: defaultdict[str, deque[Attempt]] = defaultdict(
             lambda: deque(maxlen=rules.ATTEMPTS_KEPT)
@@ -198,14 +135,14 @@ class MemoryStore(Store):
             rules.check_seconds("lease", lease)
         self._end_delays(time)
         host = self._host(host, park, time)
-        records = self._claim(_Asker(agent=agent, lease=lease, host=host), count, time, dispatch_limit)
+        records = self._claim(Asker(agent=agent, lease=lease, host=host), count, time, dispatch_limit)
         if records:
             self._remember(agent, request, records, time)
         if holder:
             self._held[holder].update((record.spec.id, record.attempt) for record in records)
         if park is not None:
             rest = count - len(records)
-            self._park(_Parked(to=park, agent=agent, slots=rest, lease=lease, host=host, since=time))
+            self._park(ParkedAgent(to=park, agent=agent, slots=rest, lease=lease, host=host, since=time))
         return tuple(_claimed(self._jobs[record.spec.id]) for record in records)
 
     def _host(self, said: str, park: Parking | None, time: float) -> str:
@@ -218,7 +155,7 @@ class MemoryStore(Store):
         when, known = self._hosts.get(park.jid, (time, ""))
         return known if when + rules.HOST_MEMORY > time else ""
 
-    def _claim(self, asker: _Asker, count: int, time: float, dispatch_limit: float) -> tuple[JobRecord, ...]:
+    def _claim(self, asker: Asker, count: int, time: float, dispatch_limit: float) -> tuple[JobRecord, ...]:
         count = self._trials.allowance(asker.agent, count, time, self._runs)
         jobs = self._pop(asker, count, time)
         deadline = time + dispatch_limit
@@ -227,7 +164,7 @@ class MemoryStore(Store):
             self._trials.claimed(asker.agent, (records[0].spec.id, records[0].attempt), time)
         return records
 
-    def _park(self, parked: _Parked) -> None:
+    def _park(self, parked: ParkedAgent) -> None:
         self._parked.pop(parked.to.jid, None)
         if parked.slots > 0:
             self._parked[parked.to.jid] = parked
@@ -248,7 +185,7 @@ class MemoryStore(Store):
         oldest = sorted(self._parked.values(), key=lambda one: (one.since, one.to.jid))
         for one in oldest:
             most = min(one.slots, limit - len(given))
-            asker = _Asker(agent=one.agent, lease=one.lease, host=one.host)
+            asker = Asker(agent=one.agent, lease=one.lease, host=one.host)
             records = self._claim(asker, most, time, dispatch_limit) if most else ()
             given += [Dispatched(to=one.to, claimed=_claimed(self._jobs[item.spec.id])) for item in records]
             if len(records) == one.slots:
@@ -312,11 +249,11 @@ class MemoryStore(Store):
             job = self._leased(agent, one)
             if job is None:
                 lost.append(one)
-            elif self._renew(job, time):
+            elif self._renew(job, one.phase, time):
                 revived.append(one)
         return Renewed(lost=tuple(lost), revived=tuple(revived))
 
-    def _leased(self, agent: str, held: Held) -> _Job | None:
+    def _leased(self, agent: str, held: Held) -> Job | None:
         """The job, if that attempt is the agent's, or would be if it had not gone back."""
         job = self._jobs.get(held.job)
         if job is None or job.lease is None or job.record.state not in (State.RUNNING, State.WAITING):
@@ -325,7 +262,7 @@ class MemoryStore(Store):
         mine = (record.attempt, record.agent) == (held.attempt, agent) and job.settled != held.attempt
         return job if mine else None
 
-    def _renew(self, job: _Job, time: float) -> bool:
+    def _renew(self, job: Job, phase: str, time: float) -> bool:
         """Whether it is revived by that."""
         record = job.record
         revived = record.state is State.WAITING
@@ -339,7 +276,7 @@ class MemoryStore(Store):
         elif job.confirmed is None:
             self._write(record, EventKind.RUNNING, time)
         confirmed = time if job.confirmed is None else job.confirmed
-        self._set(replace(job, deadline=time + (job.lease or 0.0), confirmed=confirmed))
+        self._set(replace(job, deadline=time + (job.lease or 0.0), confirmed=confirmed, phase=phase))
         return revived
 
     async def hand_back(
@@ -459,7 +396,7 @@ class MemoryStore(Store):
         if known is None or known.record.state is not State.WAITING:
             return Changed(changed=False, state=None if known is None else known.record.state)
         record = replace(known.record, state=State.HELD)
-        self._set(replace(known, record=record))
+        self._set(replace(known, record=record, held=time))
         self._write(record, EventKind.HELD, time, text=rules.event_text(reason))
         return Changed(changed=True, state=State.HELD)
 
@@ -487,7 +424,7 @@ class MemoryStore(Store):
         )
         return self._wait_again(again, EventKind.RETRIED, reason, time)
 
-    def _wait_again(self, job: _Job, kind: EventKind, reason: str, time: float) -> Changed:
+    def _wait_again(self, job: Job, kind: EventKind, reason: str, time: float) -> Changed:
         self._put_in_queue(job)
         self._write(job.record, kind, time, text=rules.event_text(reason))
         return Changed(changed=True, state=State.WAITING)
@@ -597,10 +534,10 @@ class MemoryStore(Store):
             submitted=time,
             first_event=_event_id(self._last_event + 1),
         )
-        self._put_in_queue(_Job(record=record, text=text, place=next(self._places)))
+        self._put_in_queue(Job(record=record, text=text, place=next(self._places)))
         self._write(record, EventKind.SUBMITTED, time)
 
-    def _take(self, job: _Job, agent: str, time: float, deadline: float, lease: float | None) -> JobRecord:
+    def _take(self, job: Job, agent: str, time: float, deadline: float, lease: float | None) -> JobRecord:
         record = replace(
             job.record,
             state=State.RUNNING,
@@ -610,11 +547,12 @@ class MemoryStore(Store):
             claimed=time,
             outcome=None,
         )
-        self._set(replace(job, record=record, deadline=deadline, confirmed=None, lease=lease))
-        self._write(record, EventKind.CLAIMED, time)
+        self._set(replace(job, record=record, deadline=deadline, confirmed=None, lease=lease, phase=""))
+        wait = max(0.0, time - record.submitted) if record.attempt == 1 else None
+        self._write(record, EventKind.CLAIMED, time, wait=wait)
         return record
 
-    def _hand_back(self, job: _Job, cause: Cause, text: str, time: float) -> Event:
+    def _hand_back(self, job: Job, cause: Cause, text: str, time: float) -> Event:
         record = replace(job.record, attempts_used=job.record.attempts_used - 1)
         job = replace(job, record=record, handed_back=record.attempt)
         if job.cancel is not None:
@@ -625,7 +563,7 @@ class MemoryStore(Store):
         self._keep(record, EventKind.HANDED_BACK, cause, None, time)
         return self._write(record, EventKind.HANDED_BACK, time, cause, text)
 
-    def _requeue(self, job: _Job, outcome: Outcome, text: str, time: float) -> Event:
+    def _requeue(self, job: Job, outcome: Outcome, text: str, time: float) -> Event:
         if job.cancel is not None:
             return self._settle(job, job.cancel, text, time)
         record = replace(job.record, outcome=replace(outcome, output=None))
@@ -637,7 +575,7 @@ class MemoryStore(Store):
         self._keep(record, EventKind.REQUEUED, outcome.cause, record.outcome, time)
         return self._write(record, EventKind.REQUEUED, time, outcome.cause, text)
 
-    def _settle(self, job: _Job, outcome: Outcome, text: str, time: float) -> Event:
+    def _settle(self, job: Job, outcome: Outcome, text: str, time: float) -> Event:
         state = _END_STATES.get(outcome.cause, State.FAILED)
         self._cancelling.pop(job.record.spec.id, None)
         record = replace(job.record, state=state, finished=time, outcome=outcome)
@@ -646,7 +584,7 @@ class MemoryStore(Store):
         self._keep(record, EventKind(state.value), outcome.cause, replace(outcome, output=None), time)
         return self._write(record, EventKind(state.value), time, outcome.cause, text)
 
-    def _count_failure(self, job: _Job, cause: Cause) -> _Job:
+    def _count_failure(self, job: Job, cause: Cause) -> Job:
         """A failure of the payload's own is counted apart, so the attempt does not count as well if it runs again."""
         if not cause.own:
             return job
@@ -673,7 +611,7 @@ class MemoryStore(Store):
         text = trial.quarantine_text(seconds, ident)
         return [self._write_of(agent, EventKind.QUARANTINED, time, cause, text)]
 
-    def _take_back(self, job: _Job, time: float) -> list[Event]:
+    def _take_back(self, job: Job, time: float) -> list[Event]:
         if job.confirmed is None:
             return [self._hand_back(job, Cause.INFRA_UNDELIVERED, rules.UNDELIVERED_TEXT, time)]
         move = self._requeue if job.attempts_left else self._settle
@@ -687,14 +625,14 @@ class MemoryStore(Store):
         self.round_trips += 1
         return self._clock.wall() if now is None else now
 
-    def _holding(self, job: str, attempt: int) -> _Job | None:
+    def _holding(self, job: str, attempt: int) -> Job | None:
         known = self._jobs.get(job)
         return known if known is not None and known.holds(attempt) else None
 
     def _runs(self, job: str, attempt: int) -> bool:
         return self._holding(job, attempt) is not None
 
-    def _set(self, job: _Job) -> None:
+    def _set(self, job: Job) -> None:
         """Replace a job, and keep the counts and the set of running ones in step with it."""
         ident, state = job.record.spec.id, job.record.state
         if ident in self._jobs:
@@ -705,7 +643,7 @@ class MemoryStore(Store):
             self._delayed.pop(ident, None)
         (self._running.add if state is State.RUNNING else self._running.discard)(ident)
 
-    def _put_in_queue(self, job: _Job, until: float | None = None) -> None:
+    def _put_in_queue(self, job: Job, until: float | None = None) -> None:
         """Let a job wait at its own place, or outside until then."""
         self._delayed.pop(job.record.spec.id, None)
         self._set(replace(job, record=replace(job.record, state=State.WAITING)))
@@ -714,12 +652,12 @@ class MemoryStore(Store):
         else:
             self._delayed[job.record.spec.id] = until
 
-    def _enter(self, job: _Job) -> None:
+    def _enter(self, job: Job) -> None:
         self._push(job)
         if self._parked:
             self._hint.set()
 
-    def _push(self, job: _Job) -> None:
+    def _push(self, job: Job) -> None:
         spec = job.record.spec
         queue = self._queues.setdefault(spec.requirements, [])
         heapq.heappush(queue, (-spec.priority, job.place, spec.id))
@@ -730,10 +668,10 @@ class MemoryStore(Store):
             del self._delayed[job]
             self._enter(self._jobs[job])
 
-    def _pop(self, asker: _Asker, count: int, time: float) -> Sequence[_Job]:
+    def _pop(self, asker: Asker, count: int, time: float) -> Sequence[Job]:
         """The first jobs that match, without those that are to be left to other agents."""
-        found: dict[str, _Job] = {}
-        left: dict[str, _Job] = {}
+        found: dict[str, Job] = {}
+        left: dict[str, Job] = {}
         while len(found) < count and len(left) < trial.MOST_LEFT:
             firsts = [(first, queue) for queue in tuple(self._queues) if (first := self._first(queue))]
             matching = (one for one in sorted(firsts) if matches(one[1], asker.host))
@@ -762,7 +700,7 @@ class MemoryStore(Store):
         del self._queues[requirements]
         return None
 
-    def _is_in_queue(self, job: _Job) -> bool:
+    def _is_in_queue(self, job: Job) -> bool:
         return job.record.state is State.WAITING and job.record.spec.id not in self._delayed
 
     def _remember(self, agent: str, request: str, records: Sequence[JobRecord], time: float) -> None:
@@ -773,7 +711,7 @@ class MemoryStore(Store):
                 del self._requests[key]
         given = tuple((record.spec.id, record.attempt) for record in records)
         self._requests.pop((agent, request), None)  # a new entry stands at the end, in the order of time
-        self._requests[agent, request] = _Request(time=time, given=given)
+        self._requests[agent, request] = Request(time=time, given=given)
 
     def _keep(
         self, record: JobRecord, kind: EventKind, cause: Cause, outcome: Outcome | None, time: float
@@ -791,7 +729,13 @@ class MemoryStore(Store):
         )
 
     def _write(
-        self, record: JobRecord, kind: EventKind, time: float, cause: Cause | None = None, text: str = ""
+        self,
+        record: JobRecord,
+        kind: EventKind,
+        time: float,
+        cause: Cause | None = None,
+        text: str = "",
+        wait: float | None = None,
     ) -> Event:
         event = Event(
             id=_event_id(self._last_event + 1),
@@ -802,6 +746,7 @@ class MemoryStore(Store):
             agent=record.agent or "",
             cause=cause.value if cause else "",
             text=text,
+            wait=wait,
         )
         return self._append(event)
 
@@ -818,16 +763,16 @@ class MemoryStore(Store):
         return event
 
 
-def _claimed(job: _Job, *, again: bool = False) -> Claimed:
+def _claimed(job: Job, *, again: bool = False) -> Claimed:
     record = job.record
     assert record.claimed is not None  # a job that was taken has the time of it
     return Claimed(
         spec=record.spec,
         attempt=record.attempt,
+        submitted=record.submitted,
         claimed=record.claimed,
         lease=job.lease,
         again=again,
-        submitted=record.submitted,
     )
 
 

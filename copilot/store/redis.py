@@ -42,13 +42,14 @@ from copilot.store.counts import NO_ENTRY, REFUSED, UNAVAILABLE, StoreCounts
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
 from copilot.store.hosts import ASKED, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
+from copilot.store.redis_survey import SCRIPTS, RedisSurvey, event_from_list
 from copilot.store.together import Together
 from copilot.store.trial import Trial
 
 TIMEOUT = 10.0  # seconds for an answer: `appendfsync always` on a busy disk needs some
 
 # Scripts that change nothing. All others wait for replicas where there are any.
-READS = frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
+READS = frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"}) | SCRIPTS
 
 # Passing refusals, by the word that Redis begins them with (inside a script's error it may stand anywhere).
 _REFUSALS = {
@@ -71,7 +72,7 @@ UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 
 _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 
 
-class RedisStore(Store):
+class RedisStore(RedisSurvey, Store):
     """The queue in Redis. `numbers.round_trips` counts what was sent: one for all calls of the same moment, or one more when
     a script is new to the server.
 
@@ -297,14 +298,14 @@ class RedisStore(Store):
     ) -> Event | None:
         """The attempt never began: see `Store.hand_back`."""
         written = await self._run("hand_back", now, job, attempt, cause.value)
-        return None if written is None else _event(written)
+        return None if written is None else event_from_list(written)
 
     async def leave(self, agent: str, held: Sequence[Held], *, now: float | None = None) -> tuple[Event, ...]:
         """An agent says goodbye: see `Store.leave`."""
         rules.check_held(held)
         words = [word for one in held for word in (one.job, one.attempt)]
         written = await self._run("leave", now, agent, Cause.INFRA_PREEMPTED.value, rules.LEFT_TEXT, *words)
-        return tuple(map(_event, written))
+        return tuple(map(event_from_list, written))
 
     async def drain(self, agents: Sequence[str], *, now: float | None = None) -> None:
         """Somebody wants these agents to leave: see `Store.drain`."""
@@ -351,7 +352,7 @@ class RedisStore(Store):
             verdict=Verdict(verdict),
             state=State(state) if state else None,
             record=_record(more[1]) if len(more) > 1 else None,
-            events=tuple(map(_event, more[0])) if more else (),
+            events=tuple(map(event_from_list, more[0])) if more else (),
         )
 
     async def package(self, job: str) -> str | None:
@@ -421,7 +422,7 @@ class RedisStore(Store):
         unconfirmed = Cause.INFRA_UNDELIVERED.value, rules.UNDELIVERED_TEXT
         times = min(up_for, rules.LONGEST), rules.LEAST_UP_TIME  # Lua reads no "inf"
         written = await self._run("reap", now, rules.check_count("limit", limit), *times, *unconfirmed, *ends)
-        return tuple(map(_event, written))
+        return tuple(map(event_from_list, written))
 
     async def trials(self) -> tuple[Trial, ...]:
         """All agents at which jobs have failed lately: see `Store.trials`."""
@@ -462,6 +463,13 @@ class RedisStore(Store):
         """Give the connections back. Idempotent."""
         await self._together.close()
         await self._connections.close()
+
+    async def _fill(self) -> tuple[int, int, int]:
+        memory, unpublished = await asyncio.gather(  # at one moment, so they go together
+            self._send(self._client, "INFO", "memory"),
+            self._send(self._client, "ZCARD", self._keys.unpublished),
+        )
+        return int(memory["used_memory"]), int(memory.get("maxmemory", 0)), int(unpublished)
 
     async def _appendfsync(self) -> str | None:
         try:
@@ -565,7 +573,7 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     """What `add_job` of the scripts takes; `text` is the JSON of `spec`."""
     limit = "" if spec.max_run_time is None else repr(spec.max_run_time)
     attempts, attributes = (spec.max_attempts, spec.max_user_attempts), " ".join(rules.attributes_of(spec))
-    return spec.id, text, spec.group, -spec.priority, *attempts, limit, attributes
+    return spec.id, text, spec.group, -spec.priority, *attempts, limit, attributes, rules.owner_of(spec)
 
 
 def _claimed(
@@ -575,23 +583,16 @@ def _claimed(
     return Claimed(
         spec=codec.spec_from_json(spec),
         attempt=int(attempt),
+        submitted=float(submitted),
         claimed=float(claimed),
         lease=float(lease) if lease else None,
         again=bool(again),
-        submitted=float(submitted) if submitted else None,
     )
 
 
 def _dispatched(jid: str, features: str, *job: str) -> Dispatched:
     """A job for a parked agent as a script tells it."""
     return Dispatched(to=Parking(jid=jid, features=tuple(features.split())), claimed=_claimed(*job))
-
-
-def _event(flat: Sequence[str]) -> Event:
-    """An event as a script returns it: its id, then the values of its fields."""
-    ident, *values = flat
-    names = ("time", "job", "kind", "attempt", "agent", "cause", "text")
-    return codec.event_from_fields(ident, dict(zip(names, values, strict=True)))
 
 
 def _record(flat: Sequence[str]) -> JobRecord:

@@ -94,6 +94,7 @@ LOST = Outcome(
     reason="the agent asked for work although it had this job, so it has lost it",
 )
 
+_SCAN = re.compile(r"[0-9]{0,20}\Z")
 _EVENT_ID = re.compile(r"(\$|[0-9]{1,19}(-[0-9]{1,20})?)\Z")
 
 
@@ -212,6 +213,25 @@ def check_event_id(text: str) -> str:
             f"event id {text[:60]!r}: expected '0', '$' or the id of an event, like '1700000000000-0'"
         )
     return text
+
+
+def check_entry(text: str) -> str:
+    """Return `text` if it is a place in the event stream other than its end. Raises `ValueError`."""
+    if text == "$":
+        raise ValueError("event id '$': expected '0' or the id of an event, for nothing is behind the end")
+    return check_event_id(text)
+
+
+def check_scan(text: str) -> str:
+    """Return `text` if a part may begin there: "" or what the part before said. Raises `ValueError`."""
+    if not _SCAN.match(text):
+        raise ValueError(f"place {text[:60]!r}: expected '' or the number that the part before has told")
+    return text
+
+
+def owner_of(spec: JobSpec) -> str:
+    """Under which name the job is counted: the owner, in UTF-8 whatever it is."""
+    return spec.owner.encode(errors="replace").decode()
 
 
 def event_text(reason: str) -> str:

@@ -1,7 +1,8 @@
 -- Give the first waiting jobs that match its host to an agent: as many as it wants, none if it is in quarantine (trial.lua).
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
--- host:<digest>, request:<digest>, held:<digest>, running, delayed, agents, trials, parked, parking, events.
+-- host:<digest>, request:<digest>, held:<digest>, running, delayed, agents, trials, parked, parking, owners,
+-- owners-running, events.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- of two copies of one request, handled by two instances, the second must see what the first was given; and a job that
 -- comes between a look at the queue and the parking of the agent would wait although there is somebody for it.
@@ -13,8 +14,8 @@
 -- said last), seconds to remember that, the attributes that its class was made from, the class ('' for not known);
 -- verdicts on that (matching.lua), how many groups may be asked about, and how many jobs the request was given already,
 -- before we had asked.
--- Returns six values a job: spec, attempt, time of the claim, the lease, time of the submission, '1' if the request had got it before; and, if
--- there is one, a question (matching.lua): then the agent gets what is missing when this is called with the answer.
+-- Returns six values a job: spec, attempt, time of the claim, the lease, time of the submission, '1' if the request had got it
+-- before; and, if there is one, a question (matching.lua): then the agent gets what is missing when this is called with the answer.
 --
 -- A request that was given nothing is not remembered: its copy may find what has come meanwhile.
 

@@ -12,6 +12,11 @@ local function is_exclusive(id)
   return cjson.decode(redis.call('HGET', JOB .. id, 'spec')).exclusive
 end
 
+-- For how many seconds a job that is claimed for the first time has waited.
+local function wait_of(id)
+  return exact(math.max(0, tonumber(now) - tonumber(redis.call('HGET', JOB .. id, 'submitted'))))
+end
+
 -- Claim at most `count` jobs, none if the agent is in quarantine; returns a list of {id, attempt}, and whether there is
 -- nothing more for such a host. `lease` is '' for an agent that renews none. They have to be confirmed within `limit`
 -- seconds.
@@ -48,12 +53,12 @@ local function claim_jobs(agent, host, count, lease, limit)
     local attempt = string.format('%d', redis.call('HINCRBY', JOB .. id, 'attempt', 1))
     redis.call('HINCRBY', JOB .. id, 'attempts_used', 1)
     redis.call('HDEL', JOB .. id, 'confirmed', 'outcome', 'phase', 'lease')
-    redis.call('HSET', JOB .. id, 'state', 'running', 'agent', agent, 'claimed', now)
+    enter_state(id, 'running', 'agent', agent, 'claimed', now)
     if lease ~= '' then
       redis.call('HSET', JOB .. id, 'lease', lease)
     end
     redis.call('ZADD', RUNNING, deadline, id)
-    event(id, 'claimed', attempt, agent, '', '')
+    event(id, 'claimed', attempt, agent, '', attempt == '1' and wait_of(id) or '')
     given[#given + 1] = {id, attempt}
   end
   if #left == 0 then
@@ -68,10 +73,10 @@ local function claim_jobs(agent, host, count, lease, limit)
   return given, dry
 end
 
--- What an agent is told of a job that it has: spec, attempt, time of the claim, lease ('' for none), time of the submission.
+-- What is told of a job that an agent has: spec, attempt, time of the claim, lease ('' for none), time of the submission.
 local function append_job(answer, id, attempt)
   local spec, claimed, lease, submitted = unpack(redis.call('HMGET', JOB .. id, 'spec', 'claimed', 'lease', 'submitted'))
-  for _, value in ipairs({spec, attempt, claimed, lease or '', submitted or ''}) do
+  for _, value in ipairs({spec, attempt, claimed, lease or '', submitted}) do
     answer[#answer + 1] = value
   end
 end

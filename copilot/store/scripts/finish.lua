@@ -2,7 +2,7 @@
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, attempts:<id>, package:<id>,
 -- running, done, failed, cancelled, cancelling, on-hold, delayed, agents, failing, trials, unpublished, parked,
--- events.
+-- owners, owners-running, events.
 -- Atomic because: a report may come twice, by two instances, or while the attempt is being reaped; exactly one of
 -- all that may decide.
 -- ARGV[2…]: job, attempt, cause, outcome, output ('' for none), text, the packed output in base64 ('' if it is elsewhere).

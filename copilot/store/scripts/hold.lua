@@ -1,6 +1,7 @@
 -- Keep a waiting job out of the queue until it is released.
 --
--- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, attributes, on-hold, delayed, events.
+-- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, attributes, on-hold, delayed, owners, owners-running,
+-- events.
 -- Atomic because: it may be claimed in the same moment, and must not be both.
 -- ARGV[2…]: job, text. Returns whether that changed anything, and the state after it ('' if unknown).
 
@@ -10,7 +11,7 @@ if state ~= 'waiting' then
   return {0, state or ''}
 end
 leave_queue(id)
-redis.call('HSET', JOB .. id, 'state', 'held')
+enter_state(id, 'held')
 redis.call('ZADD', ON_HOLD, now, id)
 event(id, 'held', attempt, agent, '', text)
 return {1, 'held'}

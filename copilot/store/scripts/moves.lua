@@ -6,17 +6,18 @@ local LONGEST_DELAY = 300
 
 -- A new job: its record, its place in the queue, its first event. Its id is free, and has been checked. `attributes` are
 -- those that its requirements name, '' for a job without. Whoever adds jobs calls `hint` at the end.
-local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes)
+local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, owner)
   local place = string.format('%016.0f', redis.call('INCR', SEQUENCE))
   local written = event(id, 'submitted', '0', '', '', '')
   local fields = {'spec', spec, 'group', group, 'rank', rank, 'place', place, 'max_attempts', max_attempts,
     'max_user_attempts', max_user_attempts, 'max_run_time', max_run_time, 'submitted', now, 'first_event', written[1],
-    'state', 'waiting', 'attempt', 0, 'attempts_used', 0}
+    'state', 'waiting', 'attempt', 0, 'attempts_used', 0, 'owner', owner}
   if attributes ~= '' then
     fields[#fields + 1] = 'attributes'
     fields[#fields + 1] = attributes
   end
   redis.call('HSET', JOB .. id, unpack(fields))
+  count_owner(owner, 1, 0)
   enter_queue(group, id, place .. ':' .. id, rank)
 end
 
@@ -41,7 +42,7 @@ local function settle(id, attempt, agent, cause, outcome, output, text)
   redis.call('ZREM', CANCELLING, id)
   redis.call('ZREM', ON_HOLD, id)
   leave_queue(id)
-  redis.call('HSET', JOB .. id, 'state', state, 'finished', now, 'settled', attempt, 'outcome', outcome)
+  enter_state(id, state, 'finished', now, 'settled', attempt, 'outcome', outcome)
   redis.call('ZADD', index, now, id)
   redis.call('ZADD', UNPUBLISHED, now, id)
   if output ~= '' then
@@ -63,7 +64,7 @@ local function put_back(id, attempt, agent, kind, cause, outcome, text, delay)
     return event(id, kind, attempt, agent, cause, text)
   end
   if delay then
-    redis.call('HSET', JOB .. id, 'state', 'waiting')
+    enter_state(id, 'waiting')
     redis.call('ZADD', DELAYED, after(delay), id)
   else
     put_in_queue(id)

@@ -131,7 +131,7 @@ local function put_in_queue(id)
   local group, rank, entry = queue_entry(id)
   redis.call('ZREM', DELAYED, id)
   enter_queue(group, id, entry, rank)
-  redis.call('HSET', JOB .. id, 'state', 'waiting')
+  enter_state(id, 'waiting')
   hint()
 end
 

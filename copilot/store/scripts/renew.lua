@@ -1,6 +1,7 @@
 -- An agent lives and says what it holds: its leases begin anew.
 --
--- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, attributes, running, delayed, events.
+-- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, attributes, running, delayed, owners, owners-running,
+-- events.
 -- Atomic because: the reaper or another agent may take the job between the look at the attempt and its new deadline.
 -- ARGV[2…]: agent, then three values an attempt: job, attempt, phase.
 -- Returns the numbers (from 1) of those that the agent does not hold, or no longer; then those of the revived ones.
@@ -26,7 +27,7 @@ for i = 3, #ARGV, 3 do
       if handed_back == attempt then
         redis.call('HINCRBY', JOB .. id, 'attempts_used', 1)
       end
-      redis.call('HSET', JOB .. id, 'state', 'running', 'confirmed', now)
+      enter_state(id, 'running', 'confirmed', now)
       event(id, 'revived', attempt, agent, '', '')
       revived[#revived + 1] = number
     elseif not confirmed then

@@ -1,15 +1,16 @@
 -- Put jobs on the queue, all or none.
 --
--- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, sequence, parked, events.
+-- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, sequence, parked, owners,
+-- owners-running, events.
 -- Atomic because: two clients may submit one id at the same time, and one taken id must stop the whole batch.
 -- ARGV[2…]: the share of Redis' memory above which no new job is taken ('' for no limit), how many groups there may be,
--- then eight values a job: id, spec, group, rank, max_attempts, max_user_attempts, max_run_time ('' for none), attributes.
+-- then nine values a job: id, spec, group, rank, max_attempts, max_user_attempts, max_run_time ('' for none), attributes, owner.
 -- Returns 'submitted'; or, with nothing changed, 'full', 'groups' (there would be too many), or 'taken' and the first id
 -- that is taken by a different job. Jobs known with the same spec are left alone.
 
 local share, most_groups = tonumber(ARGV[2]), tonumber(ARGV[3])
 local new, groups, seen = {}, {}, {[ANY] = true}
-for i = 4, #ARGV, 8 do
+for i = 4, #ARGV, 9 do
   local spec, group = redis.call('HGET', JOB .. ARGV[i], 'spec'), ARGV[i + 2]
   if not spec then
     new[#new + 1] = i
@@ -34,7 +35,7 @@ if heads + #groups > most_groups then -- some of them may be there already
   end
 end
 for _, i in ipairs(new) do
-  add_job(unpack(ARGV, i, i + 7))
+  add_job(unpack(ARGV, i, i + 8))
 end
 hint()
 return {'submitted'}

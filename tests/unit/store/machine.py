@@ -6,6 +6,7 @@ It runs over one version of the queue or over several, which then have to answer
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from copilot.errors import JobExists
 from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
 from copilot.store.base import Claimed, Dispatched, Held, Parking, Renewed, Settled, Store, Verdict
+from copilot.store.survey import Groups, Owners, Page
 
 NUMBERS = st.integers(0, 4)
 ATTEMPTS = st.integers(0, 4)
@@ -68,6 +70,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.begun: dict[str, int] = {}  # the last attempt that was confirmed or renewed
         self.accepted: Counter[tuple[str, int]] = Counter()
         self.removed: set[str] = set()  # ids that were
+        self.turns = itertools.cycle(State)  # whose page is looked at next
 
     def teardown(self) -> None:
         if hasattr(self, "runner"):
@@ -102,6 +105,7 @@ class QueueMachine(RuleBasedStateMachine):
         limit=st.sampled_from([None, 0.3, 5.0]),
         exclusive=st.booleans(),
         requirements=REQUIREMENTS,
+        owner=st.sampled_from(["", "ann", "bob"]),
     )
     def submit(
         self,
@@ -112,9 +116,10 @@ class QueueMachine(RuleBasedStateMachine):
         limit: float | None,
         exclusive: bool,
         requirements: str,
+        owner: str,
     ) -> None:
         fields: dict[str, Any] = {"priority": priority, "max_attempts": most, "max_run_time": limit}
-        fields |= {"exclusive": exclusive, "requirements": requirements}
+        fields |= {"exclusive": exclusive, "requirements": requirements, "owner": owner}
         fields["max_user_attempts"] = most_of_user
         specs = {f"j{number}": JobSpec(id=f"j{number}", command="c", **fields) for number in numbers}
         answer = self.ask("submit", tuple(specs[f"j{number}"] for number in numbers), now=self.now)
@@ -345,6 +350,33 @@ class QueueMachine(RuleBasedStateMachine):
         assert record.state.final == (record.finished is not None)
         assert not record.state.final or record.outcome is not None
         assert not record.published or record.state.final
+
+    @invariant()
+    def onlookers_see_every_job_once(self) -> None:
+        if not hasattr(self, "stores"):
+            return
+        records: list[JobRecord] = [self.ask("get", job) for job in self.specs]
+        waiting, running = (
+            Counter(one.spec.owner for one in records if one.state is state)
+            for state in (State.WAITING, State.RUNNING)
+        )
+        owners: Owners = self.ask("owners")
+        assert {one.owner: (one.waiting, one.running) for one in owners.rows} == {
+            owner: (waiting[owner], running[owner]) for owner in waiting + running
+        }
+        assert owners.total == len(owners.rows)
+        state = next(self.turns)  # one each time: this is done after every step
+        page: Page = self.ask("page", state, limit=1000)
+        assert sorted(line.job for line in page.rows) == sorted(
+            one.spec.id for one in records if one.state is state
+        )
+        assert page.total == len(page.rows)
+        assert all(line.owner == self.specs[line.job].owner for line in page.rows)
+        groups: Groups = self.ask("groups")
+        assert sum(one.waiting for one in groups.rows) == self.ask("waiting")
+        for store in self.stores:
+            held = self.runner.run(store.holders()).rows
+            assert {one.job: one.attempt for one in held} == self.holders
 
     @invariant()
     def the_events_tell_the_same_story(self) -> None:

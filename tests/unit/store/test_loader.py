@@ -35,8 +35,8 @@ def parts(name: str) -> list[str]:
     [
         ("confirm", ["prelude"]),
         ("publish", ["prelude"]),
-        ("finish", ["prelude", "queues", "moves", "trial"]),
-        ("claim", ["prelude", "queues", "trial", "matching", "claiming"]),
+        ("finish", ["prelude", "states", "queues", "moves", "trial"]),
+        ("claim", ["prelude", "states", "queues", "trial", "matching", "claiming"]),
     ],
 )
 def test_what_is_done_for_every_job_has_what_it_uses_and_no_more(name: str, expected: list[str]) -> None:

@@ -1,0 +1,200 @@
+"""What onlookers ask, in memory: see `copilot.store.survey`. Each method looks at all jobs; nobody keeps a million here."""
+
+from __future__ import annotations
+
+import abc
+import itertools
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from copilot.job import Attempt, Event, JobSpec, State
+from copilot.store import rules
+from copilot.store.memory_rows import Job, ParkedAgent
+from copilot.store.places import read_place
+from copilot.store.survey import (
+    Group,
+    Groups,
+    Idle,
+    Line,
+    Load,
+    Owner,
+    Owners,
+    Page,
+    Part,
+    Survey,
+    Told,
+    Work,
+)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class MemorySurvey(Survey, abc.ABC):
+    """Part of `MemoryStore`, over its tables."""
+
+    round_trips: int
+    _jobs: dict[str, Job]
+    _parked: dict[str, ParkedAgent]
+    _delayed: dict[str, float]
+    _unpublished: set[str]
+    _attempts: defaultdict[str, deque[Attempt]]
+    _events: deque[Event]
+
+    @abc.abstractmethod
+    def _begin(self, now: float | None) -> float:
+        """A call begins; the time."""
+
+    @abc.abstractmethod
+    def _is_in_queue(self, job: Job) -> bool:
+        """Whether it waits there."""
+
+    async def groups(self, limit: int = 20) -> Groups:
+        """The largest requirement groups: see `Survey.groups`."""
+        rules.check_count("limit", limit)
+        self.round_trips += 1
+        by_group: defaultdict[str, list[Job]] = defaultdict(list)
+        for job in sorted(self._queued(), key=_turn):
+            by_group[job.record.spec.requirements].append(job)
+        oldest = {group: min(jobs, key=lambda job: job.place) for group, jobs in by_group.items()}
+        # Of equally large ones that whose turn is first; jobs without requirements stand before all others.
+        order = sorted(
+            by_group, key=lambda group: (-len(by_group[group]), group != "", _turn(by_group[group][0]))
+        )
+        rows = (
+            Group(requirements=group, waiting=len(by_group[group]), oldest=oldest[group].record.submitted)
+            for group in order[:limit]
+        )
+        first = min(oldest.values(), key=lambda job: job.place, default=None)
+        return Groups(
+            total=len(by_group), oldest=None if first is None else first.record.submitted, rows=tuple(rows)
+        )
+
+    async def owners(self, limit: int = 20) -> Owners:
+        """The owners with the most jobs: see `Survey.owners`."""
+        rules.check_count("limit", limit)
+        self.round_trips += 1
+        counts = {state: Counter(self._owners(state)) for state in (State.WAITING, State.RUNNING)}
+        waiting, running = counts.values()
+        both = waiting + running
+        order = sorted(both, key=lambda owner: (both[owner], owner.encode()), reverse=True)
+        rows = (Owner(owner=owner, waiting=waiting[owner], running=running[owner]) for owner in order[:limit])
+        return Owners(total=len(both), rows=tuple(rows))
+
+    def _owners(self, state: State) -> list[str]:
+        return [rules.owner_of(job.record.spec) for job in self._jobs.values() if job.record.state is state]
+
+    async def holders(self, after: str = "", count: int = 1000) -> Part[Work]:
+        """Running attempts: see `Survey.holders`."""
+        self.round_trips += 1
+        return _part(sorted(self._in(State.RUNNING), key=_ident), _work, after, count)
+
+    async def idle(self, after: str = "", count: int = 1000, *, now: float | None = None) -> Part[Idle]:
+        """Parked agents: see `Survey.idle`."""
+        time = self._begin(now)
+        there = [one for one in self._parked.values() if one.since + rules.PARKED_FOR > time]
+        return _part(sorted(there, key=lambda one: one.to.jid), _idle, after, count)
+
+    async def page(self, state: State, *, after: str = "", limit: int = 50) -> Page:
+        """Jobs in a state: see `Survey.page`."""
+        rules.check_count("limit", limit)
+        place = read_place(state, after)
+        self.round_trips += 1
+        jobs = self._in_order(state)
+        found = jobs[place.skip :]
+        if place.job:
+            behind = (float(place.time), place.job)
+            found = [job for job in jobs if (_entered(job), _ident(job)) < behind]
+        shown = found[:limit]
+        last = f"{_entered(shown[-1])!r}:{_ident(shown[-1])}" if shown else ""
+        return Page(
+            total=len(jobs), rows=tuple(map(self._line, shown)), next=place.after(len(shown), limit, last)
+        )
+
+    def _in_order(self, state: State) -> list[Job]:
+        if state is State.WAITING:
+            delayed = sorted((until, job) for job, until in self._delayed.items())
+            return sorted(self._queued(), key=_turn) + [self._jobs[job] for _, job in delayed]
+        if state is State.RUNNING:
+            return sorted(self._in(state), key=lambda job: (job.deadline, _ident(job)))
+        return sorted(self._in(state), key=lambda job: (_entered(job), _ident(job)), reverse=True)
+
+    def _line(self, job: Job) -> Line:
+        record = job.record
+        since = _entered(job)
+        if record.state is State.WAITING:
+            attempts = self._attempts.get(_ident(job))
+            since = attempts[-1].ended if attempts else record.submitted
+        return Line(
+            job=_ident(job),
+            owner=rules.owner_of(record.spec),
+            state=record.state,
+            attempt=record.attempt,
+            agent=record.agent or "",
+            since=since,
+            cause=record.outcome.cause.value if record.state.final and record.outcome else "",
+        )
+
+    async def told(self, job: str, *, after: str = "0", count: int = 1000) -> Told:
+        """What is told of a job: see `Survey.told`."""
+        rules.check_count("count", count)
+        behind = _numbers(rules.check_entry(after))
+        self.round_trips += 1
+        later = (event for event in self._events if _numbers(event.id) > behind)
+        entries = list(itertools.islice(later, count))
+        found = tuple(event for event in entries if event.job == job)
+        return Told(looked_at=len(entries), last=entries[-1].id if entries else "", events=found)
+
+    async def load(self) -> Load:
+        """How full it is: see `Survey.load`. What the process uses is not known here."""
+        self.round_trips += 1
+        return Load(used=0, limit=0, unpublished=len(self._unpublished))
+
+    def _queued(self) -> list[Job]:
+        return [job for job in self._jobs.values() if self._is_in_queue(job)]
+
+    def _in(self, state: State) -> list[Job]:
+        return [job for job in self._jobs.values() if job.record.state is state]
+
+
+def _part(rows: Sequence[T], show: Callable[[T], R], after: str, count: int) -> Part[R]:
+    begin, size = int(rules.check_scan(after) or 0), rules.check_count("count", count)
+    end = begin + size
+    return Part(rows=[show(row) for row in rows[begin:end]], next=str(end) if end < len(rows) else "")
+
+
+def _work(job: Job) -> Work:
+    record = job.record
+    return Work(
+        job=_ident(job),
+        attempt=record.attempt,
+        agent=record.agent or "",
+        claimed=_entered(job),
+        phase=job.phase,
+    )
+
+
+def _idle(one: ParkedAgent) -> Idle:
+    return Idle(jid=one.to.jid, agent=one.agent, slots=one.slots, since=one.since)
+
+
+def _turn(job: Job) -> tuple[int, int]:
+    spec: JobSpec = job.record.spec
+    return -spec.priority, job.place
+
+
+def _entered(job: Job) -> float:
+    """When a job came into its state, if it does not wait."""
+    record = job.record
+    when = {State.RUNNING: record.claimed, State.HELD: job.held}.get(record.state, record.finished)
+    return when or 0.0
+
+
+def _ident(job: Job) -> str:
+    return job.record.spec.id
+
+
+def _numbers(event: str) -> tuple[int, int]:
+    milliseconds, _, number = event.partition("-")
+    return int(milliseconds), int(number or 0)

@@ -1,0 +1,124 @@
+"""What onlookers ask, in Redis: see `copilot.store.survey`."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from copilot.job import Event, State
+from copilot.store import codec, rules
+from copilot.store.places import read_place
+from copilot.store.survey import (
+    Group,
+    Groups,
+    Idle,
+    Line,
+    Load,
+    Owner,
+    Owners,
+    Page,
+    Part,
+    Survey,
+    Told,
+    Work,
+)
+
+BEGIN = "0"  # of a scan, and its end
+SCRIPTS = frozenset({"groups", "owners", "holders", "idle", "page", "told"})  # none of them writes
+
+
+class RedisSurvey(Survey, abc.ABC):
+    """Part of `RedisStore`."""
+
+    @abc.abstractmethod
+    async def _run(self, name: str, now: float | None, *arguments: str | float | bytes) -> Any:
+        """Run a script."""
+
+    @abc.abstractmethod
+    async def _fill(self) -> tuple[int, int, int]:
+        """Bytes in use and to be used, and how many results wait for their finisher."""
+
+    async def groups(self, limit: int = 20) -> Groups:
+        """The largest requirement groups: see `Survey.groups`."""
+        total, oldest, rows = await self._run("groups", None, rules.check_count("limit", limit))
+        found = (
+            Group(requirements=requirements, waiting=waiting, oldest=float(submitted))
+            for requirements, waiting, submitted in _by(3, rows)
+        )
+        return Groups(total=total, oldest=float(oldest) if oldest else None, rows=tuple(found))
+
+    async def owners(self, limit: int = 20) -> Owners:
+        """The owners with the most jobs: see `Survey.owners`."""
+        total, rows = await self._run("owners", None, rules.check_count("limit", limit))
+        found = ((owner, int(jobs), int(running)) for owner, jobs, running in _by(3, rows))
+        return Owners(
+            total=total,
+            rows=tuple(
+                Owner(owner=owner, waiting=jobs - running, running=running) for owner, jobs, running in found
+            ),
+        )
+
+    async def holders(self, after: str = "", count: int = 1000) -> Part[Work]:
+        """Running attempts: see `Survey.holders`."""
+        place = rules.check_scan(after) or BEGIN
+        end, rows = await self._run("holders", None, place, rules.check_count("count", count))
+        found = [
+            Work(job=job, attempt=int(attempt), agent=agent, claimed=float(claimed), phase=phase)
+            for job, attempt, agent, claimed, phase in _by(5, rows)
+        ]
+        return Part(rows=found, next="" if end == BEGIN else end)
+
+    async def idle(self, after: str = "", count: int = 1000, *, now: float | None = None) -> Part[Idle]:
+        """Parked agents: see `Survey.idle`."""
+        place = rules.check_scan(after) or BEGIN
+        end, rows = await self._run("idle", now, place, rules.check_count("count", count))
+        found = [
+            Idle(jid=jid, agent=agent, slots=int(slots), since=float(since))
+            for jid, agent, slots, since in _by(4, rows)
+        ]
+        return Part(rows=found, next="" if end == BEGIN else end)
+
+    async def page(self, state: State, *, after: str = "", limit: int = 50) -> Page:
+        """Jobs in a state: see `Survey.page`."""
+        rules.check_count("limit", limit)
+        place = read_place(state, after)
+        total, flat = await self._run("page", None, state.value, place.skip, limit, place.time, place.job)
+        rows = list(_by(7, flat))
+        lines = tuple(
+            Line(
+                job=job,
+                owner=owner,
+                state=state,
+                attempt=int(attempt),
+                agent=agent,
+                since=float(since),
+                cause=cause,
+            )
+            for job, owner, attempt, agent, since, cause, _ in rows
+        )
+        last = f"{rows[-1][6]}:{rows[-1][0]}" if rows else ""
+        return Page(total=total, rows=lines, next=place.after(len(rows), limit, last))
+
+    async def told(self, job: str, *, after: str = "0", count: int = 1000) -> Told:
+        """What is told of a job: see `Survey.told`."""
+        place = rules.check_entry(after)
+        looked_at, last, flat = await self._run("told", None, job, place, rules.check_count("count", count))
+        return Told(looked_at=looked_at, last=last, events=tuple(map(event_from_list, flat)))
+
+    async def load(self) -> Load:
+        """How full Redis is: see `Survey.load`."""
+        used, limit, unpublished = await self._fill()
+        return Load(used=used, limit=limit, unpublished=unpublished)
+
+
+def event_from_list(flat: Sequence[str]) -> Event:
+    """An event as a script returns it: its id, then the values of its fields."""
+    ident, *values = flat
+    names = ("time", "job", "kind", "attempt", "agent", "cause", "text")
+    return codec.event_from_fields(ident, dict(zip(names, values, strict=True)))
+
+
+def _by(size: int, flat: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a list in which the values of all rows stand one behind the other."""
+    return zip(*(flat[start::size] for start in range(size)), strict=True)

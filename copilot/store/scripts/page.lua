@@ -1,0 +1,131 @@
+-- Read a page of the jobs in one state.
+--
+-- Touches (reads): job:<id>, queue:<group>, heads, attempts:<id>, running, done, failed, cancelled, on-hold, delayed.
+-- Atomic because: indexes and records are read in one step and one round trip.
+-- ARGV[2…]: state, how many to leave out, how many to read; then, for a state with the newest first, the time and the id
+-- behind which to begin ('' for the first page). Returns how many there are in all, and seven values a job: id, owner,
+-- attempt, agent, since when, cause, and its score.
+--
+-- Jobs that wait come as they are claimed, then those that are delayed; running ones by their deadlines; all others with the
+-- newest first.
+
+local state, skip, count, time, last = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local CHUNK = 16
+
+-- A queue that is being read: `order` says where its next job stands among those of the other queues.
+local function go_on(reading)
+  reading.at = reading.at + 2
+  if reading.at > #reading.entries then
+    reading.entries = redis.call('ZRANGE', reading.queue, reading.read, reading.read + CHUNK - 1, 'WITHSCORES')
+    reading.read, reading.at = reading.read + CHUNK, 1
+  end
+  local entry = reading.entries[reading.at]
+  reading.order = entry and order_of(entry, reading.entries[reading.at + 1])
+  return reading.order
+end
+
+local function begin(heap, group)
+  local reading = {queue = QUEUE .. group, entries = {}, read = 0, at = 1}
+  if go_on(reading) then
+    heap[#heap + 1] = reading
+    return reading
+  end
+end
+
+local function sift_down(heap, at)
+  while true do
+    local least = at
+    for child = 2 * at, math.min(2 * at + 1, #heap) do
+      least = heap[child].order < heap[least].order and child or least
+    end
+    if least == at then
+      return
+    end
+    heap[at], heap[least], at = heap[least], heap[at], least
+  end
+end
+
+-- The first jobs of all queues together, without the first `skip`; and how many jobs were looked at.
+local function first_of_queues()
+  local heap, ids, looked_at = {}, {}, 0
+  begin(heap, ANY)
+  for _, head in ipairs(redis.call('ZRANGE', HEADS, 0, skip + count - 1)) do
+    begin(heap, string.sub(head, 35))
+  end
+  for at = math.floor(#heap / 2), 1, -1 do
+    sift_down(heap, at)
+  end
+  while #heap > 0 and looked_at < skip + count do
+    local first = heap[1]
+    looked_at = looked_at + 1
+    if looked_at > skip then
+      ids[#ids + 1] = string.sub(first.entries[first.at], 18)
+    end
+    if not go_on(first) then
+      heap[1] = heap[#heap]
+      heap[#heap] = nil
+    end
+    sift_down(heap, 1)
+  end
+  return ids, looked_at
+end
+
+local function waiting_ids()
+  local ids, looked_at = first_of_queues()
+  if looked_at < skip + count then
+    local from = math.max(0, skip - looked_at)
+    for _, id in ipairs(redis.call('ZRANGE', DELAYED, from, from + count - #ids - 1)) do
+      ids[#ids + 1] = id
+    end
+  end
+  return ids
+end
+
+local INDEX = {running = RUNNING, held = ON_HOLD, done = DONE, failed = FAILED, cancelled = CANCELLED}
+
+-- Ids, and when the jobs entered the index.
+local function indexed_ids(index)
+  if state == 'running' then
+    return redis.call('ZRANGE', index, skip, skip + count - 1, 'WITHSCORES')
+  end
+  local from = 0
+  if last ~= '' then
+    local rank = redis.call('ZREVRANK', index, last)
+    from = rank and rank + 1 or redis.call('ZCOUNT', index, '(' .. time, '+inf')
+  end
+  return redis.call('ZREVRANGE', index, from, from + count - 1, 'WITHSCORES')
+end
+
+-- When a job that waits began to.
+local function waits_since(id, submitted)
+  local ended = redis.call('LINDEX', ATTEMPTS .. id, -1)
+  return ended and exact(cjson.decode(ended).ended) or submitted
+end
+
+local answer = {}
+local function append_row(id, score)
+  local owner, attempt, agent, submitted, claimed, outcome =
+    unpack(redis.call('HMGET', JOB .. id, 'owner', 'attempt', 'agent', 'submitted', 'claimed', 'outcome'))
+  if not attempt then
+    return
+  end
+  local since = state == 'running' and claimed or score or waits_since(id, submitted)
+  local over = state ~= 'running' and state ~= 'held' and state ~= 'waiting'
+  local cause = over and outcome and cjson.decode(outcome).cause or ''
+  for _, value in ipairs({id, owner or owner_in_spec(id), attempt, agent or '', since, cause, score or ''}) do
+    answer[#answer + 1] = value
+  end
+end
+
+if state == 'waiting' then
+  for _, id in ipairs(waiting_ids()) do
+    append_row(id)
+  end
+  return {in_queues() + redis.call('ZCARD', DELAYED), answer}
+end
+local index = INDEX[state]
+local found = indexed_ids(index)
+for i = 1, #found, 2 do
+  append_row(found[i], found[i + 1])
+end
+return {redis.call('ZCARD', index), answer}

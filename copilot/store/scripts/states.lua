@@ -1,0 +1,36 @@
+-- The state of a job, and how many jobs of each owner are on the queue. The loader puts it in front of the scripts that use it.
+--
+-- `owners` counts the jobs that wait or run, `owners-running` those of them that run. Whoever is not there has none. All
+-- changes of state go through `enter_state`, which alone counts, so a job is counted as what its record says.
+
+local OF_QUEUE = {waiting = 1, running = 1}
+
+local function count_owner(owner, jobs, running)
+  if jobs ~= 0 and tonumber(redis.call('ZINCRBY', OWNERS, jobs, owner)) <= 0 then
+    redis.call('ZREM', OWNERS, owner)
+  end
+  if running ~= 0 and redis.call('HINCRBY', OWNERS_RUNNING, owner, running) <= 0 then
+    redis.call('HDEL', OWNERS_RUNNING, owner)
+  end
+end
+
+-- The owner of a job that an older version has put on the queue; it has counted nothing.
+local function owner_in_spec(id)
+  local readable, spec = pcall(cjson.decode, redis.call('HGET', JOB .. id, 'spec'))
+  return readable and spec.owner or ''
+end
+
+-- A job comes into a state; the rest are fields that go with it, names and values by turns.
+local function enter_state(id, state, ...)
+  local before, owner = unpack(redis.call('HMGET', JOB .. id, 'state', 'owner'))
+  if owner then
+    redis.call('HSET', JOB .. id, 'state', state, ...)
+  else
+    before, owner = '', owner_in_spec(id)
+    redis.call('HSET', JOB .. id, 'state', state, 'owner', owner, ...)
+  end
+  if state ~= before then
+    local running = (state == 'running' and 1 or 0) - (before == 'running' and 1 or 0)
+    count_owner(owner, (OF_QUEUE[state] or 0) - (OF_QUEUE[before] or 0), running)
+  end
+end

@@ -1,0 +1,155 @@
+"""What onlookers ask of the queue: aggregates and pages, none longer than it was asked for, however many jobs there are.
+
+They change nothing. Like all of the store each is one step and one round trip; those that read in parts are one for
+each part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from copilot.job import Event, State
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Jobs with the same requirements in the queue ("": any host will do), and when the oldest one was submitted."""
+
+    requirements: str
+    waiting: int
+    oldest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """How many groups have jobs, when the oldest job of all was submitted (None: there is none), and the largest groups."""
+
+    total: int
+    oldest: float | None
+    rows: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """How many jobs of an owner wait and run ("": those that name none)."""
+
+    owner: str
+    waiting: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owners:
+    """How many owners have jobs that wait or run, and those who have most."""
+
+    total: int
+    rows: tuple[Owner, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A running attempt, the agent (bare JID) that has it and since when; `phase` as in `Held`."""
+
+    job: str
+    attempt: int
+    agent: str
+    claimed: float
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """A parked agent: its full and its bare JID, how many jobs it can take, and when it asked for them last."""
+
+    jid: str
+    agent: str
+    slots: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part(Generic[T_co]):
+    """Part of what there is, in no order; `next` is to be asked for the next part, "" after the last one.
+
+    What is there from the first part to the last one is in one of them, or in two."""
+
+    rows: Sequence[T_co]
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A job in a list. `since`: when it came into its state, as far as that is known; `cause` of a job that is over."""
+
+    job: str
+    owner: str
+    state: State
+    attempt: int
+    agent: str
+    since: float
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Jobs in one state, and how many there are in all. `next`: behind which place the next page begins; "" for none."""
+
+    total: int
+    rows: tuple[Line, ...]
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a part of the event stream tells of a job: how many entries were looked at, and the id of the last one."""
+
+    looked_at: int
+    last: str
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Bytes of memory that the store uses and that it may use (0: no limit is known), and how many settled jobs their
+    finisher has not taken yet."""
+
+    used: int
+    limit: int
+    unpublished: int
+
+
+class Survey(Protocol):
+    """Part of `Store`; errors are those of its methods."""
+
+    async def groups(self, limit: int = 20) -> Groups:
+        """The requirement groups with the most jobs in queues, the largest first."""
+        ...
+
+    async def owners(self, limit: int = 20) -> Owners:
+        """The owners with the most jobs that wait or run, those who have most first."""
+        ...
+
+    async def holders(self, after: str = "", count: int = 1000) -> Part[Work]:
+        """Running attempts, about `count` at once."""
+        ...
+
+    async def idle(self, after: str = "", count: int = 1000, *, now: float | None = None) -> Part[Idle]:
+        """Parked agents, about `count` at once."""
+        ...
+
+    async def page(self, state: State, *, after: str = "", limit: int = 50) -> Page:
+        """Jobs in a state: those that wait in the order in which they are claimed, then those that are delayed (no further than
+        `places.DEEPEST`); running ones by the end of their time; others with the newest first."""
+        ...
+
+    async def told(self, job: str, *, after: str = "0", count: int = 1000) -> Told:
+        """Which of the `count` entries of the event stream behind `after` are about a job."""
+        ...
+
+    async def load(self) -> Load:
+        """How full the store is."""
+        ...
