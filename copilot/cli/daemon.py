@@ -21,8 +21,9 @@ import copilot
 from copilot.cli.identity import become_configured_user
 from copilot.config import keep_resource, load
 from copilot.config.groups import ComponentSettings, LoggerSettings
+from copilot.config.kinds import LogFormat
 from copilot.errors import ConfigError, CopilotError
-from copilot.log import set_up
+from copilot.log import JSON_FORMAT, REPORT_FORMAT, set_up
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.loop import Loop
@@ -57,7 +58,9 @@ def main(
     try:
         become_configured_user()
         config, warnings = load(settings, chosen.config, environ, known=_known_keys)
-        for warning in (*set_up(config.logger_config_file, level=chosen.log_level), *warnings):
+        layout = JSON_FORMAT if config.log_format is LogFormat.JSON else REPORT_FORMAT
+        unread = set_up(config.logger_config_file, level=chosen.log_level, layout=layout, program=program)
+        for warning in (*unread, *warnings):
             log.warning("%s", warning)
         return asyncio.run(run(config))
     except CopilotError as error:

@@ -12,6 +12,7 @@ from copilot.config.kinds import (
     HOST,
     JID,
     LOCAL_PART,
+    LOG_FORMAT,
     NAME,
     PATH,
     PORT,
@@ -25,6 +26,7 @@ from copilot.config.kinds import (
     TLS,
     URL,
     Address,
+    LogFormat,
     Tls,
     is_loopback,
     whole,
@@ -41,7 +43,13 @@ class LoggerSettings(Settings):
         "log file definition in Log::Dispatch form, like those in /etc/copilot/loggerConf",
         PATH,
         default=None,
-        unset="the report's lines on stderr",
+        unset="lines on stderr in *_LOG_FORMAT",
+    )
+    log_format: LogFormat = setting(
+        "*_LOG_FORMAT",
+        "how log lines look without such a file: as in the report, or one JSON object each",
+        LOG_FORMAT,
+        default="report",
     )
 
 
