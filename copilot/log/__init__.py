@@ -3,6 +3,7 @@
 from copilot.log.json_lines import JSON_FORMAT, JsonFormatter
 from copilot.log.limit import RateLimiter, rate_limited
 from copilot.log.lines import ALERT, EMERGENCY, NOTICE, REPORT_FORMAT, LineFormatter, printable
+from copilot.log.outcome import in_words, level_of
 from copilot.log.refs import JobRef, MessageRef, PeerRef
 from copilot.log.setup import set_up
 
@@ -18,6 +19,8 @@ __all__ = [
     "MessageRef",
     "PeerRef",
     "RateLimiter",
+    "in_words",
+    "level_of",
     "printable",
     "rate_limited",
     "set_up",

@@ -22,12 +22,15 @@ class JobRef(NamedTuple):
 
 
 class MessageRef(NamedTuple):
-    """A message, by its id on the wire."""
+    """A message, by its id on the wire, and the job that it is about."""
 
     message_id: str | None
+    job: str | None = None
+    attempt: int | None = None
 
     def __str__(self) -> str:
-        return "a message without an id" if self.message_id is None else f"message {self.message_id}"
+        text = self.message_id or "without an id"
+        return text if self.job is None else f"{text} about {JobRef(self.job, self.attempt)}"
 
 
 class PeerRef(NamedTuple):
@@ -43,9 +46,12 @@ Ref = JobRef | MessageRef | PeerRef
 
 
 def fields(args: object) -> dict[str, str | int]:
-    """The fields of those among a record's arguments that are one of ours; of two of a kind the first one counts."""
+    """The fields of those among a record's arguments that are one of ours. Of two jobs the first one counts."""
     found: dict[str, str | int] = {}
     for arg in args if isinstance(args, tuple) else ():
-        if isinstance(arg, Ref) and arg._fields[0] not in found:
-            found |= {name: value for name, value in arg._asdict().items() if value is not None}
+        if isinstance(arg, Ref):
+            told = {name: value for name, value in arg._asdict().items() if value is not None}
+            if found.get("job", told.get("job")) != told.get("job"):
+                told.pop("job", None), told.pop("attempt", None)
+            found = told | found
     return found
