@@ -9,12 +9,12 @@ from copilot import lean
 
 with lean.without("aiodns", "pygments"):
     from slixmpp import ClientXMPP
-    from slixmpp.exceptions import IqTimeout
+    from slixmpp.exceptions import IqError, IqTimeout
     from slixmpp.jid import JID, InvalidJID
     from slixmpp.xmlstream import resolver
     from slixmpp.xmlstream.stanzabase import StanzaBase
 
-__all__ = ["JID", "ClientXMPP", "InvalidJID", "IqTimeout", "StanzaBase", "look_up_srv"]
+__all__ = ["JID", "ClientXMPP", "InvalidJID", "IqError", "IqTimeout", "StanzaBase", "look_up_srv"]
 
 
 def look_up_srv() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copilot.errors import ConfigError, TransportError
 from copilot.protocol.envelope import Envelope
 from copilot.retry import full_jitter
-from copilot.transport.base import Connected, Disconnected, TransportEvent
+from copilot.transport.base import Connected, Disconnected, Status, TransportEvent
 from copilot.transport.connection import Connection, Ended
 from copilot.transport.inbox import Inbox
 from copilot.transport.library import JID, InvalidJID
@@ -23,14 +23,22 @@ log = logging.getLogger("copilot.transport")
 
 
 class XmppTransport:
-    """A Transport over one XMPP account. `random` gives numbers in [0, 1) for the waits.
+    """A Transport over one XMPP account. `random` gives numbers in [0, 1) for the waits, `status` is told to those who
+    may ask for it.
 
     Raises ConfigError if the CA file or the JID cannot be used.
     """
 
-    def __init__(self, settings: XmppSettings, *, random: Callable[[], float] = random_module.random) -> None:
+    def __init__(
+        self,
+        settings: XmppSettings,
+        *,
+        status: Status | None = None,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
         _check(settings)
         self._settings = settings
+        self._status = status
         self._random = random
         self._inbox = Inbox()
         self._announced: dict[str, None] = {}  # bare JIDs, in the order of the calls
@@ -80,7 +88,7 @@ class XmppTransport:
         while True:
             log.info("connecting to %s as %s", self._settings.address, self._settings.jid)
             began = loop.time()
-            self._connection = Connection(self._settings, self._deliver)
+            self._connection = Connection(self._settings, self._deliver, self._status)
             try:
                 ended = await self._connection.run(self._announced)
             finally:
