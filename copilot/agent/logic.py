@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,7 @@ from copilot.agent.leases import Leases
 from copilot.agent.referral import Named, NotFollowed, Referral
 from copilot.agent.search import Search
 from copilot.agent.slots import Slots
+from copilot.agent.standing import Standing
 from copilot.job import Cause, Outcome, Output, Phase, one_line
 from copilot.log import JobRef, MessageRef, PeerRef, in_words, level_of, rate_limited
 from copilot.protocol.commands import (
@@ -159,6 +161,23 @@ class Agent:
             or self._search.concerns(jid)
             or any(jid == bare(assignment.manager) for assignment in self._held.values())
             or any(delivery.concerns(jid) for delivery in self._deliveries.values())
+        )
+
+    def standing(self) -> Standing:
+        """What there is to do and how far it is."""
+        at = Counter(
+            "waiting" if self._slots.waits(job) else self._at(one) for job, one in self._held.items()
+        )
+        return Standing(
+            manager=self._settings.manager,
+            slots=self._settings.slots,
+            held=len(self._held),
+            waiting=at["waiting"],
+            fetching=at[Phase.FETCH],
+            running=at[Phase.RUN],
+            uploading=at[Phase.UPLOAD],
+            kept=len(self._deliveries.keys() - self._held.keys()),
+            leaving=self._drain.closed is not None,
         )
 
     def handle(self, event: Event, now: float) -> Actions:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import copilot
 from copilot.cli.identity import become_configured_user
 from copilot.config import keep_resource, load
-from copilot.config.groups import ComponentSettings, LoggerSettings
+from copilot.config.groups import LoggerSettings, ServiceSettings
 from copilot.config.kinds import LogFormat
 from copilot.errors import ConfigError, CopilotError
 from copilot.log import JSON_FORMAT, REPORT_FORMAT, set_up
@@ -29,6 +29,7 @@ from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.loop import Loop
 from copilot.runtime.signals import on_stop
 from copilot.runtime.systemd import READY, Supervisor
+from copilot.transport.base import Status
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
 
@@ -128,9 +129,15 @@ def endpoint(
 
 
 def transport(
-    config: ComponentSettings, kept_in: Path, name: str, features: Sequence[str] = FEATURES
+    config: ServiceSettings,
+    kept_in: Path,
+    name: str,
+    features: Sequence[str] = FEATURES,
+    *,
+    status: Status | None = None,
 ) -> XmppTransport:
-    """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`."""
+    """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`. `status` is for
+    those whom the settings allow."""
     make_directory(kept_in)
     resource = config.jabber_resource or keep_resource(kept_in, config.program.name).name
     return XmppTransport(
@@ -144,7 +151,9 @@ def transport(
             ca_file=config.jabber_ca_file,
             name=name,
             features=tuple(features),
-        )
+            allow=config.hb_allow or (),
+        ),
+        status=status,
     )
 
 

@@ -15,6 +15,7 @@ from copilot.config.kinds import (
     LOG_FORMAT,
     NAME,
     PATH,
+    PEOPLE,
     PORT,
     READABLE_FILE,
     RESOURCE,
@@ -117,6 +118,13 @@ class ServiceSettings(ComponentSettings):
     )
     hb_chat_room: str | None = setting(
         "HB_CHAT_ROOM", "chat room of the heartbeat service", LOCAL_PART, default=None, unset="no heartbeat"
+    )
+    hb_allow: tuple[str, ...] | None = setting(
+        "HB_ALLOW",
+        "who is told how the component fares: by the heartbeat, and by the command `status` of XMPP clients",
+        PEOPLE,
+        default=None,
+        unset="nobody",
     )
 
 

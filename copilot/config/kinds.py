@@ -193,6 +193,13 @@ def _jid(value: str) -> str:
     return f"{_local_part(local)}@{_host(domain)}"
 
 
+def _people(value: str) -> tuple[str, ...]:
+    words = [_jid(word) if "@" in word else _host(word) for word in value.replace(",", " ").split()]
+    if not words:
+        raise ValueError
+    return tuple(dict.fromkeys(words))
+
+
 def _resource(value: str) -> str:
     if len(value.encode()) > 1023:  # RFC 7622, 3.4
         raise ValueError
@@ -272,6 +279,10 @@ ADDRESS = Kind("host:port ([host]:port for IPv6)", _address)
 ADDRESSES = Kind("host:port ([host]:port for IPv6), several separated by blanks or commas", _addresses)
 LOCAL_PART = Kind("the part of a Jabber ID that stands before the '@'", _local_part)
 JID = Kind("a Jabber ID like name@example.org, without a resource", _jid)
+PEOPLE = Kind(
+    "Jabber IDs without a resource, and domains for all their accounts, separated by blanks or commas",
+    _people,
+)
 RESOURCE = Kind("a Jabber resource of at most 1023 bytes", _resource)
 NAME = Kind("a name of letters, digits and . _ : -", _name)
 NAMES = Kind("names of letters, digits and . _ : -, separated by blanks", _names)

@@ -97,6 +97,11 @@ class Endpoint:
         self._online = False
         self._selftest = SelfTest()
 
+    @property
+    def body_stripped(self) -> bool:
+        """Whether the self-test found that our server empties the body carriage."""
+        return self._selftest.stripped
+
     # -- the session
 
     def online(self, jid: str) -> None:
