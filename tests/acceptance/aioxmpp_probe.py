@@ -1,7 +1,7 @@
 """Asks a component what it is and how it fares, with aioxmpp. Runs in an environment of its own, without Co-Pilot.
 
-Reads one JSON object from standard input: `jid`, `password`, `host`, `port` of an account, and `peer`, the full JID to ask.
-Prints one JSON object with all answers; an error stands there as its condition.
+Reads one JSON object from standard input: `jid`, `password`, `host`, `port` of an account, and `peers`, the full JIDs to ask.
+The last question is asked `flood` times at once. Prints a JSON list, for each of them an object with all answers; an error stands there as its condition.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ import aioxmpp.ping
 import aioxmpp.version
 
 COMMANDS = "http://jabber.org/protocol/commands"
-FLOOD = 300
 LIMIT_S = 30.0
 
 
@@ -37,7 +36,7 @@ async def command(client: Any, peer: Any, **attributes: Any) -> str:
     return answer if isinstance(answer, str) else answer.status.value
 
 
-async def ask(client: Any, peer: Any) -> dict[str, Any]:
+async def ask(client: Any, peer: Any, flood: int) -> dict[str, Any]:
     """All questions, one after the other, and a flood of the last."""
     disco, adhoc = client.summon(aioxmpp.DiscoClient), client.summon(aioxmpp.AdHocClient)
     answers: dict[str, Any] = {}
@@ -61,8 +60,8 @@ async def ask(client: Any, peer: Any) -> dict[str, Any]:
     answers["unknown"] = await command(client, peer, node="reboot")
     answers["next"] = await command(client, peer, action=adhoc_xso.ActionType.NEXT)
     answers["session"] = await command(client, peer, sessionid="stolen")
-    flood = await asyncio.gather(*(command(client, peer) for _ in range(FLOOD)))
-    answers["flood"] = {word: flood.count(word) for word in sorted(set(flood))}
+    said_then = await asyncio.gather(*(command(client, peer) for _ in range(flood)))
+    answers["flood"] = {word: said_then.count(word) for word in sorted(set(said_then))}
     await aioxmpp.ping.ping(client, peer)
     return answers
 
@@ -75,8 +74,9 @@ async def main() -> None:
     )
     client.override_peer = [(given["host"], given["port"], aioxmpp.connector.STARTTLSConnector())]
     async with client.connected():
-        answers = await asyncio.wait_for(ask(client, aioxmpp.JID.fromstr(given["peer"])), LIMIT_S)
-    print(json.dumps(answers))
+        questions = (ask(client, aioxmpp.JID.fromstr(peer), given["flood"]) for peer in given["peers"])
+        answers = [await asyncio.wait_for(question, LIMIT_S) for question in questions]
+    json.dump(answers, sys.stdout)
 
 
 if __name__ == "__main__":
