@@ -53,10 +53,13 @@ class Desk:
 
     async def _tell(self, status: Status) -> None:
         try:
-            fields = await asyncio.wait_for(status(), ANSWER_WITHIN)
+            async with asyncio.timeout(ANSWER_WITHIN):
+                fields = await status()
         except Exception as error:  # noqa: BLE001  # a bug in what only informs must not end the session
             text = "the status that somebody asked for cannot be told: %s"
-            rate_limited(log, "status", logging.ERROR, text, error or type(error).__name__, exc_info=error)
+            rate_limited(
+                log, "status", logging.ERROR, text, str(error) or type(error).__name__, exc_info=error
+            )
             answers = [refusal(asked, "cancel", "internal-server-error") for asked in self._waiting]
         else:
             answers = [self._questions.status(asked, fields) for asked in self._waiting]
