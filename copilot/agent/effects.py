@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from copilot.job import Cause, Outcome, Output
+from copilot.log import JobRef
 from copilot.protocol.commands import Job
 
 _JOB = ("id", "command", "attempt", "lease", "exclusive")  # what a note keeps of a job
@@ -32,6 +33,11 @@ class Assignment:
     def id(self) -> str:
         """The job's id, under which the agent keeps it."""
         return self.job.id
+
+    @property
+    def ref(self) -> JobRef:
+        """For the log."""
+        return JobRef(self.job.id, self.job.attempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,7 +102,7 @@ def _time_for_the_end(lease: float) -> float:
 def _due(run: _Run, now: float) -> Iterable[Action]:
     if now >= run.stop_at and not run.stopped:
         run.stopped = True
-        log.warning("job %s: %s", run.assignment.id, REASON)
+        log.warning("%s: %s", run.assignment.ref, REASON)
         yield Perform(effect=Stop(assignment=run.assignment))
     if now >= run.kill_at and not run.killed:
         run.killed = True

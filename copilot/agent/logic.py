@@ -26,7 +26,9 @@ from copilot.agent.leases import Leases
 from copilot.agent.referral import Named, NotFollowed, Referral
 from copilot.agent.search import Search
 from copilot.agent.slots import Slots
+from copilot.agent.standing import Standing
 from copilot.job import Cause, Outcome, Output, Phase, one_line
+from copilot.log import JobRef, MessageRef, PeerRef, in_words, level_of, rate_limited
 from copilot.protocol.commands import (
     CancelJob,
     Drain,
@@ -51,6 +53,7 @@ from copilot.protocol.commands import (
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Expired, Received, Refused, Undeliverable
 from copilot.protocol.rules import FEATURE_DIRECT
+from copilot.runtime.about import message_ref
 from copilot.runtime.component import (
     Action,
     Actions,
@@ -169,6 +172,21 @@ class Agent:
             WAITS if self._slots.waits(job) else str(self._at(one)) for job, one in self._held.items()
         )
 
+    def standing(self) -> Standing:
+        """What there is to do and how far it is."""
+        at = self.phases()
+        return Standing(
+            manager=self._settings.manager,
+            slots=self._settings.slots,
+            held=len(self._held),
+            waiting=at[WAITS],
+            fetching=at[Phase.FETCH],
+            running=at[Phase.RUN],
+            uploading=at[Phase.UPLOAD],
+            kept=len(self._deliveries.keys() - self._held.keys()),
+            leaving=self._drain.closed is not None,
+        )
+
     def handle(self, event: Event, now: float) -> Actions:
         """As `Component.handle`."""
         actions = self._decide(event, now)
@@ -280,7 +298,7 @@ class Agent:
         if order.require_file is not None and not self._has_file(order.require_file):
             self._search.unsuitable(now)
             text = f"it requires {order.require_file}, which this host does not have"
-            log.info("job %s: %s", job.id, text)
+            log.info("%s: %s", JobRef(job.id, job.attempt), text)
             return [Refuse(received=received, code="no-file", text=text, job=job.id)]
         if (reason := self._why_not(job, now)) is not None:
             self._search.refused()
@@ -298,7 +316,7 @@ class Agent:
         self._tell_of_room(now)
         self._drain.taken(now)
         self._counts.taken += 1
-        log.info("job %s: got it from %s", job.id, received.sender)
+        log.info("%s: got it from %s", assignment.ref, PeerRef(received.sender))
         return [
             *([] if kept is None else self._replaced(kept, job)),
             Perform(effect=Remember(note=Note(assignment=assignment))),
@@ -344,11 +362,11 @@ class Agent:
         self._held[assignment.id] = assignment
         self._leases.assigned(assignment, assignment.manager, now)
         if note.outcome is not None:
-            log.info("job %s: ended before the restart; reporting it", assignment.id)
+            log.info("%s: ended before the restart; reporting it", assignment.ref)
             left = RESULT_KEPT if note.ended is None else note.ended + RESULT_KEPT - self._wall()
             self._deliver(note, note.outcome, now + min(RESULT_KEPT, max(LEAST_AFTER_RESTART, left)))
             return []
-        log.warning("job %s: was not at its end when the agent stopped; reporting it as lost", assignment.id)
+        log.warning("%s: was not at its end when the agent stopped; reporting it as lost", assignment.ref)
         return [Perform(effect=Pack(assignment=assignment))]
 
     def _finished(self, effect: object, result: object, now: float) -> Actions:
@@ -364,17 +382,17 @@ class Agent:
                 if delivery is None or delivery.assignment != assignment:
                     return []
                 if isinstance(result, Exception):
-                    log.warning("job %s: its output could not be stored yet: %s", assignment.id, result)
+                    log.warning("%s: its output could not be stored yet: %s", assignment.ref, result)
                 return delivery.uploaded(result if isinstance(result, Exception) else None, now)
             case Forget(assignment=assignment):
                 self._removing.discard(assignment)
                 if isinstance(result, Exception):
-                    log.error("job %s: what it left cannot be removed: %s", assignment.id, result)
+                    log.error("%s: what it left cannot be removed: %s", assignment.ref, result)
         return []
 
     def _not_remembered(self, note: Note, error: object, now: float) -> Actions:
         """The journal could not be written. A job that was not begun is not ours: its manager was not answered."""
-        log.error("job %s: the journal cannot be written: %s", note.assignment.id, error)
+        log.error("%s: the journal cannot be written: %s", note.assignment.ref, error)
         if note.outcome is None:
             self._held.pop(note.assignment.id, None)
             self._slots.drop(note.assignment.id)
@@ -387,7 +405,7 @@ class Agent:
         return [action for delivery in kept for action in self._forgotten(delivery)]
 
     def _executed(self, assignment: Assignment, result: object, now: float) -> Actions:
-        self._slots.ended(assignment.id, now)
+        took = self._slots.ended(assignment.id, now)
         result = self._exclusive.ended(assignment.id, result)
         if self._goodbye.ended(assignment.id):
             return []
@@ -400,11 +418,9 @@ class Agent:
             outcome = replace(result, host=self._settings.host)
         else:
             reason = one_line(f"the agent failed: {type(result).__name__}: {result}")
-            log.error("job %s: %s", assignment.id, reason)
+            log.error("%s: %s", assignment.ref, reason)
             outcome = Outcome(cause=Cause.INFRA_LOST, exit_code=1, reason=reason, host=self._settings.host)
-        log.info(
-            "job %s: %s, exit code %d %s", assignment.id, outcome.cause, outcome.exit_code, outcome.reason
-        )
+        log.log(level_of(outcome), "%s: %s", assignment.ref, in_words(outcome, took))
         self._counts.ended[outcome.cause] += 1
         note = Note(assignment=assignment, outcome=outcome, ended=self._wall())
         delivery = self._deliver(note, outcome, now + RESULT_KEPT)
@@ -457,7 +473,7 @@ class Agent:
             assignment = self._mine(sender, one.id, one.attempt)
             if assignment is None or one.id in self._unwanted or self._goodbye.has(one.id):
                 continue
-            log.warning("job %s, attempt %d: is not ours any more", one.id, one.attempt)
+            log.warning("%s: is not ours any more, says %s", JobRef(one.id, one.attempt), PeerRef(sender))
             self._counts.leases_lost += 1
             if one.id in self._deliveries:
                 actions.extend(self._home(one.id, now))
@@ -477,7 +493,7 @@ class Agent:
         assignment = self._mine(sender, order.job_id, order.attempt)
         if assignment is None or order.job_id in self._deliveries:
             return []
-        log.info("job %s, attempt %d: to be cancelled", order.job_id, order.attempt)
+        log.info("%s: to be cancelled, says %s", JobRef(order.job_id, order.attempt), PeerRef(sender))
         if self._slots.waits(order.job_id):
             self._slots.drop(order.job_id)
             never = Outcome(cause=Cause.CANCELLED, exit_code=1, reason="cancelled before it began")
@@ -532,7 +548,7 @@ class Agent:
         """These are their manager's again; a payload that has not ended yet ends unwanted."""
         actions: list[Action] = []
         for one in self._goodbye.accepted(accepted):
-            log.info("job %s: given back", one.id)
+            log.info("%s: given back", one.ref)
             if self._goodbye.runs(one.id):
                 self._unwanted.add(one.id)
             else:
@@ -560,10 +576,15 @@ class Agent:
             case Redirect() as redirect:
                 return self._redirected(received, redirect, now)
             case Error() as error:
-                log.warning("%s says: %s (%s)", received.sender, error.error_string, error.code)
+                self._told_of_error(received, error)
             case _:
                 return self._told_to_let_go(received, now)
         return []
+
+    def _told_of_error(self, received: Received, error: Error) -> None:
+        what, sender = MessageRef(received.id, error.job_id), PeerRef(received.sender)
+        key, text = f"error {bare(received.sender)} {error.code}", "%s says: %s (%s, in message %s)"
+        rate_limited(log, key, logging.WARNING, text, sender, error.error_string, error.code, what)
 
     def _redirected(self, received: Received, redirect: Redirect, now: float) -> Actions:
         """Say what is out to somebody else, whose answers then count."""
@@ -573,7 +594,9 @@ class Agent:
         except NotFollowed as reason:
             return [Ignore(received=received, reason="not-followed", text=str(reason))]
         if actions:
-            log.info("%s redirects our %s to %s", received.sender, referral.command.NAME, referral.to)
+            what, to = message_ref(received.id, referral.command), PeerRef(referral.to)
+            text = "%s redirects our %s to %s (message %s)"
+            log.info(text, received.sender, referral.command.NAME, to, what)
             self._referrals.add(referral.to)
         return actions
 
@@ -603,7 +626,9 @@ class Agent:
 
     def _refused(self, refused: Refused, now: float) -> Actions:
         command, error = refused.command, refused.error
-        log.warning("a manager refused %s: %s (%s)", command.NAME, error.error_string, error.code)
+        what, manager = message_ref(refused.id, command), PeerRef(refused.to)
+        text = "%s refused %s (message %s): %s (%s)"
+        log.warning(text, manager, command.NAME, what, error.error_string, error.code)
         match command:
             case GetJob():
                 self._search.not_served(refused.to, now)
@@ -675,9 +700,9 @@ class Agent:
         if delivery.step is Step.KEPT:
             return self._forgotten(delivery)
         log.error(
-            "job %s: nobody has taken its result in time, so it is dropped. It came from %s: is that still the address "
+            "%s: nobody has taken its result in time, so it is dropped. It came from %s: is that still the address "
             "of a manager, and does its storage manager run?",
-            *(delivery.assignment.id, delivery.assignment.manager),
+            *(delivery.assignment.ref, PeerRef(delivery.assignment.manager)),
         )
         return self._home(delivery.assignment.id, now)
 

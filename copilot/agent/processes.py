@@ -16,7 +16,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from copilot.agent import strays
+from copilot.log import JobRef
 
 TERM_GRACE = 10.0  # s between SIGTERM and SIGKILL when the run time is over
 STRAY_GRACE = 2.0  # s for what a payload left behind
@@ -118,6 +119,7 @@ async def run(
     stdout: Path,
     stderr: Path,
     token: str,
+    of: JobRef | None = None,
     limit: float | None = None,
     grace: float = TERM_GRACE,
     wishes: Wishes | None = None,
@@ -125,18 +127,19 @@ async def run(
     """Run `argv` in `cwd` with exactly this `environment`, the output appended to the two files.
 
     After `limit` seconds, or when somebody wishes it, the group gets SIGTERM, `grace` seconds later SIGKILL. `token` is
-    random and used for one attempt only. Cancelling kills everything at once. Raises `NotStarted`.
+    random and used for one attempt only, which `of` names in the log. Cancelling kills everything at once. Raises `NotStarted`.
     """
     wishes = wishes or Wishes()
     begun, since = time.monotonic(), strays.ticks_now()
     full = {**environment, strays.TOKEN_VARIABLE: token}
     leader = _start(argv, cwd=cwd, environment=full, stdout=stdout, stderr=stderr)
+    stop_rest = partial(strays.stop, token, of=of, session=leader.pid, since=since)
     try:
         limited = await _wait(leader, limit, grace, since, wishes)
         seconds = time.monotonic() - begun
-        left = await _stop_rest(leader, token, since, wishes)
+        left = await _stop_rest(stop_rest, since, wishes)
     except asyncio.CancelledError:
-        killing = asyncio.ensure_future(_kill(leader, token, since))
+        killing = asyncio.ensure_future(_kill(leader, stop_rest, since))
         while not killing.done():
             with suppress(asyncio.CancelledError):  # being cancelled once more does not stop it
                 await asyncio.shield(killing)
@@ -230,7 +233,7 @@ async def _wait(leader: _Leader, limit: float | None, grace: float, since: int, 
     return True
 
 
-async def _stop_rest(leader: _Leader, token: str, since: int, wishes: Wishes) -> int:
+async def _stop_rest(stop: Callable[..., int], since: int, wishes: Wishes) -> int:
     """Stop and reap what the leader left behind, politely at first unless it is to be killed; how many there were.
 
     All of that has become ours, or descends from what has, before the leader's status could be taken. So in most cases
@@ -238,7 +241,6 @@ async def _stop_rest(leader: _Leader, token: str, since: int, wishes: Wishes) ->
     """
     if not any(process.started >= since for process in _adopted()):
         return 0
-    stop = partial(strays.stop, token, session=leader.pid, since=since)
     polite = asyncio.ensure_future(asyncio.to_thread(stop, grace=STRAY_GRACE))
     await asyncio.wait((polite, wishes.kill), return_when=asyncio.FIRST_COMPLETED)
     if not polite.done():
@@ -248,12 +250,12 @@ async def _stop_rest(leader: _Leader, token: str, since: int, wishes: Wishes) ->
     return left
 
 
-async def _kill(leader: _Leader, token: str, since: int) -> None:
+async def _kill(leader: _Leader, stop: Callable[..., int], since: int) -> None:
     leader.signal_group(signal.SIGKILL)
     await asyncio.wait([leader.ended])
     now = Wishes()
     now.kill.set_result(None)
-    await _stop_rest(leader, token, since, now)
+    await _stop_rest(stop, since, now)
 
 
 def _reap_orphans(since: int) -> None:

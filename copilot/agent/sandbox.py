@@ -35,6 +35,7 @@ from copilot.files.base import FileFacts
 from copilot.files.disk import disk_errors, open_file, read_small, write_small
 from copilot.files.spill import Spill
 from copilot.job import Cause, JobSpec, Outcome, check_job_id, check_relative_name, one_line
+from copilot.log import JobRef
 
 TOKEN_FILE = "token"  # noqa: S105 - a name, no secret
 VALIDATION_LIMIT = 3600.0  # s
@@ -88,6 +89,7 @@ class Sandbox:
         self._temporary = self.directory / TEMPORARY
         self._token_file = self.directory / TOKEN_FILE
         self._token: str | None = None  # once read: a payload may remove the file
+        self.ref = JobRef(job, attempt)  # for the log
         self._job, self._attempt, self._cores = job, attempt, cores
         self._package_tool = package_tool
         self._spares = spares or Spares(jobs)
@@ -248,7 +250,7 @@ class Sandbox:
             with suppress(
                 FileNotFoundError, TransferRefused, ValueError
             ):  # or the payload has put something else there
-                strays.stop(self._known_token())
+                strays.stop(self._known_token(), of=self.ref)
 
     def _known_token(self) -> str:
         """The token that `prepare` wrote; raises FileNotFoundError if it did not."""
@@ -282,6 +284,7 @@ class Sandbox:
             stdout=stdout or self.stdout,
             stderr=stderr or self.stderr,
             token=token,
+            of=self.ref,
             limit=limit,
             wishes=wishes,
         )

@@ -19,6 +19,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from copilot.agent.referral import NotFollowed, Referral, Request, forward
+from copilot.log import PeerRef
 from copilot.protocol.commands import GetJob, HaveGetJob, Sleep, WantGetJob
 from copilot.protocol.envelope import bare
 from copilot.protocol.rules import FEATURE_DIRECT, FEATURE_PUSH
@@ -126,7 +127,7 @@ class Search:
             return self._ask(self._instance, slots, now)
         self._asking, self._due = Asking.ASKED, now + self._wait()
         self._unsuitable.clear()
-        log.info("Asking %s for an address of the job manager", self._manager)
+        log.info("Asking %s for an address of the job manager", PeerRef(self._manager))
         want = WantGetJob(agent_host=self._host, jdl=self._jdl(), agent_class=self._class)
         self._request = Request(to=self._manager, command=want)
         return [Send(to=self._manager, command=want)]
@@ -138,7 +139,7 @@ class Search:
         if self._asking is Asking.REQUESTED or sender in self._unsuitable:
             return []
         if offer.require_file is not None and not self._has_file(offer.require_file):
-            log.info("%s requires %s, which this host does not have", sender, offer.require_file)
+            log.info("%s requires %s, which this host does not have", PeerRef(sender), offer.require_file)
             self._unsuitable.add(sender)
             return []
         self.heard(sender, features)

@@ -32,6 +32,7 @@ from copilot.files.base import FileClient, FileFacts
 from copilot.files.disk import disk_errors
 from copilot.files.newfile import NewFile
 from copilot.job import Cause, InputFile, JobSpec, Outcome, Output, Phase, one_line
+from copilot.log import JobRef
 from copilot.protocol.commands import Job, JobInput
 
 log = logging.getLogger("copilot.agent")
@@ -92,7 +93,8 @@ class AgentService:
             try:
                 Sandbox(self._work_dir, match["job"], int(match["attempt"])).remove()
             except (CopilotError, OSError) as error:
-                log.error("%s is left over from a crash and cannot be removed: %s", directory, error)
+                job = JobRef(match["job"], int(match["attempt"]))
+                log.error("%s: %s is left over from a crash and cannot be removed: %s", job, directory, error)
         self._spares.clear()
         return [one.note for one in kept]
 
@@ -220,7 +222,7 @@ class AgentService:
 
         async def fetch(item: JobInput) -> None:
             async with wanted:
-                await self._fetch(item, sandbox.input_path(item.name))
+                await self._fetch(item, sandbox)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -230,14 +232,14 @@ class AgentService:
             raise failures.exceptions[0] from failures
         await begin
 
-    async def _fetch(self, item: JobInput, path: Path) -> None:
+    async def _fetch(self, item: JobInput, sandbox: Sandbox) -> None:
         for wait in (*(FIRST_FETCH_RETRY * 2**n for n in range(FETCH_TRIES - 1)), None):
             try:
-                await self._fetch_once(item, path)
+                await self._fetch_once(item, sandbox.input_path(item.name))
             except TransferError as error:
                 if wait is None or not error.retryable:
                     raise
-                log.warning("%s: trying again in %.0f s", error, wait)
+                log.warning("%s: %s: trying again in %.0f s", sandbox.ref, error, wait)
                 await asyncio.sleep(wait)
             else:
                 return
@@ -267,7 +269,7 @@ class AgentService:
             return replace(outcome, output=await self._pack(sandbox, assignment))
         except (CopilotError, OSError) as error:
             failure = _failure(error, Cause.INFRA_STORE, "the output could not be packed")
-        log.error("%s", failure.reason)
+        log.error("%s: %s", assignment.ref, failure.reason)
         if outcome.cause is Cause.OK:
             return replace(outcome, cause=failure.cause, reason=failure.reason)
         reason = one_line(f"{outcome.reason}; {failure.reason}")  # what came first explains more
@@ -276,7 +278,7 @@ class AgentService:
     async def _pack(self, sandbox: Sandbox, assignment: Assignment) -> Output:
         package = await sandbox.pack(self._settings.max_output)
         for note in package.notes:
-            log.info("job %s: its output: %s", assignment.id, note)
+            log.info("%s: its output: %s", assignment.ref, note)
         if package.data is not None:
             self._packages[attempt_name(assignment)] = package.data
         return Output(size=package.facts.size, sha256=package.facts.sha256)
@@ -326,7 +328,8 @@ def _is_written(item: JobInput, sandbox: Sandbox) -> bool:
     except (binascii.Error, ValueError):
         return False
     if (len(contents), hashlib.sha256(contents).hexdigest()) != (item.size, item.sha256):
-        log.warning("input file %s: what came with the job is not what was announced; fetching it", item.name)
+        text = "%s: input file %s: what came with the job is not what was announced; fetching it"
+        log.warning(text, sandbox.ref, item.name)
         return False
     sandbox.write_input(item.name, contents)
     return True

@@ -84,14 +84,16 @@ class Slots:
         self._waiting.pop(job, None)
         self._begun.pop(job, None)
 
-    def ended(self, job: str, now: float) -> None:
-        """A job has come to its end."""
+    def ended(self, job: str, now: float) -> float | None:
+        """A job has come to its end: how long it had a slot, None if it never had one."""
         begun = self._begun.pop(job, None)
-        if begun is not None:
-            self._short = now - begun < SHORT
-            self._short_at = now if self._short else self._short_at
-            self._mean += WEIGHT * (now - begun - self._mean)
-            if not self._short:
-                self._depth = 1
-            elif not self._waiting:
-                self._empty_since = now
+        if begun is None:
+            return None
+        self._short = now - begun < SHORT
+        self._short_at = now if self._short else self._short_at
+        self._mean += WEIGHT * (now - begun - self._mean)
+        if not self._short:
+            self._depth = 1
+        elif not self._waiting:
+            self._empty_since = now
+        return now - begun

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from copilot.log import JobRef
+
 TOKEN_VARIABLE = "COPILOT_SANDBOX_TOKEN"  # noqa: S105 - a name, no secret
 KILL_PATIENCE = 10.0  # s; what survives SIGKILL longer hangs in the kernel
 _LOOK_AGAIN = (0.001, 0.002, 0.004, 0.008)  # s between looks at a process that has no environment just now
@@ -25,7 +27,7 @@ _SHORTEST_POLL, _LONGEST_POLL = 0.002, 0.05  # s
 _TASKS = "/proc/self/task"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("copilot.agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,13 @@ def _parse(pid: int, line: bytes) -> Process:
     )
 
 
-def stop(token: str, *, session: int | None = None, since: int = 0, grace: float = 0.0) -> int:
+def stop(
+    token: str, *, of: JobRef | None = None, session: int | None = None, since: int = 0, grace: float = 0.0
+) -> int:
     """Stop every process of the attempt with this `token` and return how many there were.
 
     First SIGTERM, after `grace` seconds SIGKILL.
-    `session` is the leader's pid, `since` the `ticks_now` before it started. Blocks, KILL_PATIENCE beyond the
+    `of` names it in the log, `session` is the leader's pid, `since` the `ticks_now` before it started. Blocks, KILL_PATIENCE beyond the
     grace at most; needs no memory of the attempt, so it also serves after a restart of the agent.
     """
     counted: set[int] = set()
@@ -112,7 +116,8 @@ def stop(token: str, *, session: int | None = None, since: int = 0, grace: float
     deadline, pauses = time.monotonic() + KILL_PATIENCE, _pauses()
     while rest := _members(token, session, since):  # again and again: they may fork meanwhile
         if time.monotonic() >= deadline:
-            _log.warning("processes %s of a job survive SIGKILL; they hang in the kernel", sorted(rest))
+            text = "%s: processes %s survive SIGKILL; they hang in the kernel"
+            _log.error(text, of or "a job", sorted(rest))
             break
         _signal(rest, signal.SIGKILL)
         time.sleep(next(pauses))

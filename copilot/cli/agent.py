@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +25,11 @@ from copilot.clock import SystemClock
 from copilot.files.clients import Files
 from copilot.host import read_host
 from copilot.protocol.jdl import host_jdl
-from copilot.protocol.rules import Role
+from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.compose import Parts
 from copilot.runtime.loop import Loop
 from copilot.runtime.reports import Happened
+from copilot.runtime.status import ComponentStatus
 
 log = logging.getLogger("copilot.agent")
 
@@ -49,9 +50,9 @@ async def run(config: AgentConfig) -> int:
     lean.share_one_heap()
     guard = start_guard(config.work_dir / "jobs")
     config = _with_own_authority(config)
+    daemon.make_directory(config.work_dir)
     log.info("Waking the component up.")
     log.info("The security module does not need to be waken up.")
-    transport = daemon.transport(config, config.work_dir, "Co-Pilot agent")
     files = Files.standard(
         ca_file=config.files_ca_file,
         shared=() if config.shared_dir is None else (config.shared_dir,),
@@ -71,10 +72,16 @@ async def run(config: AgentConfig) -> int:
     )
     logic = _logic(config, service, counts)
     counts.slots, counts.held = config.slots, logic.phases
+    endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts)
+
+    async def standing() -> Mapping[str, str]:
+        return logic.standing().fields()
+
+    status = ComponentStatus("copilot-agent", endpoint, FEATURES, SystemClock().monotonic, standing)
+    transport = daemon.transport(config, config.work_dir, "Co-Pilot agent", status=status)
     happened = Happened(events=counts.happened)
     parts = Parts([logic, *reporters(config.mon_jabber_address, "agent", happened, group=True)])
     component, performer = with_heartbeat(parts, config, transport, performer=service, agent=True)
-    endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts)
     loop = Loop(
         component,
         endpoint,

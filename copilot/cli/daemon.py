@@ -20,14 +20,16 @@ from typing import Any, TypeVar
 import copilot
 from copilot.cli.identity import become_configured_user
 from copilot.config import keep_resource, load
-from copilot.config.groups import ComponentSettings, LoggerSettings
+from copilot.config.groups import LoggerSettings, RoomSettings
+from copilot.config.kinds import LogFormat
 from copilot.errors import ConfigError, CopilotError
-from copilot.log import set_up
+from copilot.log import JSON_FORMAT, REPORT_FORMAT, set_up
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.loop import Loop
 from copilot.runtime.signals import on_stop
 from copilot.runtime.systemd import READY, Supervisor
+from copilot.transport.base import Status
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
 
@@ -57,7 +59,9 @@ def main(
     try:
         become_configured_user()
         config, warnings = load(settings, chosen.config, environ, known=_known_keys)
-        for warning in (*set_up(config.logger_config_file, level=chosen.log_level), *warnings):
+        layout = JSON_FORMAT if config.log_format is LogFormat.JSON else REPORT_FORMAT
+        unread = set_up(config.logger_config_file, level=chosen.log_level, layout=layout, program=program)
+        for warning in (*unread, *warnings):
             log.warning("%s", warning)
         return asyncio.run(run(config))
     except CopilotError as error:
@@ -125,9 +129,15 @@ def endpoint(
 
 
 def transport(
-    config: ComponentSettings, kept_in: Path, name: str, features: Sequence[str] = FEATURES
+    config: RoomSettings,
+    kept_in: Path,
+    name: str,
+    features: Sequence[str] = FEATURES,
+    *,
+    status: Status | None = None,
 ) -> XmppTransport:
-    """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`."""
+    """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`. `status` is for
+    those whom the settings allow."""
     make_directory(kept_in)
     resource = config.jabber_resource or keep_resource(kept_in, config.program.name).name
     return XmppTransport(
@@ -141,7 +151,9 @@ def transport(
             ca_file=config.jabber_ca_file,
             name=name,
             features=tuple(features),
-        )
+            allow=config.askers,
+        ),
+        status=status,
     )
 
 

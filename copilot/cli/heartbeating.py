@@ -32,7 +32,7 @@ def with_heartbeat(
     others, who keep no rooms. Without chat rooms in the settings only direct messages are answered.
     """
     rooms = _rooms(config)
-    allow = People.of(*(config.hb_allow or (config.room_owner,)))
+    allow = People.of(*config.askers)
     place: Callable[[str], str] | None = None
     if rooms is not None:
         main = rooms.main

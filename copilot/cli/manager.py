@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +30,7 @@ from copilot.grid.plugins import make_finisher, make_sources
 from copilot.grid.running import running
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.jobmanager.referral import StorageReferral
+from copilot.jobmanager.standing import fields
 from copilot.metrics.queue import Queue
 from copilot.protocol.claim import Claims
 from copilot.protocol.envelope import bare
@@ -40,6 +42,7 @@ from copilot.runtime.hints import hinted
 from copilot.runtime.loop import Loop
 from copilot.runtime.reports import Happened
 from copilot.runtime.secret import load_secrets
+from copilot.runtime.status import ComponentStatus, role_in_words
 from copilot.storagemanager.logic import StorageManager
 from copilot.store.base import Store
 from copilot.store.redis import RedisStore
@@ -82,18 +85,30 @@ async def run(config: ManagerSettings) -> int:
         parts.extend(reporters(config.mon_jabber_address, kind, happened, store=store))
         apart = config.storage_only_mode_on or finisher is None
         features = FEATURES_APART if apart else FEATURES
-        transport = daemon.transport(config, config.state_dir, "Co-Pilot manager", features)
         endpoint = daemon.endpoint(role, features=features)
+        queue = Queue(store, clock.monotonic)
+        program = f"copilot-{config.program.name}"
+        status = ComponentStatus(
+            program, endpoint, features, clock.monotonic, partial(_standing, queue, counts)
+        )
+        name = f"Co-Pilot {role_in_words(role)}"
+        transport = daemon.transport(config, config.state_dir, name, features, status=status)
         component, performer = with_heartbeat(Parts(parts), config, transport, members=_members(config))
         loop = Loop(component, endpoint, transport, performer=performer)
-        numbers = (counts, Queue(store, clock.monotonic), store.numbers)
         traffic = (loop.counts, endpoint.counts, transport.counts)
-        metrics = showing_metrics(config, *numbers, *traffic, directories=_directories(config))
+        metrics = showing_metrics(
+            config, counts, queue, store.numbers, *traffic, directories=_directories(config)
+        )
         await stack.enter_async_context(metrics)
         await stack.enter_async_context(_at_work(sources, config, store))
         if not config.storage_only_mode_on:
             await stack.enter_async_context(hinted(loop, store))
         return await daemon.turn(loop)
+
+
+async def _standing(queue: Queue, counts: JobCounts) -> Mapping[str, str]:
+    await queue.refresh()
+    return fields(counts, queue.states, store_up=queue.up)
 
 
 @contextlib.asynccontextmanager

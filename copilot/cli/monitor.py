@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from copilot.cli import daemon
+from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
 from copilot.clock import SystemClock
@@ -17,10 +18,11 @@ from copilot.monitor.counts import MonitorCounts
 from copilot.monitor.logic import Monitor
 from copilot.monitor.names import Names
 from copilot.monitor.paths import KnownPaths
-from copilot.protocol.rules import Role
+from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.compose import Parts
 from copilot.runtime.loop import Loop
 from copilot.runtime.reports import Happened
+from copilot.runtime.status import ComponentStatus
 
 log = logging.getLogger("copilot.monitor")
 
@@ -44,12 +46,18 @@ async def run(config: MonitorConfig) -> int:
         wall=clock.wall,
         counts=counts,
     )
-    transport = daemon.transport(config, config.state_dir, "Co-Pilot monitor")
+    endpoint = daemon.endpoint(Role.MONITOR)
+
+    async def standing() -> Mapping[str, str]:
+        return counts.standing()
+
+    status = ComponentStatus("copilot-monitor", endpoint, FEATURES, clock.monotonic, standing)
+    transport = daemon.transport(config, config.state_dir, "Co-Pilot monitor", status=status)
     async with contextlib.AsyncExitStack() as stack:
         carbon = await stack.enter_async_context(_carbon(config, counts, clock))
-        endpoint = daemon.endpoint(Role.MONITOR)
-        parts = [monitor, *reporters(config.jid, "monitor", Happened(events=dict))]
-        loop = Loop(Parts(parts), endpoint, transport, performer=Points(carbon), clock=clock)
+        parts = Parts([monitor, *reporters(config.jid, "monitor", Happened(events=dict))])
+        component, performer = with_heartbeat(parts, config, transport, performer=Points(carbon))
+        loop = Loop(component, endpoint, transport, performer=performer, clock=clock)
         numbers = (counts, loop.counts, endpoint.counts, transport.counts)
         metrics = showing_metrics(config, *numbers, directories={"state": config.state_dir})
         await stack.enter_async_context(metrics)

@@ -12,6 +12,7 @@ from copilot.config.kinds import (
     HOST,
     JID,
     LOCAL_PART,
+    LOG_FORMAT,
     NAME,
     PATH,
     PEOPLE,
@@ -26,6 +27,7 @@ from copilot.config.kinds import (
     TLS,
     URL,
     Address,
+    LogFormat,
     Tls,
     is_loopback,
     whole,
@@ -44,7 +46,13 @@ class LoggerSettings(Settings):
         "log file definition in Log::Dispatch form, like those in /etc/copilot/loggerConf",
         PATH,
         default=None,
-        unset="the report's lines on stderr",
+        unset="lines on stderr in *_LOG_FORMAT",
+    )
+    log_format: LogFormat = setting(
+        "*_LOG_FORMAT",
+        "how log lines look without such a file: as in the report, or one JSON object each",
+        LOG_FORMAT,
+        default="report",
     )
 
 
@@ -143,7 +151,8 @@ class RoomSettings(ComponentSettings):
     )
     hb_allow: tuple[str, ...] | None = setting(
         "HB_ALLOW",
-        "who gets answers from the heartbeat: the accounts with which copilot-heartbeat logs in",
+        "who is told how the component fares: by copilot-heartbeat, under whose account it logs in, and by the command "
+        "`status` of XMPP clients",
         PEOPLE,
         default=None,
         unset="HB_CHAT_OWNER",
@@ -153,6 +162,11 @@ class RoomSettings(ComponentSettings):
     def room_owner(self) -> str:
         """The bare JID of who keeps the chat rooms."""
         return self.hb_chat_owner or self.jid
+
+    @property
+    def askers(self) -> tuple[str, ...]:
+        """Who is told how the component fares: bare JIDs and domains."""
+        return self.hb_allow or (self.room_owner,)
 
 
 @settings

@@ -57,6 +57,13 @@ class Tls(enum.StrEnum):
     OFF = "off"
 
 
+class LogFormat(enum.StrEnum):
+    """How a log line looks."""
+
+    REPORT = "report"
+    JSON = "json"
+
+
 class Address(NamedTuple):
     """Where a server listens."""
 
@@ -297,3 +304,4 @@ READABLE_FILE = Kind("the absolute path of a readable file", _readable_file)
 COMMAND = Kind("a command with its arguments, quoted as for a shell", _command)
 SECURE_MODE = Kind("0, because secure mode is not available in this version", _not_yet)
 TLS = choice(Tls)
+LOG_FORMAT = choice(LogFormat)

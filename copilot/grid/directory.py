@@ -28,7 +28,7 @@ from copilot.files.newfile import NewFile
 from copilot.grid.base import Context, Intake
 from copilot.grid.jobfile import MAX_BYTES, JobFile, parse
 from copilot.job import one_line
-from copilot.log.limit import rate_limited
+from copilot.log import JobRef, rate_limited
 
 log = logging.getLogger("copilot.grid")
 
@@ -87,7 +87,7 @@ class JobDirectory:
         except TransferError as error:
             rate_limited(log, shown, logging.WARNING, "%s: %s; trying again", shown, one_line(str(error)))
         else:
-            log.info("job %s: taken from %s", job.spec.id, shown)
+            log.info("%s: taken from %s", JobRef(job.spec.id), shown)
             await asyncio.to_thread(_move, self._path, name, TAKEN)
         finally:
             await asyncio.to_thread(shutil.rmtree, self._copies, ignore_errors=True)

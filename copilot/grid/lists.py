@@ -17,7 +17,7 @@ from copilot.errors import BadName, ConfigError
 from copilot.grid import oldjob
 from copilot.grid.base import Context, Intake
 from copilot.job import JobSpec, alias, one_line, split_alias
-from copilot.log.limit import rate_limited
+from copilot.log import JobRef, rate_limited
 from copilot.store.keys import OLD_LISTS, old_description, old_rejected
 from copilot.store.lists import Adoption, OldList
 from copilot.store.redis import RedisStore
@@ -94,9 +94,9 @@ class OldJobs:
             case Adoption.TAKEN:
                 await _reject(one, ident, f"job {job}: another job has this id: choose another one")
             case Adoption.KNOWN:
-                log.info("job %s on the list %s is known already", job, one.name)
+                log.info("%s on the list %s is known already", JobRef(job), one.name)
             case _:
-                log.info("job %s: taken over from the list %s", job, one.name)
+                log.info("%s: taken over from the list %s", JobRef(job), one.name)
         return True
 
     async def _adopt(self, one: OldList, intake: Intake, job: str) -> Adoption:
@@ -129,5 +129,6 @@ async def _out_of_reach(intake: Intake, spec: JobSpec) -> JobSpec:
 async def _reject(one: OldList, ident: bytes, reason: str) -> None:
     if await one.reject(ident):
         aside = old_rejected(one.name)
-        text = "refused from the list %s, its id is in %s now: %s"
-        rate_limited(log, one.name, logging.ERROR, text, one.name, aside, one_line(reason))
+        job = JobRef(ident.decode(errors="backslashreplace"))
+        text = "%s: refused from the list %s, its id is in %s now: %s"
+        rate_limited(log, one.name, logging.ERROR, text, job, one.name, aside, one_line(reason))

@@ -15,6 +15,7 @@ from copilot.errors import StoreUnavailable
 from copilot.job import Cause, EventKind, Outcome, one_line, split_alias
 from copilot.jobmanager.late import LateOffers
 from copilot.jobmanager.orders import Asker, InputContents, InputUrls, Orders
+from copilot.log import JobRef, PeerRef, rate_limited
 from copilot.protocol.claim import Claims
 from copilot.protocol.commands import (
     CancelJob,
@@ -235,7 +236,7 @@ class JobManager:
         actions: list[Action] = []
         for item in claimed:
             self._counts.claimed(item, leased=asker.renews)
-            log.info("job %s, attempt %d: handed to %s", item.spec.id, item.attempt, asker.jid)
+            log.info("%s: handed to %s", JobRef(item.spec.id, item.attempt), PeerRef(asker.jid))
             actions.append(Send(to=asker.jid, command=self._orders.run_job(item, asker), void_at=void_at))
         return actions
 
@@ -274,7 +275,8 @@ class JobManager:
         seconds = await self._store.quarantine(bare(request.sender))
         if not seconds:
             return self._nothing(request, holds)
-        log.warning("%s is in quarantine for %.0f s more: jobs keep failing there", request.sender, seconds)
+        text, sender = "%s is in quarantine for %.0f s more: jobs keep failing there", PeerRef(request.sender)
+        rate_limited(log, f"quarantine {bare(request.sender)}", logging.INFO, text, sender, seconds)
         if request.features is None:  # it would reboot
             return []
         return [Send(to=request.sender, command=Sleep(retry_after=float(math.ceil(seconds))))]
@@ -299,7 +301,7 @@ class JobManager:
         """What became of a `runJob`."""
         match event:
             case Acked(command=RunJob() as command):
-                return self._confirm(command)
+                return self._confirm(event.to, command)
             case Refused(command=RunJob() as command, error=error):
                 return self._refused(event.to, command, error)
             case Expired(command=RunJob() as command):
@@ -310,11 +312,11 @@ class JobManager:
                 self._late.forget(event.to)
         return []
 
-    async def _confirm(self, command: RunJob) -> Actions:
+    async def _confirm(self, jid: str, command: RunJob) -> Actions:
         """The agent has it; from now on it may run."""
         job, attempt = _attempt(command)
         if not await self._store.confirm(job, attempt, max_run_time=self._settings.max_run_time):
-            log.info("job %s, attempt %d: confirmed too late", job, attempt)
+            log.info("%s: confirmed too late by %s", JobRef(job, attempt), PeerRef(jid))
         return []
 
     async def _refused(self, jid: str, command: RunJob, error: Error) -> Actions:
@@ -322,10 +324,12 @@ class JobManager:
         job, attempt = _attempt(command)
         if error.code in REFUSED_FOR_NOW:
             await self._store.unpark(jid)  # first, or it is given the same job again
-            await self._hand_back(job, attempt)
+            if await self._hand_back(job, attempt):
+                text = "%s: %s cannot take it (%s); back in the queue"
+                log.info(text, JobRef(job, attempt), PeerRef(jid), error.code)
             return []
         reason = one_line(f"the agent refused the job: {error.code}: {error.error_string}")
-        log.warning("job %s, attempt %d: %s", job, attempt, reason)
+        log.warning("%s: at %s: %s", JobRef(job, attempt), PeerRef(jid), reason)
         outcome = Outcome(cause=Cause.INFRA_UNDELIVERED, exit_code=1, reason=reason)
         self._counts.wrote((await self._store.finish(job, attempt, outcome)).events)
         return []
@@ -336,7 +340,8 @@ class JobManager:
         job, attempt = _attempt(command)
         await self._store.unpark(jid, parked_for=PUSH_WITHIN)  # it may have come back, and asked, meanwhile
         if await self._hand_back(job, attempt):
-            log.warning("job %s, attempt %d: never confirmed by its agent; back in the queue", job, attempt)
+            text = "%s: never confirmed by its agent %s; back in the queue"
+            log.warning(text, JobRef(job, attempt), PeerRef(jid))
         if command.job.attempt is None:  # one of 2011, which asks by itself
             return []
         return [Send(to=jid, command=HaveGetJob(require_file=self._settings.require_file))]
@@ -355,6 +360,11 @@ class JobManager:
             self._counts.leases_renewed += len(held) - len(renewed.lost)
             self._counts.leases_revived += len(renewed.revived)
             gone.extend(HeldJob(id=one.job, attempt=one.attempt) for one in renewed.lost)
+            for one in renewed.revived:
+                sender = PeerRef(received.sender)
+                text = "%s: taken for lost, but %s has it still; it goes on"
+                log.info(text, JobRef(one.job, one.attempt), sender)
+        _tell_gone(received.sender, gone)
         if not gone:
             return []
         return [Send(to=received.sender, command=LeaseLost(held=tuple(gone))), Withhold()]
@@ -365,8 +375,8 @@ class JobManager:
             events = await self._store.leave(bare(received.sender), held)
             self._counts.wrote(events)
             for one in events:
-                log.info("job %s, attempt %d: given back by %s", one.job, one.attempt, received.sender)
-        log.info("%s leaves", received.sender)
+                log.info("%s: given back by %s", JobRef(one.job, one.attempt), PeerRef(received.sender))
+        log.info("%s leaves", PeerRef(received.sender))
         return await self._unpark(received.sender)
 
     def _came(self, now: float) -> None:
@@ -389,9 +399,10 @@ class JobManager:
         self._counts.reaped(events)
         for event in events:
             if event.kind is EventKind.QUARANTINED:
-                log.warning("agent %s: quarantined: %s", event.agent, event.text)
+                log.warning("agent %s: quarantined: %s", PeerRef(event.agent), event.text)
             else:
-                log.warning("job %s, attempt %d: %s (%s)", event.job, event.attempt, event.kind, event.cause)
+                text, job = "%s: lost with agent %s: %s (%s)", JobRef(event.job, event.attempt)
+                log.warning(text, job, PeerRef(event.agent), event.kind, event.cause)
         cancel = [
             Send(to=one.agent, command=CancelJob(job_id=one.job, attempt=one.attempt))
             for one in await self._store.cancelling()
@@ -403,6 +414,16 @@ class JobManager:
         agents = await self._store.draining(skip=self._told, limit=TOLD_AT_ONCE)
         self._told = self._told + TOLD_AT_ONCE if len(agents) == TOLD_AT_ONCE else 0
         return [Send(to=agent, command=Drain()) for agent in agents]
+
+
+def _tell_gone(agent: str, gone: Sequence[HeldJob]) -> None:
+    """It says so with each renewal until it has heard us."""
+    for one in gone:
+        job, text = (
+            JobRef(one.id, one.attempt),
+            "%s: %s says that it has it, which is over: it is told to stop",
+        )
+        rate_limited(log, ("gone", job), logging.INFO, text, job, PeerRef(agent))
 
 
 def _attempt(command: RunJob) -> tuple[str, int]:

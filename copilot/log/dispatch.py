@@ -6,7 +6,8 @@
     file.filename = /var/log/copilot-agent.log
     file.format = [%d] [%p] %m%n
 
-or the same keys without `file.` below a line `[file]`. `=` may be left out. What we do not know is a warning.
+or the same keys without `file.` below a line `[file]`. `=` may be left out. What we do not know is a warning. Ours is
+`format = json`, for one JSON object a line.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _SHORT_LEVELS = {"warn": "warning", "err": "error", "crit": "critical", "emerg":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatcher:
-    """One way out. `path` is None for the screen; `origin` is where its file name stands."""
+    """One way out. `path` is None for the screen; `origin` is where its file name stands; `layout` is its format."""
 
     path: Path | None
     origin: str

@@ -47,6 +47,7 @@ def rate_limited(
     message: str,
     *args: object,
     limiter: RateLimiter = _process_wide,
+    exc_info: BaseException | None = None,
 ) -> None:
     """Log `message % args` unless this logger said something under `key` in the last minute."""
     if not logger.isEnabledFor(level):
@@ -55,4 +56,4 @@ def rate_limited(
     if held is None:
         return
     text = f"{message} (%d more like it were not logged)" if held else message
-    logger.log(level, text, *args, *((held,) if held else ()), stacklevel=2)
+    logger.log(level, text, *args, *((held,) if held else ()), exc_info=exc_info, stacklevel=2)

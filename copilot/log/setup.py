@@ -9,27 +9,38 @@ from pathlib import Path
 
 from copilot.errors import ConfigError
 from copilot.log.dispatch import Dispatcher, read_dispatch_file
-from copilot.log.lines import LineFormatter
+from copilot.log.journal import JournalFormatter, is_journal
+from copilot.log.json_lines import JSON_FORMAT, JsonFormatter
+from copilot.log.lines import REPORT_FORMAT, LineFormatter
 
 OURS = "copilot"  # every logger of the project is below this one
 
+_FORMATTERS = (LineFormatter, JsonFormatter, JournalFormatter)
 
-def set_up(logger_file: Path | None, *, level: int = logging.INFO) -> tuple[str, ...]:
-    """Send the log where `logger_file` says, or from `level` up to stderr. Replaces what was set up before.
 
-    Libraries are heard from `warning` up only. Returns warnings about the file, one line each; raises `ConfigError`
-    if it, or a log file that it names, cannot be opened.
+def set_up(
+    logger_file: Path | None,
+    *,
+    level: int = logging.INFO,
+    layout: str = REPORT_FORMAT,
+    program: str = OURS,
+) -> tuple[str, ...]:
+    """Send the log where `logger_file` says, or from `level` up to stderr, in `layout`. Replaces what was set up before.
+
+    A layout is `json` or one of Log::Dispatch; `program` stands in JSON lines. Libraries are heard from `warning` up only.
+    Returns warnings about the file, one line each; raises `ConfigError` if it, or a log file that it names, cannot be
+    opened.
     """
-    dispatchers = [Dispatcher(path=None, origin="", min_level=level)]
+    dispatchers = [Dispatcher(path=None, origin="", min_level=level, layout=layout)]
     warnings: list[str] = []
     if logger_file is not None:
         asked = read_dispatch_file(logger_file)
         dispatchers, warnings = asked.dispatchers or dispatchers, asked.warnings
-    handlers = [_handler(dispatcher) for dispatcher in dispatchers]
+    handlers = [_handler(dispatcher, program) for dispatcher in dispatchers]
     # No line of ours names threads or processes; finding them out is a third of what a line costs.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
-    for old in [handler for handler in root.handlers if isinstance(handler.formatter, LineFormatter)]:
+    for old in [handler for handler in root.handlers if isinstance(handler.formatter, _FORMATTERS)]:
         root.removeHandler(old)
         old.close()
     for handler in handlers:
@@ -41,16 +52,20 @@ def set_up(logger_file: Path | None, *, level: int = logging.INFO) -> tuple[str,
     return tuple(warnings)
 
 
-def _handler(dispatcher: Dispatcher) -> logging.Handler:
-    handler = _stream(dispatcher) if dispatcher.path is None else _file(dispatcher.path, dispatcher)
+def _handler(dispatcher: Dispatcher, program: str) -> logging.Handler:
+    lines: logging.Formatter = LineFormatter(dispatcher.layout)
+    if dispatcher.layout == JSON_FORMAT:
+        lines = JsonFormatter(program)
+    if dispatcher.path is not None:
+        handler = _file(dispatcher.path, dispatcher)
+    else:
+        stream = sys.stderr if dispatcher.stderr else sys.stdout
+        handler = logging.StreamHandler(stream)
+        lines = JournalFormatter(lines) if is_journal(stream) else lines
+    handler.setFormatter(lines)
     handler.setLevel(dispatcher.min_level)
     handler.addFilter(lambda record: record.levelno <= dispatcher.max_level)
-    handler.setFormatter(LineFormatter(dispatcher.layout))
     return handler
-
-
-def _stream(dispatcher: Dispatcher) -> logging.Handler:
-    return logging.StreamHandler(sys.stderr if dispatcher.stderr else sys.stdout)
 
 
 def _file(path: Path, dispatcher: Dispatcher) -> logging.Handler:

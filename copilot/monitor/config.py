@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from copilot.config.groups import ComponentSettings, MetricsSettings
+from copilot.config.groups import MetricsSettings, RoomSettings
 from copilot.config.kinds import HOST, PATH, PEOPLE, PORT, duration, whole
 from copilot.config.setting import Program, setting, settings
 
@@ -14,7 +14,7 @@ REPEAT = 60.0  # s
 
 
 @settings
-class MonitorConfig(MetricsSettings, ComponentSettings):
+class MonitorConfig(MetricsSettings, RoomSettings):
     """What `copilot-monitor` reads."""
 
     program: ClassVar[Program] = Program(name="monitor", prefixes=("MON",))

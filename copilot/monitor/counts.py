@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 REFUSALS = (
@@ -26,3 +27,14 @@ class MonitorCounts:
     waiting: int = 0  # lines that wait now
     connections: int = 0  # to Carbon, that came about
     connected: bool = False  # to Carbon, now
+
+    def standing(self) -> Mapping[str, str]:
+        """What the monitor tells of itself to who asks (`runtime/status.py`)."""
+        return {
+            "reports": str(self.reports),
+            "reports-refused": str(self.refused.total()),
+            "carbon": "connected" if self.connected else "not connected",
+            "lines-sent": str(self.sent),
+            "lines-waiting": str(self.waiting),
+            "lines-dropped": str(self.dropped),
+        }

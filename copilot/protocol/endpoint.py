@@ -101,6 +101,11 @@ class Endpoint:
         self._selftest = SelfTest()
         self._rooms: set[str] = set()  # bare JIDs of chat rooms
 
+    @property
+    def body_stripped(self) -> bool:
+        """Whether the self-test found that our server empties the body carriage."""
+        return self._selftest.stripped
+
     # -- the session
 
     def entered(self, room: str) -> None:
@@ -165,12 +170,15 @@ class Endpoint:
             if (message.to, message.command) == (to, command):
                 self._outbox.forget(message.id)
 
-    def give_up(self, message_id: str | None) -> None:
-        """It cannot be said (too large for the server): forget it and tell the component that it is void."""
+    def give_up(self, message_id: str | None) -> Command | None:
+        """It cannot be said (too large for the server): forget it and tell the component that it is void. Returns what it
+        was, if anybody waits for it to be acknowledged."""
         message = self._outbox.get(message_id or "")
-        if message is not None:
-            self._outbox.forget(message.id)
-            self._void.append(Expired(id=message.id, to=message.to, command=message.command))
+        if message is None:
+            return None
+        self._outbox.forget(message.id)
+        self._void.append(Expired(id=message.id, to=message.to, command=message.command))
+        return message.command
 
     def outgoing(self, now: float) -> list[Envelope]:
         """Everything that should be on the wire by now; acknowledgements ride on answers where they can."""
@@ -270,7 +278,9 @@ class Endpoint:
     def ignore(self, received: Received, *, reason: str, text: str) -> Dropped:
         """The component makes nothing of it; the event is for the log."""
         self.counts.dropped[reason] += 1
-        return Dropped(sender=received.sender, reason=reason, text=text)
+        return Dropped(
+            sender=received.sender, id=received.id, reason=reason, text=text, command=received.command
+        )
 
     # -- inside
 
@@ -287,27 +297,20 @@ class Endpoint:
             peer.element, peer.features = envelope.element is not None, features
         self.counts.received[command.NAME] += 1
         if self.role & Role.AGENT and "/" in envelope.to and envelope.to.lower() != self.jid.lower():
-            return [
-                self._drop(
-                    envelope, "not-for-us", f"{command.NAME} was meant for {envelope.to}, which is gone"
-                )
-            ]
+            text = f"{command.NAME} was meant for {envelope.to}, which is gone"
+            return [self._drop(envelope, "not-for-us", text, command)]
         if not rule.receiver & self.role:
-            return [self._drop(envelope, "wrong-role", f"{command.NAME} is not for this component")]
+            text = f"{command.NAME} is not for this component"
+            return [self._drop(envelope, "wrong-role", text, command)]
         if rule.orders and self.role & Role.AGENT and not self._trusts(bare(envelope.sender)):
-            return [
-                self._drop(
-                    envelope, "not-trusted", f"{command.NAME} from a JID that this agent does not obey"
-                )
-            ]
+            text = f"{command.NAME} from a JID that this agent does not obey"
+            return [self._drop(envelope, "not-trusted", text, command)]
         if rule.void_after is not None and envelope.age > rule.void_after:
-            return [
-                self._drop(
-                    envelope, "void", f"{command.NAME} was kept by the server for {envelope.age:.0f} s"
-                )
-            ]
+            text = f"{command.NAME} was kept by the server for {envelope.age:.0f} s"
+            return [self._drop(envelope, "void", text, command)]
         if envelope.id is None and not (rule.noack or envelope.noack):
-            return [self._drop(envelope, "no-id", f"{command.NAME} without an id cannot be acknowledged")]
+            text = f"{command.NAME} without an id cannot be acknowledged"
+            return [self._drop(envelope, "no-id", text, command)]
         if isinstance(command, Error) and (refused := self._refused(envelope.sender, command)) is not None:
             return [refused]
         received = Received(
@@ -393,9 +396,9 @@ class Endpoint:
             peer.last_error = now
             self.send(to, Error(error_string=text, code=code, in_reply_to=message_id, job_id=job), now)
 
-    def _drop(self, envelope: Envelope, reason: str, text: str) -> Dropped:
+    def _drop(self, envelope: Envelope, reason: str, text: str, command: Command | None = None) -> Dropped:
         self.counts.dropped[reason] += 1
-        return Dropped(sender=envelope.sender, reason=reason, text=text)
+        return Dropped(sender=envelope.sender, id=envelope.id, reason=reason, text=text, command=command)
 
     def _owe(self, to: str, message_id: str, *, element: bool) -> None:
         self._owed.setdefault((to, element), []).append(message_id)

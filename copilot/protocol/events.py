@@ -69,11 +69,15 @@ class Expired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """A message was not worked on; for the counters and the log. `reason` is a short fixed word."""
+    """A message was not worked on; for the counters and the log. `reason` is a short fixed word.
+
+    `command` is None where it could not be read."""
 
     sender: str
+    id: str | None
     reason: str
     text: str
+    command: Command | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

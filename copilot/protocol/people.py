@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 from copilot.protocol.envelope import bare
@@ -9,26 +10,33 @@ from copilot.protocol.envelope import bare
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Bare JIDs and domains; a domain stands for all its accounts."""
+    """Bare JIDs and domains; a domain stands for all its accounts.
+
+    Local and domain part are compared in lower case and as one form of Unicode, as servers do (RFC 7622, 3.2 and 3.3).
+    """
 
     words: frozenset[str]
 
     @classmethod
     def of(cls, *words: str) -> People:
         """From words, in any case."""
-        return cls(frozenset(word.lower() for word in words))
+        return cls(frozenset(map(_folded, words)))
 
     def include(self, jid: str) -> bool:
         """Whether somebody with this JID, full or bare, is among them. A domain alone is nobody."""
-        account = bare(jid)
+        account = _folded(bare(jid))
         local, at, domain = account.partition("@")
-        return bool(local and at) and (account in self.words or domain in self.words)
+        return bool(local and at and domain) and (account in self.words or domain in self.words)
 
     def names(self, jid: str) -> bool:
         """Whether this account is among them by itself, not by its domain."""
-        return bare(jid) in self.words
+        return _folded(bare(jid)) in self.words
 
     @property
     def accounts(self) -> list[str]:
         """Those who are named one by one."""
         return sorted(word for word in self.words if "@" in word)
+
+
+def _folded(jid: str) -> str:
+    return unicodedata.normalize("NFC", jid.lower())

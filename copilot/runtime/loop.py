@@ -16,10 +16,11 @@ from typing import Any
 
 from copilot.clock import Clock, SystemClock
 from copilot.errors import CopilotError, ProtocolError, StoreUnavailable, TransferError
-from copilot.log import rate_limited
+from copilot.log import PeerRef
 from copilot.protocol.endpoint import Endpoint
-from copilot.protocol.envelope import Envelope, bare
+from copilot.protocol.envelope import Envelope
 from copilot.protocol.events import Acked, BodyStripped, Dropped, Expired, Received, Refused
+from copilot.runtime import lines
 from copilot.runtime.component import (
     Action,
     Actions,
@@ -68,12 +69,6 @@ TOLD_ONCE = (Acked, Refused, Expired)
 TICKS_AT_ONCE = 16  # in one turn, for a component that has more to do; what comes in is not to wait for long
 STORE_RETRY = 5.0  # s until such an event is handled again after the store was away
 STALLED_SEND = 0.05  # s until a full send buffer is tried again
-# Dropped, and nothing to worry about: the bare JID of a service reaches all its instances, whatever their part.
-QUIET = {"wrong-role": logging.DEBUG, "void": logging.INFO, "not-for-us": logging.INFO}
-STRIPPED = (
-    "the XMPP server of %s delivers messages without what the report's carriage puts into their body, as ejabberd "
-    "does: only the element carriage is used from now on, and programs of 2011 cannot be reached through it"
-)
 LAST_WORK = 5.0  # s that messages in work have left when the component leaves
 
 
@@ -160,13 +155,12 @@ class Loop:
     def _flush(self) -> None:
         now = self._now()
         for envelope in self._endpoint.outgoing(now):
-            log.debug("Sending message to %s (%s)", envelope.to, envelope.id or "acknowledgement")
+            lines.sending(envelope)
             try:
                 if not self._transport.send(envelope):
                     self._endpoint.unsent(envelope, now + STALLED_SEND)
             except (ProtocolError, ValueError) as error:  # too large, or nothing that XML can carry
-                log.error("message %s to %s cannot be sent: %s", envelope.id, envelope.to, error)
-                self._endpoint.give_up(envelope.id)
+                lines.unsendable(envelope, self._endpoint.give_up(envelope.id), error)
         if self._handled:
             self.counts.handled(self._handled, self._now())
             self._handled.clear()
@@ -178,22 +172,8 @@ class Loop:
             log.info("messages without effect since they were last counted: %s", numbers)
 
     def _dispatch(self, event: Event) -> None:
-        if isinstance(event, Acked):
-            log.debug("Got ACK for %s", event.id)
-        if isinstance(event, BodyStripped):
-            log.warning(STRIPPED, bare(event.jid).partition("@")[2])
-            return
-        if isinstance(event, Dropped):
-            key, text = f"{event.sender} {event.reason}", "dropped a message from %s: %s: %s"
-            rate_limited(
-                log,
-                key,
-                QUIET.get(event.reason, logging.WARNING),
-                text,
-                event.sender,
-                event.reason,
-                event.text,
-            )
+        lines.heard(event)
+        if isinstance(event, Dropped | BodyStripped):  # that was all
             return
         try:
             result = self._component.handle(event, self._now())
@@ -243,7 +223,8 @@ class Loop:
         """False: it was not done; what caused it must not be acknowledged, nor what follows it be done."""
         match action:
             case Send(to=to, command=command, void_at=void_at, info=info):
-                self._endpoint.send(to, command, self._now(), void_at=void_at, info=info)
+                sent = self._endpoint.send(to, command, self._now(), void_at=void_at, info=info)
+                lines.said(to, command, sent)
             case Withdraw(to=to, command=command):
                 self._endpoint.withdraw(to, command)
             case Ignore(received=received, reason=reason, text=text):
@@ -251,7 +232,7 @@ class Loop:
             case Withhold():
                 return False
             case Refuse(received=received, code=code, text=text, job=job):
-                log.warning("refused %s from %s: %s", received.command.NAME, received.sender, text)
+                lines.refused(action)
                 return self._endpoint.refuse(received, self._now(), code=code, text=text, job=job)
             case Perform(effect=effect):
                 try:
@@ -274,17 +255,10 @@ class Loop:
     def _failed(self, event: Event, error: Exception) -> None:
         if isinstance(event, Received):
             self._endpoint.failed(event)
-        if isinstance(error, StoreUnavailable):
-            self.counts.failures[STORE] += 1
-            rate_limited(log, "store", logging.ERROR, "%s", error)
-            if isinstance(event, TOLD_ONCE):
-                asyncio.get_running_loop().call_later(STORE_RETRY, self._add, event)
-        elif isinstance(error, TransferError):  # a file server or a disk is away: the message comes again
-            self.counts.failures[FILES] += 1
-            rate_limited(log, "files", logging.ERROR, "%s", error)
-        else:
-            self.counts.failures[MISTAKE] += 1
-            log.error("%s could not be handled: %s", type(event).__name__, error, exc_info=error)
+        self.counts.failures[_why(error)] += 1
+        if isinstance(error, StoreUnavailable) and isinstance(event, TOLD_ONCE):
+            asyncio.get_running_loop().call_later(STORE_RETRY, self._add, event)
+        lines.failed(event, error)
 
     # -- waiting
 
@@ -321,7 +295,7 @@ class Loop:
             case Arrived(envelope=envelope):
                 self._take_apart(envelope)
             case Connected(jid=jid):
-                log.info("Ready as %s", jid)
+                log.info("Ready as %s", PeerRef(jid))
                 self._endpoint.online(jid)
                 self._add(Online(jid=jid))
             case Disconnected(reason=reason, set_aside=set_aside):
@@ -341,8 +315,8 @@ class Loop:
     def _take_apart(self, envelope: Envelope) -> None:
         try:
             events = self._endpoint.receive(envelope, self._now())
-        except Exception as error:  # a bug in one message's reading must not end the service
-            log.error("a message from %s could not be read: %s", envelope.sender, error, exc_info=error)
+        except Exception as error:  # noqa: BLE001  # a bug in one message's reading must not end the service
+            lines.unreadable(envelope, error)
             return
         for event in events:
             self._add(event)
@@ -365,3 +339,10 @@ class Loop:
             self._flush()
         self._tell_numbers()
         await self._transport.close()
+
+
+def _why(error: Exception) -> str:
+    """Why something could not be handled, in the words of `counts`."""
+    if isinstance(error, StoreUnavailable):
+        return STORE
+    return FILES if isinstance(error, TransferError) else MISTAKE

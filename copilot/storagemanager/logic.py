@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.errors import StoreUnavailable, TransferError
-from copilot.job import JobRecord, Output, State, alias, split_alias
+from copilot.job import EventKind, JobRecord, Outcome, Output, State, alias, split_alias
+from copilot.log import JobRef, PeerRef, in_words, level_of, rate_limited
 from copilot.protocol.claim import Claim, ClaimRefused, Claims
 from copilot.protocol.commands import (
     GetJobOutputDir,
@@ -31,7 +32,7 @@ from copilot.protocol.events import Received
 from copilot.runtime.component import Actions, Event, Leave, Online, Refuse, Send, Stopping, Tick
 from copilot.runtime.counts import FOREIGN, JobCounts
 from copilot.storagemanager.report import as_announced, facts_of, outcome_of, outcome_of_2011, unpacked
-from copilot.store.base import Store, Verdict
+from copilot.store.base import Settled, Store, Verdict
 
 log = logging.getLogger("copilot.storagemanager")
 
@@ -223,9 +224,7 @@ class StorageManager:
         self._counts.reported(settled.events, claim.started)
         if settled.verdict is not Verdict.ACCEPTED:
             self._counts.reports_fenced[settled.verdict] += 1
-        log.info(
-            "job %s, attempt %d: report %s, now %s", claim.job, claim.attempt, settled.verdict, settled.state
-        )
+        _tell(claim, received.sender, outcome, settled)
         if settled.record is not None:
             cancelled = settled.record.outcome is None or settled.record.outcome.output is None
             self._publish_soon(_Settled(record=settled.record, package=None if cancelled else package))
@@ -270,7 +269,8 @@ class StorageManager:
         try:
             await self._outputs.publish(record, package)
         except (TransferError, OSError) as error:
-            log.error("job %s: its result could not be brought to its place yet: %s", record.spec.id, error)
+            text, job = "%s: its result could not be brought to its place yet: %s", _ref(record)
+            rate_limited(log, "publish", logging.ERROR, text, job, error)
             return
         await self._store.publish(record.spec.id)
         self._worked |= settled.found
@@ -279,9 +279,8 @@ class StorageManager:
         try:
             await self._outputs.discard(claim.job, claim.attempt)
         except (TransferError, OSError) as error:
-            log.warning(
-                "job %s, attempt %d: its output could not be dropped: %s", claim.job, claim.attempt, error
-            )
+            text, job = "%s: its output could not be dropped: %s", JobRef(claim.job, claim.attempt)
+            rate_limited(log, "discard", logging.WARNING, text, job, error)
 
     def _claim(self, received: Received, named: str, text: str | None) -> Claim:
         """The claim of the sender on the job that it names: by its id, or by the alias that an agent of 2011 got."""
@@ -294,6 +293,33 @@ class StorageManager:
             self._counts.reports_fenced[FOREIGN] += 1
             raise
         return claim
+
+
+def _tell(claim: Claim, sender: str, outcome: Outcome, settled: Settled) -> None:
+    """The one line of a report, and what else it has brought about."""
+    job, agent = JobRef(claim.job, claim.attempt), PeerRef(sender)
+    if settled.verdict is not Verdict.ACCEPTED:
+        log.info(
+            "%s: report of %s %s: the job is %s", job, agent, settled.verdict, settled.state or "unknown"
+        )
+        return
+    ran = None if settled.record is None else _seconds(settled.record)
+    words = in_words(outcome, ran)
+    log.log(level_of(outcome), "%s: %s (%s, at %s)", job, settled.state, words, agent)
+    for event in settled.events:
+        if event.kind is EventKind.QUARANTINED:
+            log.warning("agent %s: quarantined: %s", PeerRef(event.agent), event.text)
+
+
+def _seconds(record: JobRecord) -> float | None:
+    """From the claim of the last attempt to its report."""
+    if record.claimed is None or record.finished is None:
+        return None
+    return record.finished - record.claimed
+
+
+def _ref(record: JobRecord) -> JobRef:
+    return JobRef(record.spec.id, record.attempt)
 
 
 def _fenced(record: JobRecord | None, claim: Claim) -> Verdict | None:

@@ -6,6 +6,7 @@ guarantees nothing about delivery: the endpoint's acknowledgements do.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,6 +77,9 @@ class OccupantChanged:
 TransportEvent = (
     Connected | Disconnected | Arrived | PresenceChanged | RoomJoined | RoomLeft | OccupantChanged
 )
+
+# Tells how the component fares, for those who may know: named fields of plain text, in the order for people.
+Status = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class Transport(Protocol):

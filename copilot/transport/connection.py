@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,19 +25,22 @@ from copilot.transport.base import (
     PresenceChanged,
     RoomJoined,
     RoomLeft,
+    Status,
     TransportEvent,
 )
+from copilot.transport.desk import Desk
 from copilot.transport.fastpath import FastClient
 from copilot.transport.library import IqError, IqTimeout, look_up_srv
+from copilot.transport.questions import PING, Questions
 from copilot.transport.rooms import MUC, USER
 from copilot.transport.settings import XmppSettings, tls_context
-from copilot.transport.stanza import NAMESPACE, condition, decode, escape, nests_deeper
+from copilot.transport.stanza import condition, decode, escape, nests_deeper
 
 GOODBYE_S = 5.0  # for the server to read what is on its way and to close its side
-MAX_IQ_DEPTH = 32  # levels; stream features and service discovery have under ten
+MAX_IQ_DEPTH = 32  # levels; stream features have under ten
 ANSWER_S = 20.0  # for a server to answer what we ask of it
 
-_MESSAGE, _PRESENCE = "{jabber:client}message", "{jabber:client}presence"
+_MESSAGE, _PRESENCE, _IQ = (f"{{jabber:client}}{name}" for name in ("message", "presence", "iq"))
 _STREAM_ERROR = "{http://etherx.jabber.org/streams}error"
 _SCRAM = {f"SCRAM-SHA-{bits}{plus}" for bits in ("1", "256", "512") for plus in ("", "-PLUS")}
 OURSELVES, ROOM_IS_NEW = "110", "201"  # XEP-0045, 15.6.1
@@ -55,7 +59,12 @@ class Ended:
 class Connection:
     """Logs in once; hands on what arrives to `deliver`; `run` returns when it is over."""
 
-    def __init__(self, settings: XmppSettings, deliver: Callable[[TransportEvent], None]) -> None:
+    def __init__(
+        self,
+        settings: XmppSettings,
+        deliver: Callable[[TransportEvent], None],
+        status: Status | None = None,
+    ) -> None:
         self._settings = settings
         self._deliver = deliver
         self._jid = settings.jid
@@ -70,6 +79,7 @@ class Connection:
         self._made: set[str] = set()  # rooms that we made by entering, and leave
         self.was_up = False
         self._client = self._make_client()
+        self._desk = Desk(self._questions(status), status, self._reply, lambda: self._jid)
 
     async def run(self, announced: Iterable[str], rooms: Mapping[str, str]) -> Ended:
         """Connect, log in, tell `announced` (bare JIDs), enter `rooms` (each with a nick), stay until the session ends."""
@@ -90,6 +100,7 @@ class Connection:
             deadline.cancel()
             if self._pings is not None:
                 self._pings.cancel()
+            self._desk.close()
             await self._client.dispose()
 
     @property
@@ -176,16 +187,25 @@ class Connection:
         login = client.plugin["feature_mechanisms"]
         login.use_mechs = set(_SCRAM)
         login.unencrypted_scram = not secure
-        self._describe(client)
         self._subscribe(client)
         return client
 
-    def _describe(self, client: FastClient) -> None:
-        name, version = self._settings.name, self._settings.version
-        # The cache of xep_0030 is off: anybody could fill it with results that we never asked for.
-        client.register_plugin("xep_0030", {"use_cache": False})
-        client.register_plugin("xep_0092", {"software_name": name, "version": version})
-        client.register_plugin("xep_0199")
+    def _questions(self, status: Status | None) -> Questions:
+        settings = self._settings
+        return Questions(
+            kind=settings.identity,
+            name=settings.name,
+            version=settings.version,
+            features=settings.features,
+            allow=settings.allow,
+            has_status=status is not None,
+            new_id=lambda: secrets.token_hex(8),
+        )
+
+    def _reply(self, stanza: str) -> None:
+        """Answers find room in the buffer or are lost: nobody fills our memory by asking."""
+        if self._client.writable:
+            self._client.write(stanza.encode())
 
     def _subscribe(self, client: FastClient) -> None:
         handlers: dict[str, Callable[[Any], None]] = {
@@ -251,7 +271,6 @@ class Connection:
         """Logged in. The server echoes our first presence (RFC 6121, 4.2.2); then bare JIDs reach us, too."""
         if not self._ended.done():
             self._jid = self._client.boundjid.full
-            self._offer_features()
             priority = self._settings.priority
             self._client.send_raw(f"<presence><priority>{priority}</priority></presence>")
 
@@ -266,25 +285,27 @@ class Connection:
         self._pings = asyncio.get_running_loop().create_task(self._ping_for_ever())
         self._deliver(Connected(self._jid))
 
-    def _offer_features(self) -> None:
-        disco = self._client.plugin["xep_0030"]
-        disco.add_identity(category="client", itype=self._settings.identity, name=self._settings.name)
-        for feature in (NAMESPACE, *(f"{NAMESPACE}#{word}" for word in self._settings.features)):
-            disco.add_feature(feature)
-
     async def _ping_for_ever(self) -> None:
         limit = self._settings.ping_timeout
         while True:
             await asyncio.sleep(self._settings.ping_interval)
             self._was_deaf = not self._listening
             try:
-                await self._client.plugin["xep_0199"].ping(timeout=limit)
+                await self._ping(limit)
             except IqTimeout:
                 if not self._was_deaf:  # else the answer may lie where we did not read
                     return self._end(f"the server did not answer a ping within {limit:g} s")
 
+    async def _ping(self, limit: float) -> None:
+        """Returns when our server has answered, whatever it says. Raises IqTimeout."""
+        client: Any = self._client
+        ping = client.make_iq(itype="get")
+        ping.append(Xml(f"{{{PING}}}ping"))
+        with contextlib.suppress(IqError):
+            await ping.send(timeout=limit)
+
     def _take(self, stanza: Xml) -> bool:
-        """Deal with messages, presence and stream errors; leave the rest (log-in, iq) to slixmpp.
+        """Deal with messages, presence, questions and stream errors; leave the rest (log-in, answers) to slixmpp.
 
         But for what is nested too deep: slixmpp would copy it by recursion, and the session would end of that.
         """
@@ -293,6 +314,9 @@ class Connection:
                 self._take_message(stanza)
         elif stanza.tag == _PRESENCE:
             self._take_presence(stanza)
+        elif stanza.tag == _IQ and stanza.get("type") in ("get", "set"):
+            if self.was_up:
+                self._desk.hear(stanza)
         elif stanza.tag == _STREAM_ERROR:
             self._take_stream_error(stanza)
         else:

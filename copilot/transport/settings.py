@@ -40,6 +40,7 @@ class XmppSettings:
     name: str = "Co-Pilot"  # XEP-0030 and XEP-0092
     version: str = copilot.__version__
     features: tuple[str, ...] = ()  # words of protocol page, section 4, announced by XEP-0030
+    allow: tuple[str, ...] = ()  # bare JIDs and domains of those who may ask for our status (XEP-0050)
 
     def __post_init__(self) -> None:
         if not _BARE_JID.fullmatch(self.jid):

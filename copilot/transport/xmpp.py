@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element as Xml
 from copilot.errors import ConfigError, RoomRefused, TransportError
 from copilot.protocol.envelope import Envelope, bare
 from copilot.retry import full_jitter
-from copilot.transport.base import Connected, Disconnected, TransportEvent
+from copilot.transport.base import Connected, Disconnected, Status, TransportEvent
 from copilot.transport.connection import Connection, Ended
 from copilot.transport.counts import SessionCounts
 from copilot.transport.inbox import Inbox
@@ -26,14 +26,22 @@ log = logging.getLogger("copilot.transport")
 
 
 class XmppTransport:
-    """A Transport over one XMPP account. `random` gives numbers in [0, 1) for the waits.
+    """A Transport over one XMPP account. `random` gives numbers in [0, 1) for the waits, `status` is told to those who
+    may ask for it.
 
     Raises ConfigError if the CA file or the JID cannot be used.
     """
 
-    def __init__(self, settings: XmppSettings, *, random: Callable[[], float] = random_module.random) -> None:
+    def __init__(
+        self,
+        settings: XmppSettings,
+        *,
+        status: Status | None = None,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
         _check(settings)
         self._settings = settings
+        self._status = status
         self._random = random
         self._inbox = Inbox()
         self.counts = SessionCounts(buffered=self._buffered, unread=self._inbox.__len__)
@@ -112,7 +120,7 @@ class XmppTransport:
         while True:
             log.info("connecting to %s as %s", self._settings.address, self._settings.jid)
             self._began = began = loop.time()
-            self._connection = Connection(self._settings, self._deliver)
+            self._connection = Connection(self._settings, self._deliver, self._status)
             try:
                 ended = await self._connection.run(self._announced, self._joined)
             finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -35,6 +36,12 @@ def client(transport: XmppTransport) -> fastpath.FastClient:
     """slixmpp's client of a session that is up."""
     assert transport._connection is not None
     return transport._connection._client
+
+
+def plugin(transport: XmppTransport, name: str) -> Any:
+    """What slixmpp can ask others with."""
+    client(transport).register_plugin(name)
+    return client(transport).plugin[name]
 
 
 def big(to: str, size: int, ident: str = "big") -> Envelope:
@@ -215,7 +222,7 @@ async def test_a_slow_component_makes_the_senders_wait(prosody_hub: ServerHub) -
     sender, _ = await prosody_hub.connected(buffer_bytes=64 * 1024 * 1024)
     for number in range(300):
         assert sender.send(big(jid, 10_000, f"i{number}"))
-    await client(sender).plugin["xep_0199"].ping()  # the server has read them all
+    await plugin(sender, "xep_0199").ping()  # the server has read them all
     assert 10 <= len(receiver._inbox) < 100
     waiting = client(receiver).scheduled_events  # for answers to pings, which lie where we do not read
     await until(lambda: [name for name in waiting if name.startswith("IqTimeout")])
@@ -240,13 +247,12 @@ async def test_close_sends_what_was_handed_over(prosody_hub: ServerHub) -> None:
 async def test_it_answers_pings_versions_and_feature_lists(prosody_hub: ServerHub) -> None:
     _, jid = await prosody_hub.connected(features=("lease", "slots"), name="Co-Pilot agent", version="9.9")
     asker, _ = await prosody_hub.connected()
-    plugins = client(asker).plugin
-    await plugins["xep_0199"].ping(jid, timeout=5)
-    info = (await plugins["xep_0030"].get_info(jid=jid, timeout=5))["disco_info"]
+    await plugin(asker, "xep_0199").ping(jid, timeout=5)
+    info = (await plugin(asker, "xep_0030").get_info(jid=jid, timeout=5))["disco_info"]
     wanted = {NAMESPACE, f"{NAMESPACE}#lease", f"{NAMESPACE}#slots", "urn:xmpp:ping", "jabber:iq:version"}
     assert wanted <= set(info["features"])
     assert {identity[:2] for identity in info["identities"]} == {("client", "bot")}
-    version = (await plugins["xep_0092"].get_version(jid, timeout=5))["software_version"]
+    version = (await plugin(asker, "xep_0092").get_version(jid, timeout=5))["software_version"]
     assert (version["name"], version["version"], version["os"]) == ("Co-Pilot agent", "9.9", "")
 
 

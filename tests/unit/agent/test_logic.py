@@ -716,7 +716,10 @@ def test_a_result_that_nobody_takes_is_dropped_after_a_week_with_an_error(
     actions = world.wait(1.0)
     assert effects(actions) == [Forget(assignment=ASSIGNMENT)]
     assert said(actions) == [(MANAGER, WantGetJob)]
-    assert "job j1: nobody has taken its result in time, so it is dropped. It came from jm@x" in caplog.text
+    assert (
+        "job j1, attempt 1: nobody has taken its result in time, so it is dropped. It came from jm@x"
+        in caplog.text
+    )
 
 
 def test_a_report_is_void_when_its_result_is_dropped() -> None:

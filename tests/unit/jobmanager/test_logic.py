@@ -575,6 +575,7 @@ async def quarantined(world: World) -> None:
 
 
 async def test_an_agent_in_quarantine_is_told_when_to_ask_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     world = World(CHIRP)
     await quarantined(world)
     world.now += 10.5

@@ -492,7 +492,7 @@ def test_what_the_component_makes_nothing_of_is_counted(agent: Endpoint) -> None
     assert isinstance(event, Received)
     assert event.info == codec.encode(RUN)
     dropped = agent.ignore(event, reason="not-followed", text="why")
-    assert dropped == Dropped(sender=MANAGER, reason="not-followed", text="why")
+    assert dropped == Dropped(sender=MANAGER, id="1", reason="not-followed", text="why", command=RUN)
     assert agent.counts.dropped["not-followed"] == 1
 
 

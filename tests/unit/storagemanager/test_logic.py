@@ -50,6 +50,7 @@ class Outputs:
         self.discarded: list[tuple[str, int]] = []
         self.packages: dict[tuple[str, int], bytes] = {}
         self.broken = False
+        self.tried = 0
 
     async def prepare(self, job: str, attempt: int) -> Place:
         self.prepared.append((job, attempt))
@@ -59,6 +60,7 @@ class Outputs:
         return self.staged.get((job, attempt))
 
     async def publish(self, record: JobRecord, package: bytes | None = None) -> None:
+        self.tried += 1
         if self.broken:
             raise TransferUnavailable("the disk is away")
         if package is not None:
