@@ -244,8 +244,13 @@ def _front(time: float, rows: tuple[AgentRow, ...], waiting: int, dice: random.R
 
 
 def _components(time: float, dice: random.Random) -> list[ComponentRow]:
-    names = ("jobmanager.generic.alpha", "jobmanager.generic.beta", "storagemanager.generic.one",
-             "storagemanager.generic.e48b-42d9-25af-ecf4", "monitor")  # fmt: skip
+    names = (
+        "jobmanager.generic.alpha",
+        "jobmanager.generic.beta",
+        "storagemanager.generic.one",
+        "storagemanager.generic.e48b-42d9-25af-ecf4",
+        "monitor",
+    )
     rows = []
     for place, name in enumerate(names):
         silent = place == 3
@@ -373,16 +378,39 @@ def view(
             published=True,
         ),
         attempts=(
-            Attempt(attempt=1, agent=first, claimed=time - 6700, ended=time - 4200, kind=EventKind.REQUEUED,
-                    cause=Cause.INFRA_LOST, outcome=None),  # fmt: skip
-            Attempt(attempt=2, agent=second, claimed=time - 4100, ended=time - 310, kind=EventKind.FAILED,
-                    cause=Cause.USER_EXIT, outcome=outcome),  # fmt: skip
+            Attempt(
+                attempt=1,
+                agent=first,
+                claimed=time - 6700,
+                ended=time - 4200,
+                kind=EventKind.REQUEUED,
+                cause=Cause.INFRA_LOST,
+                outcome=None,
+            ),
+            Attempt(
+                attempt=2,
+                agent=second,
+                claimed=time - 4100,
+                ended=time - 310,
+                kind=EventKind.FAILED,
+                cause=Cause.USER_EXIT,
+                outcome=outcome,
+            ),
         ),
         events=tuple(
-            Event(id=f"{place}-0", time=time - ago, job=job, kind=kind, attempt=attempt, agent=agent, cause=cause, text=text)
+            Event(
+                id=f"{place}-0",
+                time=time - ago,
+                job=job,
+                kind=kind,
+                attempt=attempt,
+                agent=agent,
+                cause=cause,
+                text=text,
+            )
             for place, (ago, kind, attempt, agent, cause, text) in enumerate(story, 1)
         ),
-    )  # fmt: skip
+    )
 
 
 def _views(time: float) -> list[JobView]:

@@ -1,6 +1,6 @@
 // All agents, a page at a time: what each runs, who is idle, who is in quarantine.
 
-import { count, h, list, mark, number, say, table } from "./dom.js";
+import { count, h, list, mark, number, row, say, table } from "./dom.js";
 import { ask, asker, bar, code, empty, fault, jobLink, named, setWhen, when } from "./parts.js";
 import { pager } from "./pager.js";
 import * as words from "./words.js";
@@ -12,7 +12,7 @@ export function agents(parameters, go) {
   let search = parameters.get("search") ?? "";
   let timer = 0;
   const total = number("agents.total");
-  const [wrapper, body] = table("Agents", [["Agent", ""], ["State", ""], ["Slots", "num"], ["Runs", ""]]);
+  const [wrapper, body] = table("Agents", [["Agent", ""], ["State", ""], ["Slots", "num"], ["Runs", ""]], { stacked: true });
   const place = h("div", { class: "instead" });
   const pages = pager(() => asked.now());
   const field = h("input", {
@@ -42,7 +42,7 @@ export function agents(parameters, go) {
     if (page.rows.length) place.replaceChildren();
     else if (search) place.replaceChildren(empty("No agent's name contains ", named(search), "."));
     else place.replaceChildren(empty("No agents yet. Start one: ", code("copilot-agent"), ", or with the embedded system ", code("copilot up"), "."));
-    list(body, page.rows, (row) => row.agent, agent);
+    list(body, page.rows, (one) => one.agent, agent);
   }
 
   return {
@@ -59,23 +59,24 @@ export function agents(parameters, go) {
   };
 }
 
-function agent(row) {
+function agent(first) {
   const state = h("span", {});
   const since = when();
+  const left = h("span", {});
   const [busy, slots] = [number("agent.jobs"), number("agent.slots")];
   const [strip, fill] = bar();
   const held = h("ul", { class: "runs" });
   const more = h("span", { class: "quiet" });
-  const node = h("tr", { "data-agent": row.agent },
-    h("th", { scope: "row" }, named(row.agent)), h("td", { class: "nowrap" }, state, h("span", { class: "quiet" }, " ", since)),
-    h("td", { class: "num metered" }, h("span", {}, busy, " of ", slots), strip), h("td", {}, held, more));
+  const node = row({ "data-agent": first.agent }, named(first.agent),
+    ["State", {}, state, h("span", { class: "quiet" }, left, " ", since)],
+    ["Slots", { class: "num metered" }, h("span", {}, busy, " of ", slots), strip], ["Runs", { class: "wide" }, held, more]);
   return [node, (given) => {
-    const [word, cls] = given.quarantine > 0 ? [`quarantine, ${words.span(given.quarantine)} left`, "failed"]
-      : given.jobs > 0 ? ["busy", "running"] : ["idle", "held"];
+    const [word, cls] = given.quarantine > 0 ? ["quarantine", "failed"] : given.jobs > 0 ? ["busy", "running"] : ["idle", "held"];
     say(state, word);
     mark(state, "class", `state state-${cls}`);
     setWhen(since, given.jobs > 0 ? null : given.idle_since);
-    since.hidden = given.jobs > 0 || given.idle_since === null;
+    say(left, given.quarantine > 0 ? ` ${words.span(given.quarantine)} left` : "");
+    since.hidden = given.jobs > 0 || given.quarantine > 0 || given.idle_since === null;
     count(busy, given.jobs, words.whole);
     count(slots, given.slots, words.whole);
     fill(words.share(given.jobs, given.slots));

@@ -5,7 +5,8 @@ import { h, list, mark, s, say } from "./dom.js";
 import { clock, moment, span } from "./words.js";
 
 const HEIGHT = 208; // px
-const EDGE = { top: 8, right: 8, bottom: 22, left: 8 };
+const EDGE = { top: 10, right: 8, bottom: 22 };
+const LETTER = 7; // px, of the text at the axis at most
 const TICKS = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600]; // s
 const ROWS = 12; // of the table
 const LABEL = 76; // px that a time needs below the axis
@@ -15,6 +16,7 @@ export function chart({ id, title, stacked = false, series, words, short = words
   const hidden = new Set();
   let history = null;
   let width = 0;
+  let left = 0; // where the plot begins, px: right of the values at the axis
 
   const svg = s("svg", { role: "img", class: "plot", height: HEIGHT });
   const tip = h("div", { class: "tip", hidden: true, "aria-hidden": "true" });
@@ -80,7 +82,8 @@ export function chart({ id, title, stacked = false, series, words, short = words
     }
     const drawn = bands();
     const top = nice(Math.max(floor, ...drawn.flat().map((band) => band?.[1] ?? 0)));
-    const x = (i) => EDGE.left + ((width - EDGE.left - EDGE.right) * (times[i] - times[0])) / (times.at(-1) - times[0]);
+    left = 12 + LETTER * Math.max(short(top).length, short(top / 2).length);
+    const x = (i) => left + ((width - left - EDGE.right) * (times[i] - times[0])) / (times.at(-1) - times[0]);
     const y = (value) => HEIGHT - EDGE.bottom - ((HEIGHT - EDGE.top - EDGE.bottom) * value) / top;
     svg.replaceChildren(
       ...grid(top, y), ...timeAxis(x),
@@ -99,9 +102,9 @@ export function chart({ id, title, stacked = false, series, words, short = words
 
   function grid(top, y) {
     return [0, 0.5, 1].flatMap((part) => [
-      s("line", { class: part ? "grid" : "base", x1: EDGE.left, x2: width - EDGE.right, y1: y(top * part), y2: y(top * part) }),
-      part ? s("text", { class: "axis-text", x: EDGE.left, y: y(top * part) + 13 }, short(top * part)) : null,
-    ]).filter(Boolean);
+      s("line", { class: part ? "grid" : "base", x1: left, x2: width - EDGE.right, y1: y(top * part), y2: y(top * part) }),
+      s("text", { class: "axis-text", x: left - 8, y: y(top * part) + 4, "text-anchor": "end" }, part ? short(top * part) : "0"),
+    ]);
   }
 
   function timeAxis(x) {
@@ -113,7 +116,7 @@ export function chart({ id, title, stacked = false, series, words, short = words
     const made = [];
     for (let at = Math.ceil((times[0] - zone) / step) * step + zone; at <= times.at(-1); at += step) {
       const place = x(0) + ((x(times.length - 1) - x(0)) * (at - times[0])) / length;
-      if (place < 20 || place > width - 20) continue;
+      if (place < left || place > width - 20) continue;
       made.push(s("text", { class: "axis-text", x: place, y: HEIGHT - 6, "text-anchor": "middle" }, clock(at, step < 60)));
     }
     return made;
@@ -122,7 +125,7 @@ export function chart({ id, title, stacked = false, series, words, short = words
   function point(event, x) {
     const { times } = history;
     const box = plot.getBoundingClientRect();
-    const part = (event.clientX - box.left - EDGE.left) / (width - EDGE.left - EDGE.right);
+    const part = (event.clientX - box.left - left) / (width - left - EDGE.right);
     const i = Math.min(times.length - 1, Math.max(0, Math.round(part * (times.length - 1))));
     const line = svg.querySelector(".cursor");
     mark(line, "x1", x(i));
@@ -131,8 +134,8 @@ export function chart({ id, title, stacked = false, series, words, short = words
     tip.replaceChildren(h("p", { class: "tip-time" }, clock(times[i], true)), ...shown().toReversed().map((one) =>
       h("p", {}, h("span", { class: `swatch ${one.cls}` }), one.label, h("b", {}, said(column(one)[i])))));
     tip.hidden = false;
-    const left = x(i) + 12 + tip.offsetWidth > width ? x(i) - 12 - tip.offsetWidth : x(i) + 12;
-    tip.style.setProperty("transform", `translate(${Math.max(0, left)}px, 12px)`);
+    const side = x(i) + 12 + tip.offsetWidth > width ? x(i) - 12 - tip.offsetWidth : x(i) + 12;
+    tip.style.setProperty("transform", `translate(${Math.max(0, side)}px, 12px)`);
   }
 
   const said = (value) => (value === null || value === undefined ? "–" : words(value));

@@ -1,6 +1,6 @@
 // One job: what it is, how its attempts ended, what happened when, and the last that it wrote.
 
-import { card, h, table } from "./dom.js";
+import { card, h, row, table } from "./dom.js";
 import { agentLink, ask, asker, empty, fault, named, stateMark, when } from "./parts.js";
 import * as words from "./words.js";
 
@@ -84,7 +84,7 @@ function description(view) {
     ["Command", h("code", {}, words.name([view.command, view.arguments].filter(Boolean).join(" ")))],
     ["Requirements", view.requirements ? h("code", {}, words.name(view.requirements)) : "any host"],
     ["Priority", words.whole(view.priority)],
-    ["Inputs", view.inputs ? `${words.whole(view.inputs)} files, ${words.size(view.inputs_size)}` : "none"],
+    ["Inputs", view.inputs ? `${words.whole(view.inputs)} ${view.inputs === 1 ? "file" : "files"}, ${words.size(view.inputs_size)}` : "none"],
     view.packages.length > 0 && ["Packages", words.name(view.packages.join(" "))],
     view.exclusive && ["Exclusive", "never two attempts at once"],
     view.max_run_time !== null && ["Longest run", words.span(view.max_run_time)],
@@ -94,12 +94,12 @@ function description(view) {
 function attempts(view) {
   if (!view.attempts.length) return card("h-attempts", "Attempts", { cls: "w12" }, empty("No attempt has ended yet."));
   const [wrapper, body] = table("Attempts, newest first",
-    [["Attempt", "num"], ["Agent", ""], ["Claimed", ""], ["Took", "num"], ["Ended as", ""], ["Cause", ""], ["Exit", "num"], ["Reason", ""]]);
+    [["Attempt", ""], ["Agent", ""], ["Claimed", ""], ["Took", "num"], ["Ended as", ""], ["Cause", ""], ["Exit code", "num"], ["Reason", ""]], { stacked: true });
   for (const one of view.attempts.toReversed().slice(0, MOST_ATTEMPTS)) {
-    body.append(h("tr", {}, h("th", { scope: "row", class: "num" }, String(one.attempt)), h("td", {}, agentLink(one.agent)),
-      h("td", { class: "nowrap" }, when(one.claimed)), h("td", { class: "num nowrap" }, words.span(one.ended - one.claimed)),
-      h("td", { class: "nowrap" }, one.kind), h("td", { class: "nowrap" }, one.cause), h("td", { class: "num" }, one.outcome ? String(one.outcome.exit_code) : "–"),
-      h("td", { class: "reason" }, one.outcome ? words.name(one.outcome.reason) : "")));
+    body.append(row({}, String(one.attempt), ["Agent", {}, agentLink(one.agent)], ["Claimed", { class: "nowrap" }, when(one.claimed)],
+      ["Took", { class: "num" }, words.span(one.ended - one.claimed)], ["Ended as", { class: "nowrap" }, one.kind],
+      ["Cause", { class: "nowrap" }, one.cause], ["Exit code", { class: "num" }, one.outcome ? exitWords(one.outcome.exit_code) : "–"],
+      ["Reason", { class: "reason" }, one.outcome ? words.name(one.outcome.reason) : "–"]));
   }
   return card("h-attempts", "Attempts", { cls: "w12" }, wrapper);
 }
@@ -107,10 +107,10 @@ function attempts(view) {
 function timeline(view) {
   const newest = view.events.slice(-MOST_EVENTS);
   if (!newest.length) return card("h-timeline", "Timeline", { cls: "w5" }, empty("The event stream does not go back so far."));
-  return card("h-timeline", "Timeline", { cls: "w5" }, h("ol", { class: "timeline" }, newest.map((event) =>
+  return card("h-timeline", "Timeline", { cls: "w5" }, h("div", { class: "far", role: "region", "aria-label": "Timeline", tabindex: "0" }, h("ol", { class: "timeline" }, newest.map((event) =>
     h("li", { class: `at-${event.kind}` }, h("p", {}, h("b", {}, event.kind), event.attempt ? ` · attempt ${event.attempt}` : "", " ", h("span", { class: "quiet" }, when(event.time))),
       h("p", { class: "quiet" }, words.moment(event.time), event.agent ? [" · ", h("bdi", {}, words.name(event.agent))] : ""),
-      event.cause || event.text ? h("p", { class: "quiet" }, words.name([event.cause, event.text].filter(Boolean).join(": "))) : null))));
+      event.cause || event.text ? h("p", { class: "quiet" }, words.name([event.cause, event.text].filter(Boolean).join(": "))) : null)))));
 }
 
 function output(view) {

@@ -1,6 +1,6 @@
 // The jobs in one state, a page at a time.
 
-import { count, h, list, number, say, table } from "./dom.js";
+import { count, h, list, number, row, say, table } from "./dom.js";
 import { agentLink, ask, asker, code, empty, fault, jobLink, named, setWhen, when } from "./parts.js";
 import { pager } from "./pager.js";
 import * as words from "./words.js";
@@ -24,7 +24,7 @@ export function jobs(state) {
   });
   const heads = [["Job", ""], ["Owner", ""], [ended ? "Ended" : "Since", ""], ["Attempt", "num"], ["Agent", ""]];
   if (ended) heads.push(["Cause", ""]);
-  const [wrapper, body] = table(`Jobs that are ${state}`, heads);
+  const [wrapper, body] = table(`Jobs that are ${state}`, heads, { stacked: true });
   const place = h("div", { class: "instead" });
   const total = number("page.total");
   const pages = pager(() => asked.now());
@@ -35,7 +35,7 @@ export function jobs(state) {
       wrapper.hidden = page.rows.length === 0;
       if (page.rows.length) place.replaceChildren();
       else place.replaceChildren(empty(...NONE[state].map((part) => part.cloneNode?.(true) ?? part)));
-      list(body, page.rows, (row) => row.job, row);
+      list(body, page.rows, (one) => one.job, made);
     },
     failed(error) {
       wrapper.hidden = true;
@@ -44,15 +44,16 @@ export function jobs(state) {
   });
   asked.due();
 
-  function row(first) {
+  function made(first) {
     const since = when();
     const attempt = number("job.attempt");
-    const agent = h("td", {});
-    const cause = h("td", {});
+    const agent = h("span", {});
+    const cause = h("span", {});
     let told = null;
-    return [h("tr", { "data-job": first.job }, h("th", { scope: "row" }, jobLink(first.job)),
-      h("td", {}, first.owner ? named(first.owner) : h("span", { class: "quiet" }, "–")), h("td", { class: "nowrap" }, since),
-      h("td", { class: "num" }, attempt), agent, ended ? cause : null),
+    return [row({ "data-job": first.job }, jobLink(first.job),
+      ["Owner", {}, first.owner ? named(first.owner) : h("span", { class: "quiet" }, "–")],
+      [ended ? "Ended" : "Since", { class: "nowrap" }, since], ["Attempt", { class: "num" }, attempt],
+      ["Agent", {}, agent], ended && ["Cause", {}, cause]),
     (given) => {
       setWhen(since, given.since);
       count(attempt, given.attempt, words.whole);

@@ -1,7 +1,7 @@
 // The front page: everything at a glance.
 
 import { chart } from "./chart.js";
-import { card, count, h, list, mark, number, say, table } from "./dom.js";
+import { card, count, h, list, mark, number, row, say, table } from "./dom.js";
 import { agentLink, ask, asker, bar, code, empty, jobLink, named, setWhen, when } from "./parts.js";
 import * as words from "./words.js";
 
@@ -24,12 +24,12 @@ export function overview() {
       short: (n) => shortCount.format(n), floor: 4,
       series: [
         { key: "running", label: "Running", cls: "c-running" },
-        { key: "waiting", label: "Waiting", cls: "c-waiting" },
         { key: "held", label: "Held", cls: "c-held" },
+        { key: "waiting", label: "Waiting", cls: "c-waiting" },
       ],
     }),
     chart({
-      id: "chart.rates", title: "Throughput", words: words.rate, floor: 0.01,
+      id: "chart.rates", title: "Throughput", words: words.rate, short: (n) => words.rate(n).replace(/\.0+(?=\/)/, ""), floor: 0.01,
       series: [
         { key: "submitted", label: "Submitted", cls: "c-submitted" },
         { key: "done", label: "Done", cls: "c-done" },
@@ -39,16 +39,16 @@ export function overview() {
     chart({
       id: "chart.waits", title: "Waiting time", words: words.span, floor: 1,
       series: [
-        { key: "wait_p50", label: "Half wait less than", cls: "c-p50" },
-        { key: "wait_p90", label: "Nine in ten", cls: "c-p90" },
+        { key: "wait_p50", label: "Median", cls: "c-p50" },
+        { key: "wait_p90", label: "p90", cls: "c-p90" },
       ],
     }),
   ];
   const [jobs, rates, waits] = charts;
   const waitFacts = facts("waits", [
-    ["p99", "99 in 100"], ["longest", "Longest"], ["oldest", "Oldest in the queue"],
+    ["p99", "p99"], ["longest", "Longest"], ["oldest", "Oldest in queue"],
   ]);
-  const paceFacts = facts("rates", [["requeued", "Back to the queue"]], words.rate);
+  const paceFacts = facts("pace", [["claimed", "Claimed"], ["requeued", "Back in queue"]], words.rate);
   const ranges = h("fieldset", { class: "ranges" }, h("legend", { class: "hidden" }, "Time that the charts show"),
     SPANS.map(([seconds, label]) => h("label", {},
       h("input", {
@@ -80,9 +80,9 @@ export function overview() {
     h("div", { class: "cards" },
       card("h-jobs", "Jobs by state", { cls: "w8" }, jobs.node),
       agents.node,
-      card("h-rates", "Throughput", { cls: "w6" }, rates.node, paceFacts.node),
-      card("h-waits", "Waiting time", { cls: "w6" }, waits.node, waitFacts.node),
-      queue.node, people.node, failed.node, managers.node, room.node, events.node));
+      card("h-rates", "Throughput", { cls: "w4" }, rates.node, paceFacts.node),
+      card("h-waits", "Waiting time", { cls: "w4" }, waits.node, waitFacts.node),
+      failed.node, queue.node, people.node, managers.node, room.node, events.node));
 
   return {
     node,
@@ -173,8 +173,8 @@ function fleet() {
 }
 
 /** A card with a table, or words in its stead where there is nothing. */
-function tabled(id, title, heads, none, { cls, aside = null, note = null }) {
-  const [wrapper, body] = table(title, heads);
+function tabled(id, title, heads, none, { cls, aside = null, note = null, stacked = false }) {
+  const [wrapper, body] = table(title, heads, { stacked });
   return {
     node: card(id, title, { cls, aside }, wrapper, none, note),
     body,
@@ -197,7 +197,7 @@ function rest(name, what) {
 
 function failures() {
   const total = number("failures.total", { class: "aside-number" });
-  const made = tabled("h-failures", "Failures by cause", [["Cause", ""], ["", "wide"], ["Attempts", "num"]],
+  const made = tabled("h-failures", "Failures by cause", [["Cause", ""], ["", "half"], ["Attempts", "num"]],
     empty("No attempt has ended badly in the last hour."), { cls: "w4", aside: h("span", { class: "quiet" }, total, " in the last hour") });
   return {
     node: made.node,
@@ -209,7 +209,7 @@ function failures() {
       list(made.body, causes, ([cause]) => cause, ([cause]) => {
         const [strip, fill] = bar(cause.startsWith("infra-") ? "bar-infra" : "bar-bad");
         const value = number(`failures.${cause}`);
-        return [h("tr", {}, h("th", { scope: "row" }, named(cause)), h("td", { class: "wide" }, strip), h("td", { class: "num" }, value)),
+        return [row({}, named(cause), ["", { class: "half" }, strip], ["Attempts", { class: "num" }, value]),
           ([, n]) => {
             count(value, n, words.whole);
             fill(n / most);
@@ -221,20 +221,20 @@ function failures() {
 
 function groups() {
   const [note, all] = rest("groups.total", "groups of requirements");
-  const made = tabled("h-groups", "Queue by requirements", [["Requirements", ""], ["Waiting", "num"], ["First since", "num"]],
+  const made = tabled("h-groups", "Queue by requirements", [["Requirements", ""], ["Waiting", "num"], ["Oldest", "num"]],
     empty("No job waits. Submit one: ", code("copilot-job-submit"), "."), { cls: "w8", note });
   return {
     node: made.node,
     update(now) {
-      const most = Math.max(1, ...now.groups.map((row) => row.waiting));
+      const most = Math.max(1, ...now.groups.map((one) => one.waiting));
       made.some(now.groups.length);
       all(now.groups_total, now.groups.length);
-      list(made.body, now.groups, (row) => row.requirements, (row) => {
+      list(made.body, now.groups, (one) => one.requirements, (first) => {
         const [strip, fill] = bar();
         const value = number("groups.waiting");
         const oldest = number("groups.oldest");
-        const what = row.requirements ? named(row.requirements, "mono") : h("span", {}, "Any host");
-        return [h("tr", {}, h("th", { scope: "row", class: "under" }, what, strip), h("td", { class: "num" }, value), h("td", { class: "num" }, oldest)),
+        const what = first.requirements ? named(first.requirements, "mono") : h("span", {}, "Any host");
+        return [row({ class: "barred" }, [what, strip], ["Waiting", { class: "num" }, value], ["Oldest", { class: "num" }, oldest]),
           (given) => {
             count(value, given.waiting, words.whole);
             count(oldest, given.oldest, words.span);
@@ -254,10 +254,10 @@ function owners() {
     update(now) {
       made.some(now.owners.length);
       all(now.owners_total, now.owners.length);
-      list(made.body, now.owners, (row) => row.owner, (row) => {
+      list(made.body, now.owners, (one) => one.owner, (first) => {
         const [waiting, running] = [number("owners.waiting"), number("owners.running")];
-        return [h("tr", {}, h("th", { scope: "row" }, row.owner ? named(row.owner) : h("span", { class: "quiet" }, "not named")),
-          h("td", { class: "num" }, waiting), h("td", { class: "num" }, running)),
+        return [row({}, first.owner ? named(first.owner) : h("span", { class: "quiet" }, "not named"),
+          ["Waiting", { class: "num" }, waiting], ["Running", { class: "num" }, running]),
         (given) => {
           count(waiting, given.waiting, words.whole);
           count(running, given.running, words.whole);
@@ -272,27 +272,27 @@ function components() {
   const made = tabled("h-components", "Managers and other components",
     [["Component", ""], ["Heard", ""], ["Load", "num"], ["Memory", ""]],
     empty("No component reports. Set ", code("MON_JABBER_ADDRESS"), " in the configuration of each to the monitor's Jabber ID."),
-    { cls: "w8", note });
+    { cls: "w8", note, stacked: true });
   return {
     node: made.node,
     update(now) {
       made.some(now.components.length);
       all(now.components_total, now.components.length);
-      list(made.body, now.components, (row) => row.name, component);
+      list(made.body, now.components, (one) => one.name, component);
     },
   };
 }
 
-function component(row) {
-  let given = row;
+function component(first) {
+  let given = first;
   const heard = when();
   const silent = h("span", { class: "state state-failed", hidden: true }, "silent");
   const [load, memory] = [number("components.load"), number("components.memory")];
   const [strip, fill] = bar();
   const said = h("dl", { class: "said" });
-  const details = h("details", { ontoggle: () => tell() }, h("summary", {}, named(row.name, "mono")), said);
-  const node = h("tr", {}, h("th", { scope: "row" }, details), h("td", { class: "nowrap" }, heard, " ", silent),
-    h("td", { class: "num" }, load), h("td", { class: "metered" }, memory, strip));
+  const details = h("details", { ontoggle: () => tell() }, h("summary", {}, named(first.name, "mono")), said);
+  const node = row({}, details, ["Heard", { class: "nowrap" }, heard, " ", silent],
+    ["Load", { class: "num" }, load], ["Memory", { class: "metered" }, memory, strip]);
 
   function tell() {
     if (!details.open) return;
@@ -329,7 +329,7 @@ function storage() {
       rows.hidden = now.storage.length === 0;
       none.hidden = !rows.hidden;
       list(rows, now.storage, (one) => `${one.of}\n${one.name}`, (one) => {
-        const [used, part] = [number("storage.used"), h("span", {})];
+        const [used, part] = [number("storage.used"), h("span", { class: "nowrap" })];
         const [strip, fill] = bar();
         const whole = h("span", {});
         return [h("li", {}, h("p", { class: "lead small" }, h("span", {}, named(one.name, "mono"), " ", h("span", { class: "quiet" }, "of ", named(one.of))), part),
@@ -358,7 +358,7 @@ function newest() {
       none.hidden = !rows.hidden;
       list(rows, now.newest, (event) => event.id, (event) => [
         h("li", { "data-event": event.id }, when(event.time), h("span", { class: `kind kind-${event.kind}` }, event.kind),
-          event.job ? jobLink(event.job) : h("span", {}, "–"), h("span", { class: "event-agent" }, agentLink(event.agent)),
+          event.job ? jobLink(event.job) : h("span", {}), h("span", { class: "event-agent" }, event.agent ? agentLink(event.agent) : ""),
           h("span", { class: "event-cause quiet" }, words.name([event.cause, event.text].filter(Boolean).join(": ")))),
         () => {},
       ]);
