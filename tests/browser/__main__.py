@@ -33,7 +33,9 @@ def stirred(board: world.MemoryBoard, dice: random.Random) -> None:
 async def main(port: int) -> None:
     board, dice = world.board(time.time), random.Random()
     bound = await Dashboard(board).start(HOST, port)
-    sys.stdout.write(f"http://{HOST}:{bound}/ (a failed job: http://{HOST}:{bound}/#/job/{next(iter(board.views))})\n")
+    sys.stdout.write(
+        f"http://{HOST}:{bound}/ (a failed job: http://{HOST}:{bound}/#/job/{next(iter(board.views))})\n"
+    )
     while True:
         await asyncio.sleep(1)
         stirred(board, dice)

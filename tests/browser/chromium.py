@@ -26,9 +26,8 @@ FONTS = Template("""<?xml version="1.0"?>
   <dir>/usr/share/fonts</dir>
   <dir>$root/usr/share/fonts</dir>
   <cachedir>$cache</cachedir>
-  <alias><family>system-ui</family><prefer><family>DejaVu Sans</family></prefer></alias>
-  <alias><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias>
   <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
+  <match target="pattern"><edit name="family" mode="append_last"><string>DejaVu Sans</string></edit></match>
 </fontconfig>
 """)
 

@@ -108,8 +108,12 @@ class Look:
             await asyncio.sleep(PAUSE)
 
     async def until(self, script: str, *, limit: float = LIMIT) -> None:
-        """Wait until `script`, an expression of the page's own language, is true."""
-        await self.page.wait_for_function(script, timeout=limit * 1000)
+        """Wait until `script`, an expression of the page's own language, is true. (The page's policy lets nobody
+        evaluate text inside it, so it is asked from outside.)"""
+        end = monotonic() + limit
+        while not await self.page.evaluate(script):
+            assert monotonic() < end, f"not true after {limit:g} s: {script}"
+            await asyncio.sleep(PAUSE)
 
     async def text(self, selector: str = "main") -> str:
         return await self.page.locator(selector).first.inner_text()

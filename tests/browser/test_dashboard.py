@@ -289,7 +289,7 @@ async def test_all_is_reached_by_keyboard(show: Show) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
 async def test_axe_finds_nothing_against_accessibility(show: Show, view: str, theme: str) -> None:
-    shown = await show()
+    shown = await show(world.board(time.time, agents=6))
     look = await shown.look(VIEWS[view], theme=theme)
     await look.until("document.querySelectorAll('main .card').length > 0")
     for details in await look.page.locator("details").all():
@@ -329,7 +329,7 @@ async def test_charts_say_in_words_and_in_a_table_what_they_draw(show: Show) -> 
         "svg.plot", "nodes => nodes.map(node => node.getAttribute('aria-label'))"
     )
     assert len(labels) == 3
-    assert labels[0].startswith("Jobs by state, over 59 min 48 s. Running: last ")
+    assert labels[0].startswith("Jobs by state, over 1 h. Running: last ")
     assert "Waiting: last" in labels[0]
     chart = look.page.locator("section", has_text="Jobs by state").first
     await chart.get_by_text("As a table").click()

@@ -38,7 +38,7 @@ export function chart({ id, title, stacked = false, series, words, short = words
   const rows = h("tbody");
   const details = h("details", { class: "as-table", ontoggle: () => fillTable() },
     h("summary", {}, "As a table"),
-    h("div", { class: "scroll", role: "region", "aria-label": `${title}, as a table`, tabindex: "0" },
+    h("div", { class: "scroll", role: "group", "aria-label": `${title}, as a table`, tabindex: "0" },
       h("table", {}, h("caption", { class: "hidden" }, `${title}, newest first`),
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"),
           series.map((one) => h("th", { scope: "col", class: "num" }, one.label)))), rows)));

@@ -80,7 +80,7 @@ export function table(caption, heads, { stacked = false } = {}) {
   const head = h("tr", { role: "row" }, heads.map(([text, cls]) => h("th", { scope: "col", role: "columnheader", class: cls }, text)));
   const made = h("table", { role: "table", class: stacked ? "stacked" : null },
     h("caption", { class: "hidden" }, caption), h("thead", { role: "rowgroup" }, head), body);
-  return [h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" }, made), body];
+  return [h("div", { class: "scroll", role: "group", "aria-label": caption, tabindex: "0" }, made), body];
 }
 
 /** A row whose first cell names it. Cells are [label, attributes, …children]; the label shows where rows are blocks. */

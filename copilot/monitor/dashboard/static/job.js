@@ -107,7 +107,7 @@ function attempts(view) {
 function timeline(view) {
   const newest = view.events.slice(-MOST_EVENTS);
   if (!newest.length) return card("h-timeline", "Timeline", { cls: "w5" }, empty("The event stream does not go back so far."));
-  return card("h-timeline", "Timeline", { cls: "w5" }, h("div", { class: "far", role: "region", "aria-label": "Timeline", tabindex: "0" }, h("ol", { class: "timeline" }, newest.map((event) =>
+  return card("h-timeline", "Timeline", { cls: "w5" }, h("div", { class: "far", role: "group", "aria-label": "Timeline", tabindex: "0" }, h("ol", { class: "timeline" }, newest.map((event) =>
     h("li", { class: `at-${event.kind}` }, h("p", {}, h("b", {}, event.kind), event.attempt ? ` · attempt ${event.attempt}` : "", " ", h("span", { class: "quiet" }, when(event.time))),
       h("p", { class: "quiet" }, words.moment(event.time), event.agent ? [" · ", h("bdi", {}, words.name(event.agent))] : ""),
       event.cause || event.text ? h("p", { class: "quiet" }, words.name([event.cause, event.text].filter(Boolean).join(": "))) : null)))));
@@ -116,6 +116,6 @@ function timeline(view) {
 function output(view) {
   const last = [view.outcome, ...view.attempts.toReversed().map((one) => one.outcome)].find((outcome) => outcome?.tail);
   return card("h-tail", "Last output", { cls: "w7", aside: h("span", { class: "quiet" }, "the end of stderr") },
-    last ? h("pre", { tabindex: "0", role: "region", "aria-label": "The end of stderr" }, words.lines(last.tail))
+    last ? h("pre", { tabindex: "0", role: "group", "aria-label": "The end of stderr" }, words.lines(last.tail))
       : empty(view.outcome ? "The job wrote nothing to stderr." : "It is known when an attempt has ended."));
 }

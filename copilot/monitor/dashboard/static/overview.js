@@ -197,7 +197,7 @@ function rest(name, what) {
 
 function failures() {
   const total = number("failures.total", { class: "aside-number" });
-  const made = tabled("h-failures", "Failures by cause", [["Cause", ""], ["", "half"], ["Attempts", "num"]],
+  const made = tabled("h-failures", "Failures by cause", [["Cause", ""], ["Attempts", "num"]],
     empty("No attempt has ended badly in the last hour."), { cls: "w4", aside: h("span", { class: "quiet" }, total, " in the last hour") });
   return {
     node: made.node,
@@ -209,7 +209,7 @@ function failures() {
       list(made.body, causes, ([cause]) => cause, ([cause]) => {
         const [strip, fill] = bar(cause.startsWith("infra-") ? "bar-infra" : "bar-bad");
         const value = number(`failures.${cause}`);
-        return [row({}, named(cause), ["", { class: "half" }, strip], ["Attempts", { class: "num" }, value]),
+        return [row({ class: "barred" }, [named(cause), strip], ["Attempts", { class: "num" }, value]),
           ([, n]) => {
             count(value, n, words.whole);
             fill(n / most);
