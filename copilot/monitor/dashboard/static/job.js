@@ -96,7 +96,7 @@ function attempts(view) {
   const [wrapper, body] = table("Attempts, newest first",
     [["Attempt", ""], ["Agent", ""], ["Claimed", ""], ["Took", "num"], ["Ended as", ""], ["Cause", ""], ["Exit code", "num"], ["Reason", ""]], { stacked: true });
   for (const one of view.attempts.toReversed().slice(0, MOST_ATTEMPTS)) {
-    body.append(row({}, String(one.attempt), ["Agent", {}, agentLink(one.agent)], ["Claimed", { class: "nowrap" }, when(one.claimed)],
+    body.append(row({}, [h("span", { class: "narrow" }, "Attempt "), String(one.attempt)], ["Agent", {}, agentLink(one.agent)], ["Claimed", { class: "nowrap" }, when(one.claimed)],
       ["Took", { class: "num" }, words.span(one.ended - one.claimed)], ["Ended as", { class: "nowrap" }, one.kind],
       ["Cause", { class: "nowrap" }, one.cause], ["Exit code", { class: "num" }, one.outcome ? exitWords(one.outcome.exit_code) : "–"],
       ["Reason", { class: "reason" }, one.outcome ? words.name(one.outcome.reason) : "–"]));
