@@ -12,6 +12,7 @@ export function agents(parameters, go) {
   let search = parameters.get("search") ?? "";
   let timer = 0;
   const total = number("agents.total");
+  const found = h("span", {});
   const [wrapper, body] = table("Agents", [["Agent", ""], ["State", ""], ["Slots", "num"], ["Runs", ""]], { stacked: true });
   const place = h("div", { class: "instead" });
   const pages = pager(() => asked.now());
@@ -37,6 +38,7 @@ export function agents(parameters, go) {
 
   function show(page) {
     count(total, page.total, words.whole);
+    say(found, search ? " found" : " in all");
     pages.show(page.next);
     wrapper.hidden = page.rows.length === 0;
     if (page.rows.length) place.replaceChildren();
@@ -47,7 +49,7 @@ export function agents(parameters, go) {
 
   return {
     node: h("div", { class: "view" },
-      h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "Agents"), h("p", { class: "quiet" }, total, " in all"),
+      h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "Agents"), h("p", { class: "quiet" }, total, found),
         h("div", { class: "search" }, h("label", { for: "search" }, "Search"), field)),
       h("div", { class: "card" }, wrapper, place, pages.node)),
     title: "Agents",
@@ -68,14 +70,14 @@ function agent(first) {
   const held = h("ul", { class: "runs" });
   const more = h("span", { class: "quiet" });
   const node = row({ "data-agent": first.agent }, named(first.agent),
-    ["State", {}, state, h("span", { class: "quiet" }, left, " ", since)],
+    ["State", {}, state, " ", h("span", { class: "quiet nowrap" }, left, since)],
     ["Slots", { class: "num metered" }, h("span", {}, busy, " of ", slots), strip], ["Runs", { class: "wide" }, held, more]);
   return [node, (given) => {
     const [word, cls] = given.quarantine > 0 ? ["quarantine", "failed"] : given.jobs > 0 ? ["busy", "running"] : ["idle", "held"];
     say(state, word);
     mark(state, "class", `state state-${cls}`);
     setWhen(since, given.jobs > 0 ? null : given.idle_since);
-    say(left, given.quarantine > 0 ? ` ${words.span(given.quarantine)} left` : "");
+    say(left, given.quarantine > 0 ? `${words.span(given.quarantine)} left` : "");
     since.hidden = given.jobs > 0 || given.quarantine > 0 || given.idle_since === null;
     count(busy, given.jobs, words.whole);
     count(slots, given.slots, words.whole);
@@ -83,7 +85,7 @@ function agent(first) {
     say(more, given.jobs > given.held.length ? `and ${words.whole(given.jobs - given.held.length)} more` : "");
     list(held, given.held, (one) => `${one.job}\n${one.attempt}`, (one) => {
       const phase = h("span", { class: "quiet" });
-      return [h("li", {}, jobLink(one.job), " ", phase, " ", h("span", { class: "quiet" }, when(one.claimed))),
+      return [h("li", {}, jobLink(one.job), " ", phase, " ", h("span", { class: "quiet" }, "· ", when(one.claimed, "age"))),
         (now) => say(phase, now.phase || "handed out")];
     });
   }];

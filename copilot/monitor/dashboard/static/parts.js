@@ -1,7 +1,7 @@
 // Small things that several views show.
 
 import { h, mark, say } from "./dom.js";
-import { ago, moment, name } from "./words.js";
+import { age, ago, moment, name } from "./words.js";
 
 let skew = 0; // s that the store's clock is before the browser's
 
@@ -12,12 +12,15 @@ export function setClock(time) {
 
 export const clockNow = () => Date.now() / 1000 + skew;
 
-/** A moment: how long ago, with the date in its title; null is a dash. `tickAll` keeps it true. */
-export function when(time = null) {
-  const node = h("time");
+/** A moment: how long ago (`form` "age": for how long), with the date in its title; null is a dash. `tickAll` keeps
+ * it true. */
+export function when(time = null, form = "ago") {
+  const node = h("time", { "data-form": form });
   setWhen(node, time);
   return node;
 }
+
+const sayWhen = (node, time) => say(node, (node.dataset.form === "age" ? age : ago)(time, clockNow()));
 
 export function setWhen(node, time) {
   if (time === null || time === undefined) {
@@ -32,12 +35,12 @@ export function setWhen(node, time) {
     mark(node, "datetime", Number.isNaN(date.getTime()) ? null : date.toISOString());
     mark(node, "title", moment(time));
   }
-  say(node, ago(time, clockNow()));
+  sayWhen(node, time);
 }
 
 /** Bring all times on the page up to date. */
 export function tickAll() {
-  for (const node of document.querySelectorAll("time[data-at]")) say(node, ago(Number(node.dataset.at), clockNow()));
+  for (const node of document.querySelectorAll("time[data-at]")) sayWhen(node, Number(node.dataset.at));
 }
 
 /** Somebody's name, shortened by the style where there is no room; whole in its title. */

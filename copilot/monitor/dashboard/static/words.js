@@ -44,15 +44,16 @@ export const percent = (n) => (n > 0 && n < 0.01 ? "<1 %" : `${Math.round(n * 10
 export const moment = (time) => MOMENT.format(time * 1000);
 export const clock = (time, seconds = false) => (seconds ? CLOCK_SECONDS : CLOCK).format(time * 1000);
 
-/** How long ago, in one unit: it changes seldom. */
-export function ago(time, now) {
-  const t = now - time;
-  if (t < 1.5) return "now";
-  if (t < 90) return `${Math.round(t)} s ago`;
-  if (t < 5400) return `${Math.round(t / 60)} min ago`;
-  if (t < 129600) return `${Math.round(t / 3600)} h ago`;
-  return `${Math.round(t / 86400)} d ago`;
+/** How long since then, in one unit: it changes seldom. */
+export function age(time, now) {
+  const t = Math.max(0, now - time);
+  if (t < 90) return `${Math.round(t)} s`;
+  if (t < 5400) return `${Math.round(t / 60)} min`;
+  if (t < 129600) return `${Math.round(t / 3600)} h`;
+  return `${Math.round(t / 86400)} d`;
 }
+
+export const ago = (time, now) => (now - time < 1.5 ? "now" : `${age(time, now)} ago`);
 
 /** A name as it is safe to look at: nothing in it hides or turns other text. */
 export const name = (text) =>
