@@ -33,7 +33,7 @@ _log = logging.getLogger("copilot.dashboard")
 class Dashboard:
     """Shows `board` to whoever can connect. `hosts`: further names under which it may be asked.
 
-    `most_viewers`, `period` and `keep_alive` (s) are those of the live stream."""
+    `most_viewers`, `period`, `keep_alive` and `stall` (s) are those of the live stream."""
 
     def __init__(
         self,
@@ -43,11 +43,13 @@ class Dashboard:
         most_viewers: int = live.MOST_VIEWERS,
         period: float = live.PERIOD,
         keep_alive: float = live.KEEP_ALIVE,
+        stall: float = STALL,
     ) -> None:
         self._board = board
         self._hosts = tuple(hosts)
         self._names = Names("localhost", self._hosts)
         self._live = Live(board, most=most_viewers, period=period, keep_alive=keep_alive)
+        self._stall = stall
         self._assets = assets.load()
         self._runner: web.ServerRunner | None = None
 
@@ -117,23 +119,27 @@ class Dashboard:
         if request.method == "HEAD":
             await response.prepare(request)
             return response
-        with suppress(ConnectionError, TimeoutError):  # he has left, or takes nothing
+        with suppress(ConnectionError):  # he has left
             async with aclosing(self._live.watch()) as snapshots:
                 async for text in snapshots:
                     if not response.prepared:
                         await response.prepare(request)
                         await response.write(b"retry: %d\n\n" % RETRY)
-                    await response.write(b"event: now\ndata: %b\n\n" % text if text else b": nothing new\n\n")
-                    await _taken(request)
+                    await self._send(request, response, text)
         response.force_close()
         return response
 
-
-async def _taken(request: web.BaseRequest) -> None:
-    """Wait until the viewer has what was sent so far. Raises TimeoutError if that takes too long."""
-    async with asyncio.timeout(STALL):
-        while request.transport is not None and request.transport.get_write_buffer_size():  # noqa: ASYNC110
-            await asyncio.sleep(CATCH_UP)
+    async def _send(self, request: web.BaseRequest, response: web.StreamResponse, text: bytes) -> None:
+        """Send, and wait until the viewer has it. One who takes nothing is cut off."""
+        try:
+            async with asyncio.timeout(self._stall):
+                await response.write(b"event: now\ndata: %b\n\n" % text if text else b": nothing new\n\n")
+                while request.transport is not None and request.transport.get_write_buffer_size():  # noqa: ASYNC110
+                    await asyncio.sleep(CATCH_UP)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the viewer takes nothing") from None
 
 
 def _asset(request: web.BaseRequest, asset: assets.Asset) -> web.Response:

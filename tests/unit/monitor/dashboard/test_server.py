@@ -256,15 +256,41 @@ async def test_the_stream_has_places_for_so_many_and_says_so(shown: world.Memory
                         return
 
 
+LARGE = 2**16  # bytes of text in a snapshot; a hundred of them are more than the buffers of sockets hold
+
+
+async def idler(ask: Asker) -> asyncio.StreamWriter:
+    """A viewer who reads no more than the first line."""
+    reader, writer = await asyncio.open_connection(HOST, int(ask.base.rpartition(":")[2]), limit=1024)
+    writer.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await reader.readline()
+    return writer
+
+
+def change(shown: world.MemoryBoard, turn: int) -> None:
+    event = replace(shown.front.newest[0], text=LARGE * "x")
+    shown.front = replace(shown.front, unpublished=turn, newest=(event,))
+
+
 async def test_a_viewer_who_does_not_read_is_skipped_and_holds_up_nobody(shown: world.MemoryBoard) -> None:
-    async with asker(shown, period=0.001) as ask:
-        reader, writer = await asyncio.open_connection(HOST, int(ask.base.rpartition(":")[2]), limit=1024)
-        writer.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await reader.readline()
-        large = tuple(replace(shown.front.newest[0], text="x" * 400) for _ in range(500))
-        async with ask.get("/live", read_bufsize=2**22) as answer:
-            for turn in range(100):  # 25 MB, far more than buffers of sockets hold
-                shown.front = replace(shown.front, unpublished=turn, newest=large)
-                while (await snapshot(answer))["unpublished"] != turn:
-                    pass
+    async with asker(shown, period=0.001) as ask, ask.get("/live", read_bufsize=2**22) as answer:
+        writer = await idler(ask)
+        for turn in range(200):
+            change(shown, turn)
+            while (await snapshot(answer))["unpublished"] != turn:
+                pass
+        writer.close()
+
+
+async def test_a_viewer_who_does_not_read_for_long_loses_his_place(shown: world.MemoryBoard) -> None:
+    async with asker(shown, period=0.001, most_viewers=1, stall=0.2) as ask:
+        writer = await idler(ask)
+        async with asyncio.timeout(20):
+            turn = 0
+            while True:
+                turn += 1
+                change(shown, turn)
+                async with ask.get("/live") as other:
+                    if other.status == 200:
+                        break
         writer.close()
