@@ -1,6 +1,7 @@
 """What a person reads on the dashboard, and what a board says that must be there.
 
-`Look.shows(board)` holds for any `Board`: that in memory here, and the real one of a running system.
+`Look.shows(board)`, `shows_agents` and `shows_jobs` hold for any `Board`: that in memory here, and the real one of a running
+system.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Literal, Self
+from urllib.parse import quote
 
 from playwright.async_api import Browser, Page, expect
 
@@ -23,6 +25,9 @@ MIB = 2**20
 READ = """() => Array.from(document.querySelectorAll('[data-number]'), (node) =>
   [node.dataset.number, node.getAttribute('value'), node.textContent, node.closest('[hidden]') !== null])"""
 
+AGENTS = """() => Array.from(document.querySelectorAll('[data-agent]'), (row) =>
+  [row.dataset.agent, Array.from(row.querySelectorAll('.runs a'), (link) => decodeURIComponent(link.hash.slice(6)))])"""
+JOBS = "() => Array.from(document.querySelectorAll('[data-job]'), (row) => row.dataset.job)"
 TURN = """hash => {
   if (location.hash === hash) return;
   document.querySelector('main > *').dataset.old = '';
@@ -146,6 +151,45 @@ class Look:
             if not differences:
                 return
             assert monotonic() < end, "The page does not show what the board says:\n" + "\n".join(differences)
+            await asyncio.sleep(PAUSE)
+
+    async def shows_agents(self, board: Board, *, search: str = "", limit: float = LIMIT) -> None:
+        """Go to the agents, and wait until the first page is what `board` says."""
+        await self.go(f"#/agents?search={quote(search, safe='')}" if search else "#/agents")
+        end = monotonic() + limit
+        while True:
+            page = await board.agents(search=search)
+            shown = await self.numbers()
+            wanted = (
+                page.total,
+                [(row.agent, row.jobs, row.slots, [held.job for held in row.held]) for row in page.rows],
+            )
+            rows = zip(
+                await self.page.evaluate(AGENTS),
+                [number.value for number in shown.get("agent.jobs", [])],
+                [number.value for number in shown.get("agent.slots", [])],
+                strict=False,
+            )
+            read = (
+                shown["agents.total"][0].value,
+                [(agent, jobs, slots, held) for (agent, held), jobs, slots in rows],
+            )
+            if read == wanted:
+                return
+            assert monotonic() < end, f"expected {wanted}, the page has {read}"
+            await asyncio.sleep(PAUSE)
+
+    async def shows_jobs(self, board: Board, state: State, *, limit: float = LIMIT) -> None:
+        """Go to the jobs in a state, and wait until the first page is what `board` says."""
+        await self.go(f"#/jobs/{state}")
+        end = monotonic() + limit
+        while True:
+            page = await board.jobs(state)
+            wanted = (page.total, [row.job for row in page.rows])
+            read = ((await self.numbers())["page.total"][0].value, await self.page.evaluate(JOBS))
+            if read == wanted:
+                return
+            assert monotonic() < end, f"expected {wanted}, the page has {read}"
             await asyncio.sleep(PAUSE)
 
     async def until(self, script: str, *, limit: float = LIMIT) -> None:

@@ -3,6 +3,8 @@
 import { h, mark, say } from "./dom.js";
 import { age, ago, moment, name } from "./words.js";
 
+const AGAIN = 3000; // ms after which a question that failed is asked again
+
 let skew = 0; // s that the store's clock is before the browser's
 
 /** Take the store's clock for ours. */
@@ -118,7 +120,10 @@ export function asker(question, { every = 1000, answered, failed }) {
       const answer = await question(stop.signal);
       if (!stop.signal.aborted && !stale) answered(answer);
     } catch (error) {
-      if (error.name !== "AbortError") failed(error);
+      if (error.name === "AbortError") return;
+      failed(error);
+      clearTimeout(timer);
+      timer = setTimeout(go, AGAIN);
     }
     busy = false;
     if (wanted) go();
