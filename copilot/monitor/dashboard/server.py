@@ -15,7 +15,8 @@ from copilot.errors import StoreUnavailable
 from copilot.files.quiet import quiet_server
 from copilot.monitor.board import Board
 from copilot.monitor.dashboard import assets, live
-from copilot.monitor.dashboard.asking import Refusal, ask
+from copilot.monitor.dashboard.answers import Answers
+from copilot.monitor.dashboard.asking import Refusal
 from copilot.monitor.dashboard.guard import HEADERS, Names
 from copilot.monitor.dashboard.live import Live, TooManyViewers
 from copilot.monitor.dashboard.plain import as_json
@@ -45,7 +46,7 @@ class Dashboard:
         keep_alive: float = live.KEEP_ALIVE,
         stall: float = STALL,
     ) -> None:
-        self._board = board
+        self._answers = Answers(board)
         self._hosts = tuple(hosts)
         self._names = Names("localhost", self._hosts)
         self._live = Live(board, most=most_viewers, period=period, keep_alive=keep_alive)
@@ -72,6 +73,7 @@ class Dashboard:
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
+            await self._answers.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -104,7 +106,7 @@ class Dashboard:
         if path == "/api/now":
             return _data(await self._live.now())
         if path.startswith("/api/"):
-            return _data(as_json(await ask(self._board, path, request.rel_url.raw_query_string)))
+            return _data(await self._answers.to(path, request.rel_url.raw_query_string))
         raise Refusal(404, "there is no such page; the dashboard is at /")
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
