@@ -175,6 +175,10 @@ def _address(value: str) -> Address:
     return Address(_host(host.removeprefix("[").removesuffix("]")), PORT.convert(port))
 
 
+def _address_or_off(value: str) -> Address | None:
+    return None if value.lower() == "off" else _address(value)
+
+
 def _addresses(value: str) -> tuple[Address, ...]:
     words = value.replace(",", " ").split()
     if not words:
@@ -276,6 +280,7 @@ SHARE = Kind("a share like 0.8, above 0 and up to 1", _share)
 HOST = Kind("a host name or an IP address, without port", _host)
 HOSTS = Kind("host or domain names, separated by blanks", _hosts)
 ADDRESS = Kind("host:port ([host]:port for IPv6)", _address)
+ADDRESS_OR_OFF = Kind("host:port ([host]:port for IPv6), or off", _address_or_off)
 ADDRESSES = Kind("host:port ([host]:port for IPv6), several separated by blanks or commas", _addresses)
 LOCAL_PART = Kind("the part of a Jabber ID that stands before the '@'", _local_part)
 JID = Kind("a Jabber ID like name@example.org, without a resource", _jid)

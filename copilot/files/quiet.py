@@ -17,11 +17,13 @@ LINGER = 5.0  # seconds in which the rest of a refused upload is read, so that i
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def quiet_server(handler: Handler, *, idle: float, log: logging.Logger) -> web.Server:
-    """A server that waits `idle` seconds for a request, or for the rest of one's head."""
+def quiet_server(handler: Handler, *, idle: float, log: logging.Logger, cancel: bool = False) -> web.Server:
+    """A server that waits `idle` seconds for a request, or for the rest of one's head. `cancel`: whether an answer
+    ends when the one who asked has left."""
     log.addFilter(_is_ours)
     return web.Server(
         handler,
+        handler_cancellation=cancel,
         request_factory=partial(_Request, loop=asyncio.get_running_loop()),
         keepalive_timeout=idle,
         lingering_time=min(LINGER, idle),

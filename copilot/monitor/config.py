@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import ClassVar
 
 from copilot.config.groups import MetricsSettings, RoomSettings
-from copilot.config.kinds import HOST, PATH, PEOPLE, PORT, duration, whole
+from copilot.config.kinds import (
+    ADDRESS_OR_OFF,
+    HOST,
+    HOSTS,
+    PATH,
+    PEOPLE,
+    PORT,
+    Address,
+    duration,
+    whole,
+)
 from copilot.config.setting import Program, setting, settings
 
 AGGREGATOR = 2023  # the port on which Carbon's aggregator listens by default
@@ -74,4 +84,20 @@ class MonitorConfig(MetricsSettings, RoomSettings):
         PEOPLE,
         default=None,
         unset="a manager's name belongs to the account that uses it first",
+    )
+
+    dashboard_listen: Address | None = setting(
+        "MON_DASHBOARD_LISTEN",
+        "where the dashboard listens for browsers; everybody who can connect can read it",
+        ADDRESS_OR_OFF,
+        default="127.0.0.1:8095",
+    )
+    dashboard_hosts: tuple[str, ...] = setting(
+        "MON_DASHBOARD_HOSTS",
+        "names under which browsers may ask for the dashboard, besides localhost, this machine's name and its addresses: "
+        "that of a reverse proxy, say",
+        HOSTS,
+        default=None,
+        unset="none",
+        derive=lambda _: (),
     )

@@ -1,0 +1,1 @@
+"""The dashboard: one page for a browser, and the answers that it asks for. It only reads (decision 0014)."""
