@@ -102,9 +102,6 @@ class Watched:
     def said(self) -> str:
         return self._output.read_text()
 
-    def count(self, text: str) -> int:
-        return self.said().count(text)
-
 
 @contextlib.contextmanager
 def monitor(prosody: Prosody, account: Account, directory: Path, **settings: object) -> Iterator[Watched]:

@@ -102,6 +102,12 @@ class Graphite:
             if child := self._children.pop(name, None):
                 await child.stop()
 
+    async def kill(self, name: str) -> None:
+        """KILL: what it has in memory and in its sockets is lost."""
+        child = self._children.pop(name)
+        psutil.Process(child.pid).kill()
+        await child.wait()
+
     def freeze(self, name: str) -> None:
         """It reads nothing more, and its machine still answers."""
         psutil.Process(self._children[name].pid).send_signal(signal.SIGSTOP)
