@@ -21,6 +21,8 @@ from copilot.jobmanager import late, orders
 from copilot.jobmanager import logic as manager_logic
 from copilot.jobmanager.config import ManagerConfig
 from copilot.log import limit
+from copilot.monitor import paths
+from copilot.monitor.config import MonitorConfig
 from copilot.protocol import acks, claim, codec, endpoint, rules
 from copilot.protocol.commands import COMMANDS
 from copilot.protocol.envelope import Element, Envelope
@@ -67,6 +69,7 @@ NUMBERED = (
     manager_logic,
     late,
     orders,
+    paths,
 )
 NEVER_UNNAMED = {"SECONDS_BETWEEN_ERRORS", "MAX_DECODED_BYTES", "MAX_STANZA_BYTES", "REQUEST_MEMORY"}
 
@@ -339,7 +342,7 @@ def shown(cell: str) -> str:
 def settings() -> dict[str, object]:
     """The defaults of the settings by key."""
     found: dict[str, object] = {}
-    for cls in (ManagerConfig, AgentConfig):
+    for cls in (ManagerConfig, AgentConfig, MonitorConfig):
         defaults = {item.name: item.default for item in fields(cls)}
         for item in cls.declared():
             found[item.keys(cls.program.prefixes)[0]] = defaults[item.field]
