@@ -163,21 +163,15 @@ class CarbonLine:
             self._idle.clear()
 
     def _drop_oldest(self) -> None:
-        before = self._counts.dropped
-        while len(self._waiting) > self._settings.buffer:
+        most = self._settings.buffer
+        too_many = len(self._waiting) - most
+        for _ in range(too_many):
             self._waiting.popleft()
-            self._counts.dropped += 1
         self._counts.waiting = len(self._waiting)
-        if self._counts.dropped > before:
-            text = "%d lines for Carbon were dropped, because more than %d waited (CARBON_BUFFER)"
-            rate_limited(
-                log,
-                "dropped",
-                logging.WARNING,
-                text,
-                self._counts.dropped - before,
-                self._settings.buffer,
-            )
+        if too_many > 0:
+            self._counts.dropped += too_many
+            text = "More than %d points wait for Carbon (CARBON_BUFFER); %d of the oldest were dropped since the start"
+            rate_limited(log, "dropped", logging.WARNING, text, most, self._counts.dropped)
 
 
 async def _until_end(reader: asyncio.StreamReader) -> None:

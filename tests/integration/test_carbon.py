@@ -100,7 +100,7 @@ async def test_of_too_many_lines_the_oldest_are_dropped_counted_and_told(
         await graphite.start_cache()
         await until(lambda: counts.waiting == 0, "connected and sent")
         await until(lambda: in_whisper(graphite) == expected(lines[30:]), "the newest are there")
-    assert any("lines for Carbon were dropped" in record.message for record in caplog.records)
+    assert any("of the oldest were dropped" in record.message for record in caplog.records)
 
 
 async def test_an_aggregator_passes_all_on_and_adds_up_managers(graphite: Graphite) -> None:
