@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from bench.peers import environments
-from bench.peers.environments import NotMeasured
+from bench import virtual
+from bench.peers.environments import CACHE
+from copilot.errors import CopilotError
 
 REQUIREMENTS = Path(__file__).with_name("requirements") / "plot.txt"
 PROGRAM = Path(__file__).with_name("plot.py")
@@ -16,8 +17,8 @@ LIMIT_S = 120.0
 def draw(results: Path, svg: Path) -> str:
     """Draw `results` into `svg`; what became of it, for people."""
     try:
-        python = environments.virtual(REQUIREMENTS)
+        python = virtual.make(REQUIREMENTS, CACHE / REQUIREMENTS.stem)
         subprocess.run([python, PROGRAM, results, svg], check=True, timeout=LIMIT_S)
-    except (NotMeasured, OSError, subprocess.SubprocessError) as error:
+    except (CopilotError, OSError, subprocess.SubprocessError) as error:
         return f"No plot: {error}"
     return f"Drawn as {svg}"

@@ -15,7 +15,7 @@ import socket
 import tempfile
 import threading
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from copilot.local.chirp import Chirp
 from copilot.local.ejabberd import Ejabberd
 from copilot.local.prosody import Prosody
 from copilot.local.redis import Redis
+from tests.carbon.servers import Graphite
 
 Server = Chirp | Prosody | Ejabberd | Redis
 STARTERS: dict[str, Callable[[Path], Server]] = {
@@ -43,6 +44,7 @@ FIXTURES = {
     "ejabberd": "ejabberd",
     "redis_server": "redis",
     "redis_url": "redis",
+    "graphite": "graphite",
 }
 ANSWER_LIMIT_S = 50.0  # below the limit of a test
 
@@ -205,3 +207,16 @@ def open_directory(request: pytest.FixtureRequest) -> Iterator[Path]:
     path.chmod(0o711)
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+async def graphite(tmp_path: Path) -> AsyncIterator[Graphite]:
+    """A Graphite of this test alone, nothing of which has been started; it is stopped after the test."""
+    try:
+        one = Graphite(tmp_path)
+    except ServerMissing as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    yield one
+    await one.stop()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -76,12 +77,16 @@ class CarbonLine:
         """Connect, hand over, and connect again, for ever."""
         failures = 0
         while True:
+            began = self._now()
             try:
                 await self._session()
-                failures = 0
             except (OSError, TimeoutError) as error:
-                failures += 1
-                self._say_away(error)
+                reason = str(error) or "no answer in time"
+                text = "Carbon at %s:%d is away: %s; %d lines wait for it"
+                where = self._settings.host, self._settings.port
+                rate_limited(log, "away", logging.WARNING, text, *where, reason, len(self._waiting))
+            # Who takes a connection and ends it at once is no better than who takes none.
+            failures = failures + 1 if self._now() - began < LONGEST_RETRY else 0
             await asyncio.sleep(full_jitter(failures, LONGEST_RETRY, self._random))
 
     async def flush(self, limit: float) -> None:
@@ -90,21 +95,19 @@ class CarbonLine:
             await asyncio.wait_for(self._idle.wait(), limit)
 
     async def _session(self) -> None:
-        """From a connection to its end. Raises OSError or TimeoutError if none came about."""
+        """From a connection to its end. Raises OSError or TimeoutError, which say why."""
         host, port = self._settings.host, self._settings.port
         async with asyncio.timeout(CONNECT_LIMIT):
             reader, writer = await asyncio.open_connection(host, port)
-        _notice_silence(writer.get_extra_info("socket"))
-        writer.transport.set_write_buffer_limits(high=0)  # `drain` returns when all has left the process
-        self._counts.connected = True
-        self._counts.connections += 1
-        log.info("Connected to Carbon at %s:%d.", host, port)
         ended = asyncio.create_task(_until_end(reader))
         try:
+            _notice_silence(writer.get_extra_info("socket"))
+            writer.transport.set_write_buffer_limits(high=0)  # `drain` returns when all has left the process
+            self._counts.connected = True
+            self._counts.connections += 1
+            rate_limited(log, "connected", logging.INFO, "Connected to Carbon at %s:%d.", host, port)
             self._repeat()
             await self._hand_over(writer, ended)
-        except (OSError, TimeoutError) as error:
-            self._say_away(error)
         finally:
             self._counts.connected = False
             self._take_back()
@@ -121,6 +124,7 @@ class CarbonLine:
                 writer.write("".join(f"{line}\n" for line in self._batch).encode("ascii"))
                 async with asyncio.timeout(STALLED):
                     await writer.drain()
+                await asyncio.sleep(0)  # where the kernel takes all at once nobody else would have his turn
                 if ended.done():
                     break
                 self._note_sent()
@@ -163,27 +167,15 @@ class CarbonLine:
             self._idle.clear()
 
     def _drop_oldest(self) -> None:
-        before = self._counts.dropped
-        while len(self._waiting) > self._settings.buffer:
+        most = self._settings.buffer
+        too_many = len(self._waiting) - most
+        for _ in range(too_many):
             self._waiting.popleft()
-            self._counts.dropped += 1
         self._counts.waiting = len(self._waiting)
-        if self._counts.dropped > before:
-            text = "%d lines for Carbon were dropped, because more than %d waited (CARBON_BUFFER)"
-            rate_limited(
-                log,
-                "dropped",
-                logging.WARNING,
-                text,
-                self._counts.dropped - before,
-                self._settings.buffer,
-            )
-
-    def _say_away(self, error: Exception) -> None:
-        reason = str(error) or "no answer in time"
-        text = "Carbon at %s:%d cannot be reached: %s; %d lines wait for it"
-        host, port = self._settings.host, self._settings.port
-        rate_limited(log, "away", logging.WARNING, text, host, port, reason, len(self._waiting))
+        if too_many > 0:
+            self._counts.dropped += too_many
+            text = "More than %d points wait for Carbon (CARBON_BUFFER); %d of the oldest were dropped since the start"
+            rate_limited(log, "dropped", logging.WARNING, text, most, self._counts.dropped)
 
 
 async def _until_end(reader: asyncio.StreamReader) -> None:
@@ -195,10 +187,10 @@ def _notice_silence(line: socket.socket) -> None:
     """Carbon never answers; but its machine acknowledges what it gets, or is asked for a sign of life."""
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (
-        ("TCP_KEEPIDLE", int(STALLED / 3)),
-        ("TCP_KEEPINTVL", int(STALLED / 3)),
+        ("TCP_KEEPIDLE", math.ceil(STALLED / 3)),
+        ("TCP_KEEPINTVL", math.ceil(STALLED / 3)),
         ("TCP_KEEPCNT", 2),
-        ("TCP_USER_TIMEOUT", int(STALLED * 1000)),  # ms
+        ("TCP_USER_TIMEOUT", math.ceil(STALLED * 1000)),  # ms
     ):
         if hasattr(socket, option):  # not every system has all of them
             line.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -1,9 +1,10 @@
 """Who may report, and under which name: an agent must not be able to pose as a manager.
 
-Paths that begin with `copilot.jobmanager`, `copilot.storagemanager` or `copilot.monitor` are those of managers. Where the
-accounts of managers are known (`MON_MANAGERS`), they alone may write there. Where they are not, as with a configuration of
-2011, `copilot.jobmanager.<type>.<instance>` belongs to the account that uses it first, until the monitor is started again,
-and `copilot.monitor` to the monitor alone. Paths decide, not names of components, for a name may end anywhere in a path.
+Paths below `copilot.jobmanager`, `copilot.storagemanager`, `copilot.monitor` and `copilot.total` are those of managers.
+Where the accounts of managers are known (`MON_MANAGERS`), they alone may write there. Where they are not, as with a
+configuration of 2011, `copilot.jobmanager.<type>.<instance>` belongs to the account that uses it first, until the monitor is
+started again, and `copilot.monitor` to the monitor alone, as does `copilot.total`, where Carbon's aggregator writes. Paths
+decide, not names of components, for a name may end anywhere in a path.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 from copilot.protocol.envelope import bare
 from copilot.protocol.people import People
 
-MONITOR = "monitor"
-MANAGERS = frozenset({"jobmanager", "storagemanager", MONITOR})
+RESERVED = frozenset({"monitor", "total"})
+MANAGERS = frozenset({"jobmanager", "storagemanager"}) | RESERVED
 OWNED_PARTS = slice(1, 4)  # of a path: kind, type and instance
 MOST_OWNED = 10_000  # instances; when there are more, new ones are nobody's to use
 
@@ -40,7 +41,7 @@ class Names:
             return self._managers.include(jid)
         kind, *_ = name = path.split(".")[OWNED_PARTS]
         owned = ".".join(name)
-        if kind.lower() == MONITOR or (owned not in self._owners and len(self._owners) >= MOST_OWNED):
+        if kind.lower() in RESERVED or (owned not in self._owners and len(self._owners) >= MOST_OWNED):
             return False
         return self._owners.setdefault(owned, bare(jid)) == bare(jid)
 

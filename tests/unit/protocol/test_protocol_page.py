@@ -22,6 +22,8 @@ from copilot.jobmanager import late, orders
 from copilot.jobmanager import logic as manager_logic
 from copilot.jobmanager.config import ManagerConfig
 from copilot.log import limit
+from copilot.monitor import paths
+from copilot.monitor.config import MonitorConfig
 from copilot.protocol import acks, claim, codec, endpoint, rules
 from copilot.protocol.commands import COMMANDS
 from copilot.protocol.envelope import Element, Envelope
@@ -70,6 +72,7 @@ NUMBERED = (
     orders,
     heartbeat_logic,
     hostload,
+    paths,
 )
 NEVER_UNNAMED = {"SECONDS_BETWEEN_ERRORS", "MAX_DECODED_BYTES", "MAX_STANZA_BYTES", "REQUEST_MEMORY"}
 
@@ -343,7 +346,7 @@ def shown(cell: str) -> str:
 def settings() -> dict[str, object]:
     """The defaults of the settings by key."""
     found: dict[str, object] = {}
-    for cls in (ManagerConfig, AgentConfig):
+    for cls in (ManagerConfig, AgentConfig, MonitorConfig):
         defaults = {item.name: item.default for item in fields(cls)}
         for item in cls.declared():
             found[item.keys(cls.program.prefixes)[0]] = defaults[item.field]

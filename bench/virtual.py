@@ -1,0 +1,73 @@
+"""Python environments apart, with pinned packages: for peers, for the plot, and for servers of the tests.
+
+Made once and kept; when the pins or the Python change it is made anew. Of two runs at once one waits for the other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from copilot.errors import CopilotError
+
+LIMIT_S = 900.0
+
+
+def find(requirements: Path, directory: Path) -> Path | None:
+    """The Python of the environment in `directory`, if that has just what is written in this file."""
+    stamp = directory / ".installed"
+    return _python(directory) if stamp.exists() and stamp.read_text() == _wanted(requirements) else None
+
+
+def make(requirements: Path, directory: Path, *, build: Path | None = None) -> Path:
+    """The same, made if it is not there; `build` pins what packages are built with.
+
+    Raises CopilotError, whose text is pip's, and OSError.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with directory.with_name(f".{directory.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when closed, also by our death
+        if find(requirements, directory) is None:
+            shutil.rmtree(directory, ignore_errors=True)
+            # Without a pip of its own: Debian keeps that in a package that not every machine has.
+            _run([sys.executable, "-m", "venv", "--without-pip", directory])
+            pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", _python(directory)]
+            install: list[str | Path] = ["install", "--quiet", "--no-input", "--requirement", requirements]
+            # The second variable is what newer versions of pip heed.
+            pins = (
+                {} if build is None else dict.fromkeys(("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"), str(build))
+            )
+            _run([*pip, *install], pins)
+            (directory / ".installed").write_text(_wanted(requirements))
+    return _python(directory)
+
+
+def _python(directory: Path) -> Path:
+    return directory / "bin" / "python"
+
+
+def _wanted(requirements: Path) -> str:
+    return f"{platform.python_version()}\n{requirements.read_text()}"
+
+
+def _run(argv: Sequence[str | Path], more: Mapping[str, str] | None = None) -> None:
+    try:
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+            env={**os.environ, **(more or {})},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CopilotError(f"{' '.join(map(str, argv[:4]))} took more than {LIMIT_S:.0f} s") from error
+    if done.returncode != 0:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
+        raise CopilotError(" ".join(errors) or done.stderr.strip()[-500:] or f"{argv[0]} failed")
