@@ -80,11 +80,11 @@ async def test_the_front_page_says_what_the_queue_holds(store_with_load: Store) 
         parked = Parking(jid="idle@example.org/1")
         await store.claim(agent="idle@example.org", request="3", dispatch_limit=60, count=4, park=parked)
         await store.hold("job-7")
-        now = await until(board, failures={"user-exit": 1}, unpublished=2)
+        states = {State.WAITING: 2, State.RUNNING: 3, State.DONE: 1, State.FAILED: 1, State.HELD: 1}
+        jobs_now = dict.fromkeys(State, 0) | states
+        now = await until(board, jobs=jobs_now, failures={"user-exit": 1}, unpublished=2)
     assert now.store_up
     assert now.version == "1.2"
-    states = {State.WAITING: 2, State.RUNNING: 3, State.DONE: 1, State.FAILED: 1, State.HELD: 1}
-    assert now.jobs == dict.fromkeys(State, 0) | states
     (group,) = now.groups
     assert (group.requirements, group.waiting, now.groups_total) == (requirements, 2, 1)
     assert group.oldest is not None
