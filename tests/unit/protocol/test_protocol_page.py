@@ -342,7 +342,7 @@ def settings() -> dict[str, object]:
     for cls in (ManagerConfig, AgentConfig):
         defaults = {item.name: item.default for item in fields(cls)}
         for item in cls.declared():
-            found[item.keys(cls.program.prefixes)[0]] = defaults[item.field]
+            found[item.keys(cls.program)[0]] = defaults[item.field]
     return found
 
 
