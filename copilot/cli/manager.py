@@ -18,7 +18,7 @@ from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
 from copilot.clock import SystemClock
-from copilot.config.groups import QueueSettings
+from copilot.config.groups import QueuePlaceSettings, QueueSettings
 from copilot.config.manager import ManagerSettings
 from copilot.errors import StoreUnavailable
 from copilot.files.area import FileArea
@@ -132,9 +132,11 @@ def _directories(config: ManagerSettings) -> dict[str, Path]:
     return {"state": config.state_dir} | ({} if config.files_dir is None else {"files": config.files_dir})
 
 
-def open_store(config: QueueSettings) -> RedisStore:
+def open_store(config: QueuePlaceSettings) -> RedisStore:
     """The queue that the settings name; connects when first used."""
-    options: dict[str, Any] = {"high_water": config.queue_high_water, "replicas": config.redis_replicas}
+    options: dict[str, Any] = {}
+    if isinstance(config, QueueSettings):
+        options = {"high_water": config.queue_high_water, "replicas": config.redis_replicas}
     if config.redis_sentinels is not None:
         return RedisStore.from_sentinels(
             config.redis_sentinels,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+import copilot
 from copilot.cli import daemon
+from copilot.cli.dashboard import showing_dashboard
 from copilot.cli.heartbeating import with_heartbeat
+from copilot.cli.manager import open_store
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
 from copilot.clock import SystemClock
@@ -18,11 +22,13 @@ from copilot.monitor.counts import MonitorCounts
 from copilot.monitor.logic import Monitor
 from copilot.monitor.names import Names
 from copilot.monitor.paths import KnownPaths
+from copilot.monitor.storeboard import StoreBoard
 from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.compose import Parts
 from copilot.runtime.loop import Loop
 from copilot.runtime.reports import Happened
 from copilot.runtime.status import ComponentStatus
+from copilot.store.redis import RedisStore
 
 log = logging.getLogger("copilot.monitor")
 
@@ -58,8 +64,10 @@ async def run(config: MonitorConfig) -> int:
         parts = Parts([monitor, *reporters(config.jid, "monitor", Happened(events=dict))])
         component, performer = with_heartbeat(parts, config, transport, performer=Points(carbon))
         loop = Loop(component, endpoint, transport, performer=performer, clock=clock)
+        store = await stack.enter_async_context(_dashboard(config, monitor, clock))
         numbers = (counts, loop.counts, endpoint.counts, transport.counts)
-        metrics = showing_metrics(config, *numbers, directories={"state": config.state_dir})
+        queue = () if store is None else (store.numbers,)
+        metrics = showing_metrics(config, *numbers, *queue, directories={"state": config.state_dir})
         await stack.enter_async_context(metrics)
         return await daemon.turn(loop)
 
@@ -80,3 +88,43 @@ async def _carbon(
     )
     async with carrying(CarbonLine(settings, counts, clock=clock, random=random.random)) as line:
         yield line
+
+
+@contextlib.asynccontextmanager
+async def _dashboard(
+    config: MonitorConfig, monitor: Monitor, clock: SystemClock
+) -> AsyncIterator[RedisStore | None]:
+    """The dashboard while inside, and the queue that it looks at; None where nobody said where that is."""
+    if config.dashboard_listen is None:
+        yield None
+        return
+    if not config.sees_queue:
+        log.warning("There is no dashboard: MON_REDIS_SERVER does not say where the queue is.")
+        yield None
+        return
+    store = open_store(config)
+    board = StoreBoard(
+        store, components=lambda _: monitor.components(), clock=clock, version=copilot.__version__
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        await stack.enter_async_context(_following(board))
+        await stack.enter_async_context(showing_dashboard(config, board))
+        yield store
+
+
+@contextlib.asynccontextmanager
+async def _following(board: StoreBoard) -> AsyncIterator[None]:
+    """It hears what happens in the queue while inside."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (mistake := task.exception()) is not None:
+            log.error("The dashboard shows nothing new any more; start the monitor again.", exc_info=mistake)
+
+    task = asyncio.create_task(board.run())
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

@@ -32,6 +32,9 @@ def _sample(cls: type[Settings]) -> str:
     if len(program.prefixes) > 1:
         first, second = program.prefixes
         head.append(f"# Without a {first}_ key the {second}_ key counts, except where it says 'own'.")
+    if program.shared_with:
+        keys = " or ".join(f"{prefix}_" for prefix in program.shared_with)
+        head.append(f"# Where it says 'shared', the {keys} key counts without a {program.prefixes[0]}_ key.")
     # A file with other files behind it stays silent until somebody fills it in.
     active = len(program.files) == 1
     return "\n".join(head + [line for item in cls.declared() for line in _lines(cls, item, active)]) + "\n"
@@ -40,11 +43,12 @@ def _sample(cls: type[Settings]) -> str:
 def _lines(cls: type[Settings], item: Setting, active: bool) -> list[str]:
     prefixes = cls.program.prefixes
     own = " (own)" if item.own and len(prefixes) > 1 else ""
+    own = " (shared)" if item.shared and cls.program.shared_with else own
     absence = item.absence.replace("*_", f"{prefixes[0]}_")
     blank = "" if active and absence.startswith("required") else "#"
     return [
         "",
         f"# {item.doc}{own}: {item.kind.expects}",
         f"# {absence}" if absence.startswith(("required", "default:")) else f"# without it: {absence}",
-        f"{blank}{item.keys(prefixes)[0]} {item.default or ''}".rstrip(),
+        f"{blank}{item.keys(cls.program)[0]} {item.default or ''}".rstrip(),
     ]

@@ -179,8 +179,8 @@ class ServiceSettings(RoomSettings):
 
 
 @settings
-class QueueSettings(Settings):
-    """Where the queue is."""
+class QueuePlaceSettings(Settings):
+    """Where the queue is, for who needs it not or only looks at it."""
 
     redis_server: str | None = setting(
         "*_REDIS_SERVER",
@@ -188,13 +188,19 @@ class QueueSettings(Settings):
         HOST,
         default=None,
         unset="required without *_REDIS_SOCKET or *_REDIS_SENTINELS",
+        shared=True,
     )
-    redis_port: int = setting("*_REDIS_PORT", "port of Redis", PORT, default="6379")
+    redis_port: int = setting("*_REDIS_PORT", "port of Redis", PORT, default="6379", shared=True)
     redis_socket: Path | None = setting(
-        "*_REDIS_SOCKET", "Unix socket of Redis, instead of server and port", PATH, default=None, unset="none"
+        "*_REDIS_SOCKET",
+        "Unix socket of Redis, instead of server and port",
+        PATH,
+        default=None,
+        unset="none",
+        shared=True,
     )
     redis_password: str | None = setting(
-        "*_REDIS_PASSWORD", "password of Redis", TEXT, default=None, unset="none", secret=True
+        "*_REDIS_PASSWORD", "password of Redis", TEXT, default=None, unset="none", secret=True, shared=True
     )
     redis_sentinels: tuple[Address, ...] | None = setting(
         "*_REDIS_SENTINELS",
@@ -202,12 +208,14 @@ class QueueSettings(Settings):
         ADDRESSES,
         default=None,
         unset="none",
+        shared=True,
     )
     redis_sentinel_service: str = setting(
         "*_REDIS_SENTINEL_SERVICE",
         "name under which the sentinels know the servers of the queue",
         NAME,
         default="copilot",
+        shared=True,
     )
     redis_sentinel_password: str | None = setting(
         "*_REDIS_SENTINEL_PASSWORD",
@@ -216,7 +224,14 @@ class QueueSettings(Settings):
         default=None,
         unset="none",
         secret=True,
+        shared=True,
     )
+
+
+@settings
+class QueueSettings(QueuePlaceSettings):
+    """The queue, for who changes it."""
+
     redis_replicas: int = setting(
         "*_REDIS_REPLICAS",
         "how many replicas of Redis must have a change before it is acknowledged",

@@ -89,7 +89,7 @@ def _read(cls: type[Settings], place: Path) -> tuple[list[Source], str]:
 
 
 def _unknown(cls: type[Settings], source: Source, known: KnownKeys) -> Iterator[str]:
-    own = {key for item in cls.declared() for key in item.keys(cls.program.prefixes)}
+    own = {key for item in cls.declared() for key in item.keys(cls.program)}
     for key, entry in source.entries.items():
         if key in own or any(fnmatch.fnmatchcase(key, pattern) for pattern in known()):
             continue
@@ -151,7 +151,7 @@ class _Reader:
         return self._written.get(key)
 
     def _find(self, item: Setting) -> Entry | None:
-        for key in item.keys(self._cls.program.prefixes):
+        for key in item.keys(self._cls.program):
             entry = self._at(key)
             if entry is not None and entry.value:
                 return entry

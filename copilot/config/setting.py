@@ -26,11 +26,13 @@ class Program:
     """A command, as far as its configuration goes.
 
     Of `copilot-<name>.conf` and the files of the programs in `else_files_of`, the first that has any key is read.
-    Keys are looked up under each of `prefixes` in turn.
+    Keys are looked up under each of `prefixes` in turn; those of what all programs of an installation share then also
+    under each of `shared_with`.
     """
 
     name: str
     prefixes: tuple[str, ...]
+    shared_with: tuple[str, ...] = ()
     else_files_of: tuple[str, ...] = ()
 
     @property
@@ -44,7 +46,7 @@ class Setting:
     """What is known of one key. `default` is written as a person would write it.
 
     `unset` says what holds without a value where there is no default. `own`: never taken from another
-    component's key.
+    component's key. `shared`: the same for all programs of an installation.
     """
 
     field: str
@@ -57,26 +59,39 @@ class Setting:
     required: bool
     secret: bool
     own: bool
+    shared: bool
 
     @property
     def absence(self) -> str:
         """What holds without a value, in words; begins with `required` where a value may be needed."""
         return "required" if self.required else self.unset or f"default: {self.default}"
 
-    def keys(self, prefixes: tuple[str, ...]) -> tuple[str, ...]:
-        """The keys under which it is looked up, first one first."""
+    def keys(self, program: Program) -> tuple[str, ...]:
+        """The keys under which a program looks it up, first one first."""
         if not self.key.startswith("*"):
             return (self.key,)
-        return tuple(self.key.replace("*", prefix) for prefix in (prefixes[:1] if self.own else prefixes))
+        prefixes = program.prefixes[:1] if self.own else program.prefixes
+        return tuple(
+            self.key.replace("*", prefix)
+            for prefix in prefixes + (program.shared_with if self.shared else ())
+        )
 
 
 @overload
 def setting(key: str, doc: str, kind: Kind[T], *, secret: bool = ...) -> T: ...
 @overload
-def setting(key: str, doc: str, kind: Kind[T], *, default: str, own: bool = ...) -> T: ...
+def setting(key: str, doc: str, kind: Kind[T], *, default: str, own: bool = ..., shared: bool = ...) -> T: ...
 @overload
 def setting(
-    key: str, doc: str, kind: Kind[T], *, default: None, unset: str, secret: bool = ..., own: bool = ...
+    key: str,
+    doc: str,
+    kind: Kind[T],
+    *,
+    default: None,
+    unset: str,
+    secret: bool = ...,
+    own: bool = ...,
+    shared: bool = ...,
 ) -> T | None: ...
 @overload
 def setting(
@@ -92,6 +107,7 @@ def setting(
     derive: Callable[[Any], Any] | None = None,
     secret: bool = False,
     own: bool = False,
+    shared: bool = False,
 ) -> Any:
     """A field of a `Settings` class.
 
@@ -108,6 +124,7 @@ def setting(
         "required": isinstance(default, EllipsisType),
         "secret": secret,
         "own": own,
+        "shared": shared,
     }
     if isinstance(default, EllipsisType):
         return field(repr=not secret, metadata=facts)
@@ -154,7 +171,7 @@ class Settings:
     @classmethod
     def key(cls, name: str) -> str:
         """The key of the field `name`, with this component's own prefix."""
-        return next(item for item in cls.declared() if item.field == name).keys(cls.program.prefixes)[0]
+        return next(item for item in cls.declared() if item.field == name).keys(cls.program)[0]
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:  # noqa: ARG003 - the base has no rules

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from copilot.config.groups import MetricsSettings, RoomSettings
+from copilot.config.groups import MetricsSettings, QueuePlaceSettings, RoomSettings
 from copilot.config.kinds import (
     ADDRESS_OR_OFF,
     HOST,
@@ -24,10 +24,11 @@ REPEAT = 60.0  # s
 
 
 @settings
-class MonitorConfig(MetricsSettings, RoomSettings):
-    """What `copilot-monitor` reads."""
+class MonitorConfig(MetricsSettings, QueuePlaceSettings, RoomSettings):
+    """What `copilot-monitor` reads. Where the queue is stands under `JM_` keys if there are no `MON_` ones; account and resource
+    never do: two programs of one full JID would throw each other out."""
 
-    program: ClassVar[Program] = Program(name="monitor", prefixes=("MON",))
+    program: ClassVar[Program] = Program(name="monitor", prefixes=("MON",), shared_with=("JM",))
 
     state_dir: Path = setting(
         "*_STATE_DIR", "directory for what must outlive a restart", PATH, default="/var/lib/copilot"
@@ -101,3 +102,17 @@ class MonitorConfig(MetricsSettings, RoomSettings):
         unset="none",
         derive=lambda _: (),
     )
+
+    redis_server: str | None = setting(
+        "*_REDIS_SERVER",
+        "machine on which Redis runs, for the dashboard",
+        HOST,
+        default=None,
+        unset="without *_REDIS_SOCKET and *_REDIS_SENTINELS the dashboard shows nothing of the queue",
+        shared=True,
+    )
+
+    @property
+    def sees_queue(self) -> bool:
+        """Whether it is known where the queue is."""
+        return any((self.redis_server, self.redis_socket, self.redis_sentinels))

@@ -469,7 +469,8 @@ class RedisStore(RedisSurvey, Store):
             self._send(self._client, "INFO", "memory"),
             self._send(self._client, "ZCARD", self._keys.unpublished),
         )
-        return int(memory["used_memory"]), int(memory.get("maxmemory", 0)), int(unpublished)
+        limit = memory.get("maxmemory") or memory.get("total_system_memory") or 0
+        return int(memory["used_memory"]), int(limit), int(unpublished)
 
     async def _appendfsync(self) -> str | None:
         try:

@@ -114,7 +114,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Bytes of memory that the store uses and that it may use (0: no limit is known), and how many settled jobs their
+    """Bytes of memory that the store uses and that it may use, or its machine has (0: not known), and how many settled jobs their
     finisher has not taken yet."""
 
     used: int

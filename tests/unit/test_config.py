@@ -204,6 +204,28 @@ class TestStorageManager:
         ]
 
 
+class TestMonitor:
+    OWN = "MON_JABBER_SERVER xmpp.cern.ch\nMON_JABBER_DOMAIN xmpp.cern.ch\nMON_JABBER_ID monitor\nMON_JABBER_PASSWORD x\n"
+
+    def test_it_finds_the_queue_where_the_manager_does(self, tmp_path: Path) -> None:
+        write(tmp_path, "copilot-monitor.conf", self.OWN)
+        write(tmp_path, "Copilot.conf", "JM_REDIS_SERVER queue.cern.ch\nJM_REDIS_PORT 6380\n")
+        config, warnings = load(MonitorConfig, tmp_path, {"MON_REDIS_PORT": "6381"}, known=lambda: KNOWN_KEYS)
+        assert (config.redis_server, config.redis_port, config.sees_queue) == ("queue.cern.ch", 6381, True)
+        assert not warnings
+
+    def test_it_needs_no_queue(self, tmp_path: Path) -> None:
+        write(tmp_path, "copilot-monitor.conf", self.OWN)
+        config, _ = load(MonitorConfig, tmp_path, {})
+        assert not config.sees_queue
+
+    def test_it_never_logs_in_as_the_manager(self, tmp_path: Path) -> None:
+        write(tmp_path, "copilot-monitor.conf", without(self.OWN, "MON_JABBER_ID", "MON_JABBER_PASSWORD"))
+        write(tmp_path, "Copilot.conf", MANAGER + "JM_JABBER_RESOURCE alpha\n")
+        found = problems(MonitorConfig, tmp_path)
+        assert [line.split(": ")[1] for line in found] == ["MON_JABBER_ID", "MON_JABBER_PASSWORD"]
+
+
 class TestOtherReadersOfTheManagersFile:
     def test_submit_reads_its_own_file_else_the_managers(self, tmp_path: Path) -> None:
         write(tmp_path, "copilot-jobmanager-generic.conf", MANAGER)

@@ -10,7 +10,8 @@
 -- newest first.
 
 local state, skip, count, time, last = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local CHUNK = 16
+local CHUNK = 16 -- entries of a queue
+local MOST_AT_ONCE = 1000 -- jobs that ended in the same microsecond
 
 -- A queue that is being read: `order` says where its next job stands among those of the other queues.
 local function go_on(reading)
@@ -83,6 +84,15 @@ end
 
 local INDEX = {running = RUNNING, held = ON_HOLD, done = DONE, failed = FAILED, cancelled = CANCELLED}
 
+-- How many jobs stand before the place of `last`, which is gone.
+local function number_before(index)
+  local number = redis.call('ZCOUNT', index, '(' .. time, '+inf')
+  for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', index, time, time, 'LIMIT', 0, MOST_AT_ONCE)) do
+    number = id > last and number + 1 or number
+  end
+  return number
+end
+
 -- Ids, and when the jobs entered the index.
 local function indexed_ids(index)
   if state == 'running' then
@@ -91,7 +101,7 @@ local function indexed_ids(index)
   local from = 0
   if last ~= '' then
     local rank = redis.call('ZREVRANK', index, last)
-    from = rank and rank + 1 or redis.call('ZCOUNT', index, '(' .. time, '+inf')
+    from = rank and rank + 1 or number_before(index)
   end
   return redis.call('ZREVRANGE', index, from, from + count - 1, 'WITHSCORES')
 end

@@ -349,7 +349,7 @@ def settings() -> dict[str, object]:
     for cls in (ManagerConfig, AgentConfig, MonitorConfig):
         defaults = {item.name: item.default for item in fields(cls)}
         for item in cls.declared():
-            found[item.keys(cls.program.prefixes)[0]] = defaults[item.field]
+            found[item.keys(cls.program)[0]] = defaults[item.field]
     return found
 
 
