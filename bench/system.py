@@ -44,7 +44,7 @@ class BenchSystem(LocalSystem):
     With `chirp` files lie on a Chirp server, too, as agents of 2011 need it."""
 
     def __init__(self, directory: Path, *, server: str, managers: int, chirp: bool = False) -> None:
-        super().__init__(directory, agents=0)
+        super().__init__(directory, agents=0, monitor=False)
         host = socket.gethostbyaddr("127.0.0.1")[0]  # as whom the Chirp server knows the managers
         rights = {f"hostname:{host}": "rwlda"}
         self.chirp = Chirp(self.places.root / "chirp", rights=rights) if chirp else None

@@ -140,7 +140,7 @@ async def running(appendfsync: str, *, agents: int = 1) -> AsyncIterator[Running
         directory.chmod(0o755)  # the agent runs as another user
         scripts.mkdir()
         scripts.chmod(0o777)  # marks are written there
-        system = System(directory / "system", agents=agents)
+        system = System(directory / "system", agents=agents, monitor=False)
         async with system.running():
             url = Redis(system.places.root / "redis").url
             with redis.Redis.from_url(url) as client:

@@ -46,10 +46,11 @@ async def _run(system: LocalSystem, script: Path) -> int:
     with on_stop(this.cancel):
         try:
             print(
-                "Starting Prosody, Redis, file server, job manager, storage manager and one agent ...",
+                "Starting Prosody, Redis, file server, job manager, storage manager, monitor and one agent ...",
                 flush=True,
             )
             async with system.running():
+                print(f"While it runs, look at {system.dashboard} in a browser.", flush=True)
                 code = await _submit(system, script)
                 print("Stopping everything in order ...", flush=True)
         except asyncio.CancelledError:

@@ -11,12 +11,14 @@ from typing import Annotated
 
 import typer
 
+from copilot.config.kinds import ADDRESS, Address
+from copilot.errors import ConfigError
+from copilot.local.server import LOOPBACK
 from copilot.local.system import LocalSystem
 from copilot.log import set_up
 from copilot.runtime.signals import on_stop
 
 ROOT_DIRECTORY = Path("/var/lib/copilot")
-LOOPBACK = "127.0.0.1"
 
 
 def default_directory() -> Path:
@@ -38,11 +40,31 @@ def up(
         typer.Option(metavar="ADDRESS", help="Open the XMPP port (TLS) and the file port on this address."),
     ] = LOOPBACK,
     agents: Annotated[int, typer.Option(min=0, max=64, help="Agents on this machine.")] = 1,
+    monitor: Annotated[bool, typer.Option(help="Whether to run a monitor, with its dashboard.")] = True,
+    carbon: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Send what the monitor hears to this Carbon (Graphite), too."),
+    ] = None,
 ) -> None:
-    """Start XMPP server, Redis, file server, managers and agents here, and keep them running until Ctrl-C."""
+    """Start XMPP server, Redis, file server, managers, monitor and agents here, and keep them running until Ctrl-C."""
     set_up(None, level=logging.INFO)
-    system = LocalSystem(directory or default_directory(), listen=listen, agents=agents)
+    system = LocalSystem(
+        directory or default_directory(),
+        listen=listen,
+        agents=agents,
+        monitor=monitor,
+        carbon=_address(carbon),
+    )
     asyncio.run(_run(system))
+
+
+def _address(text: str | None) -> Address | None:
+    if text is None:
+        return None
+    try:
+        return ADDRESS.convert(text)
+    except ValueError:
+        raise ConfigError(f"--carbon {text}: expected {ADDRESS.expects}, such as 127.0.0.1:2003") from None
 
 
 async def _run(system: LocalSystem) -> None:
@@ -61,8 +83,12 @@ async def _run(system: LocalSystem) -> None:
 
 
 def _instructions(system: LocalSystem) -> str:
-    places, spare = system.places, system.spare_agent
+    places, spare, port = system.places, system.spare_agent, system.dashboard_port
+    look = f"""
+  Look at it:    {system.dashboard}   (from elsewhere: ssh -L {port}:{LOOPBACK}:{port} this-machine)"""
     return f"""Running. Ctrl-C stops it; data stay in {places.root}.
   Submit a job:  copilot-job-submit --config {places.etc} --command FILE --wait
-  Add an agent:  copy {spare} to a machine that reaches this one, and run there: copilot-agent --config {spare.name}
+  Add an agent:  copy {spare} to a machine that reaches this one, and run there: copilot-agent --config {spare.name}\
+{look if system.monitored else ""}
+  Ask them all:  copilot-heartbeat --config {places.etc} systemLoad
   Outputs: {places.done}   Logs: {places.log}"""

@@ -23,10 +23,12 @@ class Component(Service):
         environment: Mapping[str, str],
         ready: str,
         may_leave: bool = False,
+        dispensable: bool = False,
     ) -> None:
         """`environment` is all that it gets of ours."""
         super().__init__(name)
         self.may_leave = may_leave
+        self.dispensable = dispensable
         self._argv = argv
         self._log = log
         self._environment = environment

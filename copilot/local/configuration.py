@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from copilot.config.kinds import Address
 from copilot.local.writing import write_file
 
 DOMAIN = "copilot.internal"
-MANAGER = "jm"
+MANAGER, MONITOR, HEARTBEAT = "jm", "monitor", "heartbeat"  # accounts
+ROOMS, ROOM = f"conference.{DOMAIN}", "pilots-lounge"  # of the heartbeat
 PASSWORD_BYTES = 24
 REMOTE_WORK_DIR = "/var/tmp/copilot-agent"  # noqa: S108  # a default for other machines, made 0700 by the agent
 
@@ -86,7 +88,8 @@ class Passwords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the files are made of. `tls` holds ca.pem and the servers' certificate; `agents` counts all of them."""
+    """What the files are made of. `tls` holds ca.pem and the servers' certificate; `agents` counts all of them; `carbon` is
+    where the monitor sends what it hears, if anywhere."""
 
     places: Places
     listen: str
@@ -96,6 +99,8 @@ class Facts:
     redis_password: str
     tls: Path
     agents: int
+    dashboard_port: int
+    carbon: Address | None = None
 
 
 def files(facts: Facts, passwords: Passwords) -> Mapping[Path, str]:
@@ -105,6 +110,8 @@ def files(facts: Facts, passwords: Passwords) -> Mapping[Path, str]:
         places.etc / "Copilot.conf": _common(facts, passwords),
         places.etc
         / "copilot-jobmanager-generic.conf": "# Gives jobs and takes their output. Everything as in Copilot.conf.\n",
+        places.etc / "copilot-monitor.conf": _monitor(facts, passwords),
+        places.etc / "copilot-heartbeat.conf": _heartbeat(facts, passwords),
         places.etc
         / "copilot-storagemanager.conf": "# Takes outputs, too. Everything else as in Copilot.conf.\nSM_STORAGE_ONLY_MODE_ON 1\n",
     }
@@ -117,12 +124,7 @@ def _common(facts: Facts, passwords: Passwords) -> str:
     places, tls = facts.places, facts.tls
     return _text(
         "The embedded system, written anew at each start.",
-        JM_JABBER_SERVER=facts.listen,
-        JM_JABBER_PORT=facts.xmpp_port,
-        JM_JABBER_DOMAIN=DOMAIN,
-        JM_JABBER_ID=MANAGER,
-        JM_JABBER_PASSWORD=passwords.of(MANAGER),
-        JM_JABBER_CA_FILE=tls / "ca.pem",
+        **_session("JM", facts, passwords, MANAGER),
         JM_REDIS_SERVER="127.0.0.1",
         JM_REDIS_PORT=facts.redis_port,
         JM_REDIS_PASSWORD=facts.redis_password,
@@ -133,7 +135,60 @@ def _common(facts: Facts, passwords: Passwords) -> str:
         JM_FILES_KEY_FILE=tls / "server.key",
         JM_DONE_JOB_DIR=places.done,
         JM_STATE_DIR=places.state,
+        **_seen(),
     )
+
+
+def _monitor(facts: Facts, passwords: Passwords) -> str:
+    carbon = (
+        {} if facts.carbon is None else {"CARBON_SERVER": facts.carbon[0], "CARBON_PORT": facts.carbon[1]}
+    )
+    return _text(
+        "Gathers what the others report, and shows it.",
+        **_session("MON", facts, passwords, MONITOR),
+        MON_REDIS_SERVER="127.0.0.1",
+        MON_REDIS_PORT=facts.redis_port,
+        MON_REDIS_PASSWORD=facts.redis_password,
+        MON_DASHBOARD_LISTEN=f"127.0.0.1:{facts.dashboard_port}",
+        MON_MANAGERS=f"{MANAGER}@{DOMAIN}",
+        MON_STATE_DIR=facts.places.state,
+        **_rooms(),
+        **carbon,
+    )
+
+
+def _heartbeat(facts: Facts, passwords: Passwords) -> str:
+    return _text(
+        "Asks all components how they fare: copilot-heartbeat --config this file.",
+        **_session("HB", facts, passwords, HEARTBEAT),
+        **_rooms(),
+    )
+
+
+def _session(prefix: str, facts: Facts, passwords: Passwords, account: str) -> dict[str, object]:
+    """How a program of this machine logs in."""
+    return {
+        f"{prefix}_JABBER_SERVER": facts.listen,
+        f"{prefix}_JABBER_PORT": facts.xmpp_port,
+        f"{prefix}_JABBER_DOMAIN": DOMAIN,
+        f"{prefix}_JABBER_ID": account,
+        f"{prefix}_JABBER_PASSWORD": passwords.of(account),
+        f"{prefix}_JABBER_CA_FILE": facts.tls / "ca.pem",
+    }
+
+
+def _seen() -> dict[str, object]:
+    """To whom a component reports, and who may ask it how it fares."""
+    return {"MON_JABBER_ADDRESS": f"{MONITOR}@{DOMAIN}", **_rooms()}
+
+
+def _rooms() -> dict[str, object]:
+    return {
+        "HB_CHAT_SERVER": ROOMS,
+        "HB_CHAT_ROOM": ROOM,
+        "HB_CHAT_OWNER": f"{MANAGER}@{DOMAIN}",
+        "HB_ALLOW": f"{HEARTBEAT}@{DOMAIN} {MANAGER}@{DOMAIN}",
+    }
 
 
 def _agent(facts: Facts, passwords: Passwords, number: int) -> str:
@@ -150,6 +205,7 @@ def _agent(facts: Facts, passwords: Passwords, number: int) -> str:
         AGENT_JABBER_CA=_one_line(facts.tls / "ca.pem"),
         AGENT_WORK_DIR=f"{REMOTE_WORK_DIR}-{number}",
         AGENT_REQUEST_INTERVAL="2s",
+        **_seen(),
     )
 
 

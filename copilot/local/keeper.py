@@ -23,19 +23,25 @@ async def keep(
 ) -> None:
     """Start `service`, set `ready` when it is so for the first time, and start it again whenever it ends.
 
-    Returns when it has left for good. Raises CopilotError, with its last words, after `MOST_QUICK_ENDS` in a row;
-    ConfigError and ServerMissing if they come at the beginning, when somebody has to mend that first.
+    Returns when it has left for good, or does not last and is dispensable. Raises CopilotError, with its last words,
+    after `MOST_QUICK_ENDS` in a row; ConfigError and ServerMissing if they come at the beginning, when somebody has to
+    mend that first.
     """
     quick_ends = 0
     while (end := await _one_life(service, ready)) is not None:
         words, seconds = end
         quick_ends = quick_ends + 1 if seconds < QUICK_S else 1
         if quick_ends >= MOST_QUICK_ENDS:
-            raise CopilotError(
+            text = (
                 f"{service.name} ended {quick_ends} times in a row, each time before it had run for "
                 f"{QUICK_S:g} s, and is not started again. Look at its last words, mend the cause, and start the "
                 f"system again. {words}"
             )
+            if not service.dispensable:
+                raise CopilotError(text)
+            log.error("%s The rest of the system goes on without it.", text)
+            ready.set()
+            return
         wait = full_jitter(quick_ends - 1, LONGEST_WAIT_S, random)
         for line in f"{service.name}: {words}".expandtabs().splitlines():
             log.error("%s", line)
@@ -49,7 +55,8 @@ async def _one_life(service: Service, ready: asyncio.Event) -> tuple[str, float]
     try:
         await service.start()
     except (CopilotError, OSError) as error:
-        if isinstance(error, ConfigError | ServerMissing) and not ready.is_set():
+        mend_first = isinstance(error, ConfigError | ServerMissing) and not service.dispensable
+        if mend_first and not ready.is_set():
             raise
         return str(error), 0.0
     since = now()

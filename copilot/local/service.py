@@ -12,6 +12,7 @@ class Service(ABC):
     """A child process that can be started again as it was. The object that started it stops it."""
 
     may_leave = False  # whether an end with exit code 0 is meant for good, as with an agent that was drained
+    dispensable = False  # whether the system goes on without it when it does not last, as without a monitor
 
     def __init__(self, name: str) -> None:
         """`name` is for people: it stands in the log."""

@@ -20,6 +20,7 @@ import sysconfig
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
+from copilot.config.kinds import Address
 from copilot.errors import ConfigError
 from copilot.local import configuration, provision
 from copilot.local.component import Component
@@ -30,6 +31,7 @@ from copilot.local.ports import remembered_port
 from copilot.local.process import give, make_directory, unprivileged_user
 from copilot.local.prosody import Prosody
 from copilot.local.redis import Redis
+from copilot.local.server import LOOPBACK
 from copilot.local.service import Service
 from copilot.local.writing import write_file
 
@@ -41,8 +43,17 @@ RUN_AS = "COPILOT_RUN_AS"  # read by copilot.cli.identity
 class LocalSystem:
     """Servers and components below one directory. One object runs one system; `running` is the way in."""
 
-    def __init__(self, directory: Path, *, listen: str = "127.0.0.1", agents: int = 1) -> None:
-        """`listen`: where the XMPP and file ports are opened; everything else stays on loopback.
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        listen: str = LOOPBACK,
+        agents: int = 1,
+        monitor: bool = True,
+        carbon: Address | None = None,
+    ) -> None:
+        """`listen`: where the XMPP and file ports are opened; everything else stays on loopback. `carbon`: where the
+        `monitor` sends what it hears.
 
         Raises `ConfigError` for what is not one address.
         """
@@ -50,6 +61,8 @@ class LocalSystem:
         self.places = Places(directory.absolute())
         self._listen = listen
         self._agents = agents
+        self.monitored = monitor
+        self._carbon = carbon
         self._user = unprivileged_user()
         self._prosody = Prosody(self.places.root / "prosody", domain=configuration.DOMAIN, listen=listen)
         self._redis = Redis(self.places.root / "redis")
@@ -81,6 +94,11 @@ class LocalSystem:
         """The configuration of an agent that is not started here: for another machine."""
         return self.places.agent(self._agents + 1)
 
+    @property
+    def dashboard(self) -> str:
+        """Where a browser of this machine sees how the system fares."""
+        return f"http://{LOOPBACK}:{self.dashboard_port}/"
+
     def log_of(self, program: str) -> Path:
         """The log of a component."""
         return self.places.log / f"{program}.log"
@@ -93,7 +111,7 @@ class LocalSystem:
         await self._configure()
         await self._keep([self._file_server()], group)
         await self._keep(self._managers(), group)
-        await self._keep(self._agents_here(), group)
+        await self._keep([*self._monitors(), *self._agents_here()], group)
 
     async def _keep(self, services: Iterable[Service], group: asyncio.TaskGroup) -> None:
         """Have these run from now on; return when all are ready."""
@@ -117,7 +135,8 @@ class LocalSystem:
         """Accounts and configuration files; passwords are made once and kept."""
         files_port = remembered_port(self.places.root / "files-port", self._listen, 0)
         passwords = configuration.Passwords(self.places.root / "passwords")
-        for name in ("jm", *(f"agent-{number}" for number in range(1, self._agents + 2))):
+        services = (configuration.MANAGER, configuration.MONITOR, configuration.HEARTBEAT)
+        for name in (*services, *(f"agent-{number}" for number in range(1, self._agents + 2))):
             await self._prosody.register(name, passwords.of(name))
         facts = configuration.Facts(
             places=self.places,
@@ -128,6 +147,8 @@ class LocalSystem:
             redis_password=self._redis.password,
             tls=self._prosody.directory / "tls",
             agents=self._agents + 1,
+            dashboard_port=self.dashboard_port,
+            carbon=self._carbon,
         )
         for path, text in configuration.files(facts, passwords).items():
             write_file(path, text, mode=0o600)
@@ -139,8 +160,31 @@ class LocalSystem:
     def _managers(self) -> list[Component]:
         etc = self.places.etc
         return [
-            self._component("jobmanager", "copilot-jobmanager-generic", etc),
-            self._component("storagemanager", "copilot-storagemanager", etc),
+            self._component(
+                "jobmanager",
+                "copilot-jobmanager-generic",
+                etc,
+                variables=(("JM_JABBER_RESOURCE", "jobmanager"),),
+            ),
+            self._component(
+                "storagemanager",
+                "copilot-storagemanager",
+                etc,
+                variables=(("SM_JABBER_RESOURCE", "storagemanager"),),
+            ),
+        ]
+
+    @property
+    def dashboard_port(self) -> int:
+        """The port of the dashboard, on loopback alone."""
+        return remembered_port(self.places.root / "dashboard-port", LOOPBACK, 0)
+
+    def _monitors(self) -> list[Component]:
+        if not self.monitored:
+            return []
+        named = (("MON_JABBER_RESOURCE", "monitor"),)
+        return [
+            self._component("monitor", "copilot-monitor", self.places.etc, variables=named, dispensable=True)
         ]
 
     def _agents_here(self) -> list[Component]:
@@ -152,6 +196,7 @@ class LocalSystem:
                 variables=(
                     ("AGENT_WORK_DIR", str(self.places.work / f"agent-{number}")),
                     ("AGENT_DRAIN_GRACE", "0"),  # Ctrl-C means now
+                    ("AGENT_JABBER_RESOURCE", f"agent-{number}"),  # not in the file: copies of it need others
                 ),
                 may_leave=True,
             )
@@ -167,6 +212,7 @@ class LocalSystem:
         ready: str = READY,
         variables: Sequence[tuple[str, str]] = (),
         may_leave: bool = False,
+        dispensable: bool = False,
     ) -> Component:
         return Component(
             name,
@@ -175,6 +221,7 @@ class LocalSystem:
             environment=self._environment(variables),
             ready=ready,
             may_leave=may_leave,
+            dispensable=dispensable,
         )
 
     def _environment(self, variables: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from copilot.local.keeper import MOST_QUICK_ENDS, keep
 LIMIT_S = 20.0
 
 
-def service(directory: Path, script: str, *, may_leave: bool = False) -> Component:
+def service(directory: Path, script: str, *, may_leave: bool = False, dispensable: bool = False) -> Component:
     """A shell script that is ready when it has said so; each of its starts adds a byte to `starts`."""
     return Component(
         "example",
@@ -25,6 +25,7 @@ def service(directory: Path, script: str, *, may_leave: bool = False) -> Compone
         environment={},
         ready="ready",
         may_leave=may_leave,
+        dispensable=dispensable,
     )
 
 
@@ -51,6 +52,14 @@ async def test_what_never_gets_ready_is_given_up_too(tmp_path: Path) -> None:
     with pytest.raises(CopilotError, match=r"(?s)5 times in a row.*exit code 1.*no such thing"):
         await kept(service(tmp_path, "echo no such thing; exit 1"))
     assert starts(tmp_path) == MOST_QUICK_ENDS
+
+
+async def test_what_is_dispensable_is_given_up_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await kept(service(tmp_path, "echo no such thing; exit 1", dispensable=True))
+    assert starts(tmp_path) == MOST_QUICK_ENDS
+    assert caplog.messages[-1].endswith("The rest of the system goes on without it.")
 
 
 async def test_what_has_lasted_between_its_ends_is_not_given_up(
