@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
-from copilot.local.ports import remembered_port
 from copilot.metrics.table import AGENTS, FILE_SERVER, MANAGERS, PARTS
-from tests.acceptance.running import LIMIT_S, Up, VariedSystem, script
-from tests.unit.metrics.scraping import read
+from tests.acceptance.running import Up, VariedSystem, script
+from tests.acceptance.shown import Shown
 
-HOST = "127.0.0.1"
 PROGRAMS = {
     "JM": MANAGERS,
     "SM": MANAGERS,
@@ -26,43 +22,11 @@ PROGRAMS = {
 LARGE = 40_000  # bytes, more than goes with a message
 
 
-class Shown:
-    """The metrics of a system's programs."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def port(self, program: str) -> int:
-        return remembered_port(self._directory.with_name(f"{program}.port"), HOST, 0)
-
-    async def by(self, program: str) -> dict[str, float]:
-        """What one program shows now."""
-        url = f"http://{HOST}:{self.port(program)}/metrics"
-        async with aiohttp.ClientSession() as session, session.get(url) as answer:
-            return read(await answer.read())
-
-    async def sums(self) -> Counter[str]:
-        """Over all programs."""
-        found: Counter[str] = Counter()
-        for program in PROGRAMS:
-            found.update(await self.by(program))
-        return found
-
-    async def once(self, condition: Callable[[Counter[str]], bool]) -> Counter[str]:
-        """The sums, as soon as they are as wanted."""
-        async with asyncio.timeout(LIMIT_S):
-            while not condition(sums := await self.sums()):
-                await asyncio.sleep(0.02)
-        return sums
-
-
 @pytest.fixture
 async def shown(up: Up) -> AsyncIterator[Shown]:
     """A system with one agent, all of whose programs show metrics."""
-    system, numbers = VariedSystem(up.directory, agents=1), Shown(up.directory)
-    system.more = tuple(
-        (f"{program}_METRICS_LISTEN", f"{HOST}:{numbers.port(program)}") for program in PROGRAMS
-    )
+    system, numbers = VariedSystem(up.directory, agents=1), Shown(up.directory, tuple(PROGRAMS))
+    numbers.switch_on(system)
     async with system.running():
         yield numbers
 
