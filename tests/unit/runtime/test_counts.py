@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from copilot.job import Event, EventKind
+from copilot.job import Event, EventKind, JobSpec
 from copilot.runtime.counts import JobCounts
+from copilot.store.base import Claimed
 from copilot.store.rules import LOST, SILENT
 
 
@@ -47,3 +48,32 @@ def test_a_report_cannot_say_that_a_lease_ran_out() -> None:
     counts = JobCounts()
     counts.wrote([event(EventKind.REQUEUED, text=SILENT.reason)])
     assert counts.leases_ran_out == 0
+
+
+def claimed(*, attempt: int = 1, again: bool = False, submitted: float | None = 60.0) -> Claimed:
+    spec = JobSpec(id="j1", command="c")
+    return Claimed(spec=spec, attempt=attempt, claimed=100.0, again=again, submitted=submitted)
+
+
+def test_the_first_claim_of_a_job_ends_its_wait() -> None:
+    counts = JobCounts()
+    counts.claimed(claimed(), leased=True)
+    counts.claimed(claimed(attempt=2), leased=True)  # it waited for that only since it had gone back
+    counts.claimed(claimed(submitted=None), leased=False)
+    assert (counts.claims, counts.leases_granted) == (3, 2)
+    assert (counts.wait.count, counts.wait.sum) == (1, 40.0)
+
+
+def test_what_is_told_once_more_is_counted_once() -> None:
+    counts = JobCounts()
+    counts.claimed(claimed(again=True), leased=True)
+    assert (counts.claims, counts.leases_granted, counts.wait.count) == (0, 0, 0)
+
+
+def test_a_report_that_was_accepted_ends_a_run_by_what_becomes_of_the_job() -> None:
+    counts = JobCounts()
+    counts.reported([event(EventKind.DONE, "ok"), event(EventKind.QUARANTINED)], 0.25)
+    counts.reported([event(EventKind.REQUEUED)], 0.5)
+    counts.reported([], 0.5)  # of an attempt that holds the job no more
+    assert {word: one.sum for word, one in counts.run.items()} == {"done": 0.75, "requeued": 0.5}
+    assert counts.attempts_ended == {"ok": 1, "infra-lost": 1}
