@@ -50,7 +50,7 @@ lint: $(TESTS)  ## style, types and the direction of imports
 	.venv/bin/lint-imports
 
 servers: $(TESTS)  ## find Prosody, ejabberd, Redis and Chirp, or fetch them into a cache (installs nothing)
-	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server chirp_server
+	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server chirp_server promtool
 
 bench: servers  ## all goals and figures in one table, short forms; a quarter of an hour
 	@.venv/bin/python -m bench.run

@@ -1,0 +1,57 @@
+"""What etc/ has for Prometheus and Grafana asks only for what the table has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from copilot.metrics.table import METRICS, Kind
+
+ETC = Path(__file__).parents[3] / "etc"
+FILES = (ETC / "prometheus" / "copilot-alerts.yml", ETC / "grafana" / "copilot-prometheus.json")
+OF_PROMETHEUS = {"job", "instance", "le"}
+
+KINDS = {metric.name: metric.kind for metric in METRICS}
+LABELS = {metric.name: set(metric.labels) for metric in METRICS}
+WORDS = {metric.name: {str(word) for word in metric.known} for metric in METRICS if len(metric.labels) == 1}
+
+
+def plain(name: str) -> str:
+    """The name in the table of what was asked for."""
+    base = re.sub(r"_(bucket|count|sum)$", "", name)
+    return base if KINDS.get(base) is Kind.HISTOGRAM else name
+
+
+def asked(path: Path) -> list[tuple[str, str]]:
+    """Each metric in a file with the selector behind it."""
+    text = path.read_text().replace('\\"', '"')
+    return re.findall(r"\b(copilot_[a-z_]+)(?:\{([^}]*)\})?", text)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_metric_that_is_asked_for_exists(path: Path) -> None:
+    names = {plain(name) for name, _ in asked(path)}
+    assert names
+    assert names <= KINDS.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_selectors_name_labels_and_words_that_the_metric_has(path: Path) -> None:
+    for name, selector in asked(path):
+        for label, value in re.findall(r'(\w+)\s*(?:=|!=|=~|!~)\s*"([^"]*)"', selector):
+            own = plain(name)
+            assert label in LABELS[own] | OF_PROMETHEUS, name
+            if label in LABELS[own] and WORDS.get(own):
+                assert set(value.split("|")) <= WORDS[own], name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_counters_are_asked_for_their_increase_and_gauges_are_not(path: Path) -> None:
+    text = path.read_text().replace('\\"', '"')
+    for function, name in re.findall(r"\b(rate|increase)\(\s*(copilot_[a-z_]+)", text):
+        assert KINDS[plain(name)] is not Kind.GAUGE, f"{function}({name})"
+    for name, _ in asked(path):
+        if KINDS[plain(name)] is not Kind.GAUGE:
+            assert re.search(rf"\b(rate|increase)\(\s*{name}\b", text), name
