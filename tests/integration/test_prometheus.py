@@ -15,9 +15,11 @@ import pytest
 from copilot.errors import ServerMissing
 from copilot.local.provision import Installed, ensure
 from tests.unit.metrics.scraping import World
+from tests.unit.metrics.test_samples import expressions
 
 ETC = Path(__file__).parents[2] / "etc" / "prometheus"
 ALERTS = ETC / "copilot-alerts.yml"
+DASHBOARD = ETC.with_name("grafana") / "copilot-prometheus.json"
 LATE = "90m"  # later than any alert waits
 
 # What makes each alert ring: series with their values, minute by minute ("start+step x times").
@@ -121,6 +123,14 @@ def test_the_configuration_and_its_rules_are_valid(promtool: Installed) -> None:
     assert f"{len(ALARMS)} rules found" in run(promtool, "check", "config", ETC / "prometheus.yml")
 
 
+def test_what_the_dashboard_asks_for_is_valid(promtool: Installed, tmp_path: Path) -> None:
+    asked = [one.replace("$__rate_interval", "5m") for one in expressions(DASHBOARD)]
+    rules = [{"record": f"panel:{number}", "expr": one} for number, one in enumerate(asked)]
+    file = tmp_path / "rules.yml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))  # which is YAML, too
+    assert f"{len(rules)} rules found" in run(promtool, "check", "rules", file)
+
+
 async def test_the_text_of_every_metric_is_as_prometheus_wants_it(promtool: Installed) -> None:
     world = World()
     world.jobs.run["done"].observe(1.0)
@@ -135,7 +145,7 @@ def test_each_alert_rings_when_it_should_and_none_in_a_quiet_time(
     tests = [_case(series, alert) for alert, series in ALARMS.items()]
     cases = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [*tests, _case(QUIET, None)]}
     file = tmp_path / "cases.yml"
-    file.write_text(json.dumps(cases))  # which is YAML, too
+    file.write_text(json.dumps(cases))
     run(promtool, "test", "rules", file)
 
 
