@@ -20,6 +20,7 @@ from tests.unit.metrics.test_samples import expressions
 ETC = Path(__file__).parents[2] / "etc" / "prometheus"
 ALERTS = ETC / "copilot-alerts.yml"
 DASHBOARD = ETC.with_name("grafana") / "copilot-prometheus.json"
+PAGE = ETC.parents[1] / "docs" / "metrics.md"
 LATE = "90m"  # later than any alert waits
 
 # What makes each alert ring: series with their values, minute by minute ("start+step x times").
@@ -123,8 +124,9 @@ def test_the_configuration_and_its_rules_are_valid(promtool: Installed) -> None:
     assert f"{len(ALARMS)} rules found" in run(promtool, "check", "config", ETC / "prometheus.yml")
 
 
-def test_what_the_dashboard_asks_for_is_valid(promtool: Installed, tmp_path: Path) -> None:
-    asked = [one.replace("$__rate_interval", "5m") for one in expressions(DASHBOARD)]
+@pytest.mark.parametrize("path", [DASHBOARD, PAGE], ids=lambda path: path.name)
+def test_what_dashboard_and_page_ask_for_is_valid(promtool: Installed, tmp_path: Path, path: Path) -> None:
+    asked = [one.replace("$__rate_interval", "5m") for one in expressions(path)]
     rules = [{"record": f"panel:{number}", "expr": one} for number, one in enumerate(asked)]
     file = tmp_path / "rules.yml"
     file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))  # which is YAML, too

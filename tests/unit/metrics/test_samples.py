@@ -1,4 +1,4 @@
-"""What etc/ has for Prometheus and Grafana asks only for what the table has."""
+"""What etc/ has for Prometheus and Grafana, and the page for its readers, asks only for what the table has."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import pytest
 
 from copilot.metrics.table import METRICS, Kind
 
-ETC = Path(__file__).parents[3] / "etc"
-FILES = (ETC / "prometheus" / "copilot-alerts.yml", ETC / "grafana" / "copilot-prometheus.json")
+ROOT = Path(__file__).parents[3]
+FILES = (
+    ROOT / "etc" / "prometheus" / "copilot-alerts.yml",
+    ROOT / "etc" / "grafana" / "copilot-prometheus.json",
+    ROOT / "docs" / "metrics.md",
+)
 OF_PROMETHEUS = {"job", "instance", "le"}
 
 KINDS = {metric.name: metric.kind for metric in METRICS}
@@ -30,6 +34,8 @@ def expressions(path: Path) -> list[str]:
     text = path.read_text()
     if path.suffix == ".yml":
         return re.findall(r"expr: (.+?)\n +(?:for|labels):", text, re.DOTALL)
+    if path.suffix == ".md":
+        return [one.replace("\\|", "|") for one in re.findall(r"\? \| `(.+?)`", text)]
     panels = json.loads(text)["panels"]
     return [target["expr"] for panel in panels for target in panel.get("targets", ())]
 
@@ -42,6 +48,7 @@ def asked(path: Path) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_metric_that_is_asked_for_exists(path: Path) -> None:
     names = {plain(name) for name in re.findall(r"\bcopilot_[a-z_]+", path.read_text())}
+    assert asked(path)
     assert len(names) > 10
     assert names <= KINDS.keys()
 
