@@ -25,17 +25,17 @@ class Shown:
 
     def switch_on(self, system: VariedSystem) -> None:
         """Have its programs show metrics; before it runs."""
-        ports = {program: self._port(program) for program in self._programs}
+        ports = {program: self.port(program) for program in self._programs}
         system.more = tuple(
             (f"{program}_METRICS_LISTEN", f"{HOST}:{port}") for program, port in ports.items()
         )
 
-    def _port(self, program: str) -> int:
+    def port(self, program: str) -> int:
         return remembered_port(self._directory.with_name(f"{program}.port"), HOST, 0)
 
     async def by(self, program: str) -> dict[str, float]:
         """What one program shows now."""
-        url = f"http://{HOST}:{self._port(program)}/metrics"
+        url = f"http://{HOST}:{self.port(program)}/metrics"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             return read(await answer.read())
 

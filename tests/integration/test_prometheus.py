@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -12,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from copilot.errors import ServerMissing
-from copilot.local.provision import Installed, ensure
+from copilot.local.provision import Installed
+from tests.integration import prometheus_fixtures
+from tests.integration.prometheus_fixtures import ETC
 from tests.unit.metrics.scraping import World
 from tests.unit.metrics.test_samples import expressions
 
-ETC = Path(__file__).parents[2] / "etc" / "prometheus"
+promtool = prometheus_fixtures.promtool
+
 ALERTS = ETC / "copilot-alerts.yml"
 DASHBOARD = ETC.with_name("grafana") / "copilot-prometheus.json"
 PAGE = ETC.parents[1] / "docs" / "metrics.md"
@@ -98,17 +99,6 @@ QUIET: Mapping[str, str] = {
     'copilot_disk_free_bytes{directory="files"}': "50x100",
     'copilot_disk_size_bytes{directory="files"}': "100x100",
 }
-
-
-@pytest.fixture(scope="module")
-def promtool() -> Installed:
-    """Prometheus's own checker."""
-    try:
-        return ensure("promtool")[0]
-    except ServerMissing as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
 
 
 def run(tool: Installed, *arguments: object, told: bytes = b"") -> str:
