@@ -49,8 +49,8 @@ lint: $(TESTS)  ## style, types and the direction of imports
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-servers: $(TESTS)  ## find Prosody, ejabberd, Redis, Chirp and Chromium, or fetch them, and make a Graphite; in a cache (installs nothing)
-	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server chirp_server chromium
+servers: $(TESTS)  ## find the servers and tools of the tests, or fetch them into a cache (installs nothing)
+	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server chirp_server promtool chromium
 	.venv/bin/python -m tests.carbon.environment
 
 bench: servers  ## all goals and figures in one table, short forms; a quarter of an hour

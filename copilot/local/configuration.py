@@ -144,24 +144,19 @@ def _monitor(facts: Facts, passwords: Passwords) -> str:
         {} if facts.carbon is None else {"CARBON_SERVER": facts.carbon[0], "CARBON_PORT": facts.carbon[1]}
     )
     return _text(
-        "Gathers what the others report, and shows it.",
+        "Gathers what the others report, and shows it. Where the queue is, and the rest, stands in Copilot.conf.",
         **_session("MON", facts, passwords, MONITOR),
-        MON_REDIS_SERVER="127.0.0.1",
-        MON_REDIS_PORT=facts.redis_port,
-        MON_REDIS_PASSWORD=facts.redis_password,
         MON_DASHBOARD_LISTEN=f"127.0.0.1:{facts.dashboard_port}",
         MON_MANAGERS=f"{MANAGER}@{DOMAIN}",
         MON_STATE_DIR=facts.places.state,
-        **_rooms(),
         **carbon,
     )
 
 
 def _heartbeat(facts: Facts, passwords: Passwords) -> str:
     return _text(
-        "Asks all components how they fare: copilot-heartbeat --config this file.",
+        "Asks all components how they fare. In which rooms they are stands in Copilot.conf.",
         **_session("HB", facts, passwords, HEARTBEAT),
-        **_rooms(),
     )
 
 
@@ -178,12 +173,9 @@ def _session(prefix: str, facts: Facts, passwords: Passwords, account: str) -> d
 
 
 def _seen() -> dict[str, object]:
-    """To whom a component reports, and who may ask it how it fares."""
-    return {"MON_JABBER_ADDRESS": f"{MONITOR}@{DOMAIN}", **_rooms()}
-
-
-def _rooms() -> dict[str, object]:
+    """To whom a component reports, where it meets the others, and who may ask it how it fares."""
     return {
+        "MON_JABBER_ADDRESS": f"{MONITOR}@{DOMAIN}",
         "HB_CHAT_SERVER": ROOMS,
         "HB_CHAT_ROOM": ROOM,
         "HB_CHAT_OWNER": f"{MANAGER}@{DOMAIN}",

@@ -34,7 +34,11 @@ APT_TAIL_LINES = 5
 
 # What we call a program where its file or its package is called otherwise.
 EXECUTABLES = {"ejabberd": "ejabberdctl"}
-PACKAGES = {"chirp_server": "coop-computing-tools", "chirp_put": "coop-computing-tools"}
+PACKAGES = {
+    "chirp_server": "coop-computing-tools",
+    "chirp_put": "coop-computing-tools",
+    "promtool": "prometheus",
+}
 # How a system's package manager installs, and what it calls our programs where its name differs from Debian's.
 MANAGERS = {
     "apt-get": ("apt-get update && apt-get install", {}),

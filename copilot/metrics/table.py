@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from copilot import __version__
 from copilot.agent.counts import WAITS, AgentCounts
-from copilot.files.counts import METHODS, ServerCounts, TransferCounts
+from copilot.files.counts import FETCH, METHODS, STORE, ServerCounts, TransferCounts
 from copilot.histogram import Histogram
 from copilot.job import Cause, Phase
 from copilot.metrics.disk import Disk
@@ -461,6 +461,7 @@ _TRANSFERS = Part[TransferCounts](
             meaning="Transfers that ended in an error; some are tried again.",
             read=lambda of: of.failures,
             labels=("scheme", "direction"),
+            known=tuple(product(("http", "chirp", "file"), (FETCH, STORE))),
         ),
     ),
 )

@@ -4,65 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
-from copilot.local.ports import remembered_port
+from copilot.local.provision import Installed
 from copilot.metrics.table import AGENTS, FILE_SERVER, MANAGERS, PARTS
-from tests.acceptance.running import LIMIT_S, Up, VariedSystem, script
-from tests.unit.metrics.scraping import read
+from tests.acceptance.running import Up, VariedSystem, script
+from tests.acceptance.shown import HOST, Shown
+from tests.integration import prometheus_fixtures
+from tests.integration.prometheus_fixtures import scraping
 
-HOST = "127.0.0.1"
+promtool = prometheus_fixtures.promtool
+
 PROGRAMS = {
     "JM": MANAGERS,
     "SM": MANAGERS,
     "AGENT": AGENTS,
     "JM_FILES": FILE_SERVER,
 }  # by the prefix of the setting
+SAMPLE_PORTS = {9464: "JM", 9465: "SM", 9466: "JM_FILES", 9467: "AGENT"}
 LARGE = 40_000  # bytes, more than goes with a message
-
-
-class Shown:
-    """The metrics of a system's programs."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def port(self, program: str) -> int:
-        return remembered_port(self._directory.with_name(f"{program}.port"), HOST, 0)
-
-    async def by(self, program: str) -> dict[str, float]:
-        """What one program shows now."""
-        url = f"http://{HOST}:{self.port(program)}/metrics"
-        async with aiohttp.ClientSession() as session, session.get(url) as answer:
-            return read(await answer.read())
-
-    async def sums(self) -> Counter[str]:
-        """Over all programs."""
-        found: Counter[str] = Counter()
-        for program in PROGRAMS:
-            found.update(await self.by(program))
-        return found
-
-    async def once(self, condition: Callable[[Counter[str]], bool]) -> Counter[str]:
-        """The sums, as soon as they are as wanted."""
-        async with asyncio.timeout(LIMIT_S):
-            while not condition(sums := await self.sums()):
-                await asyncio.sleep(0.02)
-        return sums
 
 
 @pytest.fixture
 async def shown(up: Up) -> AsyncIterator[Shown]:
     """A system with one agent, all of whose programs show metrics."""
-    system, numbers = VariedSystem(up.directory, agents=1), Shown(up.directory)
-    system.more = tuple(
-        (f"{program}_METRICS_LISTEN", f"{HOST}:{numbers.port(program)}") for program in PROGRAMS
-    )
+    system, numbers = VariedSystem(up.directory, agents=1), Shown(up.directory, tuple(PROGRAMS))
+    numbers.switch_on(system)
     async with system.running():
         yield numbers
 
@@ -115,6 +85,28 @@ async def test_each_program_shows_its_part_of_what_three_jobs_took(shown: Shown,
         0.04 <= sums["copilot_agent_payload_seconds_sum"] <= sums["copilot_agent_payload_seconds_count"] * 10
     )
     assert sums["copilot_store_round_trips_total"] >= sums["copilot_store_round_trip_seconds_count"] > 9
+
+
+async def test_prometheus_reads_them_as_the_sample_says_and_alerts_about_what_is_missing(
+    shown: Shown, up: Up, place: Path, promtool: Installed
+) -> None:
+    await asyncio.to_thread(up.job, script(place / "job.sh", "true"))
+    ports = {sample: shown.port(program) for sample, program in SAMPLE_PORTS.items()}
+    async with scraping(promtool, place, ports) as prometheus:
+        (accepted,) = await prometheus.says("copilot_agent_reports_accepted_total == 1")
+        assert accepted["metric"]["job"] == "copilot-agents"
+        assert await prometheus.says("count(up == 1) == 4")
+        (wait,) = await prometheus.says(
+            "histogram_quantile(0.99, sum by (le) (copilot_job_wait_seconds_bucket)) > 0"
+        )
+        assert float(wait["value"][1]) < 20
+        (missing,) = await prometheus.says('ALERTS{alertname="CopilotDown"}')
+        assert (missing["metric"]["instance"], missing["metric"]["alertstate"]) == (f"{HOST}:9468", "pending")
+        assert {one["metric"]["alertname"] for one in await prometheus.ask("ALERTS")} <= {
+            "CopilotDown",  # there is no monitor
+            "CopilotNoAgents",  # as far as one can tell of the first seconds
+            "CopilotDiskFull",  # of this machine
+        }
 
 
 async def test_each_program_shows_what_the_table_says_and_nothing_else(shown: Shown) -> None:

@@ -46,6 +46,7 @@ async def test_a_parked_agent_gets_the_job_that_comes_and_no_second_one(store: S
     (one,) = await store.dispatch(dispatch_limit=10, now=T)
     assert (one.to, one.claimed.spec, one.claimed.attempt) == (ONE, spec(1), 1)
     assert (one.claimed.lease, one.claimed.claimed, one.claimed.again) == (60.0, T, False)
+    assert one.claimed.submitted == T
     record = await store.get("job-1")
     assert record is not None
     assert record.agent == "agent@x"

@@ -172,6 +172,15 @@ async def test_a_claim_gives_the_job_and_starts_an_attempt(store: Store) -> None
     assert await history(store) == ["submitted 0", "claimed 1"]
 
 
+async def test_a_claim_says_when_the_job_was_submitted_whatever_attempt_it_is(store: Store) -> None:
+    await store.submit([spec()], now=T)
+    for wait in (1, 20):
+        (claimed,) = await store.claim(agent=AGENT, request=f"{wait}", dispatch_limit=10, now=T + wait)
+        (again,) = await store.claim(agent=AGENT, request=f"{wait}", dispatch_limit=10, now=T + wait)
+        assert (claimed.submitted, again.submitted) == (T, T)
+        await store.hand_back("job-1", claimed.attempt, cause=Cause.INFRA_UNDELIVERED, now=T + wait)
+
+
 async def test_an_empty_queue_gives_nothing(store: Store) -> None:
     assert await claim(store) == []
 

@@ -134,9 +134,14 @@ async def test_an_outage_is_told_once_however_many_attempts_it_takes(prosody_hub
     await until(lambda: transport._connection is not None)
     first = transport._connection
     await until(lambda: transport._connection not in (None, first))
+    assert (transport.counts.begun, transport.counts.lost, transport.counts.up) == (1, 1, False)
     await line.up()
     assert await connected(transport) == jid
     assert transport._task is task
+    counts = transport.counts
+    assert (counts.begun, counts.lost, counts.login.count, counts.up) == (2, 1, 2, True)
+    assert counts.failed > 0
+    assert counts.login.sum > 0
 
 
 async def test_a_server_that_is_not_there_yet_is_told_and_waited_for(prosody_hub: ServerHub) -> None:

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from tests.acceptance import conftest
 
-ground, place = conftest.ground, conftest.place
+ground, place, up = conftest.ground, conftest.place, conftest.up

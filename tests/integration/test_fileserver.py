@@ -430,6 +430,35 @@ async def test_a_peer_that_does_not_read_is_cut_off(
         await until(lambda: bool(runner.server.connections))  # type: ignore[union-attr]
         await until(lambda: not runner.server.connections)  # type: ignore[union-attr]
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+    assert plain.server.counts.requests == {("GET", "aborted"): 1}
+    assert plain.server.counts.sent == 0
+
+
+async def test_requests_are_counted_by_words_of_ours_with_their_bytes_and_seconds(
+    plain: Served, tmp_path: Path
+) -> None:
+    plain.area.store_input(JOB, make_file(tmp_path / "source", b"0123456789"), "in")
+    fetch, put = plain.signer.input_url(JOB, "in", 60), plain.signer.output_url(JOB, 1, 60, 100)
+    async with aiohttp.ClientSession() as session:
+        for method, url, data, headers in (
+            ("GET", fetch, None, {}),
+            ("GET", fetch, None, {"Range": "bytes=4-6"}),
+            ("GET", f"{fetch}0", None, {}),
+            ("PUT", put, b"output", {}),
+            ("DELETE", put, None, {}),
+        ):
+            async with session.request(method, url, data=data, headers=headers) as response:
+                await response.read()
+    counts = plain.server.counts
+    await until(lambda: counts.requests.total() == 5)
+    assert counts.requests == {
+        ("GET", "2xx"): 2,
+        ("GET", "4xx"): 1,
+        ("PUT", "2xx"): 1,
+        ("other", "4xx"): 1,
+    }
+    assert (counts.sent, counts.received) == (13, 6)
+    assert {method: one.count for method, one in counts.seconds.items()} == {"GET": 3, "PUT": 1, "other": 1}
 
 
 async def test_a_server_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:

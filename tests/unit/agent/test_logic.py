@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from copilot.agent.counts import AgentCounts
 from copilot.agent.delivery import (
     ANSWER_WITHIN,
     DAY,
@@ -96,6 +97,7 @@ class World:
     ) -> None:
         self.now = 1000.0
         self.phase = "run"
+        self.counts = AgentCounts()
         self.features = features  # of managers
         settings = AgentSettings(
             manager=MANAGER, host="host", slots=slots, referral_domains=("x",), limits=limits
@@ -109,6 +111,7 @@ class World:
             phase=lambda _: self.phase,
             package=lambda _: b"packed",
             journal=journal,
+            counts=self.counts,
         )
 
     def tell(self, event: Event) -> list[Action]:

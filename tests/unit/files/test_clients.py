@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from copilot.errors import TransferRefused
+from copilot.errors import TransferRefused, TransferUnavailable
 from copilot.files.base import FileFacts
 from copilot.files.clients import Files
 from tests.unit.files.serving import facts_of, make_file
@@ -89,3 +89,38 @@ asyncio.run(main())
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (run.stdout, run.stderr) == ("False True\n", "")
+
+
+class Troubled(Recorder):
+    async def get(
+        self, url: str, path: Path, *, size: int | None = None, sha256: str | None = None
+    ) -> FileFacts:
+        raise TransferUnavailable("away")
+
+    async def put(self, path: Path, url: str, *, facts: FileFacts) -> None:
+        raise TransferUnavailable("away")
+
+
+async def test_transfers_are_counted_by_scheme_and_direction() -> None:
+    now = 100.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.125
+        return now
+
+    files = Files({"http": Recorder, "https": Recorder, "chirp": Troubled}, clock=clock)
+    await files.put(Path("out"), "HTTPS://host/out", facts=facts_of(b"data"))
+    await files.put(Path("out"), "http://host/out", facts=facts_of(b"more"))
+    await files.get("http://host/in", Path("in"))
+    with pytest.raises(TransferUnavailable):
+        await files.get("chirp://host/in", Path("in"))
+    with pytest.raises(TransferUnavailable):
+        await files.put(Path("out"), "chirp://host/out", facts=facts_of(b"data"))
+    counts = files.counts
+    assert {way: (one.count, one.sum) for way, one in counts.seconds.items()} == {
+        ("http", "store"): (2, 0.25),
+        ("http", "fetch"): (1, 0.125),
+    }
+    assert counts.volume == {("http", "store"): 8, ("http", "fetch"): 0}
+    assert counts.failures == {("chirp", "fetch"): 1, ("chirp", "store"): 1}

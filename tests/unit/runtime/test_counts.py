@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from copilot.job import Event, EventKind
+from copilot.job import Event, EventKind, JobSpec
 from copilot.runtime.counts import JobCounts
+from copilot.store.base import Claimed
 from copilot.store.rules import LOST, SILENT
 
 
@@ -79,3 +80,31 @@ def test_a_clock_that_was_set_back_makes_no_negative_duration() -> None:
     counts = JobCounts()
     counts.reported([event(EventKind.DONE)], 5.0)
     assert counts.took()["job"].mean == 0.0
+
+
+def claimed(*, attempt: int = 1, again: bool = False) -> Claimed:
+    spec = JobSpec(id="j1", command="c")
+    return Claimed(spec=spec, attempt=attempt, claimed=100.0, again=again, submitted=60.0)
+
+
+def test_the_first_claim_of_a_job_ends_its_wait() -> None:
+    counts = JobCounts()
+    counts.claimed(claimed(), leased=True)
+    counts.claimed(claimed(attempt=2), leased=True)  # it waited for that only since it had gone back
+    assert (counts.claims, counts.leases_granted) == (2, 2)
+    assert (counts.wait.count, counts.wait.sum) == (1, 40.0)
+
+
+def test_what_is_told_once_more_is_counted_once() -> None:
+    counts = JobCounts()
+    counts.claimed(claimed(again=True), leased=True)
+    assert (counts.claims, counts.leases_granted, counts.wait.count) == (0, 0, 0)
+
+
+def test_a_report_that_was_accepted_ends_a_run_by_what_becomes_of_the_job() -> None:
+    counts = JobCounts()
+    counts.reported([event(EventKind.DONE, "ok"), event(EventKind.QUARANTINED)], 0.25)
+    counts.reported([event(EventKind.REQUEUED)], 0.5)
+    counts.reported([], 0.5)  # of an attempt that holds the job no more
+    assert {word: one.sum for word, one in counts.run.items()} == {"done": 0.75, "requeued": 0.5}
+    assert counts.attempts_ended == {"ok": 1, "infra-lost": 1}

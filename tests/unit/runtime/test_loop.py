@@ -82,6 +82,52 @@ async def test_a_message_is_acknowledged_when_its_actions_are_done_and_not_befor
         assert bench.heard == [HaveGetJob()]
 
 
+async def test_the_time_until_the_answers_are_out_is_taken_by_command() -> None:
+    may_end = asyncio.Event()
+
+    async def work(_: Received) -> Actions:
+        await may_end.wait()
+        return [ANSWER]
+
+    component = on_command(work)
+    async with running(component) as bench:
+        before = time.monotonic()
+        bench.say(GET, "m1")
+        await component.got(Received)
+        came = time.monotonic()
+        assert (bench.loop.counts.at_work(), dict(bench.loop.counts.handling)) == (1, {})
+        until_then = came + 0.02
+        await until(lambda: time.monotonic() >= until_then)
+        may_end.set()
+        await until(lambda: bench.heard == [HaveGetJob()])
+        seconds = bench.loop.counts.handling["getJob"]
+        assert seconds.count == 1
+        assert 0.02 <= seconds.sum <= time.monotonic() - before
+        assert bench.loop.counts.at_work() == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (StoreUnavailable("away"), "store"),
+        (TransferUnavailable("away"), "files"),
+        (RuntimeError("bug"), "mistake"),
+    ],
+)
+async def test_what_could_not_be_handled_is_counted_by_why_and_not_timed(
+    error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        loop_module, "rate_limited", lambda *_: None
+    )  # what it has told here counts elsewhere
+    component = on_command(lambda _: _raise_later(error))
+    async with running(component) as bench:
+        bench.say(GET, "m1")
+        await until(lambda: bench.loop.counts.failures == {reason: 1})
+        await rest()
+        assert bench.loop.counts.handling == {}
+
+
 def _raise(error: Exception) -> Decision:
     raise error
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import invariant
 
-from copilot.errors import ConfigError
+from copilot.errors import ConfigError, StoreUnavailable
 from copilot.job import ANY_GROUP
 from copilot.matching.matcher import matches
 from copilot.store.base import Parking, Store
@@ -164,3 +164,19 @@ def test_the_scripts_that_wait_for_no_replica_change_nothing() -> None:
         called = set(re.findall(r"(?<![.\w])(\w+)\(", re.sub(r"--.*", "", text)))
         own = set(re.findall(r"^local function (\w+)", text, re.MULTILINE))
         assert called - own <= functions, name
+
+
+async def test_round_trips_are_timed_and_what_redis_does_not_answer_is_counted_by_kind() -> None:
+    store = fake_redis_store()
+    await store.submit([spec(1)])
+    await store.counts()
+    assert store.numbers.seconds.count == store.round_trips > 1
+    assert not store.numbers.errors
+    await store.close()
+    away = RedisStore.from_url("redis://127.0.0.1:1", timeout=1.0)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await away.counts()
+    assert away.numbers.errors == {"unavailable": 2}
+    assert away.numbers.seconds.count == 0
+    await away.close()
