@@ -85,6 +85,9 @@ class Agent(ABC):
     def heard(self, head: bytes, body: bytes) -> None:
         """A message: the attributes of its tag, and what is in it."""
 
+    def met(self, head: bytes, body: bytes) -> None:  # noqa: B027  # most kinds of agents do not care
+        """A presence: the attributes of its tag, and what is in it."""
+
     def say(self, name: str, data: bytes) -> None:
         """Say something once."""
         self.books.said[name] += 1
@@ -129,6 +132,8 @@ class Agent(ABC):
                 else:
                     self.books.messages += 1
                     self.heard(found[2], found[3] or b"")
+            elif found[1] == b"presence":
+                self.met(found[2], found[3] or b"")
             elif found[1] == b"iq" and TYPE_GET.search(found[2]) is not None:
                 self._answer_ping(found[2])
         self._rest = data[end:].lstrip()

@@ -134,7 +134,7 @@ class Asker:
                     target = Target(nick=one.nick, address=f"{room}/{one.nick}", room=room)
                 else:
                     target = Target(nick=one.nick, address=one.jid, room=room)
-                if not _asks(target.address):
+                if target.address != self._jid and not _asks(target.address):
                     found[target.address] = target
         return sorted(found.values(), key=lambda target: (target.nick, target.address))
 

@@ -37,7 +37,8 @@ from copilot.runtime.component import (
 )
 
 ENTER_LIMIT = 60.0  # s until a room that does not answer is tried again
-ADMISSION = 5.0  # s, at least, that who keeps the room has to let us in after we have shown ourselves
+ADMISSION = 2.0  # s, at least, that who keeps the room has to let us in after we have shown ourselves
+NO_COMPLAINT = 3  # refusals
 LONGEST_WAIT = 600.0  # s between two tries to enter
 MOST_MODERATORS = 1000  # occupants that are remembered; members are not shown to each other
 MOST_ASKERS = 1000
@@ -123,18 +124,16 @@ class Heartbeat:
             return self._enter(now)
         wait = full_jitter(self._failures, LONGEST_WAIT, self._random)
         self._failures += 1
-        if condition == "registration-required":
-            self._try_at = now + ADMISSION + wait
-            self._complain(room, condition, self._failures > 1)
-            return [Perform(effect=Announce(to=self._settings.owner))]
         self._try_at = now + ADMISSION + wait
-        self._complain(room, condition, self._failures > 1)
+        self._complain(room, condition)
+        if condition == "registration-required":
+            return [Perform(effect=Announce(to=self._settings.owner))]
         return []
 
-    def _complain(self, room: str, condition: str, again: bool) -> None:
-        """The first time is nothing: rooms are made, and members admitted, while components start."""
+    def _complain(self, room: str, condition: str) -> None:
+        """The first times are nothing: rooms are made, and members admitted, while components start."""
+        level = logging.WARNING if self._failures > NO_COMPLAINT else logging.DEBUG
         text = "the chat room %s cannot be entered (%s); trying again. %s keeps it and has to let us in"
-        level = logging.WARNING if again else logging.DEBUG
         rate_limited(log, ("room", room), level, text, room, condition, self._settings.owner)
 
     def _seen(self, event: Occupied) -> None:

@@ -43,7 +43,7 @@ ANSWER_S = 20.0  # for a server to answer what we ask of it
 _MESSAGE, _PRESENCE, _IQ = (f"{{jabber:client}}{name}" for name in ("message", "presence", "iq"))
 _STREAM_ERROR = "{http://etherx.jabber.org/streams}error"
 _SCRAM = {f"SCRAM-SHA-{bits}{plus}" for bits in ("1", "256", "512") for plus in ("", "-PLUS")}
-OURSELVES, ROOM_IS_NEW = "110", "201"  # XEP-0045, 15.6.1
+OURSELVES, ROOM_IS_NEW, OTHER_NICK = "110", "201", "303"  # XEP-0045, 15.6.1
 _PASSING_FAILURES = {"temporary-auth-failure", "aborted"}  # RFC 6120, 6.5
 
 
@@ -359,6 +359,8 @@ class Connection:
         item = next((child for child in described if child.tag.endswith("}item")), described)
         if OURSELVES not in codes:
             self._deliver(OccupantChanged(room, nick, item.get("jid"), available))
+        elif OTHER_NICK in codes:
+            pass  # ours; we are in under that one in a moment
         elif not available:
             self._deliver(RoomLeft(room, "item-not-found" if room in self._made else "removed"))
             self._made.discard(room)

@@ -98,13 +98,12 @@ class XmppRooms:
         ]
 
     async def prepare(self, room: str, nick: str) -> None:
-        """See `RoomService.prepare`. A room is made by entering it; one that stays needs nobody inside."""
-        try:
+        """See `RoomService.prepare`. A room is made by entering it; one that stays needs nobody inside.
+
+        ejabberd would make one that is configured, too, and then tell the next who enters it that it is new.
+        """
+        if await self._is_there(room):
             await self._configure(room)
-        except RoomRefused as refused:
-            if refused.condition != "item-not-found":
-                raise
-        else:
             return
         self._enter(f"{room}/{nick}")
         try:
@@ -122,6 +121,15 @@ class XmppRooms:
         query = Xml(f"{{{_ADMIN}}}query")
         SubElement(query, f"{{{_ADMIN}}}item", affiliation=affiliation.value, jid=jid)
         await self._ask("set", room, query)
+
+    async def _is_there(self, room: str) -> bool:
+        try:
+            await self._listed(room, affiliation=Affiliation.MEMBER.value)
+        except RoomRefused as refused:
+            if refused.condition == "item-not-found":
+                return False
+            raise
+        return True
 
     async def _listed(self, room: str, **which: str) -> list[Xml]:
         query = Xml(f"{{{_ADMIN}}}query")

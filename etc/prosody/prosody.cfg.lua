@@ -46,7 +46,16 @@ c2s_close_timeout = 2
 -- A message to a bare JID reaches every session of the account: all have the same priority. Sessions are not limited.
 VirtualHost "example.org"
 
--- Agents meet here and are seen by the heartbeat; a room needs no owner to be configured before it opens.
+-- Components sit here and are found by copilot-heartbeat. The job manager makes the rooms and lets others in; they are
+-- as it wants them from the first moment, and open when it has said so: for members only, who see the real addresses of
+-- moderators and nobody else, so that a fleet that comes back does not tell each agent of each other.
 Component "conference.example.org" "muc"
     restrict_room_creation = "local"
-    muc_room_locking = false
+    muc_room_locking = true
+    muc_room_default_members_only = true
+    muc_room_default_public = true
+    muc_room_default_public_jids = true
+    muc_room_default_presence_broadcast = { moderator = true, participant = false, visitor = false }
+    muc_room_default_history_length = 0
+    -- Rooms in memory; by default 100. One for 200 agents, and some to spare.
+    muc_room_cache_size = 1010

@@ -84,6 +84,7 @@ class Hub(Protocol):
     """A server under test. Transports are closed when the test ends."""
 
     readdresses: bool  # a message for a vanished instance arrives addressed to the one that gets it
+    chat: str  # the domain of its chat rooms
 
     async def account(self) -> str:
         """A new account's bare JID."""
@@ -104,6 +105,7 @@ class Hub(Protocol):
 
 class MemoryHub:
     readdresses = False
+    chat = "conference.memory"
 
     def __init__(self) -> None:
         self.network = MemoryNetwork()
@@ -135,6 +137,7 @@ class ServerHub:
     def __init__(self, server: Prosody | Ejabberd) -> None:
         self.server = server
         self.readdresses = isinstance(server, Ejabberd)
+        self.chat = f"conference.{server.domain}"
         self.lines: dict[Transport, Line] = {}
         self._passwords: dict[str, str] = {}
 

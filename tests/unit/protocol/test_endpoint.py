@@ -557,3 +557,41 @@ def test_whatever_comes_in_orders_are_those_of_the_trusted_answers_can_be_sent_a
             assert encode(envelope)
     good = old(RUN, sender="jm@x/two", to=AGENT) if is_agent else old(GET, sender="good@x/a")
     assert received(made.receive(replace(good, id="good"), 100.0)) == [RUN if is_agent else GET]
+
+
+# -- chat rooms
+
+LOUNGE = "lounge@conference.x"
+
+
+@pytest.fixture
+def seated(manager: Endpoint) -> Endpoint:
+    """A manager that is in a chat room."""
+    manager.entered(LOUNGE.upper())
+    return manager
+
+
+@pytest.mark.parametrize("command", [WANT, GET, DONE, Error(error_string="e")])
+def test_through_a_room_nobody_gives_or_asks_for_work(seated: Endpoint, command: Command) -> None:
+    (dropped,) = seated.receive(old(command, sender=f"{LOUNGE}/nick"), 0.0)
+    assert isinstance(dropped, Dropped)
+    assert dropped.reason == "in-room"
+    assert seated.outgoing(0.0)[1:] == []
+
+
+def test_through_a_room_one_may_be_asked_how_one_fares(seated: Endpoint) -> None:
+    (event,) = seated.receive(old(Ping(), sender=f"{LOUNGE}/nick"), 0.0)
+    assert isinstance(event, Received)
+    assert (event.sender, event.wants_ack) == (f"{LOUNGE}/nick", True)
+
+
+def test_what_is_said_to_all_is_never_acknowledged(seated: Endpoint) -> None:
+    to_all = replace(old(Ping(), sender=f"{LOUNGE}/nick"), kind="groupchat")
+    (event,) = seated.receive(to_all, 0.0)
+    assert isinstance(event, Received)
+    assert not event.wants_ack
+
+
+def test_a_message_to_all_is_no_command_from_any_other_place(manager: Endpoint) -> None:
+    (dropped,) = manager.receive(replace(old(WANT), kind="groupchat"), 0.0)
+    assert isinstance(dropped, Dropped)

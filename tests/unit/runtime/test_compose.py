@@ -10,7 +10,7 @@ import pytest
 from copilot.errors import StoreUnavailable
 from copilot.protocol.commands import Ping
 from copilot.runtime.component import Action, Actions, Event, Leave, Send, Tick
-from copilot.runtime.compose import Parts
+from copilot.runtime.compose import Parts, Performers
 
 
 def say(to: str) -> Send:
@@ -95,3 +95,27 @@ def test_it_wakes_up_when_the_first_part_wants_to(
     wakes: tuple[float | None, ...], expected: float | None
 ) -> None:
     assert Parts([Part([], wake) for wake in wakes]).wakeup() == expected
+
+
+class Performing:
+    """Says what it was to do."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def _done(self, effect: object) -> str:
+        return f"{self._name}: {effect}"
+
+    def perform(self, effect: object) -> Awaitable[str]:
+        return self._done(effect)
+
+
+async def test_each_performer_gets_the_effects_of_its_classes_and_one_the_rest() -> None:
+    performers = Performers({int: Performing("numbers"), str: Performing("words")}, Performing("rest"))
+    done = [performers.perform(effect) for effect in (1, "a", 2.0)]
+    assert [await one for one in done if one is not None] == ["numbers: 1", "words: a", "rest: 2.0"]
+
+
+def test_an_effect_of_nobody_is_a_mistake() -> None:
+    with pytest.raises(TypeError, match="no effects"):
+        Performers({}).perform("a")

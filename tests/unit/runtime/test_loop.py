@@ -23,8 +23,8 @@ from copilot.protocol.envelope import Envelope
 from copilot.protocol.events import Expired, Received
 from copilot.protocol.rules import Role
 from copilot.protocol.selftest import SELF_TEST_ID
+from copilot.runtime import lines, tally
 from copilot.runtime import loop as loop_module
-from copilot.runtime import tally
 from copilot.runtime.component import (
     Actions,
     Event,
@@ -117,9 +117,7 @@ async def test_the_time_until_the_answers_are_out_is_taken_by_command() -> None:
 async def test_what_could_not_be_handled_is_counted_by_why_and_not_timed(
     error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        loop_module, "rate_limited", lambda *_: None
-    )  # what it has told here counts elsewhere
+    monkeypatch.setattr(lines, "rate_limited", lambda *_: None)  # what it has told here counts elsewhere
     component = on_command(lambda _: _raise_later(error))
     async with running(component) as bench:
         bench.say(GET, "m1")
