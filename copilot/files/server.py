@@ -24,6 +24,7 @@ from copilot.files.digest import FIELD, format_digest, parse_digest
 from copilot.files.quiet import quiet_server
 from copilot.files.signing import Verifier
 from copilot.files.spool import Spool
+from copilot.log import rate_limited
 
 STALL = 60.0  # seconds that a peer may take for a request's head, or for the next block of a body
 MIN_RATE = BLOCK / STALL  # bytes a second (4 kB/s), the slowest a peer may take a file
@@ -88,10 +89,10 @@ class FileServer:
         except _Refusal as refusal:
             response = _text(refusal.status, refusal.text)
         except NoSpace as error:
-            _log.error("%s", error)
+            rate_limited(_log, "full", logging.ERROR, "%s", error)
             response = _text(507, "the disk is full")
         except TransferUnavailable as error:
-            _log.error("%s", error)
+            rate_limited(_log, "away", logging.ERROR, "%s", error)
             response = _text(503, "the disk does not answer; try again later")
         except (BadName, TransferError) as error:
             _log.info("%s", error)
