@@ -24,7 +24,8 @@ from copilot.files.digest import FIELD, format_digest, parse_digest
 from copilot.files.quiet import quiet_server
 from copilot.files.signing import Verifier
 from copilot.files.spool import Spool
-from copilot.log import rate_limited
+from copilot.job import split_alias
+from copilot.log import JobRef, rate_limited
 
 STALL = 60.0  # seconds that a peer may take for a request's head, or for the next block of a body
 MIN_RATE = BLOCK / STALL  # bytes a second (4 kB/s), the slowest a peer may take a file
@@ -104,10 +105,16 @@ class FileServer:
         if response.status >= 400:
             response.force_close()
         took = self._clock.monotonic() - began
-        _log.debug(
-            "%s %s %a: %d, %.3f s", request.remote, request.method, request.path, response.status, took
-        )
+        text, status = "%s %s %a: %d, %.3f s (%s)", response.status
+        about = self._job(request.path) if status < 400 else "not served"
+        _log.debug(text, request.remote, request.method, request.path, status, took, about)
         return response
+
+    def _job(self, path: str) -> JobRef | str:
+        """Whose file was served: `<job>.a0/<input>` or `<attempt>/<attempt>.tgz`."""
+        name, _, rest = path.removeprefix(self._base).partition("/")
+        job, attempt = split_alias(name)
+        return JobRef(job, attempt or None) if rest else "no file"
 
     def _note_work(self) -> None:
         task = asyncio.current_task()
