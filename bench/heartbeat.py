@@ -30,11 +30,12 @@ from bench.simulated.stream import Account, Server
 from bench.system import PASSWORD, scratch
 from copilot.cli import daemon
 from copilot.heartbeat.keeper import RoomKeeper
-from copilot.heartbeat.rooms import People, Rooms
+from copilot.heartbeat.rooms import Rooms
 from copilot.heartbeat.service import HeartbeatService
 from copilot.local.ejabberd import Ejabberd
 from copilot.local.prosody import Prosody
 from copilot.local.system import command_path
+from copilot.protocol.people import People
 from copilot.protocol.rules import Role
 from copilot.runtime.loop import Loop
 from copilot.transport.settings import XmppSettings, tls_context

@@ -31,6 +31,7 @@ from copilot.grid.running import running
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.jobmanager.referral import StorageReferral
 from copilot.jobmanager.standing import fields
+from copilot.log import rate_limited
 from copilot.metrics.queue import Queue
 from copilot.protocol.claim import Claims
 from copilot.protocol.envelope import bare
@@ -163,7 +164,7 @@ async def _check(store: Store) -> None:
         try:
             facts = await store.check()
         except StoreUnavailable as error:
-            log.error("%s; trying again in %.0f s", error, STORE_RETRY)
+            rate_limited(log, "store", logging.ERROR, "%s; trying again in %.0f s", error, STORE_RETRY)
             await asyncio.sleep(STORE_RETRY)
         else:
             log.info("The queue is in %s.", facts.server)

@@ -22,6 +22,7 @@ from copilot.files.chirp.staging import ChirpStaging
 from copilot.files.signing import UrlSigner
 from copilot.files.staging import DiskStaging, Staging
 from copilot.grid.base import Finisher
+from copilot.log import rate_limited
 from copilot.storagemanager.chirp import AgentRights, ChirpStorage
 from copilot.storagemanager.directories import Directories
 from copilot.storagemanager.disk import DiskStorage
@@ -105,7 +106,7 @@ async def _check(rights: AgentRights, config: ManagerSettings, area: FileArea | 
         try:
             who = await rights.check()
         except TransferUnavailable as error:
-            log.error("%s; trying again in %.0f s", error, CHIRP_RETRY)
+            rate_limited(log, "chirp", logging.ERROR, "%s; trying again in %.0f s", error, CHIRP_RETRY)
             await asyncio.sleep(CHIRP_RETRY)
         else:
             break

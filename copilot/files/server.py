@@ -26,6 +26,8 @@ from copilot.files.digest import FIELD, format_digest, parse_digest
 from copilot.files.quiet import quiet_server
 from copilot.files.signing import Verifier
 from copilot.files.spool import Spool
+from copilot.job import split_alias
+from copilot.log import JobRef, rate_limited
 
 STALL = 60.0  # seconds that a peer may take for a request's head, or for the next block of a body
 MIN_RATE = BLOCK / STALL  # bytes a second (4 kB/s), the slowest a peer may take a file
@@ -91,10 +93,10 @@ class FileServer:
         except _Refusal as refusal:
             response = _text(refusal.status, refusal.text)
         except NoSpace as error:
-            _log.error("%s", error)
+            rate_limited(_log, "full", logging.ERROR, "%s", error)
             response = _text(507, "the disk is full")
         except TransferUnavailable as error:
-            _log.error("%s", error)
+            rate_limited(_log, "away", logging.ERROR, "%s", error)
             response = _text(503, "the disk does not answer; try again later")
         except (BadName, TransferError) as error:
             _log.info("%s", error)
@@ -110,9 +112,9 @@ class FileServer:
         else:
             self._ended(request, began, response.status)
         took = self._clock.monotonic() - began
-        _log.debug(
-            "%s %s %a: %d, %.3f s", request.remote, request.method, request.path, response.status, took
-        )
+        text, status = "%s %s %a: %d, %.3f s (%s)", response.status
+        about = self._job(request.path) if status < 400 else "not served"
+        _log.debug(text, request.remote, request.method, request.path, status, took, about)
         return response
 
     def _ended(
@@ -120,6 +122,12 @@ class FileServer:
     ) -> None:
         self.counts.sent += sent or 0
         self.counts.ended(request.method, status, self._clock.monotonic() - began)
+
+    def _job(self, path: str) -> JobRef | str:
+        """Whose file was served: `<job>.a0/<input>` or `<attempt>/<attempt>.tgz`."""
+        name, _, rest = path.removeprefix(self._base).partition("/")
+        job, attempt = split_alias(name)
+        return JobRef(job, attempt or None) if rest else "no file"
 
     def _note_work(self) -> None:
         task = asyncio.current_task()

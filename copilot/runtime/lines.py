@@ -81,9 +81,8 @@ def _one_by_one(event: Event) -> None:
 def _dropped(event: Dropped) -> None:
     what, sender = message_ref(event.id, event.command), PeerRef(event.sender)
     key, level = f"{bare(event.sender)} {event.reason}", QUIET.get(event.reason, logging.WARNING)
-    rate_limited(
-        log, key, level, "dropped message %s from %s: %s: %s", what, sender, event.reason, event.text
-    )
+    text = "dropped a message from %s: %s: %s (message %s)"
+    rate_limited(log, key, level, text, sender, event.reason, event.text, what)
 
 
 def refused(action: Refuse) -> None:

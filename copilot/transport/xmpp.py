@@ -9,6 +9,7 @@ from collections.abc import Callable
 from xml.etree.ElementTree import Element as Xml
 
 from copilot.errors import ConfigError, RoomRefused, TransportError
+from copilot.log import PeerRef, rate_limited
 from copilot.protocol.envelope import Envelope, bare
 from copilot.retry import full_jitter
 from copilot.transport.base import Connected, Disconnected, Status, TransportEvent
@@ -20,6 +21,7 @@ from copilot.transport.rooms import RoomService, XmppRooms
 from copilot.transport.settings import XmppSettings, tls_context
 from copilot.transport.stanza import encode_bounded, escape
 
+LONG_OUTAGE_S = 300.0  # then somebody should look
 MAX_WAIT_S = 60.0  # the longest wait between two attempts, and how long a session lasts that counts as steady
 
 log = logging.getLogger("copilot.transport")
@@ -52,6 +54,7 @@ class XmppTransport:
         self._task: asyncio.Task[None] | None = None
         self._outage_told = False
         self._began = 0.0  # the present connection
+        self._away_since = 0.0
 
     async def next_event(self) -> TransportEvent:
         """See `Transport.next_event`. `Disconnected` comes once per outage, not once per attempt."""
@@ -144,7 +147,7 @@ class XmppTransport:
 
     def _deliver(self, event: TransportEvent) -> None:
         if isinstance(event, Connected):
-            log.info("connected as %s", event.jid)
+            log.debug("connected as %s", PeerRef(event.jid))
             self._outage_told = False
             self.counts.up = True
             self.counts.begun += 1
@@ -154,10 +157,14 @@ class XmppTransport:
             self._connection.listen(False)
 
     def _tell(self, ended: Ended) -> None:
+        now = asyncio.get_running_loop().time()
         if not self._outage_told:
-            log.warning("%s", ended.reason)
+            self._away_since = now
             self._inbox.put(Disconnected(ended.reason, ended.set_aside))
             self._outage_told = True
+        elif now - self._away_since >= LONG_OUTAGE_S:
+            text = "%s is out of reach for %.0f s now: is the XMPP server up, is the network? Trying again"
+            rate_limited(log, "away", logging.ERROR, text, self._settings.address, now - self._away_since)
 
     def _on_stopped(self, task: asyncio.Task[None]) -> None:
         """A mistake of ours must reach the component, not only the log."""

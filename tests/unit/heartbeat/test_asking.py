@@ -16,12 +16,13 @@ from copilot.heartbeat import asking, logic
 from copilot.heartbeat.asking import AT_ONCE, RESOURCE, Asker, Target, chosen, is_full_jid
 from copilot.heartbeat.keeper import RoomKeeper
 from copilot.heartbeat.logic import Heartbeat, HeartbeatSettings
-from copilot.heartbeat.rooms import People, Rooms
+from copilot.heartbeat.rooms import Rooms
 from copilot.heartbeat.service import HeartbeatService
 from copilot.heartbeat.status import STATUSES, read
 from copilot.protocol.commands import Command, GetStatus, HaveStatus, Ping, Pong
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.nick import unique_nick
+from copilot.protocol.people import People
 from copilot.protocol.rules import Role
 from copilot.runtime.component import Component
 from copilot.runtime.compose import Parts

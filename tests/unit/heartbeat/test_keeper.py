@@ -9,7 +9,8 @@ import pytest
 from copilot.errors import RoomRefused
 from copilot.heartbeat.effects import Affiliate, Prepare
 from copilot.heartbeat.keeper import MOST_UNDER_WAY, RoomKeeper
-from copilot.heartbeat.rooms import People, Rooms
+from copilot.heartbeat.rooms import Rooms
+from copilot.protocol.people import People
 from copilot.runtime.component import Actions, Came, Finished, Offline, Online, Perform, Tick
 from copilot.transport.rooms import Affiliation
 

@@ -15,10 +15,10 @@ from copilot.heartbeat.logic import (
     Heartbeat,
     HeartbeatSettings,
 )
-from copilot.heartbeat.rooms import People
 from copilot.protocol.commands import Command, GetStatus, HaveStatus, Ping, Pong
 from copilot.protocol.events import Received
 from copilot.protocol.nick import unique_nick
+from copilot.protocol.people import People
 from copilot.runtime.component import (
     Action,
     Finished,

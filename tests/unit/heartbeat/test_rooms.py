@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from copilot.heartbeat.rooms import People, Rooms
+from copilot.heartbeat.rooms import Rooms
+from copilot.protocol.people import People
 
 ROOMS = Rooms(name="lounge", server="conference.example.org", shards=50)
 

@@ -32,7 +32,7 @@ from copilot.protocol.selftest import SelfTest
 from copilot.runtime import secret
 from copilot.storagemanager import report
 from copilot.store import rules as store_rules
-from copilot.transport import stanza
+from copilot.transport import desk, stanza
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
@@ -54,6 +54,7 @@ NUMBERED = (
     stanza,
     job,
     limit,
+    desk,
     secret,
     delivery,
     agent_logic,

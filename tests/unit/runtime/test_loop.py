@@ -219,7 +219,7 @@ async def test_what_is_ignored_is_acknowledged_counted_and_logged_once(
             bench.say(GET, ident)
         await until(lambda: bench.acks == ["m1", "m2"])
         assert bench.endpoint.counts.dropped["odd"] == 2
-    assert caplog.text.count(f"dropped message m1 from {PEER}: odd: what it says") == 1
+    assert caplog.text.count(f"dropped a message from {PEER}: odd: what it says (message m1)") == 1
 
 
 async def test_a_message_can_be_withdrawn_and_said_to_somebody_else_in_other_words() -> None:
