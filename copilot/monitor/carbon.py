@@ -147,14 +147,15 @@ class CarbonLine:
             self._sent.popleft()
 
     def _take_back(self) -> None:
-        """What may have been sent by half goes again whole."""
+        """The connection has ended: what may have been sent by half goes again whole. From now on nothing gets too old
+        to be repeated, however long Carbon is away."""
+        self._forget()
         self._waiting.extendleft(reversed(self._batch))
         self._batch = []
         self._drop_oldest()
 
     def _repeat(self) -> None:
         """What was sent last goes before all else, as far as there is room: it has been handed over once."""
-        self._forget()
         room = max(0, self._settings.buffer - len(self._waiting))
         again = [line for _, line in self._sent][-room:] if room else []
         self._sent.clear()
