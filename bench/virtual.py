@@ -25,8 +25,15 @@ def find(requirements: Path, directory: Path) -> Path | None:
     return _python(directory) if stamp.exists() and stamp.read_text() == _wanted(requirements) else None
 
 
-def make(requirements: Path, directory: Path, *, build: Path | None = None) -> Path:
-    """The same, made if it is not there; `build` pins what packages are built with.
+def make(
+    requirements: Path,
+    directory: Path,
+    *,
+    build: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Path:
+    """The same, made if it is not there. `build` pins what packages are built with, if that matters; `variables` are for
+    pip and what it starts.
 
     Raises CopilotError, whose text is pip's, and OSError.
     """
@@ -37,13 +44,20 @@ def make(requirements: Path, directory: Path, *, build: Path | None = None) -> P
             shutil.rmtree(directory, ignore_errors=True)
             # Without a pip of its own: Debian keeps that in a package that not every machine has.
             _run([sys.executable, "-m", "venv", "--without-pip", directory])
-            pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", _python(directory)]
-            install: list[str | Path] = ["install", "--quiet", "--no-input", "--requirement", requirements]
-            # The second variable is what newer versions of pip heed.
-            pins = (
-                {} if build is None else dict.fromkeys(("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"), str(build))
-            )
-            _run([*pip, *install], pins)
+            pip = [
+                sys.executable,
+                "-m",
+                "pip",
+                "--python",
+                str(_python(directory)),
+                "install",
+                "--quiet",
+                "--no-input",
+            ]
+            if build is not None:
+                _run([*pip, "--requirement", build])
+                pip.append("--no-build-isolation")
+            _run([*pip, "--requirement", requirements], variables)
             (directory / ".installed").write_text(_wanted(requirements))
     return _python(directory)
 

@@ -1,18 +1,21 @@
 """The line to Carbon: plain text over TCP, in order, kept in memory while Carbon is away.
 
-TCP tells what has left, not what has arrived. So what was handed over in the last `repeat` seconds is kept as well, and
-handed over again, first of all, on the next connection: a point is known by its path and time, and Carbon takes the same one
-twice without harm. An aggregator (port 2023) does not, it would add it up twice; with a `repeat` of 0 only those lines go
-again of which it is not certain that all of them left this machine.
+TCP tells what has arrived at Carbon's machine, not what Carbon has read and written. So what was handed over in the last
+`repeat` seconds is kept as well, and handed over again, first of all, on the next connection: a point is known by its path
+and time, and Carbon takes the same one twice without harm. An aggregator (port 2023) does not, it would add it up twice; with
+a `repeat` of 0 only those lines go again that its machine has not acknowledged, or not wholly.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import math
 import socket
+import sys
+import termios
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 from copilot.clock import Clock
 from copilot.log import rate_limited
 from copilot.monitor.counts import MonitorCounts
+from copilot.monitor.handed import Handed
 from copilot.monitor.logic import Forward, Sample
 from copilot.retry import full_jitter
 
@@ -29,6 +33,7 @@ BATCH = 500  # lines that are written at once: some 40 kB
 CONNECT_LIMIT = 10.0  # s
 STALLED = 30.0  # s in which Carbon takes nothing, or its machine acknowledges nothing, until the connection is given up
 LONGEST_RETRY = 10.0  # s
+LASTING = 30.0  # s: a connection that held for so long was a good one
 LAST_WORDS = 3.0  # s for what still waits when the monitor ends
 NEWS = 4096  # bytes: Carbon says nothing, so anything read is thrown away
 
@@ -55,7 +60,7 @@ class CarbonLine:
         self._random = random
         self._waiting: deque[str] = deque()
         self._batch: list[str] = []  # being written
-        self._sent: deque[tuple[float, str]] = deque()  # when, and what; the oldest first
+        self._handed = Handed(repeat=settings.repeat, most=settings.buffer)
         self._stir = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -86,7 +91,7 @@ class CarbonLine:
                 where = self._settings.host, self._settings.port
                 rate_limited(log, "away", logging.WARNING, text, *where, reason, len(self._waiting))
             # Who takes a connection and ends it at once is no better than who takes none.
-            failures = failures + 1 if self._now() - began < LONGEST_RETRY else 0
+            failures = failures + 1 if self._now() - began < LASTING else 0
             await asyncio.sleep(full_jitter(failures, LONGEST_RETRY, self._random))
 
     async def flush(self, limit: float) -> None:
@@ -100,34 +105,38 @@ class CarbonLine:
         async with asyncio.timeout(CONNECT_LIMIT):
             reader, writer = await asyncio.open_connection(host, port)
         ended = asyncio.create_task(_until_end(reader))
+        # Of our own, so that it can still be asked when asyncio has closed its one.
+        line: socket.socket = writer.get_extra_info("socket").dup()
         try:
-            _notice_silence(writer.get_extra_info("socket"))
+            _notice_silence(line)
             writer.transport.set_write_buffer_limits(high=0)  # `drain` returns when all has left the process
             self._counts.connected = True
             self._counts.connections += 1
             rate_limited(log, "connected", logging.INFO, "Connected to Carbon at %s:%d.", host, port)
             self._repeat()
-            await self._hand_over(writer, ended)
+            await self._hand_over(writer, line, ended)
         finally:
             self._counts.connected = False
-            self._take_back()
+            self._take_back(line)
+            line.close()
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)
             writer.transport.abort()
 
-    async def _hand_over(self, writer: asyncio.StreamWriter, ended: asyncio.Task[None]) -> None:
+    async def _hand_over(
+        self, writer: asyncio.StreamWriter, line: socket.socket, ended: asyncio.Task[None]
+    ) -> None:
         while True:
-            self._forget()
             while self._waiting:
                 self._batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                 self._counts.waiting = len(self._waiting)
-                writer.write("".join(f"{line}\n" for line in self._batch).encode("ascii"))
+                writer.write("".join(f"{text}\n" for text in self._batch).encode("ascii"))
                 async with asyncio.timeout(STALLED):
                     await writer.drain()
                 await asyncio.sleep(0)  # where the kernel takes all at once nobody else would have his turn
                 if ended.done():
                     break
-                self._note_sent()
+                self._note_sent(line)
             if ended.done():
                 ended.result()
                 raise ConnectionResetError("Carbon has ended the connection")
@@ -138,30 +147,24 @@ class CarbonLine:
             await asyncio.wait((stirred, ended), return_when=asyncio.FIRST_COMPLETED)
             stirred.cancel()
 
-    def _note_sent(self) -> None:
+    def _note_sent(self, line: socket.socket) -> None:
         now = self._now()
         self._counts.sent += len(self._batch)
-        self._sent.extend((now, line) for line in self._batch)
+        self._handed.add(self._batch, now)
+        self._handed.settle(now, _unacknowledged(line))
         self._batch = []
-        self._forget()
 
-    def _forget(self) -> None:
-        oldest = self._now() - self._settings.repeat
-        while self._sent and (self._sent[0][0] <= oldest or len(self._sent) > self._settings.buffer):
-            self._sent.popleft()
-
-    def _take_back(self) -> None:
-        """What may have been sent by half goes again whole."""
+    def _take_back(self, line: socket.socket) -> None:
+        """The connection has ended: what may have been sent by half goes again whole. From now on nothing gets too old
+        to be repeated, however long Carbon is away."""
+        self._handed.settle(self._now(), _unacknowledged(line))
         self._waiting.extendleft(reversed(self._batch))
         self._batch = []
         self._drop_oldest()
 
     def _repeat(self) -> None:
-        """What was sent last goes before all else, as far as there is room: it has been handed over once."""
-        self._forget()
-        room = max(0, self._settings.buffer - len(self._waiting))
-        again = [line for _, line in self._sent][-room:] if room else []
-        self._sent.clear()
+        """What may not have arrived goes before all else, as far as there is room: it has been handed over once."""
+        again = self._handed.take(self._settings.buffer - len(self._waiting))
         self._waiting.extendleft(reversed(again))
         if again:
             self._idle.clear()
@@ -181,6 +184,15 @@ class CarbonLine:
 async def _until_end(reader: asyncio.StreamReader) -> None:
     while await reader.read(NEWS):
         pass
+
+
+def _unacknowledged(line: socket.socket) -> int:
+    """Bytes that have left us and not arrived at the other machine (SIOCOUTQ, tcp(7)); 0 where that cannot be asked."""
+    try:
+        answer = fcntl.ioctl(line, termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
 
 
 def _notice_silence(line: socket.socket) -> None:

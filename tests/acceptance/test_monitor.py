@@ -88,6 +88,17 @@ async def test_every_path_of_the_report_is_in_carbon_with_the_right_value(
                 manager.say(
                     old_report("reportEventDuration", component=MANAGER, event="job.claim", duration=duration)
                 )
+            manager.say(
+                ReportEventDuration(
+                    component=MANAGER,
+                    event="job.run",
+                    duration=10.0,
+                    count=3,
+                    geometric_mean=8.0,
+                    shortest=4.0,
+                    longest=16.0,
+                )
+            )
             other.say(
                 ReportEvent(component="agent", event="job.start", count=5),
                 ReportEvent(component=MANAGER, event="job.forged"),
@@ -101,6 +112,11 @@ async def test_every_path_of_the_report_is_in_carbon_with_the_right_value(
                     f"{PATH}.job.claim.count": 3,
                     f"{PATH}.job.claim.start": 3,
                     f"{PATH}.job.claim.end": 3,
+                    f"{PATH}.job.run.avg": 10.0,
+                    f"{PATH}.job.run.gmean": 8.0,
+                    f"{PATH}.job.run.min": 4.0,
+                    f"{PATH}.job.run.max": 16.0,
+                    f"{PATH}.job.run.count": 3,
                     **({"copilot.total.generic.job.succeeded": 3} if door == "aggregator" else {}),
                     "copilot.agent.job.start": 5,
                     "copilot.agent._._._._tmp_x": 1.0,
@@ -125,44 +141,6 @@ async def test_every_path_of_the_report_is_in_carbon_with_the_right_value(
     ]
     assert "[info] Sent 0 updates to Carbon." in words
     assert "foreign-name" in running.said()
-
-
-async def test_durations_have_their_means_in_carbon(
-    graphite: Graphite, prosody: Prosody, account: MakeAccount, tmp_path: Path
-) -> None:
-    mon, jm = await account("mon"), await account("jm")
-    await graphite.start_cache()
-    with monitor(
-        prosody,
-        mon,
-        tmp_path,
-        CARBON_SERVER="127.0.0.1",
-        CARBON_PORT=graphite.port("line"),
-        MON_SAMPLE_INTERVAL=4,
-    ):
-        async with reporting(prosody, jm, mon.jid) as manager:
-            manager.say(
-                ReportEventDuration(
-                    component=MANAGER,
-                    event="job.run",
-                    duration=10.0,
-                    count=3,
-                    geometric_mean=8.0,
-                    shortest=4.0,
-                    longest=16.0,
-                )
-            )
-            of = f"{PATH}.job.run"
-            await found(
-                graphite,
-                {
-                    f"{of}.avg": 10.0,
-                    f"{of}.gmean": 8.0,
-                    f"{of}.min": 4.0,
-                    f"{of}.max": 16.0,
-                    f"{of}.count": 3,
-                },
-            )
 
 
 async def test_nothing_is_missing_after_carbon_was_away(

@@ -14,6 +14,7 @@ from copilot.local import provision
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 BUILD = Path(__file__).with_name("build.txt")
+OLDER = Path(__file__).with_name("older")
 
 
 def require() -> Path:
@@ -30,7 +31,8 @@ def _directory() -> Path:
 def main() -> int:
     """Make it, and print where. Exit status 1 if it cannot be had."""
     try:
-        sys.stdout.write(f"graphite: {virtual.make(REQUIREMENTS, _directory(), build=BUILD)}\n")
+        python = virtual.make(REQUIREMENTS, _directory(), build=BUILD, variables={"PYTHONPATH": str(OLDER)})
+        sys.stdout.write(f"graphite: {python}\n")
     except (CopilotError, OSError) as error:
         sys.stderr.write(f"Graphite cannot be installed in {_directory()}: {error}\n")
         return 1

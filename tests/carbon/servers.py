@@ -15,7 +15,7 @@ import psutil
 
 from copilot.local.ports import listens, remembered_port
 from copilot.local.process import Child
-from tests.carbon.environment import require
+from tests.carbon.environment import OLDER, require
 
 ETC = Path(__file__).parents[2] / "etc" / "graphite"
 HERE = Path(__file__).parent
@@ -62,7 +62,7 @@ STORAGE_DIR = LOG_DIR = {here!r}
 CONF_DIR = {here!r} + "/conf"
 WHISPER_DIR = {here!r} + "/whisper"
 STANDARD_DIRS = [WHISPER_DIR]
-CARBONLINK_HOSTS = []
+CARBONLINK_HOSTS = ["127.0.0.1:{query}"]
 DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": {here!r} + "/web.db"}}}}
 ALLOWED_HOSTS = ["127.0.0.1"]
 """
@@ -142,7 +142,12 @@ class Graphite:
             [self._python, *argv],
             log=log,
             user=None,
-            env={"PATH": "/usr/bin:/bin", "GRAPHITE_ROOT": str(self._directory), "LANG": "C.UTF-8"},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "GRAPHITE_ROOT": str(self._directory),
+                "PYTHONPATH": str(OLDER),
+            },
             cwd=self._directory,
         )
         self._children[name] = child
@@ -152,7 +157,7 @@ class Graphite:
         here, conf = str(self._directory), self._directory / "conf"
         ports = {name: self.port(name) for name in ("line", "pickle", "query", "aggregator", "unused")}
         (conf / "carbon.conf").write_text(CONFIGURATION.format(here=here, **ports))
-        (self._directory / "settings_of_the_test.py").write_text(WEB.format(here=here))
+        (self._directory / "settings_of_the_test.py").write_text(WEB.format(here=here, **ports))
         for file in ETC.glob("*.conf"):
             text = re.sub(r"^retentions = .*$", "retentions = 1s:1h", file.read_text(), flags=re.MULTILINE)
             (conf / file.name).write_text(text.replace("(10)", "(1)"))
