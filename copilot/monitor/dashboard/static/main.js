@@ -76,7 +76,10 @@ function shown(given) {
 function changed(state, error = null) {
   if (state !== link.state) {
     if (state === "lost") tell("Connection lost. The page tries again by itself.");
-    else if (link.state === "lost") tell("Connected again.");
+    else if (link.state === "lost") {
+      tell("Connected again.");
+      view.again?.();
+    }
     link = { state, since: clockNow(), error };
   }
   link.error = error;

@@ -93,6 +93,7 @@ export function overview() {
       waitFacts.update(now.waits);
       paceFacts.update(now.rates);
     },
+    again: () => past.now(), // the monitor was away, and may be another one
     close() {
       clearTimeout(again);
       past.close();
