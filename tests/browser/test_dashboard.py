@@ -66,16 +66,21 @@ async def test_a_change_arrives_within_two_seconds_and_without_reloading(show: S
 async def test_the_page_says_that_the_monitor_is_away_and_goes_on_when_it_is_back(show: Show) -> None:
     shown = await show()
     look = await shown.look()
+    await look.until(FULL)
     await shown.close()
     await look.says_of_the_connection("reconnecting")
     assert "has not answered since" in await look.text("#notice")
     assert await look.text("#told") == "Connection lost. The page tries again by itself."
-    shown.board.front = replace(shown.board.front, unpublished=4711)
+    jobs = {**shown.board.front.jobs, State.RUNNING: 1}
+    shown.board.front = replace(shown.board.front, unpublished=4711, jobs=jobs)
     await shown.serve()
     await look.is_live()
     await look.shows(shown.board)
     await expect(look.page.locator("#notice")).to_be_hidden()
     assert await look.text("#told") == "Connected again."
+    await look.until(
+        "document.querySelector('svg.plot').getAttribute('aria-label').includes('Running: last 1,')"
+    )
     shown.complaints[:] = [text for text in shown.complaints if not LOST.search(text)]
 
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 HEADERS: Mapping[str, str] = MappingProxyType(
     {
-        "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
+        "Content-Security-Policy": "default-src 'self'; object-src 'none'; "
         "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
@@ -39,6 +39,12 @@ class Names:
         """Whether the header `Host` is an address or one of our names, with or without a port."""
         name = _PORT.sub("", host or "").lower().removesuffix(".")
         return name in self._names or _is_address(name)
+
+
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Whether a browser says that a page of somebody else asks (Fetch Metadata). It could not read the answer, but would
+    make work, and hold places of the live stream."""
+    return headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
 
 
 def _is_address(name: str) -> bool:

@@ -92,13 +92,21 @@ class Live:
                 await looking
 
     async def _go_on_looking(self) -> None:
+        told = False
         while True:
             try:
                 await self._look()
+                told = False
             except StoreUnavailable as error:
-                _log.info("Nothing to show yet: %s", error)
+                _log.debug("Nothing to show yet: %s", error)
             except Exception as error:  # noqa: BLE001  # a bug in one look must not end the page for all
-                _log.exception("The dashboard could not be brought up to date: %s", error)
+                _log.log(
+                    logging.DEBUG if told else logging.ERROR,
+                    "The dashboard shows what was before, it could not be brought up to date: %s",
+                    error,
+                    exc_info=True,
+                )
+                told = True
             await asyncio.sleep(self._period)
 
     async def _look(self) -> None:

@@ -17,7 +17,7 @@ from copilot.monitor.board import Board
 from copilot.monitor.dashboard import assets, live
 from copilot.monitor.dashboard.answers import Answers
 from copilot.monitor.dashboard.asking import Refusal
-from copilot.monitor.dashboard.guard import HEADERS, Names
+from copilot.monitor.dashboard.guard import HEADERS, Names, is_foreign
 from copilot.monitor.dashboard.live import Live, TooManyViewers
 from copilot.monitor.dashboard.plain import as_json
 
@@ -83,7 +83,7 @@ class Dashboard:
         except TooManyViewers:
             return _error(503, "too many watch already; the page asks every few seconds instead")
         except StoreUnavailable as error:
-            _log.info("%s", error)
+            _log.debug("%s", error)
             return _error(503, "the queue's store does not answer; try again later")
         except Exception as error:  # noqa: BLE001  # a bug in one answer must not show its inside to strangers
             _log.exception("%s %a: %s", request.method, request.path, error)
@@ -101,6 +101,8 @@ class Dashboard:
             return _asset(request, asset)
         if path == "/healthz":
             return web.Response(text="ok\n", headers={**HEADERS, "Cache-Control": "no-store"})
+        if is_foreign(request.headers):
+            raise Refusal(403, "only the dashboard's own page may ask this from within a browser")
         if path == "/live":
             return await self._stream(request)
         if path == "/api/now":

@@ -77,20 +77,41 @@ export function list(parent, items, keyOf, make) {
  * `stacked`: where the screen is narrow, each row is a block; roles keep it a table for the ear. */
 export function table(caption, heads, { stacked = false } = {}) {
   const body = h("tbody", { role: "rowgroup" });
-  const head = h("tr", { role: "row" }, heads.map(([text, cls]) => h("th", { scope: "col", role: "columnheader", class: cls }, text)));
-  const made = h("table", { role: "table", class: stacked ? "stacked" : null },
-    h("caption", { class: "hidden" }, caption), h("thead", { role: "rowgroup" }, head), body);
+  const head = h(
+    "tr",
+    { role: "row" },
+    heads.map(([text, cls]) => h("th", { scope: "col", role: "columnheader", class: cls }, text)),
+  );
+  const made = h(
+    "table",
+    { role: "table", class: stacked ? "stacked" : null },
+    h("caption", { class: "hidden" }, caption),
+    h("thead", { role: "rowgroup" }, head),
+    body,
+  );
   return [h("div", { class: "scroll", role: "group", "aria-label": caption, tabindex: "0" }, made), body];
 }
 
 /** A row whose first cell names it. Cells are [label, attributes, …children]; the label shows where rows are blocks. */
 export function row(attributes, first, ...cells) {
-  return h("tr", { role: "row", ...attributes }, h("th", { scope: "row", role: "rowheader" }, first),
-    cells.filter(Boolean).map(([label, more, ...children]) => h("td", { role: "cell", "data-label": label, ...more }, ...children)));
+  return h(
+    "tr",
+    { role: "row", ...attributes },
+    h("th", { scope: "row", role: "rowheader" }, first),
+    cells
+      .filter(Boolean)
+      .map(([label, more, ...children]) =>
+        h("td", { role: "cell", "data-label": label, ...more }, ...children),
+      ),
+  );
 }
 
 /** A card with a heading. `aside` stands at the right of the heading. */
 export function card(id, title, { cls = "", aside = null } = {}, ...children) {
-  return h("section", { class: `card ${cls}`, "aria-labelledby": id },
-    h("div", { class: "card-head" }, h("h2", { id }, title), aside), ...children);
+  return h(
+    "section",
+    { class: `card ${cls}`, "aria-labelledby": id },
+    h("div", { class: "card-head" }, h("h2", { id }, title), aside),
+    ...children,
+  );
 }

@@ -20,9 +20,19 @@ export function jobs(state) {
   const ended = state === "done" || state === "failed" || state === "cancelled";
   const tabs = STATES.map((one) => {
     const value = number(`tab.${one}`);
-    return [one, value, h("a", { href: `#/jobs/${one}`, "aria-current": one === state ? "page" : null }, one, " ", value)];
+    return [
+      one,
+      value,
+      h("a", { href: `#/jobs/${one}`, "aria-current": one === state ? "page" : null }, one, " ", value),
+    ];
   });
-  const heads = [["Job", ""], ["Owner", ""], [ended ? "Ended" : "Since", ""], ["Attempt", "num"], ["Agent", ""]];
+  const heads = [
+    ["Job", ""],
+    ["Owner", ""],
+    [ended ? "Ended" : "Since", ""],
+    ["Attempt", "num"],
+    ["Agent", ""],
+  ];
   if (ended) heads.push(["Cause", ""]);
   const [wrapper, body] = table(`Jobs that are ${state}`, heads, { stacked: true });
   const place = h("div", { class: "instead" });
@@ -50,24 +60,43 @@ export function jobs(state) {
     const agent = h("span", {});
     const cause = h("span", {});
     let told = null;
-    return [row({ "data-job": first.job }, jobLink(first.job),
-      ["Owner", {}, first.owner ? named(first.owner) : h("span", { class: "quiet" }, "–")],
-      [ended ? "Ended" : "Since", { class: "nowrap" }, since], ["Attempt", { class: "num" }, attempt],
-      ["Agent", {}, agent], ended && ["Cause", {}, cause]),
-    (given) => {
-      setWhen(since, given.since);
-      count(attempt, given.attempt, words.whole);
-      say(cause, words.name(given.cause));
-      if (told !== given.agent) agent.replaceChildren(agentLink(given.agent));
-      told = given.agent;
-    }];
+    return [
+      row(
+        { "data-job": first.job },
+        jobLink(first.job),
+        ["Owner", {}, first.owner ? named(first.owner) : h("span", { class: "quiet" }, "–")],
+        [ended ? "Ended" : "Since", { class: "nowrap" }, since],
+        ["Attempt", { class: "num" }, attempt],
+        ["Agent", {}, agent],
+        ended && ["Cause", {}, cause],
+      ),
+      (given) => {
+        setWhen(since, given.since);
+        count(attempt, given.attempt, words.whole);
+        say(cause, words.name(given.cause));
+        if (told !== given.agent) agent.replaceChildren(agentLink(given.agent));
+        told = given.agent;
+      },
+    ];
   }
 
   return {
-    node: h("div", { class: "view" },
-      h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "Jobs"), h("p", { class: "quiet" }, total, ` ${state}`)),
-      h("nav", { class: "states", "aria-label": "States" }, tabs.map(([, , link]) => link)),
-      h("div", { class: "card" }, wrapper, place, pages.node)),
+    node: h(
+      "div",
+      { class: "view" },
+      h(
+        "div",
+        { class: "view-head" },
+        h("h1", { tabindex: "-1" }, "Jobs"),
+        h("p", { class: "quiet" }, total, ` ${state}`),
+      ),
+      h(
+        "nav",
+        { class: "states", "aria-label": "States" },
+        tabs.map(([, , link]) => link),
+      ),
+      h("div", { class: "card" }, wrapper, place, pages.node),
+    ),
     title: `Jobs ${state}`,
     update(now) {
       for (const [one, value] of tabs) count(value, now.jobs[one] ?? 0, words.whole);

@@ -26,13 +26,20 @@ function route() {
     }
   });
   if (place === "") return overview();
-  if (place === "agents") return agents(new URLSearchParams(query ?? ""), (hash) => history.replaceState(null, "", hash));
+  if (place === "agents")
+    return agents(new URLSearchParams(query ?? ""), (hash) => history.replaceState(null, "", hash));
   if (place === "jobs" && STATES.includes(more[0] ?? "waiting")) return jobs(more[0] ?? "waiting");
   if (place === "job" && more[0]) return job(more[0]);
   return {
-    node: h("div", { class: "view" }, h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "Not here")),
-      empty("There is no such page. ", h("a", { href: "#/" }, "Back to the overview"), ".")),
-    title: "Not here", update: () => {}, close: () => {},
+    node: h(
+      "div",
+      { class: "view" },
+      h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "Not here")),
+      empty("There is no such page. ", h("a", { href: "#/" }, "Back to the overview"), "."),
+    ),
+    title: "Not here",
+    update: () => {},
+    close: () => {},
   };
 }
 
@@ -55,7 +62,10 @@ function show() {
 }
 
 function title() {
-  const jobs = now === null ? "" : `${words.whole(now.jobs.running ?? 0)} running, ${words.whole(now.jobs.waiting ?? 0)} waiting`;
+  const jobs =
+    now === null
+      ? ""
+      : `${words.whole(now.jobs.running ?? 0)} running, ${words.whole(now.jobs.waiting ?? 0)} waiting`;
   const text = [view?.title, jobs, "Co-Pilot"].filter(Boolean).join(" · ");
   if (document.title !== text) document.title = text;
 }
@@ -66,7 +76,12 @@ function shown(given) {
   now = given;
   if (!now.store_up) away ??= now.time;
   else away = null;
-  if (was !== now.store_up) tell(now.store_up ? "The queue's store is back." : "The queue's store is away. The numbers are the last known.");
+  if (was !== now.store_up)
+    tell(
+      now.store_up
+        ? "The queue's store is back."
+        : "The queue's store is away. The numbers are the last known.",
+    );
   view.update(now);
   say(byId("foot"), `Co-Pilot ${words.name(now.version)}`);
   title();
@@ -76,7 +91,10 @@ function shown(given) {
 function changed(state, error = null) {
   if (state !== link.state) {
     if (state === "lost") tell("Connection lost. The page tries again by itself.");
-    else if (link.state === "lost") tell("Connected again.");
+    else if (link.state === "lost") {
+      tell("Connected again.");
+      view.again?.();
+    }
     link = { state, since: clockNow(), error };
   }
   link.error = error;
@@ -92,8 +110,10 @@ function status() {
   if (link.state === "lost") {
     [word, state] = ["reconnecting", "lost"];
     const since = words.clock(link.since, true);
-    line = link.error?.status > 0 ? `${link.error.message} Since ${since}.`
-      : `The monitor has not answered since ${since}.${now === null ? "" : " What you see is from then."} This page tries again by itself.`;
+    line =
+      link.error?.status > 0
+        ? `${link.error.message} Since ${since}.`
+        : `The monitor has not answered since ${since}.${now === null ? "" : " What you see is from then."} This page tries again by itself.`;
   } else if (away !== null) {
     [word, state] = ["store away", "away"];
     line = `The queue's store has not answered since ${words.clock(away, true)}. What you see is what it said last.`;

@@ -10,7 +10,8 @@ export function pager(turned) {
     change();
     turned();
   };
-  const button = (label, change) => h("button", { type: "button", class: "turn", onclick: turn(change) }, label);
+  const button = (label, change) =>
+    h("button", { type: "button", class: "turn", onclick: turn(change) }, label);
   const first = button("First", () => places.splice(1));
   const back = button("Previous", () => places.pop());
   const forth = button("Next", () => places.push(next));

@@ -52,8 +52,13 @@ export const jobLink = (id, cls = "name") =>
   h("a", { href: `#/job/${encodeURIComponent(id)}`, class: cls, title: name(id) }, h("bdi", {}, name(id)));
 
 export const agentLink = (agent) =>
-  agent ? h("a", { href: `#/agents?search=${encodeURIComponent(agent)}`, class: "name", title: name(agent) },
-    h("bdi", {}, name(agent))) : "–";
+  agent
+    ? h(
+        "a",
+        { href: `#/agents?search=${encodeURIComponent(agent)}`, class: "name", title: name(agent) },
+        h("bdi", {}, name(agent)),
+      )
+    : "–";
 
 /** A bar that is filled to a share from 0 to 1. It repeats a number beside it, so it is not for the ear. */
 export function bar(cls = "") {
@@ -76,7 +81,10 @@ export async function ask(path, parameters = {}, signal = undefined) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== ""));
   let answer;
   try {
-    answer = await fetch(`${path}${query.size ? `?${query}` : ""}`, { signal, headers: { Accept: "application/json" } });
+    answer = await fetch(`${path}${query.size ? `?${query}` : ""}`, {
+      signal,
+      headers: { Accept: "application/json" },
+    });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw Object.assign(new Error("The monitor does not answer. This page goes on asking."), { status: 0 });
@@ -89,7 +97,9 @@ export async function ask(path, parameters = {}, signal = undefined) {
   }
   if (answer.ok && data !== null) return data;
   const text = data?.error ?? `The monitor answered with HTTP status ${answer.status}`;
-  throw Object.assign(new Error(`${text.charAt(0).toUpperCase()}${text.slice(1)}.`), { status: answer.status });
+  throw Object.assign(new Error(`${text.charAt(0).toUpperCase()}${text.slice(1)}.`), {
+    status: answer.status,
+  });
 }
 
 /** Ask again when something may have changed, one question at a time: `due()` asks now or when the last one is

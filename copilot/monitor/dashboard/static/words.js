@@ -3,13 +3,18 @@
 const GROUPED = new Intl.NumberFormat("en");
 const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const CLOCK_SECONDS = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const CLOCK_SECONDS = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 const COLOURS = /\u001b\[[0-9;]*m/g;
 
 export const whole = (n) => GROUPED.format(n);
-export const decimal = (n) => (n >= 100 ? GROUPED.format(Math.round(n)) : n >= 10 ? n.toFixed(1) : n.toFixed(2));
+export const decimal = (n) =>
+  n >= 100 ? GROUPED.format(Math.round(n)) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
 
 /** Events a second; a minute or an hour where that reads better. */
 export function rate(n) {

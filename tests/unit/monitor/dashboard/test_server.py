@@ -173,6 +173,14 @@ async def test_a_name_that_is_not_ours_gets_nothing(ask: Asker, host: str, statu
                 assert "MON_DASHBOARD_HOSTS" in (await answer.json())["error"]
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none"])
+async def test_a_page_of_somebody_else_may_lead_here_but_not_ask(ask: Asker, site: str) -> None:
+    own = site in ("same-origin", "none")
+    for path in ("/", "/api/now", "/api/agents", "/live"):
+        async with ask.get(path, headers={"Sec-Fetch-Site": site}) as answer:
+            assert answer.status == (200 if own or path == "/" else 403)
+
+
 async def test_while_the_store_is_away_the_front_page_stays_and_the_rest_says_so(
     ask: Asker, shown: world.MemoryBoard
 ) -> None:
