@@ -470,6 +470,12 @@ class RedisStore(RedisSurvey, Store):
         limit = memory.get("maxmemory") or memory.get("total_system_memory") or 0
         return int(memory["used_memory"]), int(limit), int(unpublished)
 
+    async def _entries(self, after: str, count: int) -> Sequence[tuple[str, Mapping[str, str]]]:
+        found: Sequence[tuple[str, Mapping[str, str]]] = await self._send(
+            self._client, "XRANGE", self._keys.events, f"({after}", "+", "COUNT", count
+        )
+        return found
+
     async def _appendfsync(self) -> str | None:
         try:
             found: Mapping[str, str] = await self._send(self._client, "CONFIG GET", "appendfsync")
