@@ -28,6 +28,7 @@ from copilot.job import Cause, JobSpec, Outcome, State
 from copilot.local.redis import Redis
 from copilot.monitor.storeboard import StoreBoard
 from copilot.store.base import Parking
+from copilot.store.places import DEEPEST
 from copilot.store.redis import RedisStore
 
 BATCH = 1000  # jobs in one submit
@@ -130,7 +131,7 @@ def page_row(name: str, times: list[float]) -> dict[str, Any]:
 
 async def measure_pages(store: RedisStore, board: StoreBoard) -> list[dict[str, Any]]:
     """Each page by itself, as often as the store answers anew."""
-    deep = "1000"
+    deep = str(DEEPEST)
     oldest = await store.page(State.RUNNING, limit=1)
     job = oldest.rows[0].job
     pages: dict[str, Callable[[], Awaitable[Any]]] = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from copilot.job import State
 
-DEEPEST = 1000  # waiting jobs that a page may leave out: all before them have to be merged from their queues
+DEEPEST = 500  # waiting jobs that a page may leave out: all before them have to be merged from their queues
 
 _COUNTED = (State.WAITING, State.RUNNING)
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
