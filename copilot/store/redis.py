@@ -124,6 +124,7 @@ class RedisStore(RedisSurvey, Store):
         addresses: Sequence[tuple[str, int]],
         service: str,
         *,
+        user: str | None = None,
         password: str | None = None,
         sentinel_password: str | None = None,
         timeout: float = TIMEOUT,
@@ -131,11 +132,16 @@ class RedisStore(RedisSurvey, Store):
     ) -> Self:
         """A store on whatever server the sentinels at `addresses` (host, port) call the primary of `service`.
 
-        During a failover it raises `StoreUnavailable`; after it, it finds the new primary. `password` is that of
-        the servers. The rest as for `from_url`.
+        During a failover it raises `StoreUnavailable`; after it, it finds the new primary. `user` and `password` are
+        those of the servers. The rest as for `from_url`.
         """
         connections = to_primary(
-            addresses, service, password=password, sentinel_password=sentinel_password, timeout=timeout
+            addresses,
+            service,
+            user=user,
+            password=password,
+            sentinel_password=sentinel_password,
+            timeout=timeout,
         )
         return cls(connections, timeout=timeout, **options)
 
