@@ -142,19 +142,23 @@ def open_store(config: QueuePlaceSettings) -> RedisStore:
         return RedisStore.from_sentinels(
             config.redis_sentinels,
             config.redis_sentinel_service,
+            user=config.redis_user,
             password=config.redis_password,
             sentinel_password=config.redis_sentinel_password,
             **options,
         )
-    password = "" if config.redis_password is None else quote(config.redis_password, safe="")
+    user, password = (quote(word or "", safe="") for word in (config.redis_user, config.redis_password))
     if config.redis_socket is not None:
+        given = (("username", user), ("password", password))
+        query = "&".join(f"{name}={value}" for name, value in given if value)
         return RedisStore.from_url(
-            f"unix://{config.redis_socket}" + (f"?password={password}" if password else ""), **options
+            f"unix://{config.redis_socket}" + (f"?{query}" if query else ""), **options
         )
     host = config.redis_server or ""
     address = f"[{host}]" if ":" in host else host
     return RedisStore.from_url(
-        f"redis://{f':{password}@' if password else ''}{address}:{config.redis_port}/0", **options
+        f"redis://{f'{user}:{password}@' if user or password else ''}{address}:{config.redis_port}/0",
+        **options,
     )
 
 

@@ -199,6 +199,9 @@ class QueuePlaceSettings(Settings):
         unset="none",
         shared=True,
     )
+    redis_user: str | None = setting(
+        "*_REDIS_USER", "user of Redis (ACL)", NAME, default=None, unset="its default user", shared=True
+    )
     redis_password: str | None = setting(
         "*_REDIS_PASSWORD", "password of Redis", TEXT, default=None, unset="none", secret=True, shared=True
     )

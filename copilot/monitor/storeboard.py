@@ -23,10 +23,10 @@ from copilot.monitor.board import (
     JobView,
     Now,
     OwnerRow,
-    Waits,
 )
 from copilot.monitor.fleet import FleetView, look_at_fleet
 from copilot.monitor.history import Series
+from copilot.monitor.holdings import Holdings
 from copilot.monitor.story import story_of
 from copilot.monitor.volumes import volumes
 from copilot.monitor.watch import RATES_OVER, Watch
@@ -37,7 +37,9 @@ T = TypeVar("T")
 
 FRESH = 1.0  # s for which an answer is good enough for the next one who asks
 SAMPLE = 1.0  # s between two looks at the counts, whether somebody asks or not
-SHARE = 1 / 20  # of the time at most goes into looking at the fleet, or into counting
+SHARE = 1 / 20  # of the time at most goes into asking for one part of the front page
+SHARE_OF_OLDEST = 1 / 50  # into looking for the oldest job, whose age grows by itself
+SHARE_OF_SAMPLES = 1 / 200  # into counting while nobody asks
 LONGEST_REST = 30.0  # s between two looks, however long they take
 ANSWER_WITHIN = 5.0  # s; the page says that the store is away when it does not answer
 LONGEST_NAME = 500  # characters of an owner or of requirements on the front page
@@ -66,10 +68,11 @@ class StoreBoard(Board):
         self._up = False
         no_jobs: Mapping[State, int] = dict.fromkeys(State, 0)
         self._counts = Kept[Mapping[State, int]](clock, store.counts, no_jobs)
-        self._groups = Kept(clock, lambda: store.groups(SHOWN), Groups(total=0, oldest=None, rows=()))
+        self._groups = Kept(clock, lambda: store.groups(SHOWN), Groups(total=0, rows=()))
         self._owners = Kept(clock, lambda: store.owners(SHOWN), Owners(total=0, rows=()))
         self._load = Kept(clock, store.load, Load(used=0, limit=0, unpublished=0))
-        self._fleet = Kept(clock, lambda: look_at_fleet(store), FleetView({}, ()))
+        self._fleet = Kept(clock, self._look_at_fleet, FleetView(Holdings(), (), ()))
+        self._oldest = Kept[float | None](clock, self._look_for_oldest, None, share=SHARE_OF_OLDEST)
         self._now: Now | None = None
         self._asked = float("-inf")
         self._asking = asyncio.Lock()
@@ -94,7 +97,7 @@ class StoreBoard(Board):
                     state.value: float(counts[state]) for state in (State.WAITING, State.RUNNING, State.HELD)
                 }
                 self._series.put(now, {**levels, "wait_p50": waits.p50, "wait_p90": waits.p90})
-            await asyncio.sleep(max(SAMPLE, self._counts.took / SHARE))
+            await asyncio.sleep(max(SAMPLE, self._counts.took / SHARE_OF_SAMPLES))
 
     async def now(self) -> Now:
         """The front page: see `Board.now`. Never raises for what the store may do."""
@@ -106,7 +109,7 @@ class StoreBoard(Board):
             return self._now
 
     async def _refresh(self) -> None:
-        parts = (self._counts, self._groups, self._owners, self._load, self._fleet)
+        parts = (self._counts, self._groups, self._owners, self._load, self._fleet, self._oldest)
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 await asyncio.gather(*(part.get() for part in parts))  # together, so they tell of one moment
@@ -119,7 +122,7 @@ class StoreBoard(Board):
 
     def _show(self, now: float) -> Now:
         groups, owners, load = self._groups.last, self._owners.last, self._load.last
-        components = self._components(now)
+        oldest, components = self._oldest.last, self._components(now)
         return Now(
             time=now,
             store_up=self._up,
@@ -127,7 +130,7 @@ class StoreBoard(Board):
             jobs=self._counts.last,
             rates=self._watch.rates(now),
             rates_over=float(RATES_OVER),
-            waits=self._waits(now, groups),
+            waits=self._watch.waits(now, None if oldest is None else max(0.0, now - oldest)),
             failures=self._watch.failures(now),
             fleet=self._fleet.last.totals(now),
             groups=tuple(
@@ -151,9 +154,17 @@ class StoreBoard(Board):
             newest=tuple(self._watch.newest),
         )
 
-    def _waits(self, now: float, groups: Groups) -> Waits:
-        oldest = None if groups.oldest is None else max(0.0, now - groups.oldest)
-        return self._watch.waits(now, oldest)
+    async def _look_at_fleet(self) -> FleetView:
+        return await look_at_fleet(self._store, self._watch.holdings, self._clock.monotonic())
+
+    async def _look_for_oldest(self) -> float | None:
+        """When the oldest job in a queue was submitted; each group has to be looked at, so in parts."""
+        found, place = list[float](), ""
+        while True:
+            part = await self._store.oldest(place)
+            found += [] if part.submitted is None else [part.submitted]
+            if not (place := part.next):
+                return min(found, default=None)
 
     def history(self, span: float) -> History:
         """Time series: see `Board.history`."""
@@ -162,7 +173,7 @@ class StoreBoard(Board):
     async def agents(self, *, after: str = "", search: str = "", limit: int = 50) -> AgentPage:
         """Agents by name: see `Board.agents`."""
         fleet = await self._fleet.get()
-        return fleet.page(self._clock.wall(), after=after, search=search, limit=limit)
+        return await fleet.page(self._store, self._clock.wall(), after=after, search=search, limit=limit)
 
     async def jobs(self, state: State, *, after: str = "", limit: int = 50) -> JobPage:
         """Jobs in a state: see `Board.jobs`."""
@@ -204,10 +215,13 @@ class StoreBoard(Board):
 
 class Kept(Generic[T]):
     """An answer of the store that is kept for a moment: for longer if it takes long, so that asking never takes more than
-    `SHARE` of the time. Who asks while it is on its way waits for the same one."""
+    a `share` of the time. Who asks while it is on its way waits for the same one."""
 
-    def __init__(self, clock: Clock, ask: Callable[[], Awaitable[T]], empty: T) -> None:
+    def __init__(
+        self, clock: Clock, ask: Callable[[], Awaitable[T]], empty: T, *, share: float = SHARE
+    ) -> None:
         self.last = empty
+        self._share = share
         self.took = 0.0  # s, the last answer
         self._clock = clock
         self._ask = ask
@@ -218,7 +232,7 @@ class Kept(Generic[T]):
         """The last answer if it is fresh, else a new one. Raises what the store raises."""
         async with self._asking:
             began = self._clock.monotonic()
-            if began - self._came >= min(self.took / SHARE, LONGEST_REST):
+            if began - self._came >= min(self.took / self._share, LONGEST_REST):
                 self.last = await self._ask()
                 self._came = self._clock.monotonic()
                 self.took = self._came - began

@@ -12,9 +12,9 @@ from copilot.job import Attempt, Event, JobRecord
 from copilot.store.base import Store
 
 PART = 1000  # entries at once
-FIRST_PARTS = 3
-MOST_PARTS = 15  # 15,000 entries at most
-PARTS_OF_WINDOW = 2
+FIRST_PARTS = 2
+MOST_PARTS = 8  # 8,000 entries at most
+PARTS_OF_WINDOW = 1
 BEFORE, AFTER = 1.0, 1.0  # s around a time
 LAST_NUMBER = 2**64 - 1  # of the entries of one millisecond (Redis, XADD)
 

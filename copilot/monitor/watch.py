@@ -12,6 +12,7 @@ from copilot.errors import CopilotError
 from copilot.job import Event, EventKind
 from copilot.monitor.board import SHOWN, Rates, Waits
 from copilot.monitor.history import COARSE, Series
+from copilot.monitor.holdings import Holdings
 from copilot.monitor.sketch import Spans
 from copilot.monitor.tallies import Tallies
 from copilot.store.base import Store
@@ -35,6 +36,7 @@ class Watch:
         """Writes events into `series`."""
         self.newest: deque[Event] = deque(maxlen=SHOWN)
         self.caught_up = False
+        self.holdings = Holdings()
         self._store = store
         self._clock = clock
         self._series = series
@@ -54,6 +56,7 @@ class Watch:
             except CopilotError as error:
                 _log.debug("event stream: %s", error)
                 self.caught_up = False
+                self.holdings.doubt()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -83,6 +86,7 @@ class Watch:
         self.newest.appendleft(event)
         if event.job:
             self._kinds.add(event.time, event.kind)
+            self.holdings.take(event)
         if event.kind in _COUNTED:
             self._series.count(event.time, _COUNTED[event.kind])
         if event.kind in _BAD_ENDS and event.cause:

@@ -117,6 +117,7 @@ def to_primary(
     service: str,
     *,
     password: str | None,
+    user: str | None,
     sentinel_password: str | None,
     timeout: float,
 ) -> Connections:
@@ -124,7 +125,7 @@ def to_primary(
     asking = _options(SENTINEL_TIMEOUT)
     untyped: Any = _Sentinels
     sentinel = untyped(addresses, sentinel_kwargs=asking | {"password": sentinel_password})
-    options = _options(timeout) | {"socket_keepalive": True, "password": password}
+    options = _options(timeout) | {"socket_keepalive": True, "username": user, "password": password}
     workers = sentinel.master_for(
         service,
         connection_pool_class=_PrimaryPool,

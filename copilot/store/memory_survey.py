@@ -11,13 +11,14 @@ from typing import TypeVar
 from copilot.job import Attempt, Event, JobSpec, State
 from copilot.store import rules
 from copilot.store.memory_rows import Job, ParkedAgent
-from copilot.store.places import read_place
+from copilot.store.places import check_head, read_place
 from copilot.store.survey import (
     Group,
     Groups,
     Idle,
     Line,
     Load,
+    Oldest,
     Owner,
     Owners,
     Page,
@@ -66,10 +67,15 @@ class MemorySurvey(Survey, abc.ABC):
             Group(requirements=group, waiting=len(by_group[group]), oldest=oldest[group].record.submitted)
             for group in order[:limit]
         )
-        first = min(oldest.values(), key=lambda job: job.place, default=None)
-        return Groups(
-            total=len(by_group), oldest=None if first is None else first.record.submitted, rows=tuple(rows)
-        )
+        return Groups(total=len(by_group), rows=tuple(rows))
+
+    async def oldest(self, after: str = "", count: int = 100) -> Oldest:
+        """The oldest job of all groups at once: see `Survey.oldest`."""
+        check_head(after)
+        rules.check_count("count", count)
+        self.round_trips += 1
+        first = min(self._queued(), key=lambda job: job.place, default=None)
+        return Oldest(submitted=None if first is None else first.record.submitted, next="")
 
     async def owners(self, limit: int = 20) -> Owners:
         """The owners with the most jobs: see `Survey.owners`."""
@@ -89,6 +95,13 @@ class MemorySurvey(Survey, abc.ABC):
         """Running attempts: see `Survey.holders`."""
         self.round_trips += 1
         return _part(sorted(self._in(State.RUNNING), key=_ident), _work, after, count)
+
+    async def work(self, jobs: Sequence[str]) -> tuple[Work, ...]:
+        """Those of these jobs that run: see `Survey.work`."""
+        rules.check_jobs(jobs)
+        self.round_trips += 1
+        known = (self._jobs[job] for job in jobs if job in self._jobs)
+        return tuple(_work(job) for job in known if job.record.state is State.RUNNING)
 
     async def idle(self, after: str = "", count: int = 1000, *, now: float | None = None) -> Part[Idle]:
         """Parked agents: see `Survey.idle`."""

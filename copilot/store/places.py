@@ -11,11 +11,21 @@ from dataclasses import dataclass
 
 from copilot.job import State
 
-DEEPEST = 1000  # waiting jobs that a page may leave out: all before them have to be merged from their queues
+DEEPEST = 500  # waiting jobs that a page may leave out: all before them have to be merged from their queues
 
 _COUNTED = (State.WAITING, State.RUNNING)
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
 _BEHIND = re.compile(r"(?P<time>[0-9]{1,20}(\.[0-9]{1,20})?):(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,127})\Z")
+
+
+_HEAD = re.compile(r"([0-9]{34}[0-9a-f]{40})?\Z")  # of a group; see `keys.TABLE`
+
+
+def check_head(text: str) -> str:
+    """Return `text` if groups may be read from there on: "", or as the groups before have told. Raises `ValueError`."""
+    if not _HEAD.match(text):
+        raise ValueError(f"place {text[:60]!r}: expected '' or the place that the groups before have told")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

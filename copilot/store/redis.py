@@ -126,6 +126,7 @@ class RedisStore(RedisSurvey, Store):
         addresses: Sequence[tuple[str, int]],
         service: str,
         *,
+        user: str | None = None,
         password: str | None = None,
         sentinel_password: str | None = None,
         timeout: float = TIMEOUT,
@@ -133,11 +134,16 @@ class RedisStore(RedisSurvey, Store):
     ) -> Self:
         """A store on whatever server the sentinels at `addresses` (host, port) call the primary of `service`.
 
-        During a failover it raises `StoreUnavailable`; after it, it finds the new primary. `password` is that of
-        the servers. The rest as for `from_url`.
+        During a failover it raises `StoreUnavailable`; after it, it finds the new primary. `user` and `password` are
+        those of the servers. The rest as for `from_url`.
         """
         connections = to_primary(
-            addresses, service, password=password, sentinel_password=sentinel_password, timeout=timeout
+            addresses,
+            service,
+            user=user,
+            password=password,
+            sentinel_password=sentinel_password,
+            timeout=timeout,
         )
         return cls(connections, timeout=timeout, **options)
 
@@ -471,6 +477,12 @@ class RedisStore(RedisSurvey, Store):
         )
         limit = memory.get("maxmemory") or memory.get("total_system_memory") or 0
         return int(memory["used_memory"]), int(limit), int(unpublished)
+
+    async def _entries(self, after: str, count: int) -> Sequence[tuple[str, Mapping[str, str]]]:
+        found: Sequence[tuple[str, Mapping[str, str]]] = await self._send(
+            self._client, "XRANGE", self._keys.events, f"({after}", "+", "COUNT", count
+        )
+        return found
 
     async def _appendfsync(self) -> str | None:
         try:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from copilot.job import Event, State
 from copilot.store import codec, rules
-from copilot.store.places import read_place
+from copilot.store.places import check_head, read_place
 from copilot.store.survey import (
     Group,
     Groups,
     Idle,
     Line,
     Load,
+    Oldest,
     Owner,
     Owners,
     Page,
@@ -25,7 +26,7 @@ from copilot.store.survey import (
 )
 
 BEGIN = "0"  # of a scan, and its end
-SCRIPTS = frozenset({"groups", "owners", "holders", "idle", "page", "told"})  # none of them writes
+SCRIPTS = frozenset({"groups", "oldest", "owners", "holders", "idle", "page", "work"})  # none of them writes
 
 
 class RedisSurvey(Survey, abc.ABC):
@@ -39,14 +40,24 @@ class RedisSurvey(Survey, abc.ABC):
     async def _fill(self) -> tuple[int, int, int]:
         """Bytes in use and to be used, and how many results wait for their finisher."""
 
+    @abc.abstractmethod
+    async def _entries(self, after: str, count: int) -> Sequence[tuple[str, Mapping[str, str]]]:
+        """Entries of the event stream: ids and fields."""
+
     async def groups(self, limit: int = 20) -> Groups:
         """The largest requirement groups: see `Survey.groups`."""
-        total, oldest, rows = await self._run("groups", None, rules.check_count("limit", limit))
+        total, rows = await self._run("groups", None, rules.check_count("limit", limit))
         found = (
             Group(requirements=requirements, waiting=waiting, oldest=float(submitted))
             for requirements, waiting, submitted in _by(3, rows)
         )
-        return Groups(total=total, oldest=float(oldest) if oldest else None, rows=tuple(found))
+        return Groups(total=total, rows=tuple(found))
+
+    async def oldest(self, after: str = "", count: int = 100) -> Oldest:
+        """The oldest job of some groups: see `Survey.oldest`."""
+        place = check_head(after)
+        submitted, end = await self._run("oldest", None, place, rules.check_count("count", count))
+        return Oldest(submitted=float(submitted) if submitted else None, next=end)
 
     async def owners(self, limit: int = 20) -> Owners:
         """The owners with the most jobs: see `Survey.owners`."""
@@ -63,21 +74,24 @@ class RedisSurvey(Survey, abc.ABC):
         """Running attempts: see `Survey.holders`."""
         place = rules.check_scan(after) or BEGIN
         end, rows = await self._run("holders", None, place, rules.check_count("count", count))
-        found = [
-            Work(job=job, attempt=int(attempt), agent=agent, claimed=float(claimed), phase=phase)
-            for job, attempt, agent, claimed, phase in _by(5, rows)
-        ]
-        return Part(rows=found, next="" if end == BEGIN else end)
+        return Part(rows=_work(rows), next="" if end == BEGIN else end)
+
+    async def work(self, jobs: Sequence[str]) -> tuple[Work, ...]:
+        """Those of these jobs that run: see `Survey.work`."""
+        rules.check_jobs(jobs)
+        return _work(await self._run("work", None, *jobs))
 
     async def idle(self, after: str = "", count: int = 1000, *, now: float | None = None) -> Part[Idle]:
         """Parked agents: see `Survey.idle`."""
         place = rules.check_scan(after) or BEGIN
-        end, rows = await self._run("idle", now, place, rules.check_count("count", count))
-        found = [
-            Idle(jid=jid, agent=agent, slots=int(slots), since=float(since))
-            for jid, agent, slots, since in _by(4, rows)
+        end, time, found, entries = await self._run("idle", now, place, rules.check_count("count", count))
+        oldest = float(time) - rules.PARKED_FOR
+        rows = [
+            Idle(jid=jid, agent=words[0], slots=int(words[1]), since=float(since))
+            for jid, since, entry in zip(found[::2], found[1::2], entries, strict=True)
+            if entry and float(since) > oldest and len(words := entry.split(" ", 2)) == 3
         ]
-        return Part(rows=found, next="" if end == BEGIN else end)
+        return Part(rows=rows, next="" if end == BEGIN else end)
 
     async def page(self, state: State, *, after: str = "", limit: int = 50) -> Page:
         """Jobs in a state: see `Survey.page`."""
@@ -102,9 +116,10 @@ class RedisSurvey(Survey, abc.ABC):
 
     async def told(self, job: str, *, after: str = "0", count: int = 1000) -> Told:
         """What is told of a job: see `Survey.told`."""
-        place = rules.check_entry(after)
-        looked_at, last, flat = await self._run("told", None, job, place, rules.check_count("count", count))
-        return Told(looked_at=looked_at, last=last, events=tuple(map(event_from_list, flat)))
+        rules.check_count("count", count)
+        entries = await self._entries(rules.check_entry(after), count)
+        events = (codec.event_from_fields(ident, fields) for ident, fields in entries if fields["job"] == job)
+        return Told(looked_at=len(entries), last=entries[-1][0] if entries else "", events=tuple(events))
 
     async def load(self) -> Load:
         """How full Redis is: see `Survey.load`."""
@@ -117,6 +132,13 @@ def event_from_list(flat: Sequence[str]) -> Event:
     ident, *values = flat
     names = ("time", "job", "kind", "attempt", "agent", "cause", "text")
     return codec.event_from_fields(ident, dict(zip(names, values, strict=True)))
+
+
+def _work(flat: Sequence[str]) -> tuple[Work, ...]:
+    return tuple(
+        Work(job=job, attempt=int(attempt), agent=agent, claimed=float(claimed), phase=phase)
+        for job, attempt, agent, claimed, phase in _by(5, flat)
+    )
 
 
 def _by(size: int, flat: Sequence[Any]) -> Iterator[tuple[Any, ...]]:

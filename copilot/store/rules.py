@@ -47,6 +47,7 @@ HAND_BACKS_FREE = (
     5  # in a row, before a job waits for the next try; the prelude of the scripts has the same numbers
 )
 LONGEST_DELAY = 300.0  # seconds
+MOST_PRIORITIES = 16  # of a queue, that are looked at for its oldest job; onlookers.lua has the same number
 MOST_DELAYED_AT_ONCE = 100  # jobs that one step lets into the queue
 
 UNDELIVERED_TEXT = "the agent did not confirm in time that it has the job"
@@ -198,6 +199,12 @@ def check_held(held: Sequence[Held]) -> None:
     for one in held:
         if one.phase not in PHASES:
             raise ValueError(f"phase {one.phase[:40]!r}: expected one of {', '.join(filter(None, PHASES))}")
+
+
+def check_jobs(jobs: Sequence[str]) -> None:
+    """Raise `ValueError` for more jobs than may be asked about in one call."""
+    if len(jobs) > MAX_BATCH:
+        raise ValueError(f"{len(jobs)} jobs in one call: at most {MAX_BATCH}; ask in parts")
 
 
 def check_agents(agents: Sequence[str]) -> None:

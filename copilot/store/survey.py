@@ -26,10 +26,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """How many groups have jobs, when the oldest job of all was submitted (None: there is none), and the largest groups."""
+    """How many groups have jobs in queues, and the largest ones."""
 
     total: int
-    oldest: float | None
     rows: tuple[Group, ...]
 
 
@@ -82,6 +81,15 @@ class Part(Generic[T_co]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Oldest:
+    """When the oldest job of some groups was submitted (None: they have none); `next` is to be asked for the next groups, ""
+    after the last ones."""
+
+    submitted: float | None
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """A job in a list. `since`: when it came into its state, as far as that is known; `cause` of a job that is over."""
 
@@ -129,12 +137,20 @@ class Survey(Protocol):
         """The requirement groups with the most jobs in queues, the largest first."""
         ...
 
+    async def oldest(self, after: str = "", count: int = 100) -> Oldest:
+        """The oldest job in the queues of `count` groups."""
+        ...
+
     async def owners(self, limit: int = 20) -> Owners:
         """The owners with the most jobs that wait or run, those who have most first."""
         ...
 
     async def holders(self, after: str = "", count: int = 1000) -> Part[Work]:
         """Running attempts, about `count` at once."""
+        ...
+
+    async def work(self, jobs: Sequence[str]) -> tuple[Work, ...]:
+        """Those of these jobs (at most 1000) that run."""
         ...
 
     async def idle(self, after: str = "", count: int = 1000, *, now: float | None = None) -> Part[Idle]:

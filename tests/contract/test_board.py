@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from copilot.clock import SystemClock
+from copilot.errors import CopilotError
 from copilot.job import Cause, EventKind, Outcome, State
 from copilot.monitor.board import ComponentRow, Now
 from copilot.monitor.storeboard import StoreBoard
 from copilot.store.base import Held, Parking, Store
 from copilot.store.memory import MemoryStore
+from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
-from tests.contract.store_fixtures import spec
+from tests.contract.store_fixtures import RedisServer, new_prefix, spec
 
-shared_server, store = store_fixtures.shared_server, store_fixtures.store
+shared_server, store, redis_program = (
+    store_fixtures.shared_server,
+    store_fixtures.store,
+    store_fixtures.redis_program,
+)
 
 ANN, BOB = "ann@example.org", "bob@example.org"
 GOOD = Outcome(cause=Cause.OK, exit_code=0)
@@ -202,3 +208,47 @@ async def test_disks_of_components_are_volumes() -> None:
     (volume,) = now.storage
     assert (volume.name, volume.of) == ("sda1", "jobmanager.generic.a")
     assert (volume.used, volume.available) == (30 * 2**20, 10 * 2**20)
+
+
+READER = (
+    "on >secret ~{prefix}* resetchannels -@all +@read +@connection -@dangerous +info +eval +evalsha +time"
+)
+
+
+async def test_a_user_of_redis_that_may_only_read_is_enough(
+    redis_program: str, shared_server: Callable[[str], RedisServer]
+) -> None:
+    server, prefix = shared_server(redis_program), new_prefix()
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "monitor", *READER.format(prefix=prefix).split())
+    writer = RedisStore.from_url(server.url, prefix=prefix)
+    reader = RedisStore.from_url(f"{server.url}?username=monitor&password=secret", prefix=prefix)
+    try:
+        await writer.submit(
+            [spec(number, owner="ann", requirements="other.Memory > 1") for number in range(3)]
+        )
+        await writer.submit([spec(4)])
+        assert await claim(writer, ANN, "1") == ["job-4"]
+        await reader.check()
+        async with watching(reader) as board:
+            now = await until(board, owners_total=2)
+            assert now.store_up
+            assert (now.fleet.slots_busy, now.groups_total, now.jobs[State.WAITING]) == (1, 1, 3)
+            assert [row.agent for row in (await board.agents()).rows] == [ANN]
+            for state in State:
+                assert (await board.jobs(state)).total == now.jobs[state]
+            view = await board.job("job-4")
+            assert view is not None
+            assert len(view.events) == 3
+            async with asyncio.timeout(10):
+                while not (await board.now()).newest:
+                    await asyncio.sleep(0.05)
+        with pytest.raises(CopilotError, match="refuse"):
+            await reader.submit([spec(5)])
+        with pytest.raises(CopilotError, match="refuse"):
+            await reader.raw("DEL", f"{prefix}events")
+    finally:
+        await writer.close()
+        await reader.close()
+        with server.client() as client:
+            client.execute_command("ACL", "DELUSER", "monitor")

@@ -11,7 +11,7 @@ from copilot.store.base import Held, Parking, Store
 from copilot.store.places import DEEPEST
 from copilot.store.redis import RedisStore
 from copilot.store.rules import PARKED_FOR
-from copilot.store.survey import Group, Groups, Idle, Line, Owner, Owners, Work
+from copilot.store.survey import Group, Groups, Idle, Line, Oldest, Owner, Owners, Work
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import spec
 
@@ -60,7 +60,6 @@ async def test_groups_come_by_size_with_their_oldest_job(store: Store) -> None:
     await store.submit([spec(5), spec(6)], now=T + 4)
     assert await store.groups() == Groups(
         total=3,
-        oldest=T,
         rows=(
             Group(requirements=LARGE, waiting=3, oldest=T + 2),
             Group(requirements="", waiting=2, oldest=T + 4),
@@ -76,12 +75,31 @@ async def test_the_oldest_job_of_a_group_is_found_behind_more_urgent_ones(store:
     for number in range(2, 30):
         await store.submit([spec(number, priority=number % 7)], now=T + number)
         await store.submit([spec(100 + number, requirements=LARGE, priority=number % 7)], now=T + number)
-    found = await store.groups()
-    assert (found.oldest, [one.oldest for one in found.rows]) == (T, [T, T])
+    assert [one.oldest for one in (await store.groups()).rows] == [T, T]
+
+
+async def test_the_oldest_job_of_all_is_found_part_by_part(store: Store) -> None:
+    assert await store.oldest() == Oldest(submitted=None, next="")
+    for number in range(20):
+        requirements = f"other.Memory >= {(number + 7) % 20}"
+        jobs = [
+            spec(number, requirements=requirements),
+            spec(100 + number, requirements=requirements, priority=number % 3),
+        ]
+        await store.submit(jobs, now=T + number)
+    ages, place = list[float](), ""
+    while True:
+        part = await store.oldest(place, 6)
+        ages += [] if part.submitted is None else [part.submitted]
+        if not (place := part.next):
+            break
+    assert min(ages) == T
+    with pytest.raises(ValueError, match="place 'x'"):
+        await store.oldest("x")
 
 
 async def test_without_jobs_there_are_no_groups(store: Store) -> None:
-    assert await store.groups() == Groups(total=0, oldest=None, rows=())
+    assert await store.groups() == Groups(total=0, rows=())
     with pytest.raises(ValueError, match="limit 0"):
         await store.groups(limit=0)
 
@@ -164,7 +182,7 @@ async def test_an_owner_that_is_no_text_is_counted(store: Store) -> None:
 
 
 async def test_who_has_what(store: Store) -> None:
-    await store.submit([spec(1), spec(2)], now=T)
+    await store.submit([spec(1), spec(2), spec(3)], now=T)
     await claim(store, "a")
     await claim(store, "b", agent=OTHER, now=T + 1)
     await store.renew(OTHER, [Held(job="job-2", attempt=1, phase="upload")], now=T + 2)
@@ -174,6 +192,11 @@ async def test_who_has_what(store: Store) -> None:
         Work(job="job-2", attempt=1, agent=OTHER, claimed=T + 1, phase="upload"),
     ]
     assert part.next == ""
+    assert await store.work(["job-2", "job-3", "nobody"]) == (
+        Work(job="job-2", attempt=1, agent=OTHER, claimed=T + 1, phase="upload"),
+    )
+    with pytest.raises(ValueError, match="1001 jobs"):
+        await store.work(["j"] * 1001)
 
 
 async def test_parts_bring_every_job_and_every_agent(store: Store) -> None:
@@ -231,7 +254,7 @@ async def test_nobody_reads_a_long_queue_to_its_end(store: Store) -> None:
     for first in range(0, 2000, 500):
         await store.submit([spec(number) for number in range(first, first + 500)], now=T)
     assert len(await all_pages(store, State.WAITING, 200)) == DEEPEST + 200
-    with pytest.raises(ValueError, match="up to 1000"):
+    with pytest.raises(ValueError, match=f"up to {DEEPEST}"):
         await store.page(State.WAITING, after=f"{DEEPEST + 1}")
 
 

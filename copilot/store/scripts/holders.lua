@@ -10,10 +10,6 @@
 local from, found = unpack(redis.call('ZSCAN', RUNNING, ARGV[2], 'COUNT', ARGV[3]))
 local answer = {}
 for i = 1, #found, 2 do
-  answer[#answer + 1] = found[i]
-  local values = redis.call('HMGET', JOB .. found[i], 'attempt', 'agent', 'claimed', 'phase')
-  for at = 1, 4 do
-    answer[#answer + 1] = values[at] or ''
-  end
+  append_work(answer, found[i])
 end
 return {from, answer}

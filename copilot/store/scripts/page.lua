@@ -10,27 +10,25 @@
 -- newest first.
 
 local state, skip, count, time, last = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local CHUNK = 16 -- entries of a queue
+local LARGEST_CHUNK = 64 -- entries of a queue that are read at once
 local MOST_AT_ONCE = 1000 -- jobs that ended in the same microsecond
 
--- A queue that is being read: `order` says where its next job stands among those of the other queues.
+-- A queue that is being read; `order` says where its next job, `entry`, stands among those of the others. More is read each
+-- time, for the more it has given the more it will give.
 local function go_on(reading)
-  reading.at = reading.at + 2
-  if reading.at > #reading.entries then
-    reading.entries = redis.call('ZRANGE', reading.queue, reading.read, reading.read + CHUNK - 1, 'WITHSCORES')
-    reading.read, reading.at = reading.read + CHUNK, 1
+  local at = reading.at + 2
+  if at > #reading.entries then
+    reading.entries = redis.call('ZRANGE', reading.queue, reading.read, reading.read + reading.chunk - 1, 'WITHSCORES')
+    reading.read, reading.chunk, at = reading.read + reading.chunk, math.min(2 * reading.chunk, LARGEST_CHUNK), 1
   end
-  local entry = reading.entries[reading.at]
-  reading.order = entry and order_of(entry, reading.entries[reading.at + 1])
-  return reading.order
+  reading.at = at
+  local entry = reading.entries[at]
+  reading.order = entry and order_of(entry, reading.entries[at + 1])
+  return entry
 end
 
-local function begin(heap, group)
-  local reading = {queue = QUEUE .. group, entries = {}, read = 0, at = 1}
-  if go_on(reading) then
-    heap[#heap + 1] = reading
-    return reading
-  end
+local function begin(group)
+  return {queue = QUEUE .. group, entries = {}, at = 1, read = 0, chunk = 2}
 end
 
 local function sift_down(heap, at)
@@ -46,21 +44,28 @@ local function sift_down(heap, at)
   end
 end
 
--- The first jobs of all queues together, without the first `skip`; and how many jobs were looked at.
+-- The first jobs of all queues together, without the first `skip`; and how many jobs were looked at. A head says where its
+-- queue stands, so nothing is read of a queue whose turn does not come.
 local function first_of_queues()
   local heap, ids, looked_at = {}, {}, 0
-  begin(heap, ANY)
-  for _, head in ipairs(redis.call('ZRANGE', HEADS, 0, skip + count - 1)) do
-    begin(heap, string.sub(head, 35))
+  for i, head in ipairs(redis.call('ZRANGE', HEADS, 0, skip + count - 1)) do
+    heap[i] = begin(string.sub(head, 35))
+    heap[i].order = string.sub(head, 1, 26)
   end
-  for at = math.floor(#heap / 2), 1, -1 do
-    sift_down(heap, at)
+  local any = begin(ANY)
+  if go_on(any) then
+    heap[#heap + 1] = any
+    for at = math.floor(#heap / 2), 1, -1 do
+      sift_down(heap, at)
+    end
   end
   while #heap > 0 and looked_at < skip + count do
     local first = heap[1]
-    looked_at = looked_at + 1
-    if looked_at > skip then
-      ids[#ids + 1] = string.sub(first.entries[first.at], 18)
+    if #first.entries > 0 or go_on(first) then
+      looked_at = looked_at + 1
+      if looked_at > skip then
+        ids[#ids + 1] = string.sub(first.entries[first.at], 18)
+      end
     end
     if not go_on(first) then
       heap[1] = heap[#heap]
