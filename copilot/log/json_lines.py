@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from datetime import UTC, datetime
+import time
+from functools import lru_cache
 
 from copilot.log.lines import level_name
 from copilot.log.refs import fields
@@ -40,7 +41,13 @@ class JsonFormatter(logging.Formatter):
 
 def _instant(created: float) -> str:
     """ISO 8601 in UTC, always with microseconds."""
-    return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    second, micros = divmod(int(created * 1e6), 1_000_000)
+    return f"{_second(second)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=2)  # lines come in bursts
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _whole(text: str) -> str:

@@ -42,16 +42,19 @@ class PeerRef(NamedTuple):
         return self.jid
 
 
-Ref = JobRef | MessageRef | PeerRef
-
-
 def fields(args: object) -> dict[str, str | int]:
     """The fields of those among a record's arguments that are one of ours. Of two jobs the first one counts."""
     found: dict[str, str | int] = {}
     for arg in args if isinstance(args, tuple) else ():
-        if isinstance(arg, Ref):
-            told = {name: value for name, value in arg._asdict().items() if value is not None}
-            if found.get("job", told.get("job")) != told.get("job"):
-                told.pop("job", None), told.pop("attempt", None)
-            found = told | found
+        if isinstance(arg, PeerRef):
+            found.setdefault("jid", arg.jid)
+        elif isinstance(arg, JobRef | MessageRef):
+            if (
+                arg.job is not None
+                and found.setdefault("job", arg.job) == arg.job
+                and arg.attempt is not None
+            ):
+                found.setdefault("attempt", arg.attempt)
+            if isinstance(arg, MessageRef) and arg.message_id is not None:
+                found.setdefault("message_id", arg.message_id)
     return found

@@ -80,7 +80,7 @@ def _one_by_one(event: Event) -> None:
 
 def _dropped(event: Dropped) -> None:
     what, sender = message_ref(event.id, event.command), PeerRef(event.sender)
-    key, level = f"{bare(event.sender)} {event.reason}", QUIET.get(event.reason, logging.WARNING)
+    key, level = f"{event.sender} {event.reason}", QUIET.get(event.reason, logging.WARNING)
     text = "dropped a message from %s: %s: %s (message %s)"
     rate_limited(log, key, level, text, sender, event.reason, event.text, what)
 
@@ -89,9 +89,9 @@ def refused(action: Refuse) -> None:
     """We do not do what a peer wants."""
     received = action.received
     what, sender = message_ref(received.id, received.command), PeerRef(received.sender)
-    key, text = f"{bare(received.sender)} {action.code}", "refused %s from %s (message %s): %s: %s"
-    name = received.command.NAME
-    rate_limited(log, key, logging.WARNING, text, name, sender, what, action.code, action.text)
+    key, name = f"{received.sender} {action.code}", received.command.NAME
+    text = "refused %s from %s: %s (%s, message %s)"
+    rate_limited(log, key, logging.WARNING, text, name, sender, action.text, action.code, what)
 
 
 def failed(event: Event, error: Exception) -> None:

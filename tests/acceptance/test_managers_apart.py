@@ -127,8 +127,8 @@ def test_jobs_come_from_one_manager_and_their_output_goes_to_the_other(site: Sit
         until(lambda: remembers_nothing(place / "work"), "the agent has forgotten all jobs")
 
     handed = jobs.read_text().count(f"handed to {site.agent.jid}/")
-    reports = storage.read_text().count("attempt 1: report accepted, now done")
+    reports = storage.read_text().count("attempt 1: done (ok, ")
     assert (handed, reports) == (JOBS, JOBS)
-    assert "report" not in jobs.read_text()
+    assert "attempt 1: done" not in jobs.read_text()
     assert f"{site.jobs.jid}/" in (said := agent.read_text())
     assert said.count(f"redirects our want_getJobOutputDir to {site.storage.jid}") >= JOBS

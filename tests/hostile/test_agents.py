@@ -175,7 +175,7 @@ async def test_a_job_whose_chirp_server_refuses_or_lies_is_reported_as_failed_wi
         while asked != job.id:  # of other jobs it may ask, too
             _, command = await evil.answer(WantGetJobOutputDir)
             asked = command.job_id if isinstance(command, WantGetJobOutputDir) else None
-    (told,) = re.findall(rf"job {job.id}: infra-fetch, exit code 1 (.*)", said(system))
+    (told,) = re.findall(rf"job {job.id}, attempt 1: infra-fetch, exit code 1(.*)", said(system))
     assert reason in told
 
 
