@@ -193,10 +193,12 @@ async def test_a_full_buffer_takes_nothing_until_it_has_drained(prosody_hub: Ser
         assert sent < 1000
         await asyncio.sleep(0)
     assert sent > 4
+    assert sender.counts.buffered() > 256 * 1024
     prosody_hub.lines[sender].thaw()
     assert [(await arrived(sender)).id for _ in range(sent)] == [f"i{number}" for number in range(sent)]
     assert sender.send(big(jid, 50_000, "again"))
     assert (await arrived(sender)).id == "again"
+    assert sender.counts.buffered() == sender.counts.unread() == 0
 
 
 @pytest.mark.parametrize(("size", "writes"), [(10, 1), (fastpath.GATHERED_BYTES // 4, 2)])

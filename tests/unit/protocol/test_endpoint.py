@@ -145,10 +145,11 @@ def test_an_unacknowledged_message_is_sent_again_and_its_copy_acknowledged_but_n
     assert received(carry(agent, manager)) == [GET]
     manager.outgoing(0.0)  # the acknowledgement is lost
     assert agent.next_wakeup() == 10.0
+    assert agent.counts.unanswered() == 1
     assert carry(agent, manager, 10.0) == []
     assert [type(event) for event in carry(manager, agent, 10.0)] == [Acked]
     assert agent.next_wakeup() is None
-    assert (agent.counts.resent, manager.counts.copies) == (1, 1)
+    assert (agent.counts.resent, manager.counts.copies, agent.counts.unanswered()) == (1, 1, 0)
 
 
 def test_a_copy_of_what_is_still_in_work_is_ignored(agent: Endpoint, manager: Endpoint) -> None:
