@@ -36,7 +36,7 @@ AT_ONCE = 100  # unanswered questions; one that is silent makes room for another
 PATIENCE = 1.0  # s
 ENTER_LIMIT = 20.0  # s that a room has to let us in
 ADMISSION_TRIES = 5
-ADMISSION = 1.0  # s between them
+ADMISSION = 0.5  # s between them
 
 RESOURCE = "copilot-heartbeat-"  # how the resources of those begin who only ask
 

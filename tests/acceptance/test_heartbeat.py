@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class Site:
     room: str = field(default_factory=lambda: f"{ROOM}-{uuid.uuid4().hex[:8]}")
     passwords: dict[str, str] = field(default_factory=dict)
     logs: dict[str, Path] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def chat(self) -> str:
@@ -100,7 +102,16 @@ class Site:
 
     def ask(self, jid: str, *arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
         """`copilot-heartbeat`, logged in with this account."""
-        return run("copilot-heartbeat", *arguments, **self.session("HB", jid), **more)
+        return run("copilot-heartbeat", *arguments, **{**self.session("HB", jid), **more})
+
+    @contextlib.contextmanager
+    def suspended(self, name: str) -> Iterator[None]:
+        """A program does nothing while inside."""
+        self.processes[name].send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.processes[name].send_signal(signal.SIGCONT)
 
     @contextlib.contextmanager
     def _running(self, program: str, name: str, settings: dict[str, str]) -> Iterator[None]:
@@ -111,6 +122,7 @@ class Site:
                 f"the login of {name}",
             )
             assert process.poll() is None, self.logs[name].read_text()
+            self.processes[name] = process
             yield
 
     def _directory(self, name: str) -> Path:
@@ -164,3 +176,47 @@ def test_the_example_of_the_report_prints_its_table(site: Site) -> None:
             told = site.ask(manager, "--json", status, nicks[0])
             (answer,) = json.loads(told.stdout)
             assert answer["rows"], told.stderr
+
+
+@pytest.mark.usefixtures("redis_url")
+def test_who_is_silent_is_named_and_who_may_not_ask_gets_no_answer(site: Site) -> None:
+    manager, agent, stranger = site.account("jm"), site.account("agent"), site.account("stranger")
+    name = agent.partition("@")[0]
+    members = {"HB_MEMBERS": agent}
+    with site.manager(manager, **members), site.agent(agent, manager):
+        nick_of_agent = site.nick(name)
+        site.nick("alpha")
+        with site.suspended(name):
+            ping = site.ask(manager, "--timeout", 1, "--json", "ping")
+        assert ping.returncode == 1
+        assert f"no answer from {nick_of_agent}" in ping.stderr
+        answered = {one["nick"]: one["answered"] for one in json.loads(ping.stdout)}
+        assert answered == {"alpha": True, nick_of_agent: False}
+
+        # A stranger is kept out of the rooms, and gets no answer to direct messages either.
+        outside = site.ask(stranger, "list", HB_CHAT_OWNER=manager)
+        assert outside.returncode == 1
+        assert f"does not let {stranger} in" in outside.stderr
+        direct = site.ask(stranger, "--timeout", 1, "systemLoad", f"{manager}/alpha", site.full_jid(name))
+        assert direct.returncode == 1
+        assert direct.stdout == "Room nick      1min      5min      15min\n"
+        assert direct.stderr.count("no answer from") == 2
+        until(lambda: "not one of HB_ALLOW" in site.logs["alpha"].read_text(), "the manager's log")
+
+        unknown = site.ask(manager, "ping", f"{nick_of_agent[:-1]}x")
+        assert unknown.returncode == 2
+        assert f"did you mean {nick_of_agent}" in unknown.stderr
+
+
+@pytest.mark.usefixtures("redis_url")
+def test_what_is_wrong_is_said_plainly(site: Site) -> None:
+    jid = site.account("jm")
+    nothing = site.ask(jid, "--chat-room=nowhere", "list")
+    assert nothing.returncode == 1
+    assert f"there is no chat room nowhere@{site.chat}" in nothing.stderr
+    password = site.ask(jid, "list", HB_JABBER_PASSWORD="wrong")
+    assert password.returncode == 1
+    assert f"refused the account {jid}" in password.stderr
+    service = site.ask(jid, "--chat-server=nowhere.invalid", "list")
+    assert service.returncode == 1
+    assert "HB_CHAT_SERVER nowhere.invalid does not say which chat rooms it has" in service.stderr

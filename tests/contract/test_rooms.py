@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import uuid
 from dataclasses import dataclass
 
 import pytest
 
 from copilot.errors import RoomRefused
-from copilot.protocol.envelope import Element, Envelope, bare
+from copilot.heartbeat.logic import Heartbeat, HeartbeatSettings
+from copilot.heartbeat.rooms import People
+from copilot.heartbeat.service import HeartbeatService
+from copilot.protocol import codec
+from copilot.protocol.commands import Command, Ping, Pong
+from copilot.protocol.endpoint import Endpoint
+from copilot.protocol.envelope import Envelope, bare
+from copilot.protocol.rules import Role
+from copilot.runtime.loop import Loop
 from copilot.transport.base import (
+    Arrived,
     Connected,
     Disconnected,
     OccupantChanged,
+    PresenceChanged,
     RoomJoined,
     RoomLeft,
     Transport,
 )
 from copilot.transport.rooms import Affiliation, Occupant
 from tests.contract.transport_fixtures import (  # noqa: F401 - pytest finds the fixtures here
+    LIMIT_S,
     Hub,
-    MemoryHub,
-    ServerHub,
     arrived,
     connected,
     ejabberd_hub_fixture,
@@ -31,7 +42,7 @@ from tests.contract.transport_fixtures import (  # noqa: F401 - pytest finds the
     prosody_hub_fixture,
 )
 
-INFO = Element("info", {"command": "_BASE64:SGVhcnRiZWF0OnBpbmc="})
+INFO = codec.encode(Ping())
 
 
 @dataclass
@@ -53,7 +64,10 @@ class Lounge:
         transport, jid = await self.newcomer()
         await self.owner.rooms.affiliate(self.jid, bare(jid), affiliation)
         transport.join(self.jid, nick)
-        assert await event(transport, RoomJoined) == RoomJoined(self.jid, nick)
+        async with asyncio.timeout(LIMIT_S):
+            while isinstance(got := await transport.next_event(), OccupantChanged):
+                pass  # who was there before
+        assert got == RoomJoined(self.jid, nick)
         return transport, jid
 
 
@@ -196,3 +210,47 @@ async def test_without_a_session_nothing_can_be_asked(hub: Hub) -> None:
     transport = await hub.transport(await hub.account(), "one")
     with pytest.raises(RoomRefused):
         await transport.rooms.found(hub.chat)
+
+
+@pytest.mark.parametrize("kind", ["normal", "groupchat"])
+async def test_a_question_through_a_room_is_answered_to_whom_the_room_vouches_for(
+    lounge: Lounge, kind: str
+) -> None:
+    boss, boss_jid = await lounge.member("boss", Affiliation.ADMIN)
+    other, _ = await lounge.member("other", Affiliation.ADMIN)
+    agent = await lounge.hub.transport(await lounge.hub.account(), "node7")
+    owner = bare(lounge.owner_jid)
+    settings = HeartbeatSettings(room=lambda _: lounge.jid, owner=owner, allow=People.of(bare(boss_jid)))
+    endpoint = Endpoint(Role.AGENT, new_id=lambda: str(uuid.uuid4()), random=random.random)
+    beat = Heartbeat(settings, random=lambda: 0.0)
+    loop = Loop(beat, endpoint, agent, performer=HeartbeatService(agent), announce_to=owner)
+    running = asyncio.create_task(loop.run())
+    try:
+        came = await event(lounge.owner, PresenceChanged)
+        await lounge.owner.rooms.affiliate(lounge.jid, bare(came.jid), Affiliation.MEMBER)
+        async with asyncio.timeout(LIMIT_S):
+            while len(await boss.rooms.occupants(lounge.jid)) < 3:
+                await asyncio.sleep(0.05)
+
+        to = f"{lounge.jid}/node7" if kind == "normal" else lounge.jid
+        for asker, ident in ((other, "i"), (boss, "j")):
+            asker.send(Envelope(to=to, id=ident, kind=kind, element=INFO, noack=True))
+        assert await heard(boss) == (f"{lounge.jid}/node7", Pong())
+        other.send(Envelope(to=f"{lounge.jid}/boss", id="end", element=INFO))
+        assert await heard(boss) == (f"{lounge.jid}/other", Ping())
+        assert endpoint.counts.dropped["not-allowed"] == 1
+        assert endpoint.counts.sent["pong"] == 1
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def heard(transport: Transport) -> tuple[str, Command]:
+    """The next command that is meant for it alone, and from whom."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            got = await transport.next_event()
+            if isinstance(got, Arrived) and got.envelope.kind != "groupchat":
+                info = got.envelope.element or got.envelope.body
+                if info is not None:
+                    return got.envelope.sender, codec.decode(info)[0]
