@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +19,14 @@ Value = int | float | bool | str | tuple[str, ...]
 MAX_BYTES = 16 * 1024  # of what is parsed: from 64 KiB on, classad2 may end the process
 KNOWN = 4096  # hosts that are remembered; what they say is long, and is read once
 VOLATILE = frozenset({"freememory", "freeswap", "localdiskspace"})
+_SLOTS = re.compile(r"^\s*Slots\s*=\s*([0-9]{1,6})\s*;?\s*$", re.MULTILINE)  # as `protocol.jdl` writes it
 STEPS = 8  # between a power of two and the next: what is volatile is rounded down by an eighth at most
+
+
+def slots_of(jdl: str) -> int:
+    """How many jobs a host runs at the same time, as the agent has sent it; 0 if it does not say."""
+    found = _SLOTS.search(jdl)
+    return 0 if found is None else int(found[1])
 
 
 def bounded(jdl: str) -> str:

@@ -7,11 +7,12 @@ from its work. Nothing is kept in Redis for this but what is there anyhow (decis
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from copilot.monitor.board import MOST_ROWS, SHOWN, AgentPage, AgentRow, Fleet, HeldRow
 from copilot.monitor.holdings import Holdings
+from copilot.monitor.slots import Slots
 from copilot.store.base import Store
 from copilot.store.survey import Idle, Work
 from copilot.store.trial import Trial
@@ -21,18 +22,36 @@ PART = 1000  # agents, or jobs of a page, at once
 
 @dataclass(slots=True)
 class Crew:
-    """One agent: how many more jobs it can take, how many it has, the first few of them, and when it asked for more."""
+    """One agent: how many jobs it has, the first few of them, how many more it can take, how many it says that it runs at
+    the same time (0: it does not), and when it asked for more."""
 
     free: int = 0
     jobs: int = 0
+    declared: int = 0
     first: list[str] = field(default_factory=list)
     asked: float | None = None
 
+    @property
+    def slots(self) -> int:
+        """Jobs that it has at hand beyond its slots take none."""
+        return self.declared or self.jobs + self.free
+
+    @property
+    def slots_busy(self) -> int:
+        """At most all."""
+        return min(self.jobs, self.slots)
+
 
 class FleetView:
-    """A look at all agents."""
+    """A look at all agents. `slots` is what they say of themselves, by bare JID."""
 
-    def __init__(self, holdings: Holdings, idle: Iterable[Idle], trials: Sequence[Trial]) -> None:
+    def __init__(
+        self,
+        holdings: Holdings,
+        idle: Iterable[Idle],
+        trials: Sequence[Trial],
+        slots: Mapping[str, int],
+    ) -> None:
         self._crews: dict[str, Crew] = {}
         for job, holding in holdings.jobs.items():
             crew = self._crew(holding.agent)
@@ -43,6 +62,8 @@ class FleetView:
             crew = self._crew(one.agent)
             crew.free += one.slots
             crew.asked = min(one.since, crew.asked or one.since)
+        for agent, crew in self._crews.items():
+            crew.declared = slots.get(agent, 0)
         self._names = sorted(self._crews)
         self._until = {one.agent: one.ends for one in trials}
 
@@ -56,14 +77,13 @@ class FleetView:
         """How many there are."""
         crews = self._crews.values()
         busy = sum(1 for crew in crews if crew.jobs)
-        jobs = sum(crew.jobs for crew in crews)
         return Fleet(
             online=len(crews),
             busy=busy,
             idle=len(crews) - busy,
             quarantined=sum(1 for ends in self._until.values() if ends > now),
-            slots=jobs + sum(crew.free for crew in crews),
-            slots_busy=jobs,
+            slots=sum(crew.slots for crew in crews),
+            slots_busy=sum(crew.slots_busy for crew in crews),
         )
 
     async def page(self, store: Store, now: float, *, after: str, search: str, limit: int) -> AgentPage:
@@ -86,7 +106,7 @@ class FleetView:
         crew = self._crews[name]
         return AgentRow(
             agent=name,
-            slots=crew.jobs + crew.free,
+            slots=crew.slots,
             jobs=crew.jobs,
             held=tuple(map(_held, sorted(held, key=lambda work: (work.claimed, work.job)))),
             idle_since=None if crew.jobs else crew.asked,
@@ -98,7 +118,7 @@ def _held(work: Work) -> HeldRow:
     return HeldRow(job=work.job, attempt=work.attempt, phase=work.phase, claimed=work.claimed)
 
 
-async def look_at_fleet(store: Store, holdings: Holdings, now: float) -> FleetView:
+async def look_at_fleet(store: Store, holdings: Holdings, slots: Slots, now: float) -> FleetView:
     """All agents; `now` is that of a clock that never jumps. Raises as `Store.idle`."""
     await holdings.look(store, now)
     idle: dict[str, Idle] = {}
@@ -108,4 +128,5 @@ async def look_at_fleet(store: Store, holdings: Holdings, now: float) -> FleetVi
         idle.update((one.jid, one) for one in part.rows)
         if not (place := part.next):
             break
-    return FleetView(holdings, idle.values(), await store.trials())
+    await slots.look(store, idle.values(), {one.agent for one in holdings.jobs.values()}, now)
+    return FleetView(holdings, idle.values(), await store.trials(), slots.by_agent())

@@ -27,6 +27,7 @@ from copilot.monitor.board import (
 from copilot.monitor.fleet import FleetView, look_at_fleet
 from copilot.monitor.history import Series
 from copilot.monitor.holdings import Holdings
+from copilot.monitor.slots import Slots
 from copilot.monitor.story import story_of
 from copilot.monitor.volumes import volumes
 from copilot.monitor.watch import RATES_OVER, Watch
@@ -71,7 +72,8 @@ class StoreBoard(Board):
         self._groups = Kept(clock, lambda: store.groups(SHOWN), Groups(total=0, rows=()))
         self._owners = Kept(clock, lambda: store.owners(SHOWN), Owners(total=0, rows=()))
         self._load = Kept(clock, store.load, Load(used=0, limit=0, unpublished=0))
-        self._fleet = Kept(clock, self._look_at_fleet, FleetView(Holdings(), (), ()))
+        self._slots = Slots()
+        self._fleet = Kept(clock, self._look_at_fleet, FleetView(Holdings(), (), (), {}))
         self._oldest = Kept[float | None](clock, self._look_for_oldest, None, share=SHARE_OF_OLDEST)
         self._now: Now | None = None
         self._asked = float("-inf")
@@ -155,7 +157,7 @@ class StoreBoard(Board):
         )
 
     async def _look_at_fleet(self) -> FleetView:
-        return await look_at_fleet(self._store, self._watch.holdings, self._clock.monotonic())
+        return await look_at_fleet(self._store, self._watch.holdings, self._slots, self._clock.monotonic())
 
     async def _look_for_oldest(self) -> float | None:
         """When the oldest job in a queue was submitted; each group has to be looked at, so in parts."""

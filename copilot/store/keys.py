@@ -363,6 +363,10 @@ class Keys:
         """The waiting jobs of a group (`JobSpec.group`)."""
         return f"{self._prefix}queue:{group}"
 
+    def host(self, jid: str) -> str:
+        """What an agent that is parked when idle has said of its host; its JID is from the wire."""
+        return f"{self._prefix}host:{digest(jid)}"
+
     def attempts(self, job: str) -> str:
         """How the attempts of a job ended."""
         return f"{self._prefix}attempts:{job}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from copilot.job import Attempt, Event, JobSpec, State
+from copilot.matching.host import slots_of
 from copilot.store import rules
 from copilot.store.memory_rows import Job, ParkedAgent
 from copilot.store.places import check_head, read_place
@@ -38,6 +39,7 @@ class MemorySurvey(Survey, abc.ABC):
     round_trips: int
     _jobs: dict[str, Job]
     _parked: dict[str, ParkedAgent]
+    _hosts: dict[str, tuple[float, str]]
     _delayed: dict[str, float]
     _unpublished: set[str]
     _attempts: defaultdict[str, deque[Attempt]]
@@ -108,6 +110,12 @@ class MemorySurvey(Survey, abc.ABC):
         time = self._begin(now)
         there = [one for one in self._parked.values() if one.since + rules.PARKED_FOR > time]
         return _part(sorted(there, key=lambda one: one.to.jid), _idle, after, count)
+
+    async def declared(self, jids: Sequence[str]) -> tuple[int, ...]:
+        """Slots of agents: see `Survey.declared`."""
+        rules.check_agents(jids)
+        self.round_trips += 1
+        return tuple(slots_of(self._hosts.get(jid, (0.0, ""))[1]) for jid in jids)
 
     async def page(self, state: State, *, after: str = "", limit: int = 50) -> Page:
         """Jobs in a state: see `Survey.page`."""

@@ -478,6 +478,9 @@ class RedisStore(RedisSurvey, Store):
         limit = memory.get("maxmemory") or memory.get("total_system_memory") or 0
         return int(memory["used_memory"]), int(limit), int(unpublished)
 
+    async def _hosts_of(self, jids: Sequence[str]) -> Sequence[str | None]:
+        return list(await self._send(self._client, "MGET", *(self._keys.host(jid) for jid in jids)))
+
     async def _entries(self, after: str, count: int) -> Sequence[tuple[str, Mapping[str, str]]]:
         found: Sequence[tuple[str, Mapping[str, str]]] = await self._send(
             self._client, "XRANGE", self._keys.events, f"({after}", "+", "COUNT", count

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from copilot.job import Event, State
+from copilot.matching.host import slots_of
 from copilot.store import codec, rules
 from copilot.store.places import check_head, read_place
 from copilot.store.survey import (
@@ -39,6 +40,10 @@ class RedisSurvey(Survey, abc.ABC):
     @abc.abstractmethod
     async def _fill(self) -> tuple[int, int, int]:
         """Bytes in use and to be used, and how many results wait for their finisher."""
+
+    @abc.abstractmethod
+    async def _hosts_of(self, jids: Sequence[str]) -> Sequence[str | None]:
+        """What these agents have said of their hosts."""
 
     @abc.abstractmethod
     async def _entries(self, after: str, count: int) -> Sequence[tuple[str, Mapping[str, str]]]:
@@ -92,6 +97,11 @@ class RedisSurvey(Survey, abc.ABC):
             if entry and float(since) > oldest and len(words := entry.split(" ", 2)) == 3
         ]
         return Part(rows=rows, next="" if end == BEGIN else end)
+
+    async def declared(self, jids: Sequence[str]) -> tuple[int, ...]:
+        """Slots of agents: see `Survey.declared`."""
+        rules.check_agents(jids)
+        return tuple(slots_of(jdl or "") for jdl in await self._hosts_of(jids))
 
     async def page(self, state: State, *, after: str = "", limit: int = 50) -> Page:
         """Jobs in a state: see `Survey.page`."""

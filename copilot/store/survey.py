@@ -157,6 +157,11 @@ class Survey(Protocol):
         """Parked agents, about `count` at once."""
         ...
 
+    async def declared(self, jids: Sequence[str]) -> tuple[int, ...]:
+        """How many slots each of these agents (full JIDs, 1 to 1000) has by what it says of its host; 0: it does not say. It may
+        ask for more jobs than that, to have them at hand, and it is known only of those that are parked when idle."""
+        ...
+
     async def page(self, state: State, *, after: str = "", limit: int = 50) -> Page:
         """Jobs in a state: those that wait in the order in which they are claimed, then those that are delayed (no further than
         `places.DEEPEST`); running ones by the end of their time; others with the newest first."""

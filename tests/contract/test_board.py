@@ -12,7 +12,7 @@ import pytest
 from copilot.clock import SystemClock
 from copilot.errors import CopilotError
 from copilot.job import Cause, EventKind, Outcome, State
-from copilot.monitor.board import ComponentRow, Now
+from copilot.monitor.board import ComponentRow, Fleet, Now
 from copilot.monitor.storeboard import StoreBoard
 from copilot.store.base import Held, Parking, Store
 from copilot.store.memory import MemoryStore
@@ -101,6 +101,17 @@ async def test_the_front_page_says_what_the_queue_holds(store_with_load: Store) 
     assert (fleet.online, fleet.busy, fleet.idle, fleet.slots, fleet.slots_busy) == (3, 2, 1, 7, 3)
     assert now.newest[0].kind is EventKind.HELD
     assert (now.waits.claims, now.waits.longest is not None) == (5, True)
+
+
+async def test_jobs_at_hand_take_no_slots(store: Store) -> None:
+    """An agent of two slots that asks for five jobs has two slots, whether it waits or works."""
+    park, host = Parking(jid=f"{BOB}/1"), "[\n  Slots = 2\n]"
+    async with watching(store) as board:
+        await store.claim(agent=BOB, request="1", dispatch_limit=60, count=5, park=park, host=host)
+        await until(board, fleet=Fleet(online=1, idle=1, slots=2))
+        await store.submit([spec(number) for number in range(5)])
+        assert len(await claim(store, BOB, "2", count=5, park=park)) == 5
+        await until(board, fleet=Fleet(online=1, busy=1, slots=2, slots_busy=2))
 
 
 async def test_agents_come_by_name_with_what_they_do(store: Store) -> None:

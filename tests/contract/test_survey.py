@@ -234,6 +234,15 @@ async def test_idle_agents_are_there_as_long_as_they_are_parked(store: Store) ->
         await store.idle("x")
 
 
+async def test_agents_have_the_slots_that_they_say_they_have(store: Store) -> None:
+    hosts = {"two@x/1": "[\n  Slots = 2;\n  Cores = 8\n]", "none@x/1": "[ Cores = 8 ]"}
+    for jid, host in hosts.items():
+        await claim(store, agent=jid.partition("/")[0], park=Parking(jid=jid), host=host, count=4)
+    assert await store.declared(["none@x/1", "two@x/1", "stranger@x/1"]) == (0, 2, 0)
+    with pytest.raises(ValueError, match="1001 agents"):
+        await store.declared(["a@x/1"] * 1001)
+
+
 # ---------------------------------------------------------------- pages of jobs
 
 
