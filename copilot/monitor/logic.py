@@ -29,7 +29,9 @@ from copilot.runtime.component import Actions, Event, Ignore, Leave, Perform, St
 UPDATES = "copilot.monitor.updates"
 DROPPED = "copilot.monitor.dropped"
 REFUSED = "copilot.monitor.refused"
-STEPPED = 60.0  # s: a wall clock that goes back by less is waited for, so that no slot is written twice
+# s: a wall clock that goes back by less is waited for, so that no slot is written twice; when it is ahead by less, because
+# the process stood still, no slot is left out.
+STEPPED = 60.0
 
 Report = ReportEvent | ReportEventDuration | ReportEventValue
 
@@ -175,7 +177,9 @@ class Monitor:
             line(REFUSED, refused - self._told_refused, time),
         )
         self._told_dropped, self._told_refused = dropped, refused
-        self._ends = max(self._ends + self._interval, self._next(self._wall()))
+        self._ends += self._interval
+        if self._wall() - self._ends > STEPPED:
+            self._ends = self._next(self._wall())
         return [Perform(effect=Sample(lines=(*told, *own), updates=updates))]
 
     def _next(self, wall: float) -> int:

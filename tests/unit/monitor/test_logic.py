@@ -198,6 +198,15 @@ def test_a_clock_that_goes_back_a_little_writes_no_slot_twice() -> None:
     assert times[0] == "1000030"
 
 
+def test_no_slot_is_left_out_when_the_process_stood_still() -> None:
+    bench = Bench()
+    bench.later(20)
+    bench.now += 35
+    bench.wall += 35
+    times = [sample.lines[0].split()[-1] for sample in bench.later(10)]
+    assert times == ["1000030", "1000040", "1000050", "1000060"]
+
+
 def test_a_clock_that_is_set_is_followed() -> None:
     bench = Bench()
     bench.later(20)
