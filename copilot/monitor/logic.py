@@ -5,8 +5,9 @@ wall clock shows a multiple of the interval, so that one sample falls into one s
 monitor itself, too:
 
     copilot.monitor.updates    points about others since the last sample
-    copilot.monitor.dropped    points that were lost since then, because too many waited for Carbon
     copilot.monitor.refused    reports that were not taken since then
+    copilot.monitor.dropped    points that were lost since the monitor was started, because too many waited for Carbon: not
+                               since the last sample, for what that said may itself be among those that were lost
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from copilot.runtime.durations import MOST, Durations
 UPDATES = "copilot.monitor.updates"
 DROPPED = "copilot.monitor.dropped"
 REFUSED = "copilot.monitor.refused"
-STEPPED = 60.0  # s: a wall clock that goes back by less is waited for, so that no slot is written twice
+# s: a wall clock that goes back by less is waited for, so that no slot is written twice; when it is ahead by less, because
+# the process stood still, no slot is left out.
+STEPPED = 60.0
 
 Report = ReportEvent | ReportEventDuration | ReportEventValue
 
@@ -82,7 +85,6 @@ class Monitor:
         # The first sample is longer: its slot may hold what an earlier process said before it went.
         self._ends = (math.floor(wall() / interval) + 2) * interval
         self._due: float | None = 0.0
-        self._told_dropped = 0
         self._told_refused = 0
 
     def components(self) -> tuple[ComponentRow, ...]:
@@ -169,14 +171,16 @@ class Monitor:
         time = self._ends
         told = self._samples.take(time)
         updates, self._updates = self._updates + len(told), 0
-        dropped, refused = self._counts.dropped, self._counts.refused.total()
+        refused = self._counts.refused.total()
         own = (
             line(UPDATES, updates, time),
-            line(DROPPED, dropped - self._told_dropped, time),
             line(REFUSED, refused - self._told_refused, time),
+            line(DROPPED, self._counts.dropped, time),
         )
-        self._told_dropped, self._told_refused = dropped, refused
-        self._ends = max(self._ends + self._interval, self._next(self._wall()))
+        self._told_refused = refused
+        self._ends += self._interval
+        if self._wall() - self._ends > STEPPED:
+            self._ends = self._next(self._wall())
         return [Perform(effect=Sample(lines=(*told, *own), updates=updates))]
 
     def _next(self, wall: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import time
@@ -45,6 +46,13 @@ async def found(graphite: Graphite, wanted: dict[str, float]) -> dict[str, dict[
         missing = {path: (value, have.get(path)) for path, value in wanted.items() if have.get(path) != value}
         assert time.monotonic() < deadline, f"wanted and found: {missing}"
         await asyncio.sleep(POLL_S)
+
+
+def targets() -> list[str]:
+    """All that the dashboard for Grafana asks for, all managers chosen."""
+    dashboard = json.loads((Path(__file__).parents[2] / "etc" / "grafana" / "copilot.json").read_text())
+    asked = [target["target"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    return [re.sub(r"\$\w+", "*", target) for target in asked]
 
 
 async def quiet(graphite: Graphite) -> dict[str, dict[int, float]]:
@@ -125,6 +133,8 @@ async def test_every_path_of_the_report_is_in_carbon_with_the_right_value(
         points = await quiet(graphite)
         shown = await asyncio.to_thread(graphite.render, "copilot.jobmanager.generic.*.job.*", began)
         load = await asyncio.to_thread(graphite.render, f"{PATH}.system.load.1min", began)
+        for target in targets():
+            assert await asyncio.to_thread(graphite.render, target, began), target
         running.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(running.process.wait, LIMIT_S) == 0
     assert not any("forged" in path for path in points)
@@ -167,4 +177,25 @@ async def test_nothing_is_missing_after_carbon_was_away(
             points = await found(graphite, {f"{PATH}.job.succeeded": said})
     updates = points["copilot.monitor.updates"]
     assert len(updates) == max(updates) - min(updates) + 1
-    assert sums(points)["copilot.monitor.dropped"] == 0
+    assert set(points["copilot.monitor.dropped"].values()) == {0.0}
+
+
+async def test_points_that_were_dropped_are_counted_in_carbon(
+    graphite: Graphite, prosody: Prosody, account: MakeAccount, tmp_path: Path
+) -> None:
+    mon, jm = await account("mon"), await account("jm")
+    port = graphite.port("line")
+    with monitor(
+        prosody, mon, tmp_path, CARBON_SERVER="127.0.0.1", CARBON_PORT=port, CARBON_BUFFER=10
+    ) as running:
+        async with reporting(prosody, jm, mon.jid) as manager:
+            for value in range(30):
+                manager.say(ReportEventValue(component=MANAGER, event="queued.Jobs", value=float(value)))
+            await asyncio.to_thread(
+                until, lambda: "of the oldest were dropped" in running.said(), "the warning"
+            )
+        await graphite.start_cache()
+        async with asyncio.timeout(LIMIT_S):
+            while not (dropped := (await asyncio.to_thread(graphite.points)).get("copilot.monitor.dropped")):
+                await asyncio.sleep(POLL_S)
+    assert max(dropped.values()) >= 20

@@ -74,6 +74,7 @@ def test_what_single_agents_say_takes_little_room(path: str) -> None:
         (f"copilot.{MANAGER}.job.run.start", "sum"),
         ("copilot.agent.job.start", "sum"),
         ("copilot.monitor.updates", "sum"),
+        ("copilot.monitor.dropped", "max"),
         ("copilot.total.generic.job.failed", "sum"),
     ],
 )
