@@ -116,7 +116,7 @@ class StoreBoard(Board):
             async with asyncio.timeout(ANSWER_WITHIN):
                 await asyncio.gather(*(part.get() for part in parts))  # together, so they tell of one moment
         except (CopilotError, TimeoutError) as error:
-            if self._up:
+            if self._up is not False:
                 _log.warning("the dashboard shows old figures: %s", error)
             self._up = False
         else:
@@ -127,7 +127,7 @@ class StoreBoard(Board):
         oldest, components = self._oldest.last, self._components(now)
         return Now(
             time=now,
-            store_up=self._up,
+            store_up=bool(self._up),
             version=self._version,
             jobs=self._counts.last,
             rates=self._watch.rates(now),
