@@ -65,7 +65,9 @@ class Heartbeat:
     def __init__(self, settings: HeartbeatSettings, *, random: Callable[[], float]) -> None:
         self._settings = settings
         self._random = random
+        self._jid = ""
         self._room: str | None = None
+        self._nick = ""
         self._nicks: Iterator[str] = iter(())
         self._try_at: float | None = None  # when to enter the room, again
         self._failures = 0
@@ -106,16 +108,23 @@ class Heartbeat:
         if self._settings.room is None:
             return []
         self._moderators.clear()
+        if jid == self._jid:  # the transport enters the room by itself; if that fails, we hear of it
+            self._try_at = self._patience_ends(now)
+            return []
+        self._jid = jid
         self._room = self._settings.room(jid)
         self._nicks = iter(dict.fromkeys((nick(jid), unique_nick(jid))))
         self._nick = next(self._nicks)
         return self._enter(now)
 
     def _enter(self, now: float) -> Actions:
-        """Also while the transport does so by itself after a log-in: who is in a room may enter it once more."""
         assert self._room is not None
-        self._try_at = now + ENTER_LIMIT + full_jitter(self._failures, LONGEST_WAIT, self._random)
+        self._try_at = self._patience_ends(now)
         return [Perform(effect=Join(room=self._room, nick=self._nick))]
+
+    def _patience_ends(self, now: float) -> float:
+        """When a room that has not answered is entered again."""
+        return now + ENTER_LIMIT + full_jitter(self._failures, LONGEST_WAIT, self._random)
 
     def _refused(self, room: str, condition: str, now: float) -> Actions:
         self._moderators.clear()

@@ -100,6 +100,14 @@ class TestItsRoom:
         assert beat.wakeup() == 10.0 + ADMISSION + 0.5
         assert beat.handle(Tick(), 13.0) == [Perform(effect=Join(room=ROOM, nick="node7"))]
 
+    def test_after_a_cut_the_transport_enters_it_and_only_silence_is_answered(self) -> None:
+        beat = inside(heartbeat())
+        beat.handle(Offline(reason="cut"), 1.0)
+        assert beat.handle(Online(jid=ME), 2.0) == []
+        when = beat.wakeup()
+        assert when is not None
+        assert beat.handle(Tick(), when) == [Perform(effect=Join(room=ROOM, nick="node7"))]
+
     def test_waits_grow_and_are_bounded(self) -> None:
         beat = heartbeat()
         beat.handle(Online(jid=ME), 0.0)
