@@ -69,7 +69,8 @@ async def run(config: AgentConfig) -> int:
         return logic.standing().fields()
 
     status = ComponentStatus("copilot-agent", endpoint, FEATURES, SystemClock().monotonic, standing)
-    transport = daemon.transport(config, config.work_dir, "Co-Pilot agent", status=status)
+    allow = config.hb_allow or ()
+    transport = daemon.transport(config, config.work_dir, "Co-Pilot agent", status=status, allow=allow)
     loop = Loop(
         logic,
         endpoint,

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import copilot
 from copilot.cli.identity import become_configured_user
 from copilot.config import keep_resource, load
-from copilot.config.groups import LoggerSettings, ServiceSettings
+from copilot.config.groups import ComponentSettings, LoggerSettings
 from copilot.config.kinds import LogFormat
 from copilot.errors import ConfigError, CopilotError
 from copilot.log import JSON_FORMAT, REPORT_FORMAT, set_up
@@ -129,15 +129,16 @@ def endpoint(
 
 
 def transport(
-    config: ServiceSettings,
+    config: ComponentSettings,
     kept_in: Path,
     name: str,
     features: Sequence[str] = FEATURES,
     *,
     status: Status | None = None,
+    allow: Sequence[str] = (),
 ) -> XmppTransport:
-    """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`. `status` is for
-    those whom the settings allow."""
+    """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`. `status` is told
+    to those in `allow`."""
     make_directory(kept_in)
     resource = config.jabber_resource or keep_resource(kept_in, config.program.name).name
     return XmppTransport(
@@ -151,7 +152,7 @@ def transport(
             ca_file=config.jabber_ca_file,
             name=name,
             features=tuple(features),
-            allow=config.hb_allow or (),
+            allow=tuple(allow),
         ),
         status=status,
     )

@@ -87,7 +87,8 @@ async def run(config: ManagerSettings) -> int:
             program, endpoint, features, clock.monotonic, partial(_standing, queue, counts)
         )
         name = f"Co-Pilot {role_in_words(role)}"
-        transport = daemon.transport(config, config.state_dir, name, features, status=status)
+        allow = config.hb_allow or ()
+        transport = daemon.transport(config, config.state_dir, name, features, status=status, allow=allow)
         loop = Loop(Parts(parts), endpoint, transport)
         numbers = Sources(jobs=counts, messages=endpoint.counts, queue=queue)
         key = config.key("metrics_listen")
