@@ -136,8 +136,8 @@ def transport(
     *,
     status: Status | None = None,
 ) -> XmppTransport:
-    """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`. `status` is for
-    those whom the settings allow."""
+    """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`. `status` is told
+    to those whom the settings allow."""
     make_directory(kept_in)
     resource = config.jabber_resource or keep_resource(kept_in, config.program.name).name
     return XmppTransport(

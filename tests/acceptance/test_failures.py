@@ -63,7 +63,9 @@ def test_a_job_whose_agent_is_killed_is_run_again(system: Up, place: Path) -> No
     text = f"[ -e {flag} ] && exit 0\ntouch {place}/begun\nsleep 300"
     assert system.submit(script(place / "job.sh", text), "--id", "orphan").returncode == 0
     until((place / "begun").exists, "the job")
-    (holder,) = (name for name in ("agent-1", "agent-2") if "job orphan: got it" in system.log(name))
+    (holder,) = (
+        name for name in ("agent-1", "agent-2") if "job orphan, attempt 1: got it" in system.log(name)
+    )
     system.kill(holder)
     flag.touch()
     until((system.directory / "done" / "orphan" / "orphan.tgz").exists, "the second attempt")

@@ -15,7 +15,7 @@ from copilot.errors import LoginRefused
 from copilot.local import certificates
 from copilot.local.prosody import Prosody
 from copilot.protocol.envelope import Element, Envelope
-from copilot.transport import fastpath
+from copilot.transport import fastpath, xmpp
 from copilot.transport.base import Connected, Disconnected, PresenceChanged
 from copilot.transport.settings import XmppSettings
 from copilot.transport.stanza import NAMESPACE, decode
@@ -142,6 +142,16 @@ async def test_an_outage_is_told_once_however_many_attempts_it_takes(prosody_hub
     assert (counts.begun, counts.lost, counts.login.count, counts.up) == (2, 1, 2, True)
     assert counts.failed > 0
     assert counts.login.sum > 0
+
+
+async def test_an_outage_that_lasts_is_an_error_for_the_operator(
+    prosody_hub: ServerHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(xmpp, "LONG_OUTAGE_S", 0.0)
+    transport, _ = await prosody_hub.connected()
+    await prosody_hub.lines[transport].down()
+    await until(lambda: "is out of reach for 0 s now" in caplog.text)
+    assert [record.levelname for record in caplog.records if "out of reach" in record.message] == ["ERROR"]
 
 
 async def test_a_server_that_is_not_there_yet_is_told_and_waited_for(prosody_hub: ServerHub) -> None:
