@@ -63,7 +63,9 @@ async def run(config: MonitorConfig) -> int:
         carbon = await stack.enter_async_context(_carbon(config, counts, clock))
         parts = Parts([monitor, *reporters(config.jid, "monitor", Happened(events=dict))])
         component, performer = with_heartbeat(parts, config, transport, performer=Points(carbon))
-        loop = Loop(component, endpoint, transport, performer=performer, clock=clock)
+        # The managers, which keep the chat rooms, let us in then, and tell at once how they fare.
+        owner = config.room_owner
+        loop = Loop(component, endpoint, transport, performer=performer, announce_to=owner, clock=clock)
         store = await stack.enter_async_context(_dashboard(config, monitor, clock))
         numbers = (counts, loop.counts, endpoint.counts, transport.counts)
         queue = () if store is None else (store.numbers,)

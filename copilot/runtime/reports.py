@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from copilot.errors import CopilotError
 from copilot.log import rate_limited
 from copilot.protocol.commands import ReportEvent, ReportEventDuration, ReportEventValue
+from copilot.protocol.envelope import bare
 from copilot.protocol.nick import nick
-from copilot.runtime.component import Action, Actions, Event, Offline, Online, Send, Stopping, Tick
+from copilot.runtime.component import Action, Actions, Came, Event, Offline, Online, Send, Stopping, Tick
 from copilot.runtime.durations import Durations
 
 log = logging.getLogger("copilot.reports")
@@ -42,7 +43,8 @@ class Happened:
 
 
 class Reporter:
-    """Reports to one monitor (bare JID) as `kind.nick`, events of a `group` under its name alone."""
+    """Reports to one monitor (bare JID) as `kind.nick`, events of a `group` under its name alone; for the first time soon
+    after each log-in, and when the monitor shows itself."""
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class Reporter:
         random: Callable[[], float],
     ) -> None:
         """`kind`: such as `jobmanager.generic`; `random()` yields 0 … 1: not all instances report at the same moment."""
-        self._monitor = monitor
+        self._monitor = bare(monitor)
         self._kind = kind
         self._happened = happened
         self._values = values
@@ -76,17 +78,20 @@ class Reporter:
         match event:
             case Online(jid=jid):
                 self._name = f"{self._kind}.{nick(jid)}"
-                self._next_events = now + EVENTS_EVERY * self._random()
-                self._next_values = {
-                    place: now + one.every * self._random() for place, one in enumerate(self._values)
-                }
+                self._soon(now)
+            case Came(jid=jid) if bare(jid) == self._monitor and self._name:  # it knows nothing yet
+                self._soon(now)
             case Offline():  # what happens now is told when we are back
-                self._next_events, self._next_values = None, {}
+                self._name, self._next_events, self._next_values = "", None, {}
             case Tick():
                 return self._tick(now)
             case Stopping() if self._next_events is not None:
                 return self._tell_events()
         return []
+
+    def _soon(self, now: float) -> None:
+        self._next_events = now + EVENTS_EVERY * self._random()
+        self._next_values = dict.fromkeys(range(len(self._values)), self._next_events)
 
     def _tick(self, now: float) -> Actions | Awaitable[Actions]:
         actions: Actions = []

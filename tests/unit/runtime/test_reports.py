@@ -9,7 +9,7 @@ import pytest
 
 from copilot.errors import StoreUnavailable
 from copilot.protocol.commands import Command, ReportEvent, ReportEventDuration, ReportEventValue
-from copilot.runtime.component import Actions, Event, Offline, Online, Send, Stopping, Tick
+from copilot.runtime.component import Actions, Came, Event, Offline, Online, Send, Stopping, Tick
 from copilot.runtime.durations import Durations
 from copilot.runtime.reports import EVENTS_EVERY, Happened, Reporter, Values
 
@@ -124,6 +124,18 @@ def test_what_happens_while_we_are_away_is_told_when_we_are_back(place: Place) -
     assert place.told(Tick(), 9.0) == []
     place.told(Online(jid=JID), 10.0)
     assert place.told(Tick(), 10.0) == [ReportEvent(component=WHO, event="job.start", count=2)]
+
+
+def test_a_monitor_that_comes_is_told_all_values_at_once(place: Place) -> None:
+    place = Place(values=(numbers(load=0.5),))
+    place.told(Came(jid=f"{MONITOR}/m"), 0.0)
+    assert place.reporter.wakeup() is None
+    place.told(Online(jid=JID), 0.0)
+    place.told(Tick(), 0.0)
+    assert place.told(Came(jid="agent@x/a"), 1.0) == []
+    assert place.told(Tick(), 1.0) == []
+    place.told(Came(jid=f"{MONITOR}/m"), 2.0)
+    assert place.told(Tick(), 2.0) == [ReportEventValue(component=WHO, event="load", value=0.5)]
 
 
 def test_the_last_events_are_told_at_the_end(place: Place) -> None:
