@@ -76,10 +76,10 @@ class Fleet:
     def log_in(self) -> list[Row]:
         """All of them, so many at a time that none has to wait for long; and once more, for that is what is compared:
         the first time each must make its SCRAM keys from the password, which costs the fleet more than the server."""
-        self._all_log_in()
+        self.log_in_once()
         self._crowd.drop()
         before, cpu = self._spent(), time.process_time()
-        self._all_log_in()
+        self.log_in_once()
         after, cpu = self._spent(), time.process_time() - cpu
         self._log_in_s = after.at - before.at
         count = len(self._agents)
@@ -89,7 +89,8 @@ class Fleet:
             _row("CPU of the simulated agents", "ms/log-in", cpu / count * 1000),
         ]
 
-    def _all_log_in(self) -> None:
+    def log_in_once(self) -> None:
+        """All of them, as `log_in` does, without a word on what it costs."""
         waiting = iter(self._agents)
 
         def all_up() -> bool:

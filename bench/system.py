@@ -41,10 +41,12 @@ _SIGNS = (
 class BenchSystem(LocalSystem):
     """Servers, file server and job managers that take outputs, too. `server` is `prosody` or `ejabberd`.
 
-    With `chirp` files lie on a Chirp server, too, as agents of 2011 need it."""
+    With `chirp` files lie on a Chirp server, too, as agents of 2011 need it; with `monitor` there is a dashboard."""
 
-    def __init__(self, directory: Path, *, server: str, managers: int, chirp: bool = False) -> None:
-        super().__init__(directory, agents=0, monitor=False)
+    def __init__(
+        self, directory: Path, *, server: str, managers: int, chirp: bool = False, monitor: bool = False
+    ) -> None:
+        super().__init__(directory, agents=0, monitor=monitor)
         host = socket.gethostbyaddr("127.0.0.1")[0]  # as whom the Chirp server knows the managers
         rights = {f"hostname:{host}": "rwlda"}
         self.chirp = Chirp(self.places.root / "chirp", rights=rights) if chirp else None

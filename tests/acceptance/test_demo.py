@@ -36,7 +36,7 @@ def test_the_demo_shows_each_step_and_the_result_and_leaves_nothing_running(
         "output stored",
     ]
     told = re.fullmatch(
-        r"Starting Prosody, .*\n\$ copilot-job-submit --config \S+ --command \S+ --wait\n"
+        r"Starting Prosody, .*\nWhile it runs, look at http://127\.0\.0\.1:\d+/ in a browser\.\n\$ copilot-job-submit --config \S+ --command \S+ --wait\n"
         r"The job printed:\n4\nIts output lies in (\S+)\nStopping .*\nNothing is left running\.\n",
         ended.stdout,
     )

@@ -11,12 +11,12 @@ import pytest
 
 from copilot.errors import RoomRefused
 from copilot.heartbeat.logic import Heartbeat, HeartbeatSettings
-from copilot.heartbeat.rooms import People
 from copilot.heartbeat.service import HeartbeatService
 from copilot.protocol import codec
 from copilot.protocol.commands import Command, Ping, Pong
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import Envelope, bare
+from copilot.protocol.people import People
 from copilot.protocol.rules import Role
 from copilot.runtime.loop import Loop
 from copilot.transport.base import (
