@@ -104,6 +104,21 @@ GOALS: Sequence[Goal] = (
         ("claim p99, 1,000 groups, 1,000,000 jobs to 1,000 jobs", "times", Sense.AT_MOST, 1.5),
     ),
     *_goals(
+        "board",
+        ("Redis while somebody watches", "% of a core", Sense.AT_MOST, 3),
+        *(
+            (f"page: {name}", "ms", Sense.AT_MOST, 20)
+            for name in (
+                "agents",
+                "jobs that wait",
+                "jobs that run",
+                "jobs that are done",
+                "one job",
+                "history of a day",
+            )
+        ),
+    ),
+    *_goals(
         "fleet",
         ("said by an idle agent", "messages/10 min", Sense.AT_MOST, 1),
         ("CPU of both managers, idle", "% of a core", Sense.AT_MOST, 2),

@@ -50,6 +50,7 @@ PARTS = (
         full=("--managers", "1", "2", "3"),
     ),
     Part(name="queue", module="long_queue", short=("--rounds", "2", "--claims", "300")),
+    Part(name="board", module="board", short=("--jobs", "100000", "--seconds", "10")),
     Part(name="fleet", module="fleet", short=("--agents", "2000", "--window", "20", "--held", "60")),
 )
 

@@ -1,7 +1,7 @@
 """The events of one job, from a stream in which those of all jobs stand.
 
-Nobody reads a hundred thousand entries for a few. The first thousands behind the submission are read; for the rest, the
-record says when something happened, and there are windows of a few seconds around these times.
+Nobody reads a hundred thousand entries for a few. The first ones behind the submission are read; for the rest, the
+record says when something happened, and at these times a look is taken.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from copilot.job import Attempt, Event, JobRecord
 from copilot.store.base import Store
 
-PART = 1000  # entries at once
-FIRST_PARTS = 2
-MOST_PARTS = 8  # 8,000 entries at most
+PART = 500  # entries at once
+FIRST_PARTS = 3
+MOST_PARTS = 10  # 5,000 entries at most
 PARTS_OF_WINDOW = 1
-BEFORE, AFTER = 1.0, 1.0  # s around a time
+BEFORE, AFTER = 0.01, 1.0  # s around a time; an entry is written within milliseconds of it
 LAST_NUMBER = 2**64 - 1  # of the entries of one millisecond (Redis, XADD)
 
 

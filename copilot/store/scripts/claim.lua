@@ -52,15 +52,15 @@ end
 
 local given = {remembered or now}
 local claimed = claim_jobs(agent, host, tonumber(count), lease, tonumber(limit))
-for _, one in ipairs(claimed) do
-  local id, attempt = unpack(one)
+for _, job in ipairs(claimed) do
+  local name = job.id .. ':' .. job.attempt
   if holder ~= '' then
-    redis.call('SADD', HELD .. holder, id .. ':' .. attempt)
+    redis.call('SADD', HELD .. holder, name)
     redis.call('EXPIRE', HELD .. holder, held_memory)
   end
-  append_job(answer, id, attempt)
+  append_claimed(answer, job, lease)
   answer[#answer + 1] = ''
-  given[#given + 1] = id .. ':' .. attempt
+  given[#given + 1] = name
 end
 if #claimed > 0 then
   redis.call('SET', REQUEST .. digest, table.concat(given, ' '), 'EX', memory)

@@ -8,16 +8,18 @@ local MOST_LEFT = 100
 local PARKED_FOR = 900
 local MOST_FORGOTTEN_AT_ONCE = 100
 
-local function is_exclusive(id)
-  return cjson.decode(redis.call('HGET', JOB .. id, 'spec')).exclusive
+local function is_exclusive(spec)
+  return cjson.decode(spec).exclusive
 end
 
--- For how many seconds a job that is claimed for the first time has waited.
-local function wait_of(id)
-  return exact(math.max(0, tonumber(now) - tonumber(redis.call('HGET', JOB .. id, 'submitted'))))
+-- What a claim has to know of a job.
+local function read_job(id)
+  local spec, owner, submitted, places, struck =
+    unpack(redis.call('HMGET', JOB .. id, 'spec', 'owner', 'submitted', 'failed_at', 'struck'))
+  return {id = id, spec = spec, owner = owner, submitted = submitted, places = places, struck = struck}
 end
 
--- Claim at most `count` jobs, none if the agent is in quarantine; returns a list of {id, attempt}, and whether there is
+-- Claim at most `count` jobs, none if the agent is in quarantine; returns a list of jobs (read_job, `attempt`), and whether there is
 -- nothing more for such a host. `lease` is '' for an agent that renews none. They have to be confirmed within `limit`
 -- seconds.
 local function claim_jobs(agent, host, count, lease, limit)
@@ -36,30 +38,35 @@ local function claim_jobs(agent, host, count, lease, limit)
         note_departure(queue.group, queue.number, queue.head)
       end
       if entry then
-        local id = string.match(entry, ':(.*)$')
-        if not is_for_others(id, agent) and (lease ~= '' or not is_exclusive(id)) then
-          return id
+        local job = read_job(string.match(entry, ':(.*)$'))
+        if not is_for_others(job.places, job.struck, agent) and (lease ~= '' or not is_exclusive(job.spec)) then
+          return job
         end
-        left[#left + 1] = {queue.group, id, entry, rank}
+        left[#left + 1] = {queue.group, job.id, entry, rank}
       end
     end
     return nil
   end
   for _ = 1, allowance(agent, count) do
-    local id = take()
-    if not id then
+    local job = take()
+    if not job then
       break
     end
-    local attempt = string.format('%d', redis.call('HINCRBY', JOB .. id, 'attempt', 1))
+    local id, wait = job.id, ''
+    job.attempt = string.format('%d', redis.call('HINCRBY', JOB .. id, 'attempt', 1))
     redis.call('HINCRBY', JOB .. id, 'attempts_used', 1)
     redis.call('HDEL', JOB .. id, 'confirmed', 'outcome', 'phase', 'lease')
-    enter_state(id, 'running', 'agent', agent, 'claimed', now)
     if lease ~= '' then
-      redis.call('HSET', JOB .. id, 'lease', lease)
+      change_state(id, job.owner, 'waiting', 'running', 'agent', agent, 'claimed', now, 'lease', lease)
+    else
+      change_state(id, job.owner, 'waiting', 'running', 'agent', agent, 'claimed', now)
     end
     redis.call('ZADD', RUNNING, deadline, id)
-    event(id, 'claimed', attempt, agent, '', attempt == '1' and wait_of(id) or '')
-    given[#given + 1] = {id, attempt}
+    if job.attempt == '1' then
+      wait = exact(math.max(0, tonumber(now) - tonumber(job.submitted)))
+    end
+    event(id, 'claimed', job.attempt, agent, '', wait)
+    given[#given + 1] = job
   end
   if #left == 0 then
     keep_seen(host)
@@ -68,17 +75,27 @@ local function claim_jobs(agent, host, count, lease, limit)
     enter_queue(unpack(entry))
   end
   if #given > 0 then
-    note_claim(agent, given[1][1] .. ':' .. given[1][2])
+    note_claim(agent, given[1].id .. ':' .. given[1].attempt)
   end
   return given, dry
 end
 
 -- What is told of a job that an agent has: spec, attempt, time of the claim, lease ('' for none), time of the submission.
-local function append_job(answer, id, attempt)
-  local spec, claimed, lease, submitted = unpack(redis.call('HMGET', JOB .. id, 'spec', 'claimed', 'lease', 'submitted'))
-  for _, value in ipairs({spec, attempt, claimed, lease or '', submitted}) do
+local function append_values(answer, ...)
+  for _, value in ipairs({...}) do
     answer[#answer + 1] = value
   end
+end
+
+-- That of a job that was just claimed.
+local function append_claimed(answer, job, lease)
+  append_values(answer, job.spec, job.attempt, now, lease, job.submitted)
+end
+
+-- That of a job that was claimed before.
+local function append_job(answer, id, attempt)
+  local spec, claimed, lease, submitted = unpack(redis.call('HMGET', JOB .. id, 'spec', 'claimed', 'lease', 'submitted'))
+  append_values(answer, spec, attempt, claimed, lease or '', submitted)
 end
 
 local function unpark(jid)

@@ -74,8 +74,8 @@ for _, jid in ipairs(jids) do
     for _, job in ipairs(given) do
       answer[#answer + 1] = jid
       answer[#answer + 1] = one.features
-      append_job(answer, unpack(job))
-      remembered[#remembered + 1] = string.format('%s\t%s\t%s\t%s\n', jid, job[1], job[2], one.features)
+      append_claimed(answer, job, one.lease)
+      remembered[#remembered + 1] = string.format('%s\t%s\t%s\t%s\n', jid, job.id, job.attempt, one.features)
     end
     left = left - #given
     if #host.unknown > 0 then

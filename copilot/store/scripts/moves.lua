@@ -38,11 +38,15 @@ local function settle(id, attempt, agent, cause, outcome, output, text)
   elseif cause == 'cancelled' then
     state, index = 'cancelled', CANCELLED
   end
-  redis.call('ZREM', RUNNING, id)
+  local owner, before = unpack(redis.call('HMGET', JOB .. id, 'owner', 'state'))
   redis.call('ZREM', CANCELLING, id)
-  redis.call('ZREM', ON_HOLD, id)
-  leave_queue(id)
-  enter_state(id, state, 'finished', now, 'settled', attempt, 'outcome', outcome)
+  if before == 'running' then
+    redis.call('ZREM', RUNNING, id)
+  else
+    redis.call('ZREM', ON_HOLD, id)
+    leave_queue(id)
+  end
+  change_state(id, owner, before, state, 'finished', now, 'settled', attempt, 'outcome', outcome)
   redis.call('ZADD', index, now, id)
   redis.call('ZADD', UNPUBLISHED, now, id)
   if output ~= '' then

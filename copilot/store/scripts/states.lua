@@ -1,7 +1,7 @@
 -- The state of a job, and how many jobs of each owner are on the queue. The loader puts it in front of the scripts that use it.
 --
 -- `owners` counts the jobs that wait or run, `owners-running` those of them that run. Whoever is not there has none. All
--- changes of state go through `enter_state`, which alone counts, so a job is counted as what its record says.
+-- changes of state go through `change_state`, which alone counts, so a job is counted as what its record says.
 
 local OF_QUEUE = {waiting = 1, running = 1}
 
@@ -20,17 +20,23 @@ local function owner_in_spec(id)
   return readable and spec.owner or ''
 end
 
--- A job comes into a state; the rest are fields that go with it, names and values by turns.
-local function enter_state(id, state, ...)
-  local before, owner = unpack(redis.call('HMGET', JOB .. id, 'state', 'owner'))
+-- A job goes from one state to another; the rest are fields that go with it, names and values by turns. `owner` is that of its
+-- record, false if there is none yet.
+local function change_state(id, owner, before, state, ...)
   if owner then
     redis.call('HSET', JOB .. id, 'state', state, ...)
   else
-    before, owner = '', owner_in_spec(id)
+    owner, before = owner_in_spec(id), ''
     redis.call('HSET', JOB .. id, 'state', state, 'owner', owner, ...)
   end
   if state ~= before then
     local running = (state == 'running' and 1 or 0) - (before == 'running' and 1 or 0)
     count_owner(owner, (OF_QUEUE[state] or 0) - (OF_QUEUE[before] or 0), running)
   end
+end
+
+-- A job goes to a state, from whichever it is in.
+local function enter_state(id, state, ...)
+  local owner, before = unpack(redis.call('HMGET', JOB .. id, 'owner', 'state'))
+  change_state(id, owner, before, state, ...)
 end

@@ -72,9 +72,8 @@ local function note_claim(agent, first)
   end
 end
 
--- Whether a job had better go to another agent.
-local function is_for_others(id, agent)
-  local places, struck = unpack(redis.call('HMGET', JOB .. id, 'failed_at', 'struck'))
+-- Whether a job had better go to another agent; `places` and `struck` are `failed_at` and `struck` of its record.
+local function is_for_others(places, struck, agent)
   return places and string.find(' ' .. places .. ' ', ' ' .. agent .. ' ', 1, true)
     and tonumber(struck) + LEFT_TO_OTHERS > tonumber(now) and redis.call('ZCARD', AGENTS) > 1
 end
