@@ -33,7 +33,6 @@ from copilot.runtime.component import (
     Perform,
     Send,
     Tick,
-    Withhold,
 )
 
 ENTER_LIMIT = 60.0  # s until a room that does not answer is tried again
@@ -160,7 +159,7 @@ class Heartbeat:
         if asker is None or not self._settings.allow.include(asker):
             who = "an occupant whose real JID is not known" if asker is None else "not one of HB_ALLOW"
             text = f"{received.command.NAME} is not answered: {who}"
-            return [Ignore(received=received, reason="not-allowed", text=text), Withhold()]
+            return [Ignore(received=received, reason="not-allowed", text=text)]
         if isinstance(received.command, GetStatus):
             return self._status(received, received.command.component, asker, now)
         return [Send(to=received.sender, command=Pong())]
@@ -172,10 +171,10 @@ class Heartbeat:
     def _status(self, received: Received, status: str, asker: str, now: float) -> Actions:
         if status not in STATUSES:
             text = f"there is no status {status[:40]!r}; expected one of {', '.join(STATUSES)}"
-            return [Ignore(received=received, reason="no-such-status", text=text), Withhold()]
+            return [Ignore(received=received, reason="no-such-status", text=text)]
         if not self._may_ask(asker, now):
             text = f"{asker} asks more often than {STATUSES_AT_ONCE} times at once and once a second"
-            return [Ignore(received=received, reason="too-often", text=text), Withhold()]
+            return [Ignore(received=received, reason="too-often", text=text)]
         waiting = self._waiting.setdefault(status, {})
         first = not waiting
         waiting[received.sender] = None

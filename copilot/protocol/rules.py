@@ -99,7 +99,7 @@ RULES: dict[str, Rule] = {
     "reportEventValue": Rule(ANY, Role.MONITOR, noack=True),
     "Heartbeat:getStatus": Rule(ANY, ANY, ack_waits=ACK_WAITS, in_rooms=True),
     "haveStatus": Rule(ANY, ANY, noack=True, in_rooms=True),
-    "Heartbeat:ping": Rule(ANY, ANY, ack_waits=ACK_WAITS, in_rooms=True),
+    "Heartbeat:ping": Rule(ANY, ANY, in_rooms=True),
     "pong": Rule(ANY, ANY, noack=True, in_rooms=True),
     "getTicket": Rule(ANY, Role.KEY_MANAGER, resend=True, void_after=10 * MINUTE),
     "storeTicket": Rule(Role.KEY_MANAGER, ANY, orders=True),

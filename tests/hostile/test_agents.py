@@ -72,10 +72,11 @@ async def test_orders_of_a_stranger_are_dropped_told_once_and_counted_and_the_ne
         record = await asyncio.to_thread(system.job, script(place / "job.sh", "echo fine"))
     assert (record["state"], packed(record)["stdout"]) == ("done", "fine\n")
     told = f"dropped a message from {bad.jid}: not-trusted: runJob from a JID that this agent does not obey"
-    assert said(system).count(told) == said(system).count(bad.jid) == 1
-    assert f"without effect since they were last counted: dropped {EACH * len(ORDERS)} not-trusted\n" in said(
-        system
-    )
+    unanswered = f"dropped a message from {bad.jid}: not-allowed: Heartbeat:ping is not answered"
+    assert said(system).count(told) == said(system).count(unanswered) == 1
+    assert said(system).count(bad.jid) == 2
+    counted = f"dropped {EACH * len(ORDERS)} not-trusted, 1 not-allowed\n"
+    assert f"without effect since they were last counted: {counted}" in said(system)
 
 
 # -- a manager that means ill
