@@ -1,7 +1,7 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint unit simulate faults servers bench bench-full bench-jobs bench-agent bench-broker bench-fleet bench-heartbeat \
+.PHONY: help demo up test lint unit simulate faults servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
 	bench-queue bench-files clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
@@ -76,6 +76,9 @@ bench-queue: servers  ## claims from a million jobs in a thousand groups, beside
 
 bench-fleet: servers  ## ten thousand idle agents on one ejabberd and two managers; half an hour
 	@.venv/bin/python -m bench.run --full fleet
+
+bench-board: servers  ## what the dashboard costs with a million jobs and ten thousand agents; some minutes
+	@.venv/bin/python -m bench.run --full board
 
 bench-heartbeat: servers  ## a ping of 500 components in chat rooms, on Prosody and on ejabberd; two minutes
 	@.venv/bin/python -m bench.heartbeat
