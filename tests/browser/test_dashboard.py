@@ -337,12 +337,12 @@ async def test_charts_say_in_words_and_in_a_table_what_they_draw(show: Show) -> 
         "svg.plot", "nodes => nodes.map(node => node.getAttribute('aria-label'))"
     )
     assert len(labels) == 3
-    assert labels[0].startswith("Jobs by state, over 1 h. Running: last ")
+    assert labels[0].startswith("Jobs by state, over 15 min. Running: last ")
     assert "Waiting: last" in labels[0]
     chart = look.page.locator("section", has_text="Jobs by state").first
     await chart.get_by_text("As a table").click()
     assert await chart.locator("tbody tr").count() == 12
-    series = shown.board.history(3600).series
+    series = shown.board.history(900).series
     newest = [f"{round(series[name][-1] or 0):,}" for name in ("running", "held", "waiting")]
     assert await chart.locator("tbody tr").first.locator("td").all_inner_texts() == newest
     before = await chart.locator("svg path.c-waiting").count()

@@ -16,7 +16,7 @@ const SPANS = [
 const shortCount = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 export function overview() {
-  let length = 3600;
+  let length = SPANS[0][0]; // a system that was just started has something to show
   const parts = [
     cards.headline(),
     cards.fleet(),
