@@ -195,8 +195,9 @@ async def measure_board(store: RedisStore, options: argparse.Namespace) -> list[
     tracemalloc.start()
     board = StoreBoard(store, clock=SystemClock(), version="bench")
     running = asyncio.create_task(board.run())
-    await board.now()
-    await asyncio.sleep(3)
+    async with asyncio.timeout(60):
+        while (await board.now()).fleet.online < options.agents:  # the stream is read from its begin first
+            await asyncio.sleep(1)
     memory = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     idle, own_idle, _ = await watched(store, board, options.seconds, ask=False)

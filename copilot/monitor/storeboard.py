@@ -42,6 +42,7 @@ SHARE = 1 / 20  # of the time at most goes into asking for one part of the front
 SHARE_OF_OLDEST = 1 / 50  # into looking for the oldest job, whose age grows by itself
 SHARE_OF_SAMPLES = 1 / 200  # into counting while nobody asks
 LONGEST_REST = 30.0  # s between two looks, however long they take
+SLOW_WITHIN = 0.5  # s to wait for what is read in parts; the next page has it if it takes longer
 ANSWER_WITHIN = 5.0  # s; the page says that the store is away when it does not answer
 LONGEST_NAME = 500  # characters of an owner or of requirements on the front page
 
@@ -75,15 +76,21 @@ class StoreBoard(Board):
         self._slots = Slots()
         self._fleet = Kept(clock, self._look_at_fleet, FleetView(Holdings(), (), (), {}))
         self._oldest = Kept[float | None](clock, self._look_for_oldest, None, share=SHARE_OF_OLDEST)
+        self._slow: asyncio.Task[None] | None = None
         self._now: Now | None = None
         self._asked = float("-inf")
         self._asking = asyncio.Lock()
 
     async def run(self) -> None:
         """Follow the queue until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch.run())
-            group.create_task(self._sample())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch.run())
+                group.create_task(self._sample())
+        finally:
+            if self._slow is not None:
+                self._slow.cancel()
+                await asyncio.wait([self._slow])
 
     async def _sample(self) -> None:
         while True:
@@ -111,16 +118,26 @@ class StoreBoard(Board):
             return self._now
 
     async def _refresh(self) -> None:
-        parts = (self._counts, self._groups, self._owners, self._load, self._fleet, self._oldest)
+        if self._slow is None or self._slow.done():
+            self._slow = asyncio.create_task(self._refresh_slow_parts())
+        quick = (self._counts, self._groups, self._owners, self._load)
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                await asyncio.gather(*(part.get() for part in parts))  # together, so they tell of one moment
+                await asyncio.gather(*(part.get() for part in quick))  # together, so they tell of one moment
         except (CopilotError, TimeoutError) as error:
             if self._up is not False:
                 _log.warning("the dashboard shows old figures: %s", error)
             self._up = False
         else:
             self._up = True
+            await asyncio.wait([self._slow], timeout=SLOW_WITHIN)
+
+    async def _refresh_slow_parts(self) -> None:
+        for part in (self._fleet, self._oldest):
+            try:
+                await part.get()
+            except CopilotError as error:
+                _log.debug("fleet and queues: %s", error)
 
     def _show(self, now: float) -> Now:
         groups, owners, load = self._groups.last, self._owners.last, self._load.last
