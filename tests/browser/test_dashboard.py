@@ -178,6 +178,7 @@ async def test_a_job_tells_its_story_and_its_last_words_but_not_its_environment(
     await look.page.get_by_label("Show the job with this id").fill(FAILED)
     await look.page.keyboard.press("Enter")
     await expect(look.page.get_by_role("heading", level=1)).to_have_text(f"Job {FAILED}")
+    await expect(look.page.locator("main")).to_contain_text("user-exit")
     text = await look.text()
     for word in (
         "user-exit",
@@ -337,7 +338,7 @@ async def test_charts_say_in_words_and_in_a_table_what_they_draw(show: Show) -> 
         "svg.plot", "nodes => nodes.map(node => node.getAttribute('aria-label'))"
     )
     assert len(labels) == 3
-    assert labels[0].startswith("Jobs by state, over 15 min. Running: last ")
+    assert re.match(r"Jobs by state, over 1[45] min( \d+ s)?\. Running: last ", labels[0])
     assert "Waiting: last" in labels[0]
     chart = look.page.locator("section", has_text="Jobs by state").first
     await chart.get_by_text("As a table").click()
