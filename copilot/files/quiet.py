@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -32,6 +33,22 @@ def quiet_server(handler: Handler, *, idle: float, log: logging.Logger, cancel: 
         access_log=None,
         logger=log,
     )
+
+
+async def listen(
+    server: web.Server, host: str, port: int, *, break_off: float, ssl_context: ssl.SSLContext | None = None
+) -> tuple[web.ServerRunner, int]:
+    """Have `server` listen. Returns its runner, whose `cleanup` gives answers `break_off` seconds to end, and the port, which
+    is a free one if `port` is 0. Raises OSError if it is taken."""
+    runner = web.ServerRunner(server, shutdown_timeout=break_off)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=ssl_context).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    bound: int = runner.addresses[0][1]
+    return runner, bound
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

@@ -23,7 +23,7 @@ from copilot.files.area import FileArea, split_input_name, split_output_name
 from copilot.files.base import BLOCK
 from copilot.files.counts import ServerCounts
 from copilot.files.digest import FIELD, format_digest, parse_digest
-from copilot.files.quiet import quiet_server
+from copilot.files.quiet import listen, quiet_server
 from copilot.files.signing import Verifier
 from copilot.files.spool import Spool
 from copilot.job import split_alias
@@ -64,14 +64,7 @@ class FileServer:
     async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port, which is a free one if `port` is 0. Raises OSError if it is taken."""
         server = quiet_server(self._handle, idle=self._stall, log=_log)
-        self._runner = web.ServerRunner(server, shutdown_timeout=BREAK_OFF)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port, ssl_context=ssl_context).start()
-        except OSError:
-            await self.stop()
-            raise
-        bound: int = self._runner.addresses[0][1]
+        self._runner, bound = await listen(server, host, port, break_off=BREAK_OFF, ssl_context=ssl_context)
         return bound
 
     async def stop(self) -> None:

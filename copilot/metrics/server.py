@@ -6,7 +6,7 @@ import logging
 
 from aiohttp import web
 
-from copilot.files.quiet import quiet_server
+from copilot.files.quiet import listen, quiet_server
 from copilot.metrics.exposition import CONTENT_TYPE, Exposition
 
 PATH = "/metrics"
@@ -25,16 +25,8 @@ class MetricsServer:
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which is a free one if `port` is 0. Raises OSError if it is taken."""
-        self._runner = web.ServerRunner(
-            quiet_server(self._answer, idle=IDLE, log=_log), shutdown_timeout=BREAK_OFF
-        )
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port).start()
-        except OSError:
-            await self.stop()
-            raise
-        bound: int = self._runner.addresses[0][1]
+        server = quiet_server(self._answer, idle=IDLE, log=_log)
+        self._runner, bound = await listen(server, host, port, break_off=BREAK_OFF)
         return bound
 
     async def stop(self) -> None:

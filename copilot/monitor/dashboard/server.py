@@ -12,7 +12,7 @@ from contextlib import aclosing, suppress
 from aiohttp import web
 
 from copilot.errors import StoreUnavailable
-from copilot.files.quiet import quiet_server
+from copilot.files.quiet import listen, quiet_server
 from copilot.monitor.board import Board
 from copilot.monitor.dashboard import assets, live
 from copilot.monitor.dashboard.answers import Answers
@@ -58,14 +58,7 @@ class Dashboard:
         """Listen; returns the port, which is a free one if `port` is 0. Raises OSError if it is taken."""
         self._names = Names(host, self._hosts)
         server = quiet_server(self._handle, idle=IDLE, log=_log, cancel=True)
-        self._runner = web.ServerRunner(server, shutdown_timeout=BREAK_OFF)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port).start()
-        except OSError:
-            await self.stop()
-            raise
-        bound: int = self._runner.addresses[0][1]
+        self._runner, bound = await listen(server, host, port, break_off=BREAK_OFF)
         return bound
 
     async def stop(self) -> None:
