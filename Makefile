@@ -52,6 +52,7 @@ lint: $(TESTS)  ## style, types and the direction of imports
 servers: $(TESTS)  ## find the servers and tools of the tests, or fetch them into a cache (installs nothing)
 	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server chirp_server promtool chromium
 	.venv/bin/python -m tests.carbon.environment
+	.venv/bin/python -m bench.virtual tests/acceptance/requirements/aioxmpp.txt
 
 bench: servers  ## all goals and figures in one table, short forms; a quarter of an hour
 	@.venv/bin/python -m bench.run

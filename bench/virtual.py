@@ -1,6 +1,8 @@
 """Python environments apart, with pinned packages: for peers, for the plot, and for servers of the tests.
 
 Made once and kept; when the pins or the Python change it is made anew. Of two runs at once one waits for the other.
+
+    python -m bench.virtual REQUIREMENTS ...      makes one for each file in the cache of servers
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from copilot.errors import CopilotError
+from copilot.local import provision
 
 LIMIT_S = 900.0
 
@@ -62,6 +65,11 @@ def make(
     return _python(directory)
 
 
+def in_cache(requirements: Path) -> Path:
+    """Where the environment of this file lies in the cache of servers."""
+    return provision.cache_directory() / "environments" / requirements.stem
+
+
 def _python(directory: Path) -> Path:
     return directory / "bin" / "python"
 
@@ -85,3 +93,18 @@ def _run(argv: Sequence[str | Path], more: Mapping[str, str] | None = None) -> N
     if done.returncode != 0:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
         raise CopilotError(" ".join(errors) or done.stderr.strip()[-500:] or f"{argv[0]} failed")
+
+
+def main(files: Sequence[str]) -> int:
+    """Make them, and print where they are. Exit status 1 if one cannot be had."""
+    for file in map(Path, files):
+        try:
+            print(f"{file.stem}: {make(file, in_cache(file))}")
+        except (CopilotError, OSError) as error:
+            print(f"{file.stem} cannot be installed in {in_cache(file)}: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,6 @@ import pytest
 import copilot
 from bench import virtual
 from copilot.errors import CopilotError
-from copilot.local import provision
 from copilot.local.ejabberd import Ejabberd
 from copilot.local.process import give, unprivileged_user
 from copilot.local.prosody import Prosody
@@ -25,6 +24,7 @@ from copilot.protocol.rules import FEATURES
 from tests.acceptance.running import LIMIT_S, run, script, service, started, until
 
 HERE = Path(__file__).parent
+AIOXMPP = HERE / "requirements" / "aioxmpp.txt"
 HOST = "localhost"
 FLOOD = 300
 
@@ -33,9 +33,7 @@ FLOOD = 300
 def library_fixture() -> Path:
     """The Python that has aioxmpp."""
     try:
-        return virtual.make(
-            HERE / "requirements" / "aioxmpp.txt", provision.cache_directory() / "environments" / "aioxmpp"
-        )
+        return virtual.make(AIOXMPP, virtual.in_cache(AIOXMPP))
     except CopilotError as error:
         if "CI" in os.environ:
             raise
