@@ -114,9 +114,12 @@ def packed(record: dict[str, Any]) -> dict[str, str]:
 
 
 class VariedSystem(LocalSystem):
-    """The embedded system, whose programs have more variables: settings, mostly."""
+    """The embedded system, whose programs have more variables: settings, mostly. No monitor, unless somebody asks for one."""
 
     more: Sequence[tuple[str, str]] = ()
+
+    def __init__(self, directory: Path, *, monitor: bool = False, **options: Any) -> None:
+        super().__init__(directory, monitor=monitor, **options)
 
     def _environment(self, variables: Sequence[tuple[str, str]]) -> dict[str, str]:
         return super()._environment([*variables, *self.more])
@@ -132,8 +135,10 @@ class Up:
         self._options: tuple[object, ...] = ()
 
     @contextlib.contextmanager
-    def running(self, *options: object) -> Iterator[subprocess.Popen[bytes]]:
-        """The process, ready; stopped in order on the way out if the test has not done so."""
+    def running(self, *options: object, monitor: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+        """The process, ready; stopped in order on the way out if the test has not done so. Most tests need no monitor, which
+        takes its time to start."""
+        options = (*options, "--monitor" if monitor else "--no-monitor")
         with started("copilot", "up", "--dir", self.directory, *options, output=self.output) as process:
             until(
                 lambda: "Running." in self.said() or process.poll() is not None, f"copilot up\n{self.said()}"

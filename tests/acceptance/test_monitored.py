@@ -134,7 +134,7 @@ async def test_carbon_has_every_path_of_the_report_although_it_was_away_in_betwe
     good, bad = script(place / "good.sh", "true"), script(place / "bad.sh", "exit 3")
     await graphite.start_cache()
     carbon = Address("127.0.0.1", graphite.port("line"))
-    system = Monitored(place / "system", agents=1, carbon=carbon)
+    system = Monitored(place / "system", agents=1, monitor=True, carbon=carbon)
     async with system.running():
         store = RedisStore.from_url(Redis(system.places.root / "redis").url)
         try:

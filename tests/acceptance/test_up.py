@@ -9,8 +9,10 @@ import shlex
 import signal
 import socket
 import ssl
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -33,6 +35,7 @@ PROGRAMS = (
     "copilot-agent",
     "copilot-jobmanager",
     "copilot-storagemanager",
+    "copilot-monitor",
     "copilot-fileserver",
     "redis",
     "prosody",
@@ -43,7 +46,7 @@ PROGRAMS = (
 def system(ground: Path) -> Iterator[Up]:
     """One system for all tests that leave it as it was."""
     up = Up(ground / "shared")
-    with up.running():
+    with up.running(monitor=True):
         yield up
 
 
@@ -69,6 +72,35 @@ def test_the_printed_line_submits_a_job_as_it_stands(system: Up, sum_: Path) -> 
     ended = run("copilot-job-submit", *options)
     assert ended.returncode == 0, ended.stderr
     assert Path(ended.stdout.strip()).is_relative_to(system.directory / "done")
+
+
+def test_the_printed_address_shows_what_goes_on(system: Up, sum_: Path) -> None:
+    line = re.search(r"Look at it: +(http://127\.0\.0\.1:\d+/) ", system.said())
+    assert line is not None
+
+    def shown(path: str) -> Any:
+        with urllib.request.urlopen(f"{line[1]}api/{path}", timeout=LIMIT_S) as answer:
+            return json.load(answer)
+
+    before = shown("now")["jobs"]["done"]
+    job = system.job(sum_)["id"]
+    until(lambda: shown("now")["jobs"]["done"] > before, "the job on the dashboard")
+    assert shown(f"job/{job}")["state"] == "done"
+    heard = "jobmanager.generic.jobmanager"
+    until(lambda: heard in {one["name"] for one in shown("now")["components"]}, "the manager's report")
+
+
+def test_the_printed_line_asks_all_components(system: Up) -> None:
+    line = re.search(r"Ask them all: +copilot-heartbeat (.*)", system.said())
+    assert line is not None
+    options = shlex.split(line[1])
+    expected = {"jobmanager", "storagemanager", "monitor", "agent-1"}
+
+    def nicks() -> set[str]:
+        asked = run("copilot-heartbeat", *options)
+        return {words[0] for row in asked.stdout.splitlines()[1:] if (words := row.split())}
+
+    until(lambda: nicks() == expected, "an answer of each")
 
 
 def test_no_secret_is_on_a_command_line_or_in_a_log_or_readable_for_others(system: Up, sum_: Path) -> None:
@@ -240,7 +272,7 @@ def test_with_listen_only_two_ports_are_open_there_and_both_speak_tls(
 ) -> None:
     with up.running():
         assert up.job(sum_)["state"] == "done"
-    with up.running("--listen", "127.0.0.2", "--agents", 0):
+    with up.running("--listen", "127.0.0.2", "--agents", 0, monitor=True):
         ports = [
             one.laddr
             for process in processes_of(up.directory)
