@@ -1,7 +1,7 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint unit simulate faults servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
+.PHONY: help demo up test lint unit simulate faults see servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
 	bench-queue bench-files clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
@@ -42,6 +42,9 @@ simulate: $(TESTS)  ## 10,000 schedules of loss, partitions, deaths and clock ju
 faults: servers  ## 2,000 jobs, 200 real faults, one table; `make faults SEED=…` repeats it; half an hour
 	.venv/bin/python -m tests.faults --short --server ejabberd $(if $(SEED),--seed $(SEED))
 	.venv/bin/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+see: servers  ## the dashboard in Chromium before 10,000 simulated agents; four minutes; pictures in build/screenshots
+	AGENTS=10000 .venv/bin/python -m pytest -q --timeout 900 tests/browser
 
 lint: $(TESTS)  ## style, types and the direction of imports
 	.venv/bin/ruff check

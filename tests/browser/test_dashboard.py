@@ -342,7 +342,7 @@ async def test_charts_say_in_words_and_in_a_table_what_they_draw(show: Show) -> 
     assert "Waiting: last" in labels[0]
     chart = look.page.locator("section", has_text="Jobs by state").first
     await chart.get_by_text("As a table").click()
-    assert await chart.locator("tbody tr").count() == 12
+    await expect(chart.locator("tbody tr")).to_have_count(12)
     series = shown.board.history(900).series
     newest = [f"{round(series[name][-1] or 0):,}" for name in ("running", "held", "waiting")]
     assert await chart.locator("tbody tr").first.locator("td").all_inner_texts() == newest
