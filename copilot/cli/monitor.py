@@ -35,7 +35,8 @@ log = logging.getLogger("copilot.monitor")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    return daemon.main(MonitorConfig, "Gathers what components report, for Carbon.", run, arguments)
+    what = "Shows in a browser how the system fares, and hands what components report to Carbon."
+    return daemon.main(MonitorConfig, what, run, arguments)
 
 
 async def run(config: MonitorConfig) -> int:

@@ -84,14 +84,15 @@ class RoomKeeper:
         if not isinstance(result, dict):
             state.try_at = now + 1 + full_jitter(state.failures, LONGEST_WAIT, self._random)
             state.failures += 1
-            self._complain(room, result)
+            self._complain(room, result, again=state.failures > 1)
             return []
         state.affiliated, state.failures = result, 0
         named = [*self._allow.accounts, *self._members.accounts]
         return [action for jid in dict.fromkeys([*result, *named]) for action in self._settle(room, jid)]
 
-    def _complain(self, room: str, result: object) -> None:
+    def _complain(self, room: str, result: object, *, again: bool) -> None:
         condition = result.condition if isinstance(result, RoomRefused) else ""
+        quiet = condition == "item-not-found" and not again  # another instance makes it just now
         advice = {
             "forbidden": ": somebody else owns it. Destroy it, or take another HB_CHAT_ROOM; if this is not the job "
             "manager, set HB_CHAT_OWNER to the job manager's Jabber ID",
@@ -99,8 +100,8 @@ class RoomKeeper:
         }.get(condition, "")
         rate_limited(
             log,
-            ("keeper", room),
-            logging.WARNING,
+            ("keeper", room, quiet),
+            logging.DEBUG if quiet else logging.WARNING,
             "the chat room %s is not ready: %s%s",
             room,
             result,

@@ -146,3 +146,16 @@ def test_a_room_that_cannot_be_made_is_tried_again(caplog: pytest.LogCaptureFixt
     keep.handle(Finished(effect=effect, result=RoomRefused("forbidden", "no")), 12.0)
     keep.handle(Offline(reason="cut"), 12.0)
     assert keep.wakeup() is None
+
+
+def test_two_instances_that_make_a_room_at_once_are_no_trouble_unless_it_lasts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keep = keeper()
+    keep.handle(Online(jid=ME), 0.0)
+    effect = Prepare(room=ROOMS.all[1], nick="x")
+    refused = RoomRefused("item-not-found", "there is no such room")
+    keep.handle(Finished(effect=effect, result=refused), 0.0)
+    assert caplog.messages == []
+    keep.handle(Finished(effect=effect, result=refused), 9.0)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
