@@ -37,9 +37,12 @@ def with_heartbeat(
     if rooms is not None:
         main = rooms.main
         place = rooms.of_agent if agent else lambda _: main
-    settings = HeartbeatSettings(room=place, owner=config.room_owner, allow=allow)
+    keeps = rooms is not None and members is not None and bare(config.room_owner) == bare(config.jid)
+    settings = HeartbeatSettings(room=place, owner=config.room_owner, allow=allow, keeps=keeps)
     parts = [component, Heartbeat(settings, random=random.random)]
-    if rooms is not None and members is not None and bare(config.room_owner) == bare(config.jid):
+    if keeps:
+        assert rooms is not None
+        assert members is not None
         parts.append(RoomKeeper(rooms, members=People.of(*members), allow=allow, random=random.random))
     return Parts(parts), Performers(dict.fromkeys(EFFECTS, HeartbeatService(transport)), performer)
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from copilot.heartbeat.effects import Announce, Gather, Join
+from copilot.heartbeat.effects import Announce, Gather, Join, Prepare
 from copilot.heartbeat.status import STATUSES
 from copilot.log import rate_limited
 from copilot.protocol.commands import GetStatus, HaveStatus, Ping, Pong
@@ -56,6 +56,7 @@ class HeartbeatSettings:
     room: Callable[[str], str] | None
     owner: str
     allow: People
+    keeps: bool = False  # this component keeps the rooms itself: it enters when its own is ready
 
 
 class Heartbeat:
@@ -79,6 +80,8 @@ class Heartbeat:
         match event:
             case Received(command=Ping() | GetStatus()):
                 return self._asked_by(event, now)
+            case Finished(effect=Prepare(room=room), result=dict()) if room == self._room:
+                return self._enter(now)
             case Finished(effect=Gather(status=status), result=result):
                 return self._tell(status, result)
             case Online(jid=jid):
@@ -114,7 +117,8 @@ class Heartbeat:
         self._room = self._settings.room(jid)
         self._nicks = iter(dict.fromkeys((nick(jid), unique_nick(jid))))
         self._nick = next(self._nicks)
-        return self._enter(now)
+        # Who enters a room under one nick while he makes it under another is in it under neither, on ejabberd.
+        return [] if self._settings.keeps else self._enter(now)
 
     def _enter(self, now: float) -> Actions:
         assert self._room is not None

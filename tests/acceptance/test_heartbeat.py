@@ -97,7 +97,8 @@ class Site:
 
     def nick(self, name: str) -> str:
         """The nick of a program, once it is in its room."""
-        found = until(lambda: IN_ROOM.search(self.logs[name].read_text()), f"{name} in its room")
+        log = self.logs[name]
+        found = until(lambda: IN_ROOM.search(log.read_text()), f"{name} in its room; see {log}")
         return found[2]
 
     def ask(self, jid: str, *arguments: object, **more: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from copilot.heartbeat.effects import Announce, Gather, Join
+from copilot.errors import RoomRefused
+from copilot.heartbeat.effects import Announce, Gather, Join, Prepare
 from copilot.heartbeat.logic import (
     ADMISSION,
     ENTER_LIMIT,
@@ -74,6 +75,16 @@ def accepted(actions: Sequence[Action]) -> bool:
 class TestItsRoom:
     def test_it_enters_under_its_nick_as_soon_as_it_is_online(self) -> None:
         assert heartbeat().handle(Online(jid=ME), 0.0) == [Perform(effect=Join(room=ROOM, nick="node7"))]
+
+    def test_who_keeps_the_rooms_enters_when_his_own_is_ready(self) -> None:
+        settings = HeartbeatSettings(room=lambda _: ROOM, owner=OWNER, allow=People.of(BOSS), keeps=True)
+        beat = Heartbeat(settings, random=lambda: 0.5)
+        assert beat.handle(Online(jid=ME), 0.0) == []
+        other, own = (Prepare(room=room, nick="x") for room in ("lounge@conference.example.org", ROOM))
+        assert beat.handle(Finished(effect=other, result={}), 1.0) == []
+        assert beat.handle(Finished(effect=own, result=RoomRefused("timeout", "")), 1.0) == []
+        entered = [Perform(effect=Join(room=ROOM, nick="node7"))]
+        assert beat.handle(Finished(effect=own, result={}), 2.0) == entered
 
     def test_inside_it_wants_nothing_more(self) -> None:
         assert inside(heartbeat()).wakeup() is None
