@@ -96,7 +96,7 @@ async def cycles(store: RedisStore, stop: asyncio.Event) -> int:
         for one in claimed:
             await store.finish(one.spec.id, one.attempt, Outcome(cause=Cause.OK, exit_code=0))
         number += 1
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # at most a hundred a second: company for the pages, not what is measured
     return number
 
 
@@ -165,7 +165,7 @@ async def watched(
         if ask:
             await board.now()
             times.append((time.perf_counter() - asked) * 1000)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(1.0)  # as often as a page that is watched is made anew
     span = time.perf_counter() - began
     used = (await redis_seconds(store) - before) / span * 100
     return used, (time.process_time() - own) / span * 100, times
@@ -197,7 +197,7 @@ async def measure_board(store: RedisStore, options: argparse.Namespace) -> list[
     running = asyncio.create_task(board.run())
     async with asyncio.timeout(60):
         while (await board.now()).fleet.online < options.agents:  # the stream is read from its begin first
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # between two looks
     memory = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     idle, own_idle, _ = await watched(store, board, options.seconds, ask=False)
@@ -218,7 +218,7 @@ async def measure_board(store: RedisStore, options: argparse.Namespace) -> list[
     stop = asyncio.Event()
     task = asyncio.create_task(cycles(store, stop))
     began = time.perf_counter()
-    await asyncio.sleep(2)
+    await asyncio.sleep(2)  # the span over which the rate is taken
     now = await board.now()
     stop.set()
     rate = await task / (time.perf_counter() - began)

@@ -6,7 +6,10 @@ Cheap enough for what happens with every message: one search among a dozen limit
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 MOMENTS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Seconds that a program's own step may take: from 0.1 ms to 10 s."""
@@ -41,8 +44,8 @@ class Histogram:
         return sum(self.counts)
 
 
-class Histograms(dict[str, Histogram]):
-    """One for each word; made when the first number comes. The words are our own, so that there are few."""
+class Histograms(dict[K, Histogram]):
+    """One for each key; made when the first number comes. The keys are words of our own, so that there are few."""
 
     __slots__ = ("_limits",)
 
@@ -50,6 +53,6 @@ class Histograms(dict[str, Histogram]):
         super().__init__()
         self._limits = limits
 
-    def __missing__(self, word: str) -> Histogram:
-        made = self[word] = Histogram(self._limits)
+    def __missing__(self, key: K) -> Histogram:
+        made = self[key] = Histogram(self._limits)
         return made

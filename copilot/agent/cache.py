@@ -64,7 +64,7 @@ class InputCache:
             raise
 
     def measure(self) -> None:
-        """Count what a former life has left. Blocks."""
+        """Count how many bytes are kept, those of a former life included. Blocks."""
         self.counts.cache_bytes = sum(size for _, size, _ in self._kept())
 
     def clear(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from copilot.cli.components import KNOWN_KEYS
-from copilot.cli.manager import open_store
+from copilot.cli.queue import open_store
 from copilot.client.story import when
 from copilot.config import load
 from copilot.config.kinds import JID

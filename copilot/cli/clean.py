@@ -16,7 +16,7 @@ from rich.filesize import decimal
 
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.jobs import AsJson, ConfigOption
-from copilot.cli.manager import open_store
+from copilot.cli.queue import open_store
 from copilot.clock import SystemClock
 from copilot.config import load
 from copilot.config.kinds import RETENTION

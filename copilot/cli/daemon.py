@@ -94,13 +94,7 @@ def _options(
         f"name. 'copilot config show {program.removeprefix('copilot-')}' lists them with what holds now, "
         "'copilot config init DIRECTORY' writes commented samples.",
     )
-    parser.add_argument("--version", action="version", version=f"{program} {copilot.__version__}")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="PATH",
-        help="configuration file or directory (default: $COPILOT_CONFIG, else /etc/copilot)",
-    )
+    add_common_options(parser)
     parser.add_argument(
         "--debug",
         dest="log_level",
@@ -115,10 +109,21 @@ def _options(
     return parser.parse_args(arguments)
 
 
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Those of every program: `--version` and `--config`."""
+    parser.add_argument("--version", action="version", version=f"{parser.prog} {copilot.__version__}")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="PATH",
+        help="configuration file or directory (default: $COPILOT_CONFIG, else /etc/copilot)",
+    )
+
+
 def endpoint(
     role: Role, trusts: Callable[[str], bool] = lambda _: True, *, features: Sequence[str] = FEATURES
 ) -> Endpoint:
-    """The protocol's end of a daemon."""
+    """The protocol's end of a program."""
     return Endpoint(
         role,
         new_id=lambda: str(uuid.uuid4()),

@@ -7,15 +7,12 @@ import asyncio
 import json
 import logging
 import os
-import random
 import secrets
 import sys
-import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import copilot
+from copilot.cli import daemon
 from copilot.cli.components import KNOWN_KEYS
 from copilot.config import load
 from copilot.errors import CopilotError
@@ -25,7 +22,6 @@ from copilot.heartbeat.rooms import Rooms
 from copilot.heartbeat.status import STATUSES, Row, read
 from copilot.log import set_up
 from copilot.protocol.commands import Command, GetStatus, HaveStatus, Ping
-from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.rules import Role
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
@@ -53,6 +49,7 @@ OVERRIDES = (
 )
 GAP = 6  # blanks after the widest value of a column, as in listing 4.19 of the report
 SESSION_LIMIT = 30.0  # s
+LONGEST = 3600.0  # s that may be asked for
 SILENT = 1  # exit code: somebody did not answer
 INTERRUPTED = 130
 
@@ -90,13 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "command", nargs="?", choices=COMMANDS, default="list", metavar="COMMAND", help="default: list"
     )
     parser.add_argument("jids", nargs="*", metavar="JIDs", help="whom to ask")
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {copilot.__version__}")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="PATH",
-        help="configuration file or directory (default: $COPILOT_CONFIG, else /etc/copilot)",
-    )
+    daemon.add_common_options(parser)
     parser.add_argument(
         "--json", action="store_true", help="print a JSON array, one object for each component"
     )
@@ -123,15 +114,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= 3600:
-        raise ValueError
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds, above 0 and up to {LONGEST:.0f}")
     return seconds
 
 
 async def _run(config: HeartbeatConfig, options: argparse.Namespace) -> int:
     rooms = Rooms(name=config.chat_room, server=config.chat_server, shards=1)
-    asker = Asker(_transport(config), _endpoint(), rooms, owner=config.chat_owner)
+    endpoint = daemon.endpoint(Role.HEARTBEAT, features=())
+    asker = Asker(_transport(config), endpoint, rooms, owner=config.chat_owner)
     async with asker.session(SESSION_LIMIT):
         while True:
             targets = await _targets(asker, options.jids, config.chat_server)
@@ -139,7 +134,7 @@ async def _run(config: HeartbeatConfig, options: argparse.Namespace) -> int:
             silent = _show(options.command, answers, as_json=options.json)
             if options.watch is None:
                 return SILENT if silent else 0
-            await asyncio.sleep(options.watch)
+            await asyncio.sleep(options.watch)  # as it was asked for
             if not options.json:
                 print()
 
@@ -166,10 +161,6 @@ def _transport(config: HeartbeatConfig) -> XmppTransport:
             name="Co-Pilot heartbeat",
         )
     )
-
-
-def _endpoint() -> Endpoint:
-    return Endpoint(Role.HEARTBEAT, new_id=lambda: str(uuid.uuid4()), random=random.random)
 
 
 def _question(command: str) -> Command:

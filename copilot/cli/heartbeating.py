@@ -37,13 +37,11 @@ def with_heartbeat(
     if rooms is not None:
         main = rooms.main
         place = rooms.of_agent if agent else lambda _: main
-    keeps = rooms is not None and members is not None and bare(config.room_owner) == bare(config.jid)
-    settings = HeartbeatSettings(room=place, owner=config.room_owner, allow=allow, keeps=keeps)
-    parts = [component, Heartbeat(settings, random=random.random)]
-    if keeps:
-        assert rooms is not None
-        assert members is not None
-        parts.append(RoomKeeper(rooms, members=People.of(*members), allow=allow, random=random.random))
+    keepers: list[Component] = []
+    if rooms is not None and members is not None and bare(config.room_owner) == bare(config.jid):
+        keepers = [RoomKeeper(rooms, members=People.of(*members), allow=allow, random=random.random)]
+    settings = HeartbeatSettings(room=place, owner=config.room_owner, allow=allow, keeps=bool(keepers))
+    parts = [component, Heartbeat(settings, random=random.random), *keepers]
     return Parts(parts), Performers(dict.fromkeys(EFFECTS, HeartbeatService(transport)), performer)
 
 

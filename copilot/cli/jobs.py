@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from copilot.cli.components import KNOWN_KEYS
-from copilot.cli.manager import open_store
+from copilot.cli.queue import open_store
 from copilot.client.operating import Answer, Verb, operate
 from copilot.client.story import Story, facts, lines
 from copilot.config import load

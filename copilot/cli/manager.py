@@ -9,16 +9,14 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from copilot.cli import daemon
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
+from copilot.cli.queue import open_store
 from copilot.cli.reporting import reporters
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
 from copilot.clock import SystemClock
-from copilot.config.groups import QueuePlaceSettings, QueueSettings
 from copilot.config.manager import ManagerSettings
 from copilot.errors import StoreUnavailable
 from copilot.files.area import FileArea
@@ -46,7 +44,6 @@ from copilot.runtime.secret import load_secrets
 from copilot.runtime.status import ComponentStatus, role_in_words
 from copilot.storagemanager.logic import StorageManager
 from copilot.store.base import Store
-from copilot.store.redis import RedisStore
 
 log = logging.getLogger("copilot.manager")
 
@@ -131,35 +128,6 @@ async def _at_work(
 def _directories(config: ManagerSettings) -> dict[str, Path]:
     """Where room is needed on a disk."""
     return {"state": config.state_dir} | ({} if config.files_dir is None else {"files": config.files_dir})
-
-
-def open_store(config: QueuePlaceSettings) -> RedisStore:
-    """The queue that the settings name; connects when first used."""
-    options: dict[str, Any] = {}
-    if isinstance(config, QueueSettings):
-        options = {"high_water": config.queue_high_water, "replicas": config.redis_replicas}
-    if config.redis_sentinels is not None:
-        return RedisStore.from_sentinels(
-            config.redis_sentinels,
-            config.redis_sentinel_service,
-            user=config.redis_user,
-            password=config.redis_password,
-            sentinel_password=config.redis_sentinel_password,
-            **options,
-        )
-    user, password = (quote(word or "", safe="") for word in (config.redis_user, config.redis_password))
-    if config.redis_socket is not None:
-        given = (("username", user), ("password", password))
-        query = "&".join(f"{name}={value}" for name, value in given if value)
-        return RedisStore.from_url(
-            f"unix://{config.redis_socket}" + (f"?{query}" if query else ""), **options
-        )
-    host = config.redis_server or ""
-    address = f"[{host}]" if ":" in host else host
-    return RedisStore.from_url(
-        f"redis://{f'{user}:{password}@' if user or password else ''}{address}:{config.redis_port}/0",
-        **options,
-    )
 
 
 async def _check(store: Store) -> None:

@@ -12,8 +12,8 @@ import copilot
 from copilot.cli import daemon
 from copilot.cli.dashboard import showing_dashboard
 from copilot.cli.heartbeating import with_heartbeat
-from copilot.cli.manager import open_store
 from copilot.cli.metrics import showing_metrics
+from copilot.cli.queue import open_store
 from copilot.cli.reporting import reporters
 from copilot.clock import SystemClock
 from copilot.monitor.carbon import CarbonLine, CarbonSettings, Points, carrying

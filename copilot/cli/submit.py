@@ -19,7 +19,7 @@ from rich.console import Console
 
 import copilot
 from copilot.cli.components import KNOWN_KEYS
-from copilot.cli.manager import open_store
+from copilot.cli.queue import open_store
 from copilot.cli.storage import address_text, chirp_address, open_staging
 from copilot.client.follow import follow
 from copilot.client.submission import Submission, numbered, submit_all

@@ -34,6 +34,9 @@ from copilot.config.kinds import (
 )
 from copilot.config.setting import Settings, setting, settings
 
+ROOM_SERVER = "domain of the XMPP chat room (MUC) server"
+ROOM_NAME = "chat room of managers and the monitor; those of agents have -0, -1 … behind this name"
+ROOM_OWNER = "Jabber ID of the job manager, who keeps the chat rooms and lets others in"
 AT_METRICS = "at /metrics, and with it everybody who can connect; 127.0.0.1:PORT keeps them on this machine"
 
 
@@ -124,14 +127,14 @@ class RoomSettings(ComponentSettings):
 
     hb_chat_server: str | None = setting(
         "HB_CHAT_SERVER",
-        "domain of the XMPP chat room (MUC) server",
+        ROOM_SERVER,
         HOST,
         default=None,
         unset="no heartbeat",
     )
     hb_chat_room: str | None = setting(
         "HB_CHAT_ROOM",
-        "chat room of managers and the monitor; those of agents have -0, -1 … behind this name",
+        ROOM_NAME,
         LOCAL_PART,
         default=None,
         unset="no heartbeat",
@@ -144,7 +147,7 @@ class RoomSettings(ComponentSettings):
     )
     hb_chat_owner: str | None = setting(
         "HB_CHAT_OWNER",
-        "Jabber ID of the job manager, who keeps the chat rooms and lets others in",
+        ROOM_OWNER,
         JID,
         default=None,
         unset="JM_JABBER_ADDRESS for agents, else the component's own",

@@ -6,7 +6,7 @@ An agent that never sees an `https:` URL never imports aiohttp (9 MB); keep impo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -63,28 +63,31 @@ class Files:
     async def get(
         self, url: str, path: Path, *, size: int | None = None, sha256: str | None = None
     ) -> FileFacts:
-        client, way, began = self._client(url), (_family(url), FETCH), self._clock()
-        try:
-            found = await client.get(url, path, size=size, sha256=sha256)
-        except TransferError:
-            self.counts.failures[way] += 1
-            raise
-        self.counts.ended(way, self._clock() - began, found.size)
-        return found
+        return await self._counted(url, FETCH, self._client(url).get(url, path, size=size, sha256=sha256))
 
     async def put(self, path: Path, url: str, *, facts: FileFacts) -> None:
-        client, way, began = self._client(url), (_family(url), STORE), self._clock()
-        try:
+        client = self._client(url)
+
+        async def stored() -> FileFacts:
             await client.put(path, url, facts=facts)
-        except TransferError:
-            self.counts.failures[way] += 1
-            raise
-        self.counts.ended(way, self._clock() - began, facts.size)
+            return facts
+
+        await self._counted(url, STORE, stored())
 
     async def close(self) -> None:
         while self._made:
             _, client = self._made.popitem()
             await client.close()
+
+    async def _counted(self, url: str, direction: str, transfer: Awaitable[FileFacts]) -> FileFacts:
+        way, began = (_family(url), direction), self._clock()
+        try:
+            facts = await transfer
+        except TransferError:
+            self.counts.failures[way] += 1
+            raise
+        self.counts.ended(way, self._clock() - began, facts.size)
+        return facts
 
     def _client(self, url: str) -> FileClient:
         scheme = _scheme(url)

@@ -172,6 +172,7 @@ class Asker:
                 names.pop(0)
             elif refusal == "registration-required" and self._owner is not None:
                 self._transport.announce(self._owner)
+                # No room tells whom it has admitted: all one can do is try again.
                 await asyncio.sleep(ADMISSION)
             else:
                 break

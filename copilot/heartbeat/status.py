@@ -1,10 +1,11 @@
 """What a status says: rows of numbers and names, as the text of `haveStatus` (protocol page) and back.
 
-One row a line; its values separated by blanks, numbers first; the last one is text to the end of the line.
+One row a line; its values separated by blanks, numbers first; the last text goes to the end of the line.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """One `component` of `Heartbeat:getStatus`. `texts` is 1 if the last column is a text, else 0."""
+    """One `component` of `Heartbeat:getStatus`. The last `texts` columns are text, and only the last one may have blanks."""
 
     name: str
     columns: tuple[str, ...]
@@ -89,7 +90,8 @@ def read(status: Status, text: str) -> list[Row]:
         if len(values) != len(status.columns):
             raise ValueError(f"expected {len(status.columns)} values in each line of {status.name}")
         for value in values[: len(values) - status.texts]:
-            float(value)
+            if not math.isfinite(float(value)):  # JSON has no word for it
+                raise ValueError(f"expected numbers in {status.name}, not {value[:LONGEST_VALUE]!r}")
         rows.append(tuple(_printable(value)[:LONGEST_VALUE] for value in values))
     return rows
 

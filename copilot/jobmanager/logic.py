@@ -419,10 +419,8 @@ class JobManager:
 def _tell_gone(agent: str, gone: Sequence[HeldJob]) -> None:
     """It says so with each renewal until it has heard us."""
     for one in gone:
-        job, text = (
-            JobRef(one.id, one.attempt),
-            "%s: %s says that it has it, which is over: it is told to stop",
-        )
+        job = JobRef(one.id, one.attempt)
+        text = "%s: %s says that it has it, which is over: it is told to stop"
         rate_limited(log, ("gone", job), logging.INFO, text, job, PeerRef(agent))
 
 

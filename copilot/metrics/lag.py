@@ -31,5 +31,5 @@ class Lag:
     async def _look(self, every: float) -> None:
         while True:
             due = self._now() + every
-            await asyncio.sleep(every)
+            await asyncio.sleep(every)  # what is measured is by how much it oversleeps
             self.seconds.observe(self._now() - due)

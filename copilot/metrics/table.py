@@ -23,7 +23,8 @@ from copilot.metrics.queue import Queue
 from copilot.monitor.counts import REFUSALS, MonitorCounts
 from copilot.protocol.endpoint import Counts
 from copilot.protocol.rules import RULES
-from copilot.runtime.counts import FOREIGN, NOT_HANDLED, JobCounts, LoopCounts
+from copilot.runtime.counts import FOREIGN, JobCounts
+from copilot.runtime.loop_counts import NOT_HANDLED, LoopCounts
 from copilot.store.base import Verdict
 from copilot.store.counts import ERRORS, StoreCounts
 from copilot.transport.counts import SessionCounts

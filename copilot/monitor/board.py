@@ -79,9 +79,8 @@ class ComponentRow:
     name: str
     heard: float
     silent: bool  # it should have reported meanwhile
-    values: Mapping[str, float] = field(
-        default_factory=dict
-    )  # what it said last of each: `system.load.1min`, …
+    values: Mapping[str, float] = field(default_factory=dict)
+    """What it said last of each: `system.load.1min`, …"""
     counts: Mapping[str, int] = field(default_factory=dict)  # events since the monitor was started
 
 
@@ -107,9 +106,8 @@ class Now:
     rates: Rates = Rates()
     rates_over: float = 10.0
     waits: Waits = Waits()
-    failures: Mapping[str, int] = field(
-        default_factory=dict
-    )  # attempts that ended badly in the last hour, by cause
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Attempts that ended badly in the last hour, by cause."""
     fleet: Fleet = Fleet()
     groups: tuple[GroupRow, ...] = ()  # the largest first
     groups_total: int = 0

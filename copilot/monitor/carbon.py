@@ -92,6 +92,7 @@ class CarbonLine:
                 rate_limited(log, "away", logging.WARNING, text, *where, reason, len(self._waiting))
             # Who takes a connection and ends it at once is no better than who takes none.
             failures = failures + 1 if self._now() - began < LASTING else 0
+            # Nothing tells when Carbon is back.
             await asyncio.sleep(full_jitter(failures, LONGEST_RETRY, self._random))
 
     async def flush(self, limit: float) -> None:

@@ -9,9 +9,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from copilot.monitor.board import ComponentRow
+from copilot.runtime.readings import SYSTEM_EVERY
 
-REPORTS_EVERY = 60.0  # s between two reports of a component about its machine
-SILENT_AFTER = 3 * REPORTS_EVERY  # s
+SILENT_AFTER = 3 * SYSTEM_EVERY  # s
 FORGOTTEN_AFTER = 24 * 3600.0  # s of silence
 MOST_COMPONENTS = 1_000  # managers, and so many others
 MOST_EVENTS = 200  # values of one component, and so many counts

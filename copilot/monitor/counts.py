@@ -6,13 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-REFUSALS = (
-    "not-allowed",
-    "bad-name",
-    "foreign-name",
-    "bad-number",
-    "too-many-paths",
-)  # why a report is not taken
+# Why a report is not taken.
+REFUSALS = ("not-allowed", "bad-name", "foreign-name", "bad-number", "too-many-paths")
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Time series of the last ten minutes and of the last day, in rings whose memory never grows.
 
-Each value has a step of time as its place: what comes late, like an event that is read after a restart, still gets to its own.
+Each value has a step of time as its place (wheel.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 
 from copilot.monitor.board import History
+from copilot.monitor.wheel import Wheel
 
 FINE, FINE_STEPS = 1.0, 600  # s a step
 COARSE, COARSE_STEPS = 60.0, 1440
@@ -24,20 +25,19 @@ class Ring:
 
     def __init__(self, width: float, steps: int) -> None:
         self.width = width
-        self._steps = steps
-        self._numbers = array("q", [-1] * steps)  # which step of all time stands there
+        self._wheel = Wheel(width, steps, self._clear)
         self._values = {name: array("d", [UNKNOWN] * steps) for name in (*LEVELS, *COUNTS)}
 
     def put(self, time: float, values: Mapping[str, float | None]) -> None:
         """What is so at a time: the last word of a step counts."""
-        at = self._place(time)
+        at = self._wheel.place(time)
         if at is not None:
             for name, value in values.items():
                 self._values[name][at] = UNKNOWN if value is None else value
 
     def count(self, time: float, name: str) -> None:
         """It happened once more."""
-        at = self._place(time)
+        at = self._wheel.place(time)
         if at is not None:
             before = self._values[name][at]
             self._values[name][at] = 1.0 if math.isnan(before) else before + 1.0
@@ -45,19 +45,12 @@ class Ring:
     def values(self, name: str, first: int, last: int) -> Iterator[float]:
         """The values of the steps with these numbers, NaN where nothing is known."""
         for number in range(first, last):
-            at = number % self._steps
-            yield self._values[name][at] if self._numbers[at] == number else UNKNOWN
+            at = self._wheel.has(number)
+            yield UNKNOWN if at is None else self._values[name][at]
 
-    def _place(self, time: float) -> int | None:
-        number = int(time // self.width)
-        at = number % self._steps
-        if self._numbers[at] > number:
-            return None  # too old
-        if self._numbers[at] < number:
-            self._numbers[at] = number
-            for values in self._values.values():
-                values[at] = UNKNOWN
-        return at
+    def _clear(self, at: int) -> None:
+        for values in self._values.values():
+            values[at] = UNKNOWN
 
 
 class Series:
@@ -83,9 +76,8 @@ class Series:
         if not 60 <= span <= COARSE * COARSE_STEPS:
             raise ValueError(f"span {span}: expected 60 to {COARSE * COARSE_STEPS:.0f} seconds")
         ring = self._rings[span > FINE * FINE_STEPS]
-        together = max(
-            1, math.ceil(span / ring.width / MOST_STEPS)
-        )  # steps of the ring in one step of the answer
+        # Steps of the ring in one step of the answer.
+        together = max(1, math.ceil(span / ring.width / MOST_STEPS))
         step = ring.width * together
         end = int(now // step) + 1
         first = end - min(MOST_STEPS, math.ceil(span / step))

@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from copilot.monitor.wheel import Wheel
+
 SHORTEST = 0.001  # s; what is shorter counts as this
 GROWTH = 1.05  # from one bucket to the next: a percentile is off by at most half of that, 2.5 %
 
@@ -14,26 +16,24 @@ class Spans:
     """Spans of the last `window` seconds, by buckets that grow by `GROWTH` and slices of a sixtieth of the window."""
 
     def __init__(self, window: float = 600.0, slices: int = 60) -> None:
-        self._width = window / slices
+        self._wheel = Wheel(window / slices, slices, self._clear)
         self._slices: list[Counter[int]] = [Counter() for _ in range(slices)]
         self._longest = [0.0] * slices
-        self._numbers = [-1] * slices  # which slice of all time stands there
+
+    def _clear(self, at: int) -> None:
+        self._slices[at], self._longest[at] = Counter(), 0.0
 
     def add(self, time: float, span: float) -> None:
         """`span` seconds, that ended at `time`; what is older than the window is left out."""
-        number = int(time // self._width)
-        at = number % len(self._slices)
-        if self._numbers[at] > number:
-            return
-        if self._numbers[at] < number:
-            self._slices[at], self._longest[at], self._numbers[at] = Counter(), 0.0, number
-        self._slices[at][_bucket(span)] += 1
-        self._longest[at] = max(self._longest[at], span)
+        at = self._wheel.place(time)
+        if at is not None:
+            self._slices[at][_bucket(span)] += 1
+            self._longest[at] = max(self._longest[at], span)
 
     def quantiles(self, now: float, shares: Sequence[float]) -> tuple[float | None, ...]:
         """The spans below which these shares of all lie; None where there are no spans."""
         total: Counter[int] = Counter()
-        for at in self._fresh(now):
+        for at in self._wheel.kept(now):
             total.update(self._slices[at])
         count, found, passed = total.total(), list[float | None](), 0
         buckets = iter(sorted(total.items()))
@@ -47,15 +47,11 @@ class Spans:
 
     def count(self, now: float) -> int:
         """How many there are."""
-        return sum(self._slices[at].total() for at in self._fresh(now))
+        return sum(self._slices[at].total() for at in self._wheel.kept(now))
 
     def longest(self, now: float) -> float | None:
         """The longest one, exactly; None if there is none."""
-        return max((self._longest[at] for at in self._fresh(now)), default=None)
-
-    def _fresh(self, now: float) -> list[int]:
-        oldest = int(now // self._width) - len(self._slices)
-        return [at for at, number in enumerate(self._numbers) if number > oldest]
+        return max((self._longest[at] for at in self._wheel.kept(now)), default=None)
 
 
 def _bucket(span: float) -> int:

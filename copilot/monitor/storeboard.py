@@ -46,7 +46,7 @@ SLOW_WITHIN = 0.5  # s to wait for what is read in parts; the next page has it i
 ANSWER_WITHIN = 5.0  # s; the page says that the store is away when it does not answer
 LONGEST_NAME = 500  # characters of an owner or of requirements on the front page
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("copilot.dashboard")
 
 
 class StoreBoard(Board):
@@ -67,7 +67,7 @@ class StoreBoard(Board):
         self._version = version
         self._series = Series()
         self._watch = Watch(store, clock, self._series)
-        self._up = False
+        self._up: bool | None = None  # whether the store answers; None: nobody has asked yet
         no_jobs: Mapping[State, int] = dict.fromkeys(State, 0)
         self._counts = Kept[Mapping[State, int]](clock, store.counts, no_jobs)
         self._groups = Kept(clock, lambda: store.groups(SHOWN), Groups(total=0, rows=()))
@@ -106,6 +106,7 @@ class StoreBoard(Board):
                     state.value: float(counts[state]) for state in (State.WAITING, State.RUNNING, State.HELD)
                 }
                 self._series.put(now, {**levels, "wait_p50": waits.p50, "wait_p90": waits.p90})
+            # A time series wants its samples at regular times; a slow store gets them more seldom.
             await asyncio.sleep(max(SAMPLE, self._counts.took / SHARE_OF_SAMPLES))
 
     async def now(self) -> Now:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from copilot.job import Attempt, Event, JobRecord
 from copilot.store.base import Store
+from copilot.store.places import entry_order
 
 PART = 500  # entries at once
 FIRST_PARTS = 3
@@ -42,7 +43,7 @@ async def story_of(store: Store, record: JobRecord, attempts: Sequence[Attempt])
         if end > _milliseconds(place):
             place = max(place, f"{begin}-0", key=_milliseconds)
             await read(PARTS_OF_WINDOW, end)
-    return tuple(sorted(found.values(), key=lambda event: _numbers(event.id)))
+    return tuple(sorted(found.values(), key=lambda event: entry_order(event.id)))
 
 
 def _windows(record: JobRecord, attempts: Sequence[Attempt]) -> Iterator[tuple[int, int]]:
@@ -53,16 +54,11 @@ def _windows(record: JobRecord, attempts: Sequence[Attempt]) -> Iterator[tuple[i
         yield int((time - BEFORE) * 1000), int((time + AFTER) * 1000)
 
 
-def _numbers(event: str) -> tuple[int, int]:
-    milliseconds, _, number = event.partition("-")
-    return int(milliseconds), int(number or 0)
-
-
 def _milliseconds(event: str) -> int:
-    return _numbers(event)[0]
+    return entry_order(event)[0]
 
 
 def _just_before(event: str) -> str:
     """The position in the stream after which `event` (`<milliseconds>-<number>`) comes first."""
-    milliseconds, number = _numbers(event)
+    milliseconds, number = entry_order(event)
     return f"{milliseconds}-{number - 1}" if number else f"{max(0, milliseconds - 1)}-{LAST_NUMBER}"

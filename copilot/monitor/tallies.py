@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-MOST_WORDS = (
-    100  # in one slice: causes and kinds are few, but what an old program writes is not ours to choose
-)
+from copilot.monitor.wheel import Wheel
+
+# In one slice: causes and kinds are few, but what an old program writes is not ours to choose.
+MOST_WORDS = 100
 OTHERS = "others"
 
 
@@ -14,27 +15,22 @@ class Tallies:
     """Counts over the last `slices` times `width` seconds."""
 
     def __init__(self, width: float, slices: int) -> None:
-        self._width = width
+        self._wheel = Wheel(width, slices, self._clear)
         self._slices: list[Counter[str]] = [Counter() for _ in range(slices)]
-        self._numbers = [-1] * slices  # which slice of all time stands there
+
+    def _clear(self, at: int) -> None:
+        self._slices[at] = Counter()
 
     def add(self, time: float, word: str) -> None:
         """It happened once more; what is older than all slices is left out."""
-        number = int(time // self._width)
-        at = number % len(self._slices)
-        if self._numbers[at] > number:
-            return
-        if self._numbers[at] < number:
-            self._slices[at], self._numbers[at] = Counter(), number
-        slice_ = self._slices[at]
-        slice_[word if word in slice_ or len(slice_) < MOST_WORDS else OTHERS] += 1
+        at = self._wheel.place(time)
+        if at is not None:
+            counts = self._slices[at]
+            counts[word if word in counts or len(counts) < MOST_WORDS else OTHERS] += 1
 
     def total(self, now: float, *, whole: bool = False) -> Counter[str]:
         """How often each happened in the last slices; `whole`: without the one that is not over, for rates."""
-        current = int(now // self._width)
-        oldest = current - len(self._slices)
         found: Counter[str] = Counter()
-        for number, counts in zip(self._numbers, self._slices, strict=True):
-            if oldest < number <= current - whole:
-                found.update(counts)
+        for at in self._wheel.kept(now, last=self._wheel.number(now) - whole):
+            found.update(self._slices[at])
         return found

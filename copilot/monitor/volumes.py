@@ -8,10 +8,8 @@ from copilot.host import MEBIBYTE
 from copilot.monitor.board import ComponentRow, Volume
 from copilot.store.survey import Load
 
-USED, AVAILABLE = (
-    "system.disk.used.",
-    "system.disk.available.",
-)  # and the name of a disk; the value is in MB (report, 2.3.2)
+# And the name of a disk; the value is in MB (report, 2.3.2).
+USED, AVAILABLE = "system.disk.used.", "system.disk.available."
 MOST = 100  # volumes
 
 
@@ -23,9 +21,8 @@ def volumes(components: Sequence[ComponentRow], load: Load | None) -> tuple[Volu
 
 def _memory(load: Load | None) -> Iterator[Volume]:
     if load is not None and load.limit:
-        yield Volume(
-            name="memory", of="queue", used=load.used, available=max(0, load.limit - load.used)
-        )  # fmt: skip
+        free = max(0, load.limit - load.used)
+        yield Volume(name="memory", of="queue", used=load.used, available=free)
 
 
 def _disks(component: ComponentRow) -> Iterator[Volume]:

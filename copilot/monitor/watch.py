@@ -26,7 +26,7 @@ PERCENTILES = (0.5, 0.9, 0.99)
 
 _COUNTED = {EventKind.SUBMITTED: "submitted", EventKind.DONE: "done", EventKind.FAILED: "failed"}
 _BAD_ENDS = (EventKind.FAILED, EventKind.REQUEUED, EventKind.HANDED_BACK)
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("copilot.dashboard")
 
 
 class Watch:
@@ -57,7 +57,7 @@ class Watch:
                 _log.debug("event stream: %s", error)
                 self.caught_up = False
                 self.holdings.doubt()
-                await asyncio.sleep(pause)
+                await asyncio.sleep(pause)  # nothing tells when the store is back
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _step(self) -> None:
@@ -117,9 +117,8 @@ class Watch:
     def waits(self, now: float, oldest: float | None) -> Waits:
         """Of the last 10 minutes; `oldest` is for how long the oldest job has waited."""
         p50, p90, p99 = self._waits.quantiles(now, PERCENTILES)
-        return Waits(
-            p50=p50, p90=p90, p99=p99, longest=self._waits.longest(now), claims=self._waits.count(now), oldest=oldest
-        )  # fmt: skip
+        longest, claims = self._waits.longest(now), self._waits.count(now)
+        return Waits(p50=p50, p90=p90, p99=p99, longest=longest, claims=claims, oldest=oldest)
 
     def failures(self, now: float) -> dict[str, int]:
         """Attempts that ended badly in the last hour, by cause, the most frequent one first."""

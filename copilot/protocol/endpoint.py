@@ -59,9 +59,8 @@ class Counts:
     copies: int = 0
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     refused: Counter[str] = field(default_factory=Counter)  # by code; what the component would not do
-    unanswered: Callable[[], int] = (
-        int  # messages of ours that are said again until somebody answers: how many now
-    )
+    unanswered: Callable[[], int] = int
+    """How many messages of ours are said again now until somebody answers."""
 
 
 class Endpoint:

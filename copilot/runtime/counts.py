@@ -1,5 +1,4 @@
-"""What one manager has done with jobs since its start, and a loop with messages, in plain numbers: for metrics, and for tests
-that count.
+"""What one manager has done with jobs since its start, in plain numbers: for metrics, and for tests that count.
 
 Where several instances run each counts what it did itself, so sums over all of them tell of the whole system. What the
 protocol's end counts about messages is in `copilot.protocol.endpoint.Counts`.
@@ -8,42 +7,21 @@ protocol's end counts about messages is in `copilot.protocol.endpoint.Counts`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from copilot.histogram import MOMENTS, SPANS, Histogram, Histograms
+from copilot.histogram import SPANS, Histogram, Histograms
 from copilot.job import Event, EventKind
-from copilot.protocol.events import Received
 from copilot.runtime.durations import Durations
 from copilot.store.base import Claimed, Verdict
 from copilot.store.rules import ran_out
 
 FOREIGN = "foreign"  # a report whose claim is not the sender's; the other reasons are those of `Verdict`
-STORE, FILES, MISTAKE = "store", "files", "mistake"  # why something could not be handled
-NOT_HANDLED = (STORE, FILES, MISTAKE)
 MILLISECONDS = 1000.0
 RUN, WAIT = "job", "job.wait"  # durations, as the monitor is told of them
 _REQUEUED = (EventKind.REQUEUED, EventKind.HANDED_BACK)
 _OVER = (EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED)
 _ENDED = (*_REQUEUED, *_OVER)
-
-
-@dataclass(slots=True)
-class LoopCounts:
-    """Filled by the loop of a component."""
-
-    handling: Histograms = field(default_factory=lambda: Histograms(MOMENTS))
-    """Seconds from the arrival of a command until what it led to was handed to the transport, by command."""
-    failures: Counter[str] = field(default_factory=Counter)  # of what could not be handled, by why
-    at_work: Callable[[], int] = (
-        int  # events that wait for the component, or that a coroutine of it handles now
-    )
-    effects: Callable[[], int] = int  # effects that are being carried out now
-
-    def handled(self, messages: Iterable[Received], now: float) -> None:
-        """What these have led to is on its way."""
-        for message in messages:
-            self.handling[message.command.NAME].observe(now - message.at)
 
 
 @dataclass(slots=True)
@@ -63,7 +41,7 @@ class JobCounts:
     empty: int = 0  # requests for work that came while there was none
     jobs_ended: Counter[EventKind] = field(default_factory=Counter)  # done, failed, cancelled
     wait: Histogram = field(default_factory=lambda: Histogram(SPANS))  # s from submission to the first claim
-    run: Histograms = field(default_factory=lambda: Histograms(SPANS))  # s from claim to report, by end
+    run: Histograms[str] = field(default_factory=lambda: Histograms(SPANS))  # s from claim to report, by end
     durations: dict[str, Durations] = field(default_factory=dict)  # since `took` was asked last
 
     def claimed(self, job: Claimed, *, leased: bool) -> None:

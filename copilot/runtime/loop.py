@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from copilot.clock import Clock, SystemClock
-from copilot.errors import CopilotError, ProtocolError, StoreUnavailable, TransferError
+from copilot.errors import CopilotError, ProtocolError, StoreUnavailable
 from copilot.log import PeerRef
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import Envelope
@@ -47,7 +47,7 @@ from copilot.runtime.component import (
     Withdraw,
     Withhold,
 )
-from copilot.runtime.counts import FILES, MISTAKE, STORE, LoopCounts
+from copilot.runtime.loop_counts import LoopCounts
 from copilot.runtime.tally import Tally
 from copilot.transport.base import (
     Arrived,
@@ -255,7 +255,7 @@ class Loop:
     def _failed(self, event: Event, error: Exception) -> None:
         if isinstance(event, Received):
             self._endpoint.failed(event)
-        self.counts.failures[_why(error)] += 1
+        self.counts.failed(error)
         if isinstance(error, StoreUnavailable) and isinstance(event, TOLD_ONCE):
             asyncio.get_running_loop().call_later(STORE_RETRY, self._add, event)
         lines.failed(event, error)
@@ -339,10 +339,3 @@ class Loop:
             self._flush()
         self._tell_numbers()
         await self._transport.close()
-
-
-def _why(error: Exception) -> str:
-    """Why something could not be handled, in the words of `counts`."""
-    if isinstance(error, StoreUnavailable):
-        return STORE
-    return FILES if isinstance(error, TransferError) else MISTAKE

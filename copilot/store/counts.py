@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from copilot.histogram import MOMENTS, Histogram
 
+UNAVAILABLE, REFUSED, NO_ENTRY = "unavailable", "refused", "no-entry"
+ERRORS = (UNAVAILABLE, REFUSED, NO_ENTRY)
+
 
 @dataclass(slots=True)
 class StoreCounts:
@@ -16,7 +19,3 @@ class StoreCounts:
     seconds: Histogram = field(default_factory=lambda: Histogram(MOMENTS))
     """Of the round trips that were answered; without those that wait for events."""
     errors: Counter[str] = field(default_factory=Counter)  # commands without an answer of use, by kind
-
-
-UNAVAILABLE, REFUSED, NO_ENTRY = "unavailable", "refused", "no-entry"
-ERRORS = (UNAVAILABLE, REFUSED, NO_ENTRY)

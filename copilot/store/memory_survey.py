@@ -12,7 +12,7 @@ from copilot.job import Attempt, Event, JobSpec, State
 from copilot.matching.host import slots_of
 from copilot.store import rules
 from copilot.store.memory_rows import Job, ParkedAgent
-from copilot.store.places import check_head, read_place
+from copilot.store.places import check_head, entry_order, read_place
 from copilot.store.survey import (
     Group,
     Groups,
@@ -160,9 +160,9 @@ class MemorySurvey(Survey, abc.ABC):
     async def told(self, job: str, *, after: str = "0", count: int = 1000) -> Told:
         """What is told of a job: see `Survey.told`."""
         rules.check_count("count", count)
-        behind = _numbers(rules.check_entry(after))
+        behind = entry_order(rules.check_entry(after))
         self.round_trips += 1
-        later = (event for event in self._events if _numbers(event.id) > behind)
+        later = (event for event in self._events if entry_order(event.id) > behind)
         entries = list(itertools.islice(later, count))
         found = tuple(event for event in entries if event.job == job)
         return Told(looked_at=len(entries), last=entries[-1].id if entries else "", events=found)
@@ -214,8 +214,3 @@ def _entered(job: Job) -> float:
 
 def _ident(job: Job) -> str:
     return job.record.spec.id
-
-
-def _numbers(event: str) -> tuple[int, int]:
-    milliseconds, _, number = event.partition("-")
-    return int(milliseconds), int(number or 0)

@@ -16,8 +16,6 @@ DEEPEST = 500  # waiting jobs that a page may leave out: all before them have to
 _COUNTED = (State.WAITING, State.RUNNING)
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
 _BEHIND = re.compile(r"(?P<time>[0-9]{1,20}(\.[0-9]{1,20})?):(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,127})\Z")
-
-
 _HEAD = re.compile(r"([0-9]{34}[0-9a-f]{40})?\Z")  # of a group; see `keys.TABLE`
 
 
@@ -26,6 +24,12 @@ def check_head(text: str) -> str:
     if not _HEAD.match(text):
         raise ValueError(f"place {text[:60]!r}: expected '' or the place that the groups before have told")
     return text
+
+
+def entry_order(entry: str) -> tuple[int, int]:
+    """By which ids of the event stream, `<milliseconds>-<number>`, are in order; the number may be missing."""
+    milliseconds, _, number = entry.partition("-")
+    return int(milliseconds), int(number or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ from copilot.store.counts import NO_ENTRY, REFUSED, UNAVAILABLE, StoreCounts
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
 from copilot.store.hosts import ASKED, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
-from copilot.store.redis_survey import SCRIPTS, RedisSurvey, event_from_list
+from copilot.store.redis_survey import SCRIPTS, RedisSurvey, event_from_list, rows_of
 from copilot.store.together import Together
 from copilot.store.trial import Trial
 
@@ -220,7 +220,7 @@ class RedisStore(RedisSurvey, Store):
                 *(("", "", "") if park is None else (park.jid, " ".join(park.features), digest(park.jid))),
                 *(jdl, round(rules.HOST_MEMORY), *look.words, most_asked, len(given)),
             )
-            jobs = zip(*(flat[start::6] for start in range(6)), strict=True)
+            jobs = rows_of(6, flat)
             given.extend(_claimed(*job, again=again) for *job, again in jobs)
             words: Sequence[str] = question
             return words
@@ -252,7 +252,7 @@ class RedisStore(RedisSurvey, Store):
                 if given:  # whoever has got a job is to hear of it
                     break
                 raise
-            given += [_dispatched(*one) for one in zip(*(flat[start::7] for start in range(7)), strict=True)]
+            given += [_dispatched(*one) for one in rows_of(7, flat)]
             answers = [
                 word
                 for jid, question in questions

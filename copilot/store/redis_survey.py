@@ -54,7 +54,7 @@ class RedisSurvey(Survey, abc.ABC):
         total, rows = await self._run("groups", None, rules.check_count("limit", limit))
         found = (
             Group(requirements=requirements, waiting=waiting, oldest=float(submitted))
-            for requirements, waiting, submitted in _by(3, rows)
+            for requirements, waiting, submitted in rows_of(3, rows)
         )
         return Groups(total=total, rows=tuple(found))
 
@@ -67,7 +67,7 @@ class RedisSurvey(Survey, abc.ABC):
     async def owners(self, limit: int = 20) -> Owners:
         """The owners with the most jobs: see `Survey.owners`."""
         total, rows = await self._run("owners", None, rules.check_count("limit", limit))
-        found = ((owner, int(jobs), int(running)) for owner, jobs, running in _by(3, rows))
+        found = ((owner, int(jobs), int(running)) for owner, jobs, running in rows_of(3, rows))
         return Owners(
             total=total,
             rows=tuple(
@@ -108,7 +108,7 @@ class RedisSurvey(Survey, abc.ABC):
         rules.check_count("limit", limit)
         place = read_place(state, after)
         total, flat = await self._run("page", None, state.value, place.skip, limit, place.time, place.job)
-        rows = list(_by(7, flat))
+        rows = list(rows_of(7, flat))
         lines = tuple(
             Line(
                 job=job,
@@ -147,10 +147,10 @@ def event_from_list(flat: Sequence[str]) -> Event:
 def _work(flat: Sequence[str]) -> tuple[Work, ...]:
     return tuple(
         Work(job=job, attempt=int(attempt), agent=agent, claimed=float(claimed), phase=phase)
-        for job, attempt, agent, claimed, phase in _by(5, flat)
+        for job, attempt, agent, claimed, phase in rows_of(5, flat)
     )
 
 
-def _by(size: int, flat: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+def rows_of(size: int, flat: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """The rows of a list in which the values of all rows stand one behind the other."""
     return zip(*(flat[start::size] for start in range(size)), strict=True)

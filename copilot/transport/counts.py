@@ -15,9 +15,8 @@ class SessionCounts:
     begun: int = 0  # sessions; the first one included
     lost: int = 0  # sessions that ended before we wanted
     failed: int = 0  # attempts that led to none
-    login: Histogram = field(
-        default_factory=lambda: Histogram(SPANS)
-    )  # s from the first packet to the session
+    login: Histogram = field(default_factory=lambda: Histogram(SPANS))
+    """Seconds from the first packet to the session."""
     up: bool = False
     buffered: Callable[[], int] = int  # bytes that wait for the socket now
     unread: Callable[[], int] = int  # events that have come and nobody has asked for yet

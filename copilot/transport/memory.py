@@ -62,9 +62,7 @@ class MemoryNetwork:
         self.faults = faults or Faults()
         self._call_later = call_later
         self._sessions: dict[str, dict[str, MemoryTransport]] = {}  # bare JID → full JID → session
-        self.rooms: dict[
-            str, MemoryRoom
-        ] = {}  # bare JID → room; who asks for one that is not there, makes none
+        self.rooms: dict[str, MemoryRoom] = {}  # by bare JID; who asks for one that is not there, makes none
 
     def cut(self, jid: str) -> None:
         """Break the session of a full JID, as a lost TCP connection does. Its transport comes back by itself."""

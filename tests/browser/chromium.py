@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-import pytest
 from playwright.async_api import Browser, async_playwright
 
 from copilot.errors import ServerMissing
 from copilot.local import provision
+from tests.missing import missing
 
 PROGRAM = "chromium"
 ARGUMENTS = (
@@ -57,9 +57,7 @@ async def opened(scratch: Path) -> AsyncIterator[Browser]:
     try:
         found = find(scratch)
     except ServerMissing as error:
-        if not os.environ.get("CI"):
-            pytest.skip(str(error))
-        pytest.fail(str(error), pytrace=False)
+        missing(str(error))
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=found.program, args=ARGUMENTS, env=dict(found.environment)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 import redis
 
-from copilot.cli.manager import open_store
+from copilot.cli.queue import open_store
 from copilot.config import load
 from copilot.errors import ConfigError, StoreUnavailable
 from copilot.job import Cause, Outcome, Output, State

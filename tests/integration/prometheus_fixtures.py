@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from copilot.errors import ServerMissing
 from copilot.local.ports import remembered_port
 from copilot.local.provision import Installed, ensure
+from tests.missing import missing
 
 ETC = Path(__file__).parents[2] / "etc" / "prometheus"
 HOST = "127.0.0.1"
@@ -28,9 +28,7 @@ def promtool() -> Installed:
     try:
         return ensure("promtool")[0]
     except ServerMissing as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
+        missing(str(error))
 
 
 class Prometheus:

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from copilot.errors import StoreUnavailable
+from copilot.log import rate_limited
 from copilot.monitor.board import Board, Now
 from copilot.monitor.dashboard.plain import as_json
 
@@ -92,22 +93,15 @@ class Live:
                 await looking
 
     async def _go_on_looking(self) -> None:
-        told = False
         while True:
             try:
                 await self._look()
-                told = False
             except StoreUnavailable as error:
                 _log.debug("Nothing to show yet: %s", error)
             except Exception as error:  # noqa: BLE001  # a bug in one look must not end the page for all
-                _log.log(
-                    logging.DEBUG if told else logging.ERROR,
-                    "The dashboard shows what was before, it could not be brought up to date: %s",
-                    error,
-                    exc_info=True,
-                )
-                told = True
-            await asyncio.sleep(self._period)
+                text = "The dashboard shows what was before, it could not be brought up to date: %s"
+                rate_limited(_log, "look", logging.ERROR, text, error, exc_info=error)
+            await asyncio.sleep(self._period)  # nothing tells that the board has changed
 
     async def _look(self) -> None:
         try:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from copilot.errors import StoreUnavailable
 from copilot.files.quiet import listen, quiet_server
+from copilot.log import rate_limited
 from copilot.monitor.board import Board
 from copilot.monitor.dashboard import assets, live
 from copilot.monitor.dashboard.answers import Answers
@@ -79,7 +80,8 @@ class Dashboard:
             _log.debug("%s", error)
             return _error(503, "the queue's store does not answer; try again later")
         except Exception as error:  # noqa: BLE001  # a bug in one answer must not show its inside to strangers
-            _log.exception("%s %a: %s", request.method, request.path, error)
+            key, text = f"{type(error).__name__} {request.path[:80]}", "%s %a: %s"
+            rate_limited(_log, key, logging.ERROR, text, request.method, request.path, error, exc_info=error)
             return _error(500, "the dashboard failed here; the monitor's log tells why")
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -131,6 +133,7 @@ class Dashboard:
         try:
             async with asyncio.timeout(self._stall):
                 await response.write(b"event: now\ndata: %b\n\n" % text if text else b": nothing new\n\n")
+                # aiohttp's `drain` is content with 64 kB in the buffer, and nothing tells that it is empty.
                 while request.transport is not None and request.transport.get_write_buffer_size():  # noqa: ASYNC110
                     await asyncio.sleep(CATCH_UP)
         except TimeoutError:

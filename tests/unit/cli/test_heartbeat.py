@@ -111,3 +111,13 @@ def test_what_it_does_not_know_it_refuses(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         heartbeat.main(arguments)
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "3601", "1e9"])
+@pytest.mark.parametrize("option", ["--timeout", "--watch"])
+def test_what_is_no_time_is_refused_and_says_what_is_expected(
+    option: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        heartbeat.main(["ping", f"{option}={text}"])
+    assert f"{option}: '{text}': expected seconds, above 0 and up to 3600" in capsys.readouterr().err

@@ -35,7 +35,7 @@ def test_a_text_may_have_blanks_but_no_lines() -> None:
     assert read(status, text) == [("1.0", "2.0", "3", "4", "tmux: server")]
 
 
-@pytest.mark.parametrize("text", ["1 2", "a b c", "1 2 3 4\n1"])
+@pytest.mark.parametrize("text", ["1 2", "a b c", "1 2 3 4\n1", "nan 1 1", "1 inf 1"])
 def test_what_is_no_such_status_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read(STATUSES["systemLoad"], text)

@@ -19,7 +19,8 @@ from copilot.metrics.queue import Queue
 from copilot.metrics.table import About
 from copilot.monitor.counts import MonitorCounts
 from copilot.protocol.endpoint import Counts
-from copilot.runtime.counts import JobCounts, LoopCounts
+from copilot.runtime.counts import JobCounts
+from copilot.runtime.loop_counts import LoopCounts
 from copilot.store.counts import StoreCounts
 from copilot.store.memory import MemoryStore
 from copilot.transport.counts import SessionCounts

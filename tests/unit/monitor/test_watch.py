@@ -116,6 +116,19 @@ async def test_the_board_keeps_what_it_knew_while_the_store_is_away(monkeypatch:
         await asyncio.wait([task])
 
 
+async def test_a_store_that_is_away_is_told_of_once_an_outage_also_at_the_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, clock = Away(), FixedClock()
+    board = StoreBoard(store, clock=clock, version="1")
+    for away in (True, True, False, True, True):
+        store.away = away
+        clock.now += 5
+        assert (await board.now()).store_up is not away
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == ["the dashboard shows old figures: away"] * 2
+
+
 async def test_however_many_ask_the_store_is_asked_once_a_second() -> None:
     store, clock = MemoryStore(), FixedClock()
     board = StoreBoard(store, clock=clock, version="1")

@@ -1,0 +1,33 @@
+"""Opens the queue where a program's configuration says that it is."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from copilot.config.groups import QueuePlaceSettings, QueueSettings
+from copilot.store.redis import RedisStore
+
+
+def open_store(config: QueuePlaceSettings) -> RedisStore:
+    """The queue that the settings name; connects when first used."""
+    options: dict[str, Any] = {}
+    if isinstance(config, QueueSettings):
+        options = {"high_water": config.queue_high_water, "replicas": config.redis_replicas}
+    if config.redis_sentinels is not None:
+        return RedisStore.from_sentinels(
+            config.redis_sentinels,
+            config.redis_sentinel_service,
+            user=config.redis_user,
+            password=config.redis_password,
+            sentinel_password=config.redis_sentinel_password,
+            **options,
+        )
+    user, password = config.redis_user or "", config.redis_password or ""
+    if config.redis_socket is not None:
+        given = {name: word for name, word in (("username", user), ("password", password)) if word}
+        return RedisStore.from_url(f"unix://{config.redis_socket}?{urlencode(given)}", **options)
+    host = config.redis_server or ""
+    address = f"[{host}]" if ":" in host else host
+    entry = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
+    return RedisStore.from_url(f"redis://{entry}{address}:{config.redis_port}/0", **options)
