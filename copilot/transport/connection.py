@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element as Xml
 
 from copilot.errors import LoginRefused, RoomRefused, SessionReplaced, TransportError
 from copilot.protocol.envelope import bare
+from copilot.protocol.markup import escape
 from copilot.transport.base import (
     Arrived,
     Connected,
@@ -34,7 +35,7 @@ from copilot.transport.library import IqError, IqTimeout, look_up_srv
 from copilot.transport.questions import PING, Questions
 from copilot.transport.rooms import MUC, USER
 from copilot.transport.settings import XmppSettings, tls_context
-from copilot.transport.stanza import condition, decode, escape, nests_deeper
+from copilot.transport.stanza import condition, decode, nests_deeper
 
 GOODBYE_S = 5.0  # for the server to read what is on its way and to close its side
 MAX_IQ_DEPTH = 32  # levels; stream features have under ten

@@ -15,6 +15,7 @@ from random import Random
 
 from copilot.errors import SessionReplaced
 from copilot.protocol.envelope import Envelope, bare
+from copilot.protocol.markup import escape
 from copilot.transport.base import (
     Arrived,
     Connected,
@@ -28,7 +29,7 @@ from copilot.transport.base import (
 from copilot.transport.inbox import Inbox
 from copilot.transport.memory_rooms import MemoryRoom, MemoryRooms
 from copilot.transport.rooms import RoomService
-from copilot.transport.stanza import MAX_STANZA_BYTES, encode_bounded, escape
+from copilot.transport.stanza import MAX_STANZA_BYTES, encode_bounded
 
 CallLater = Callable[[float, Callable[[], None]], object]
 

@@ -13,8 +13,9 @@ from xml.etree.ElementTree import Element as Xml
 
 from copilot.log import printable
 from copilot.protocol.envelope import bare
+from copilot.protocol.markup import escape
 from copilot.protocol.people import People
-from copilot.transport.stanza import NAMESPACE, escape
+from copilot.transport.stanza import NAMESPACE
 
 INFO = "http://jabber.org/protocol/disco#info"
 ITEMS = "http://jabber.org/protocol/disco#items"

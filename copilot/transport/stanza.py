@@ -6,13 +6,12 @@ a message without a command. What goes out is ours: whatever would not arrive ex
 
 from __future__ import annotations
 
-import functools
-import re
 from datetime import datetime
 from xml.etree.ElementTree import Element as Xml
 
 from copilot.errors import ProtocolError
 from copilot.protocol.envelope import Element, Envelope, bare
+from copilot.protocol.markup import escape, write
 
 NAMESPACE = "urn:copilot:1"
 MAX_DEPTH = 8  # levels of <info> that are read, more than the codec takes: it finds out and says so
@@ -25,18 +24,6 @@ _COPILOT = f"{{{NAMESPACE}}}copilot"
 _DELAY = "{urn:xmpp:delay}delay"
 _CONDITION = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
 _KINDS = frozenset({"normal", "chat", "error", "groupchat", "headline"})
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_PLAIN = re.compile(r"[A-Za-z0-9+/=:_ .@-]*")  # every value of the protocol: base64, ids, nearly all JIDs
-_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2: not a Char
-_ESCAPES = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;"}
-    | {
-        "\t": "&#9;",
-        "\n": "&#10;",
-        "\r": "&#13;",
-    }  # a parser makes them blanks if they stand bare (XML 1.0, 3.3.3)
-)
 
 
 def decode(message: Xml, *, own: str, now: float) -> Envelope:
@@ -95,13 +82,13 @@ def encode(envelope: Envelope) -> str:
     parts.append(">")
     if envelope.body is not None:
         parts.append("<body>")
-        _write(envelope.body, parts)
+        write(envelope.body, parts)
         parts.append("</body>")
     if elemental:
         parts += [f"<copilot xmlns='{NAMESPACE}'", _list_of_acks(envelope.acks)]
         parts.append(" noack='1'>" if envelope.noack else ">")
         if envelope.element is not None:
-            _write(envelope.element, parts)
+            write(envelope.element, parts)
         parts.append("</copilot>")
     parts.append("</message>")
     return "".join(parts)
@@ -121,18 +108,6 @@ def encode_bounded(envelope: Envelope, limit: int) -> bytes:
             "Send large things by reference (a file's URL), or split them.",
         )
     return data
-
-
-def escape(value: str) -> str:
-    """Text for an attribute. Raises ValueError for characters that no XML 1.0 document may hold."""
-    if _PLAIN.fullmatch(value):
-        return value
-    illegal = _ILLEGAL.search(value)
-    if illegal is not None:
-        raise ValueError(
-            f"character {illegal.start()} ({illegal.group()!r}) of a value is not allowed in XML"
-        )
-    return value.translate(_ESCAPES)
 
 
 def nests_deeper(xml: Xml, limit: int) -> bool:
@@ -216,24 +191,3 @@ def _list_of_acks(acks: tuple[str, ...]) -> str:
         if ack.split() != [ack]:
             raise ValueError(f"the id {ack!r} cannot stand in a list of acks: it is empty or has blanks")
     return f" ack='{escape(' '.join(acks))}'" if acks else ""
-
-
-def _write(element: Element, parts: list[str]) -> None:
-    tag = _name(element.tag)
-    parts += ["<", tag]
-    for name, value in element.attributes.items():
-        parts += [" ", _name(name), "='", escape(value), "'"]
-    if not element.children:
-        parts.append("/>")
-        return
-    parts.append(">")
-    for child in element.children:
-        _write(child, parts)
-    parts += ["</", tag, ">"]
-
-
-@functools.lru_cache(maxsize=512)  # the protocol has some fifty names
-def _name(name: str) -> str:
-    if name == "xmlns" or not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot be the name of an element or an attribute here")
-    return name

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element as Xml
 from copilot.errors import ConfigError, RoomRefused, TransportError
 from copilot.log import PeerRef, rate_limited
 from copilot.protocol.envelope import Envelope, bare
+from copilot.protocol.markup import escape
 from copilot.retry import full_jitter
 from copilot.transport.base import Connected, Disconnected, Status, TransportEvent
 from copilot.transport.connection import Connection, Ended
@@ -19,7 +20,7 @@ from copilot.transport.inbox import Inbox
 from copilot.transport.library import JID, InvalidJID
 from copilot.transport.rooms import RoomService, XmppRooms
 from copilot.transport.settings import XmppSettings, tls_context
-from copilot.transport.stanza import encode_bounded, escape
+from copilot.transport.stanza import encode_bounded
 
 LONG_OUTAGE_S = 300.0  # then somebody should look
 MAX_WAIT_S = 60.0  # the longest wait between two attempts, and how long a session lasts that counts as steady
