@@ -56,7 +56,7 @@ def issue(ticket: Ticket, key: RSAPrivateKey) -> str:
         raise ValueError(f"a ticket cannot name {names!r}")
     data = _JOINT.join((ticket.component, str(ticket.valid_from), str(ticket.valid_to), ticket.requester))
     signed = base64.encodebytes(data.encode())
-    signature = key.sign(signed, PKCS1v15(), SHA1())  # as in 2011
+    signature = key.sign(signed, PKCS1v15(), SHA1())  # noqa: S303  # as in 2011
     return f"{base64.encodebytes(signature).decode('ascii')}{_JOINT}{signed.decode('ascii')}"
 
 
@@ -80,7 +80,7 @@ def read(text: str, keys: Sequence[RSAPublicKey]) -> Ticket | None:
 
 def _signed(signature: bytes, text: bytes, key: RSAPublicKey) -> bool:
     try:
-        key.verify(signature, text, PKCS1v15(), SHA1())  # as in 2011
+        key.verify(signature, text, PKCS1v15(), SHA1())  # noqa: S303  # as in 2011
     except InvalidSignature:
         return False
     return True
