@@ -5,6 +5,7 @@
     ├── BadName                 a job id or file name that must not reach a path, a key or a shell
     │   └── BadRequirements     an expression on hosts that cannot be read
     ├── ProtocolError           a message that breaks the protocol; always the peer's fault
+    ├── SealError               a sealed message that cannot be opened; always the peer's fault
     ├── TransportError          the XMPP server cannot be used
     │   ├── LoginRefused        wrong password, certificate or account; trying again does not help
     │   ├── SessionReplaced     another program logged in with our full JID (`conflict`)
@@ -61,6 +62,10 @@ class ProtocolError(CopilotError):
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class SealError(CopilotError):
+    """A sealed message that cannot be opened, or whose sender is not who he says. The peer hears nothing of the cause."""
 
 
 class TransportError(CopilotError):

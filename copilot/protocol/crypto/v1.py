@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.hashes import SHA1
 
-from copilot.errors import ProtocolError
+from copilot.errors import ProtocolError, SealError
 from copilot.protocol import codec, markup
 from copilot.protocol.envelope import Element
 
@@ -70,7 +70,7 @@ def seal(info: bytes, secret: bytes, salt: bytes | None = None) -> str:
 
 
 def opened(text: str, secret: bytes) -> Element:
-    """The `<info>` in the text of the attribute `info`. Raises `ProtocolError` (`security`), always with the same words."""
+    """The `<info>` in the text of the attribute `info`. Raises `SealError`, always with the same words."""
     data = _strict(text.translate(_DROP_SPACE))
     plain, wrong = decrypt(data, secret)
     document = _strict(plain.decode("latin-1").translate(_DROP_SPACE))
@@ -79,7 +79,7 @@ def opened(text: str, secret: bytes) -> Element:
     except ProtocolError:
         info, wrong = Element("info"), True
     if wrong:
-        raise ProtocolError("security", UNREADABLE)
+        raise SealError(UNREADABLE)
     return info
 
 
