@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
+from copilot.store.accounts import AccountStore
 from copilot.store.survey import Survey
 from copilot.store.trial import Trial
 
@@ -111,7 +112,7 @@ class Facts:
     warnings: tuple[str, ...] = ()
 
 
-class Store(Survey, Protocol):
+class Store(Survey, AccountStore, Protocol):
     """The queue. All methods raise `StoreUnavailable` when the store cannot answer; then nothing is known to
     have happened, and the same call may be made again. They raise `ConfigError` if it refuses our password or rights,
     and `ValueError` for numbers out of range (`count` and `limit`: 1 to 1000)."""

@@ -253,6 +253,45 @@ TABLE = (
         "how many seconds it had waited",
         life="the last 100,000 entries or a few more",
     ),
+    Key(
+        name="accounts",
+        kind=Kind.HASH,
+        meaning="who may come in: by bare JID a line of JSON with standing, projects, public key, bundle, times and whether it was "
+        "revoked",
+        life="as long as the queue",
+    ),
+    Key(
+        name="accounts-changed",
+        kind=Kind.ZSET,
+        meaning="these bare JIDs; score: the number of the last change",
+        life="as long as the queue",
+    ),
+    Key(
+        name="accounts-ending",
+        kind=Kind.ZSET,
+        meaning="bare JIDs whose account ends by itself; score: when",
+        life="an entry leaves when the account was cut off, or is to stay",
+    ),
+    Key(
+        name="bundles",
+        kind=Kind.HASH,
+        meaning="what lets agents in: by id a line of JSON with the temporary account, the SHA-256 of the secret, how many agents may "
+        "come and have come, their projects, times and whether it was revoked",
+        life="as long as the queue",
+    ),
+    Key(
+        name="errands",
+        kind=Kind.HASH,
+        meaning="what the XMPP server has yet to be told: by bare JID a line of JSON with a number, the password that the account is to "
+        "have (none: it is to go), and why that could not be done",
+        life="moments; an entry leaves when a manager has done it",
+    ),
+    Key(
+        name="errands-due",
+        kind=Kind.ZSET,
+        meaning="bare JIDs with an errand; score: when an instance may try it",
+        life="as its entry in `errands`",
+    ),
 )
 
 # Outside of our prefix: tools of 2011 write these (protocol page, section 2). `<list>` is one of `OLD_LISTS`, or the
@@ -374,6 +413,21 @@ class Keys:
     def package(self, job: str) -> str:
         """The packed output of a job, if it came with the report."""
         return f"{self._prefix}package:{job}"
+
+    @property
+    def accounts(self) -> str:
+        """Who may come in."""
+        return f"{self._prefix}accounts"
+
+    @property
+    def bundles(self) -> str:
+        """What lets agents in."""
+        return f"{self._prefix}bundles"
+
+    @property
+    def errands(self) -> str:
+        """What the XMPP server has yet to be told."""
+        return f"{self._prefix}errands"
 
     @property
     def trials(self) -> str:

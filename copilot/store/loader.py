@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from functools import cache
 
 # Each may use those before it. There is nothing in them but `local` definitions.
-SHARED = ("prelude", "states", "queues", "onlookers", "moves", "trial", "matching", "claiming")
+SHARED = (
+    "prelude",
+    "states",
+    "queues",
+    "onlookers",
+    "moves",
+    "trial",
+    "matching",
+    "claiming",
+    "accounts",
+    "changing",
+)
 
 _COMMENT = re.compile(r"--.*")
 _DEFINED = re.compile(r"^local (?:function )?(\w+(?:,\s*\w+)*)", re.MULTILINE)

@@ -33,6 +33,7 @@ from copilot.store.base import (
     Store,
     Verdict,
 )
+from copilot.store.memory_accounts import AccountTables, MemoryAccounts
 from copilot.store.memory_rows import Asker, Job, ParkedAgent, Request
 from copilot.store.memory_survey import MemorySurvey
 from copilot.store.trial import Failure, Trial, Trials
@@ -41,7 +42,7 @@ _SYSTEM_CLOCK = SystemClock()
 _END_STATES = {Cause.OK: State.DONE, Cause.CANCELLED: State.CANCELLED}
 
 
-class MemoryStore(MemorySurvey, Store):
+class MemoryStore(MemorySurvey, MemoryAccounts, Store):
     """The queue in memory. `round_trips` counts the calls, as if each went to a server."""
 
     def __init__(self, clock: Clock = _SYSTEM_CLOCK) -> None:
@@ -57,6 +58,7 @@ class MemoryStore(MemorySurvey, Store):
         self._places = itertools.count(1)
         self._delayed: dict[str, float] = {}  # until when, by waiting job
         self._trials = Trials()
+        self._people = AccountTables()
         self._running: set[str] = set()
         self._cancelling: dict[str, None] = {}  # in the order of time
         self._packages: dict[str, str] = {}  # outputs that came with reports, until they are published
@@ -124,6 +126,8 @@ class MemoryStore(MemorySurvey, Store):
         rules.check_count("count", count)
         rules.check_seconds("dispatch_limit", dispatch_limit)
         time = self._begin(now)
+        if not self._people.may_have_jobs(agent, time):
+            return ()
         remembered = self._requests.get((agent, request))
         if remembered and time - remembered.time < rules.REQUEST_MEMORY:
             return tuple(
@@ -184,6 +188,9 @@ class MemoryStore(MemorySurvey, Store):
         given: list[Dispatched] = []
         oldest = sorted(self._parked.values(), key=lambda one: (one.since, one.to.jid))
         for one in oldest:
+            if not self._people.may_have_jobs(one.agent, time):
+                del self._parked[one.to.jid]
+                continue
             most = min(one.slots, limit - len(given))
             asker = Asker(agent=one.agent, lease=one.lease, host=one.host)
             records = self._claim(asker, most, time, dispatch_limit) if most else ()
@@ -245,8 +252,9 @@ class MemoryStore(MemorySurvey, Store):
         time = self._begin(now)
         lost: list[Held] = []
         revived: list[Held] = []
+        welcome = self._people.may_have_jobs(agent, time)
         for one in held:
-            job = self._leased(agent, one)
+            job = self._leased(agent, one) if welcome else None
             if job is None:
                 lost.append(one)
             elif self._renew(job, one.phase, time):

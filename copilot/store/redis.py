@@ -23,7 +23,7 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.matching.host import bounded
-from copilot.store import codec, loader, rules
+from copilot.store import codec, loader, redis_accounts, rules
 from copilot.store.base import (
     Changed,
     Claimed,
@@ -49,7 +49,11 @@ from copilot.store.trial import Trial
 TIMEOUT = 10.0  # seconds for an answer: `appendfsync always` on a busy disk needs some
 
 # Scripts that change nothing. All others wait for replicas where there are any.
-READS = frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"}) | SCRIPTS
+READS = (
+    frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
+    | SCRIPTS
+    | redis_accounts.SCRIPTS
+)
 
 # Passing refusals, by the word that Redis begins them with (inside a script's error it may stand anywhere).
 _REFUSALS = {
@@ -72,7 +76,7 @@ UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 
 _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 
 
-class RedisStore(RedisSurvey, Store):
+class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, Store):
     """The queue in Redis. `numbers.round_trips` counts what was sent: one for all calls of the same moment, or one more when
     a script is new to the server.
 
@@ -505,6 +509,9 @@ class RedisStore(RedisSurvey, Store):
         """
         client = self._client if wait is None else self._listener
         return await self._send(client, command, *arguments, wait=wait or 0.0, NEVER_DECODE=True)
+
+    async def _ask(self, command: str, *arguments: str) -> Any:
+        return await self._send(self._client, command, *arguments)
 
     async def _run(self, name: str, now: float | None, *arguments: str | float | bytes) -> Any:
         """Run a script with all keys and the time in front of its own arguments."""

@@ -2,7 +2,7 @@
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
 -- host:<digest>, request:<digest>, held:<digest>, running, delayed, agents, trials, parked, parking, owners,
--- owners-running, events.
+-- owners-running, events, accounts.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- of two copies of one request, handled by two instances, the second must see what the first was given; and a job that
 -- comes between a look at the queue and the parking of the agent would wait although there is somebody for it.
@@ -17,6 +17,7 @@
 -- Returns six values a job: spec, attempt, time of the claim, the lease, time of the submission, '1' if the request had got it
 -- before; and, if there is one, a question (matching.lua): then the agent gets what is missing when this is called with the answer.
 --
+-- Who was revoked gets nothing, whatever the manager that asks for him knows.
 -- A request that was given nothing is not remembered: its copy may find what has come meanwhile.
 
 even_if_full()
@@ -24,6 +25,9 @@ local agent, digest, limit, count, memory, holder, held_memory, lease, jid, feat
 local host_digest, jdl, host_memory, names, class, verdicts, most, before = unpack(ARGV, 12)
 local answer = {}
 
+if not may_have_jobs(agent) then
+  return {answer, {}}
+end
 local remembered = redis.call('GET', REQUEST .. digest)
 if remembered and tonumber(now) - tonumber(string.match(remembered, '^%S+')) >= tonumber(memory) then
   remembered = nil

@@ -1,7 +1,8 @@
 -- Give waiting jobs to agents that are parked, those that have waited for longest first.
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
--- host:<digest>, request:<digest>, running, delayed, agents, trials, parked, parking, owners, owners-running, events.
+-- host:<digest>, request:<digest>, running, delayed, agents, trials, parked, parking, owners, owners-running, events,
+-- accounts.
 -- Atomic because: all instances do this at the same moment, and each job and each free slot must be given once.
 -- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about, digest of
 -- this call, by which it is known if it comes again; then answers, four values each: full JID, attributes, class, verdicts
@@ -61,6 +62,7 @@ for _, jid in ipairs(jids) do
   end
   looked_at = looked_at + 1
   local one = read_parked(redis.call('HGET', PARKING, jid) or '')
+  one = one and may_have_jobs(one.agent) and one
   local host = one and look_at(one.names, one.class, may_ask)
   local kind = one and host.class .. (one.lease == '' and '-' or '')
   if not one then

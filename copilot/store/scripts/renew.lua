@@ -1,7 +1,7 @@
 -- An agent lives and says what it holds: its leases begin anew.
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, attributes, running, delayed, owners, owners-running,
--- events.
+-- events, accounts.
 -- Atomic because: the reaper or another agent may take the job between the look at the attempt and its new deadline.
 -- ARGV[2…]: agent, then three values an attempt: job, attempt, phase.
 -- Returns the numbers (from 1) of those that the agent does not hold, or no longer; then those of the revived ones.
@@ -11,13 +11,13 @@
 
 even_if_full()
 local agent = ARGV[2]
-local lost, revived = {}, {}
+local lost, revived, welcome = {}, {}, may_have_jobs(agent)
 for i = 3, #ARGV, 3 do
   local id, attempt, phase = unpack(ARGV, i, i + 2)
   local number = (i - 3) / 3 + 1
   local state, current, owner, settled, handed_back, confirmed, lease = unpack(redis.call('HMGET', JOB .. id,
     'state', 'attempt', 'agent', 'settled', 'handed_back', 'confirmed', 'lease'))
-  local alive = current == attempt and owner == agent and settled ~= attempt and lease
+  local alive = welcome and current == attempt and owner == agent and settled ~= attempt and lease
   if not alive or (state ~= 'running' and state ~= 'waiting') then
     lost[#lost + 1] = number
   else
