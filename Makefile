@@ -1,8 +1,8 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint unit simulate faults see servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
-	bench-queue bench-files clean
+.PHONY: tools help demo up test lint unit simulate faults see servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
+	bench-queue bench-files lock audit sbom clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -11,6 +11,10 @@ TESTS := .venv/.installed-test
 # The limit on the parts that must not lose a job: branches included, in percent.
 COVERED := copilot/protocol copilot/store
 LIMIT   := 95
+
+# Where `bench.virtual` has made the environment of requirements/$(1).lock, and a program of that of the tools.
+environment = $$(.venv/bin/python -c 'from bench import virtual; from pathlib import Path; print(virtual.in_cache(Path("$(1)")))')
+tool = $(call environment,tools)/bin/$(1)
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
@@ -87,14 +91,33 @@ bench-board: servers  ## what the dashboard costs with a million jobs and ten th
 bench-heartbeat: servers  ## a ping of 500 components in chat rooms, on Prosody and on ejabberd; two minutes
 	@.venv/bin/python -m bench.heartbeat
 
+# In the cache of servers, as the environments of the tests.
+tools: $(TESTS)
+	@.venv/bin/python -m bench.virtual requirements/tools.lock
+
+lock: tools  ## newest versions into the lock files, with their hashes
+	tools/lock $(call tool,uv)
+
+# Asks the advisory service of the registry; `make audit SERVICE=osv` asks another one. Without an answer it fails.
+audit: tools  ## known weaknesses of what the lock files name
+	@for lock in run test tools; do \
+		$(call tool,pip-audit) --strict --require-hashes --disable-pip --progress-spinner off \
+			$(if $(SERVICE),--vulnerability-service $(SERVICE)) --requirement requirements/$$lock.lock || exit 1; \
+	done
+
+sbom: tools  ## build/sbom.json: what a running Co-Pilot is made of (CycloneDX), with licences and hashes
+	@.venv/bin/python -m bench.virtual requirements/run.lock
+	@mkdir -p build
+	$(call tool,python) tools/sbom.py $(call environment,run)/bin/python build/sbom.json
+
 clean:  ## remove what make made here (the cache of servers stays)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(RUN): setup.cfg pyproject.toml tools/bootstrap
-	tools/bootstrap local
+$(RUN): setup.cfg pyproject.toml tools/bootstrap requirements/run.lock
+	tools/bootstrap run
 	@touch $@
 
-$(TESTS): setup.cfg pyproject.toml tools/bootstrap
-	tools/bootstrap local,test
+$(TESTS): setup.cfg pyproject.toml tools/bootstrap requirements/test.lock
+	tools/bootstrap test
 	@touch $(RUN) $@

@@ -1,4 +1,7 @@
-"""Python environments apart, with pinned packages: for peers, for the plot, and for servers of the tests.
+"""Python environments apart, with pinned and hashed packages: for peers, for the plot, for servers of the tests and for the
+tools of a release.
+
+What `build.txt` beside a file of requirements pins is what packages are built with, so that no build fetches its own.
 
 Made once and kept; when the pins or the Python change it is made anew. Of two runs at once one waits for the other.
 
@@ -28,15 +31,8 @@ def find(requirements: Path, directory: Path) -> Path | None:
     return _python(directory) if stamp.exists() and stamp.read_text() == _wanted(requirements) else None
 
 
-def make(
-    requirements: Path,
-    directory: Path,
-    *,
-    build: Path | None = None,
-    variables: Mapping[str, str] | None = None,
-) -> Path:
-    """The same, made if it is not there. `build` pins what packages are built with, if that matters; `variables` are for
-    pip and what it starts.
+def make(requirements: Path, directory: Path, *, variables: Mapping[str, str] | None = None) -> Path:
+    """The same, made if it is not there. Every requirement has a hash. `variables` are for pip and what it starts.
 
     Raises CopilotError, whose text is pip's, and OSError.
     """
@@ -56,8 +52,9 @@ def make(
                 "install",
                 "--quiet",
                 "--no-input",
+                "--require-hashes",
             ]
-            if build is not None:
+            if (build := requirements.with_name("build.txt")).exists():
                 _run([*pip, "--requirement", build])
                 pip.append("--no-build-isolation")
             _run([*pip, "--requirement", requirements], variables)

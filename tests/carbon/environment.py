@@ -13,7 +13,6 @@ from copilot.errors import CopilotError, ServerMissing
 from copilot.local import provision
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-BUILD = Path(__file__).with_name("build.txt")
 OLDER = Path(__file__).with_name("older")
 
 
@@ -31,7 +30,7 @@ def _directory() -> Path:
 def main() -> int:
     """Make it, and print where. Exit status 1 if it cannot be had."""
     try:
-        python = virtual.make(REQUIREMENTS, _directory(), build=BUILD, variables={"PYTHONPATH": str(OLDER)})
+        python = virtual.make(REQUIREMENTS, _directory(), variables={"PYTHONPATH": str(OLDER)})
         sys.stdout.write(f"graphite: {python}\n")
     except (CopilotError, OSError) as error:
         sys.stderr.write(f"Graphite cannot be installed in {_directory()}: {error}\n")
