@@ -25,6 +25,8 @@ from copilot.clock import SystemClock
 from copilot.files.clients import Files
 from copilot.host import read_host
 from copilot.protocol.jdl import host_jdl
+from copilot.protocol.limits import Rate, Throttle, Tier
+from copilot.protocol.people import People
 from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.compose import Parts
 from copilot.runtime.loop import Loop
@@ -32,6 +34,8 @@ from copilot.runtime.reports import Happened
 from copilot.runtime.status import ComponentStatus
 
 log = logging.getLogger("copilot.agent")
+
+OTHERS = Rate(per_second=10.0, burst=100.0)  # one who asks how it fares, or has no business here
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,13 +76,13 @@ async def run(config: AgentConfig) -> int:
     )
     logic = _logic(config, service, counts)
     counts.slots, counts.held = config.slots, logic.phases
-    endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts)
+    endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts, throttle=_throttle(config, logic))
 
     async def standing() -> Mapping[str, str]:
         return logic.standing().fields()
 
     status = ComponentStatus("copilot-agent", endpoint, FEATURES, SystemClock().monotonic, standing)
-    transport = daemon.transport(config, config.work_dir, "Co-Pilot agent", status=status)
+    transport = daemon.transport(config, config.work_dir, "Co-Pilot agent", status=status, end=endpoint)
     happened = Happened(events=counts.happened)
     parts = Parts([logic, *reporters(config.mon_jabber_address, "agent", happened, group=True)])
     component, performer = with_heartbeat(parts, config, transport, performer=service, agent=True)
@@ -97,6 +101,22 @@ async def run(config: AgentConfig) -> int:
         await files.close()
         service.close()
         guard.dismiss()
+
+
+def _throttle(config: AgentConfig, logic: Agent) -> Throttle:
+    """Nobody has to say much to an agent but those whom it obeys."""
+    askers = People.of(*config.askers)
+
+    def tier(account: str) -> Tier:
+        return (
+            Tier.SERVICE
+            if logic.trusts(account)
+            else Tier.KNOWN
+            if askers.include(account)
+            else Tier.STRANGER
+        )
+
+    return Throttle(tier, OTHERS, stranger=OTHERS)
 
 
 def _with_own_authority(config: AgentConfig) -> AgentConfig:

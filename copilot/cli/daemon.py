@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import sys
+import time
 import uuid
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -20,11 +21,14 @@ from typing import Any, TypeVar
 import copilot
 from copilot.cli.identity import become_configured_user
 from copilot.config import keep_resource, load
-from copilot.config.groups import LoggerSettings, RoomSettings
+from copilot.config.groups import LimitSettings, LoggerSettings, RoomSettings
 from copilot.config.kinds import LogFormat
 from copilot.errors import ConfigError, CopilotError
 from copilot.log import JSON_FORMAT, REPORT_FORMAT, set_up
 from copilot.protocol.endpoint import Endpoint
+from copilot.protocol.envelope import bare
+from copilot.protocol.limits import Rate, Throttle, Tier
+from copilot.protocol.people import People
 from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.loop import Loop
 from copilot.runtime.signals import on_stop
@@ -121,7 +125,11 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 
 
 def endpoint(
-    role: Role, trusts: Callable[[str], bool] = lambda _: True, *, features: Sequence[str] = FEATURES
+    role: Role,
+    trusts: Callable[[str], bool] = lambda _: True,
+    *,
+    features: Sequence[str] = FEATURES,
+    throttle: Throttle | None = None,
 ) -> Endpoint:
     """The protocol's end of a program."""
     return Endpoint(
@@ -130,7 +138,21 @@ def endpoint(
         random=random.random,
         features=features,
         trusts=trusts,
+        throttle=throttle,
     )
+
+
+def throttle(config: LimitSettings, *services: str | None) -> Throttle:
+    """The limits of a program that everybody may speak to. `services`: bare JIDs that have none, besides its own account."""
+    free = {bare(jid) for jid in (config.jid, *services) if jid is not None}
+    known = People.of(config.jabber_domain)
+
+    def tier(account: str) -> Tier:
+        if account in free:
+            return Tier.SERVICE
+        return Tier.KNOWN if known.include(account) else Tier.STRANGER
+
+    return Throttle(tier, Rate(per_second=config.rate_limit, burst=config.rate_burst))
 
 
 def transport(
@@ -140,9 +162,10 @@ def transport(
     features: Sequence[str] = FEATURES,
     *,
     status: Status | None = None,
+    end: Endpoint | None = None,
 ) -> XmppTransport:
     """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`. `status` is told
-    to those whom the settings allow."""
+    to those whom the settings allow; whoever is over the limits of `end` is not read."""
     make_directory(kept_in)
     resource = config.jabber_resource or keep_resource(kept_in, config.program.name).name
     return XmppTransport(
@@ -159,6 +182,7 @@ def transport(
             allow=config.askers,
         ),
         status=status,
+        lets=(lambda _: True) if end is None else (lambda sender: end.lets(sender, time.monotonic())),
     )
 
 

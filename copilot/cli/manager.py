@@ -83,14 +83,15 @@ async def run(config: ManagerSettings) -> int:
         parts.extend(reporters(config.mon_jabber_address, kind, happened, store=store))
         apart = config.storage_only_mode_on or finisher is None
         features = FEATURES_APART if apart else FEATURES
-        endpoint = daemon.endpoint(role, features=features)
+        throttle = daemon.throttle(config, config.mon_jabber_address, config.sm_jabber_address)
+        endpoint = daemon.endpoint(role, features=features, throttle=throttle)
         queue = Queue(store, clock.monotonic)
         program = f"copilot-{config.program.name}"
         status = ComponentStatus(
             program, endpoint, features, clock.monotonic, partial(_standing, queue, counts)
         )
         name = f"Co-Pilot {role_in_words(role)}"
-        transport = daemon.transport(config, config.state_dir, name, features, status=status)
+        transport = daemon.transport(config, config.state_dir, name, features, status=status, end=endpoint)
         component, performer = with_heartbeat(Parts(parts), config, transport, members=_members(config))
         loop = Loop(component, endpoint, transport, performer=performer)
         traffic = (loop.counts, endpoint.counts, transport.counts)

@@ -53,13 +53,13 @@ async def run(config: MonitorConfig) -> int:
         wall=clock.wall,
         counts=counts,
     )
-    endpoint = daemon.endpoint(Role.MONITOR)
+    endpoint = daemon.endpoint(Role.MONITOR, throttle=daemon.throttle(config, *(config.managers or ())))
 
     async def standing() -> Mapping[str, str]:
         return counts.standing()
 
     status = ComponentStatus("copilot-monitor", endpoint, FEATURES, clock.monotonic, standing)
-    transport = daemon.transport(config, config.state_dir, "Co-Pilot monitor", status=status)
+    transport = daemon.transport(config, config.state_dir, "Co-Pilot monitor", status=status, end=endpoint)
     async with contextlib.AsyncExitStack() as stack:
         carbon = await stack.enter_async_context(_carbon(config, counts, clock))
         parts = Parts([monitor, *reporters(config.jid, "monitor", Happened(events=dict))])

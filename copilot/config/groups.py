@@ -173,6 +173,24 @@ class RoomSettings(ComponentSettings):
 
 
 @settings
+class LimitSettings(RoomSettings):
+    """A component that everybody may speak to, and how much."""
+
+    rate_limit: int = setting(
+        "*_RATE_LIMIT",
+        "how many messages a second are read of one account in the long run; agents that share an account share this",
+        whole(1, 1_000_000),
+        default="500",
+    )
+    rate_burst: int = setting(
+        "*_RATE_BURST",
+        "how many messages at once are read of an account that was silent",
+        whole(10, 1_000_000),
+        default="3000",
+    )
+
+
+@settings
 class ServiceSettings(RoomSettings):
     """A component that reports to the monitor and can be asked how it fares."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from copilot.config.groups import (
     FileServerSettings,
+    LimitSettings,
     MetricsSettings,
     QueueSettings,
     RetentionSettings,
@@ -32,7 +33,9 @@ GENERIC = "generic"  # the source and the finisher that come first
 
 
 @settings
-class ManagerSettings(MetricsSettings, RetentionSettings, FileServerSettings, QueueSettings, ServiceSettings):
+class ManagerSettings(
+    MetricsSettings, RetentionSettings, FileServerSettings, QueueSettings, LimitSettings, ServiceSettings
+):
     """What both managers read, each under its own prefix. Times in seconds, sizes in bytes."""
 
     sm_jabber_address: str | None = setting(

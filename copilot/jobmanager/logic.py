@@ -376,7 +376,8 @@ class JobManager:
             self._counts.wrote(events)
             for one in events:
                 log.info("%s: given back by %s", JobRef(one.job, one.attempt), PeerRef(received.sender))
-        log.info("%s leaves", PeerRef(received.sender))
+        sender = PeerRef(received.sender)
+        rate_limited(log, ("leaves", received.sender), logging.INFO, "%s leaves", sender)
         return await self._unpark(received.sender)
 
     def _came(self, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from copilot.config.groups import MetricsSettings, QueuePlaceSettings, RoomSettings
+from copilot.config.groups import LimitSettings, MetricsSettings, QueuePlaceSettings
 from copilot.config.kinds import (
     ADDRESS_OR_OFF,
     HOST,
@@ -24,7 +24,7 @@ REPEAT = 60.0  # s
 
 
 @settings
-class MonitorConfig(MetricsSettings, QueuePlaceSettings, RoomSettings):
+class MonitorConfig(MetricsSettings, QueuePlaceSettings, LimitSettings):
     """What `copilot-monitor` reads. Where the queue is stands under `JM_` keys if there are no `MON_` ones; account and resource
     never do: two programs of one full JID would throw each other out."""
 

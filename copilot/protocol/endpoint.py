@@ -32,6 +32,7 @@ from copilot.protocol.events import (
     Refused,
     Undeliverable,
 )
+from copilot.protocol.limits import Throttle
 from copilot.protocol.rules import RULES, Role
 from copilot.protocol.selftest import SelfTest
 
@@ -74,13 +75,16 @@ class Endpoint:
         random: Callable[[], float],
         features: Collection[str] = (),
         trusts: Callable[[str], bool] = lambda _: True,
+        throttle: Throttle | None = None,
     ) -> None:
-        """`trusts(bare JID)` says from whom orders are taken; `features` are announced with requests and answers."""
+        """`trusts(bare JID)` says from whom orders are taken; `features` are announced with requests and answers;
+        `throttle` says who speaks too much (None: nobody)."""
         self.role = role
         self.jid = ""
         self._features = tuple(sorted(features))
         self._new_id = new_id
         self._trusts = trusts
+        self._throttle = throttle
         self._outbox = Outbox(random)
         self.counts = Counts(unanswered=self._outbox.__len__)
         self._seen = Seen()
@@ -213,6 +217,16 @@ class Endpoint:
         return events
 
     # -- what we hear
+
+    def lets(self, sender: str, now: float) -> bool:
+        """Whether a stanza of this full JID is to be read at all; the transport asks before it does. One that is not is
+        counted, and else costs nothing."""
+        if self._throttle is None:
+            return True
+        reason = self._throttle.refuses(sender, now, in_room=bare(sender) in self._rooms)
+        if reason is not None:
+            self.counts.dropped[reason] += 1
+        return reason is None
 
     def receive(self, envelope: Envelope, now: float) -> list[ProtocolEvent]:
         """Take a message apart. Never raises for what a peer may do."""

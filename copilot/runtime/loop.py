@@ -48,6 +48,7 @@ from copilot.runtime.component import (
     Withhold,
 )
 from copilot.runtime.loop_counts import LoopCounts
+from copilot.runtime.shares import OVER_SHARE, Shares, Turn
 from copilot.runtime.tally import Tally
 from copilot.transport.base import (
     Arrived,
@@ -96,6 +97,7 @@ class Loop:
         self._inbox: deque[Event] = deque()
         self._stir = asyncio.Event()
         self._work: set[asyncio.Future[Any]] = set()
+        self._shares = Shares()
         self._effects: set[asyncio.Future[Any]] = set()
         self._handled: list[Received] = []  # what they have led to goes out next
         self.counts = LoopCounts(at_work=self._at_work, effects=self._effects.__len__)
@@ -137,8 +139,11 @@ class Loop:
 
     def _turn(self) -> None:
         """Work off what has come in, then let the time-driven part speak, then send."""
-        while self._inbox and self._exit is None:
-            self._dispatch(self._inbox.popleft())
+        while (self._inbox or self._shares.ready) and self._exit is None:
+            if self._shares.ready:
+                self._begin(self._shares.ready.popleft())
+            else:
+                self._dispatch(self._inbox.popleft())
         if len(self._work) < MOST_AT_ONCE:
             self._room.set()
         now = self._now()
@@ -175,10 +180,19 @@ class Loop:
         lines.heard(event)
         if isinstance(event, Dropped | BodyStripped):  # that was all
             return
+        turn = self._shares.turn(event) if isinstance(event, Received) else Turn.NOW
+        if turn is Turn.NOW:
+            self._begin(event)
+        elif turn is Turn.NEVER and isinstance(event, Received):
+            self._endpoint.failed(event)
+            text = "more of its messages wait than there are places for; it will say this one again"
+            lines.heard(self._endpoint.ignore(event, reason=OVER_SHARE, text=text))
+
+    def _begin(self, event: Event) -> None:
         try:
             result = self._component.handle(event, self._now())
         except Exception as error:  # noqa: BLE001  # a bug in one message's handling must not end the service
-            self._failed(event, error)
+            self._decided(event, error)
             return
         if isinstance(result, Awaitable):
             self._beside(self._work, result, partial(self._decided, event))
@@ -201,6 +215,8 @@ class Loop:
         task.add_done_callback(ended)
 
     def _decided(self, event: Event, result: Actions | Exception) -> None:
+        if isinstance(event, Received):
+            self._shares.ended(event)
         if isinstance(result, Exception):
             self._failed(event, result)
             return
@@ -265,7 +281,7 @@ class Loop:
     async def _rest(self) -> None:
         """Until something comes in or the next time that somebody named."""
         self._stir.clear()
-        if self._inbox:
+        if self._inbox or self._shares.ready:
             return
         wanted = (self._component.wakeup(), self._endpoint.next_wakeup(), self._tally.due(self._now()))
         times = [when for when in wanted if when is not None]

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element as Xml
 
 from copilot.errors import LoginRefused, RoomRefused, SessionReplaced, TransportError
+from copilot.log import PeerRef, rate_limited
 from copilot.protocol.envelope import bare
 from copilot.protocol.markup import escape
 from copilot.transport.base import (
@@ -48,6 +51,9 @@ OURSELVES, ROOM_IS_NEW, OTHER_NICK = "110", "201", "303"  # XEP-0045, 15.6.1
 _PASSING_FAILURES = {"temporary-auth-failure", "aborted"}  # RFC 6120, 6.5
 
 
+log = logging.getLogger("copilot.transport")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """Why a connection ended. `fatal` is there if trying again would not help."""
@@ -58,16 +64,20 @@ class Ended:
 
 
 class Connection:
-    """Logs in once; hands on what arrives to `deliver`; `run` returns when it is over."""
+    """Logs in once; hands on what arrives to `deliver`; `run` returns when it is over. `lets` says whether a stanza of a full
+    JID is read at all."""
 
     def __init__(
         self,
         settings: XmppSettings,
         deliver: Callable[[TransportEvent], None],
         status: Status | None = None,
+        lets: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._settings = settings
         self._deliver = deliver
+        self._lets = lets
+        self._asked: Counter[str] = Counter()  # bare JIDs that owe us an answer
         self._jid = settings.jid
         self._ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._pings: asyncio.Task[None] | None = None
@@ -146,12 +156,16 @@ class Connection:
         client: Any = self._client
         iq = client.make_iq(ito=to, itype=kind)
         iq.append(payload)
+        self._asked[bare(to)] += 1
         try:
             answer: Xml = (await iq.send(timeout=ANSWER_S)).xml
         except IqError as error:
             raise RoomRefused(error.condition, f"{to} answered {error.condition}: {error.text}") from error
         except IqTimeout as error:
             raise RoomRefused("timeout", f"{to} did not answer within {ANSWER_S:g} s") from error
+        finally:
+            self._asked[bare(to)] -= 1
+            self._asked += Counter()  # only who still owes one is kept
         return answer
 
     def listen(self, on: bool) -> None:
@@ -310,6 +324,8 @@ class Connection:
 
         But for what is nested too deep: slixmpp would copy it by recursion, and the session would end of that.
         """
+        if self._from_others(stanza) and not self._heard(stanza):
+            return True
         if stanza.tag == _MESSAGE:
             if self.was_up:
                 self._take_message(stanza)
@@ -323,6 +339,23 @@ class Connection:
         else:
             return nests_deeper(stanza, MAX_IQ_DEPTH)
         return True
+
+    def _from_others(self, stanza: Xml) -> bool:
+        """Whether an account other than ours has said it. Our server speaks under its domain, or under no name."""
+        sender = stanza.get("from", "")
+        return "@" in sender and self.was_up and bare(sender) != bare(self._jid)
+
+    def _heard(self, stanza: Xml) -> bool:
+        """Whether it is to be read: an answer that we wait for, or something of one who does not say too much."""
+        sender = stanza.get("from", "")
+        awaited = (
+            stanza.tag == _IQ and bare(sender) in self._asked and stanza.get("type") not in ("get", "set")
+        )
+        if awaited or self._lets(sender):
+            return True
+        text = "%s says more than it may: what is over its limit is dropped, unread and not acknowledged"
+        rate_limited(log, f"{bare(sender)} too-fast", logging.WARNING, text, PeerRef(sender))
+        return False
 
     def _take_message(self, message: Xml) -> None:
         """Hand it on, unless a room tells its subject or its state, or people talk there."""

@@ -16,6 +16,7 @@ from copilot.protocol.markup import escape, write
 NAMESPACE = "urn:copilot:1"
 MAX_DEPTH = 8  # levels of <info> that are read, more than the codec takes: it finds out and says so
 MAX_ID = 256  # characters; ours are UUIDs of 36
+MAX_ACKS = 1024  # of one message; ours have 32 at most
 MAX_STANZA_BYTES = 60 * 1024  # protocol page, section 1, "Large things"
 
 _CLIENT = "{jabber:client}"
@@ -49,7 +50,7 @@ def decode(message: Xml, *, own: str, now: float) -> Envelope:
         kind=kind if kind in _KINDS else "normal",
         body=_info(message.find(_BODY)),
         element=_info(copilot),
-        acks=tuple(dict.fromkeys(in_attribute.split() + in_element.split())),
+        acks=_acks(in_attribute, in_element),
         ack_carriage="body" if in_attribute and not in_element else "element",
         noack="1" in (message.get("noack"), None if copilot is None else copilot.get("noack")),
         age=_age(message, own, now),
@@ -141,6 +142,11 @@ def _plain(xml: Xml, depth: int) -> Element:
 
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
+
+
+def _acks(*lists: str) -> tuple[str, ...]:
+    """Ids that we may have said; no more of them than anybody has a reason to send."""
+    return tuple(dict.fromkeys(one for text in lists for one in text.split(None, MAX_ACKS)[:MAX_ACKS]))
 
 
 def _usable_id(ident: str | None) -> str | None:

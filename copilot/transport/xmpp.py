@@ -30,7 +30,7 @@ log = logging.getLogger("copilot.transport")
 
 class XmppTransport:
     """A Transport over one XMPP account. `random` gives numbers in [0, 1) for the waits, `status` is told to those who
-    may ask for it.
+    may ask for it, `lets` says whether a stanza of a full JID is read at all.
 
     Raises ConfigError if the CA file or the JID cannot be used.
     """
@@ -40,11 +40,13 @@ class XmppTransport:
         settings: XmppSettings,
         *,
         status: Status | None = None,
+        lets: Callable[[str], bool] = lambda _: True,
         random: Callable[[], float] = random_module.random,
     ) -> None:
         _check(settings)
         self._settings = settings
         self._status = status
+        self._lets = lets
         self._random = random
         self._inbox = Inbox()
         self.counts = SessionCounts(buffered=self._buffered, unread=self._inbox.__len__)
@@ -124,7 +126,7 @@ class XmppTransport:
         while True:
             log.info("connecting to %s as %s", self._settings.address, self._settings.jid)
             self._began = began = loop.time()
-            self._connection = Connection(self._settings, self._deliver, self._status)
+            self._connection = Connection(self._settings, self._deliver, self._status, self._lets)
             try:
                 ended = await self._connection.run(self._announced, self._joined)
             finally:

@@ -36,7 +36,7 @@ ORDERS: tuple[Command, ...] = (
     HaveGetJobOutputDir(),
     Error(error_string="go away", code="no-slot", in_reply_to="any"),
 )
-EACH = 20
+EACH = 12  # together less than an agent reads of a stranger at once
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,8 @@ from copilot.runtime.component import (
     Withhold,
 )
 from copilot.runtime.loop import TICKS_AT_ONCE, Loop
-from copilot.transport.base import Connected, Disconnected, TransportEvent
+from copilot.runtime.shares import AT_WORK, OVER_SHARE, WAITING
+from copilot.transport.base import Arrived, Connected, Disconnected, TransportEvent
 from copilot.transport.memory import MemoryTransport
 from tests.unit.protocol.wire import endpoint
 from tests.unit.runtime.bench import OWN, PEER, Decision, Scripted, performing, rest, running, until
@@ -666,3 +667,35 @@ async def test_the_numbers_are_told_after_a_while_although_nothing_more_happens(
         await until(lambda: "refused 1 stale-attempt" in caplog.text)
         bench.say(GET, "b")
         await until(lambda: caplog.text.count("refused 1 stale-attempt") == 2)
+
+
+# -- shares
+
+
+async def test_a_flood_of_one_sender_holds_up_nobody_and_is_worked_off_in_its_order() -> None:
+    may_end = asyncio.Event()
+
+    async def work(received: Received) -> Actions:
+        if received.sender == PEER:
+            await may_end.wait()
+        return []
+
+    component = on_command(work)
+    async with running(component) as bench:
+        flood = [f"f{number}" for number in range(AT_WORK + WAITING + 5)]
+        for ident in flood:
+            bench.say(GET, ident)
+        other = MemoryTransport(bench.network, "other@x/o")
+        assert isinstance(await other.next_event(), Connected)
+        other.send(Envelope(to=OWN, id="o1", element=codec.encode(GET, ("storage",))))
+        acked = await asyncio.wait_for(other.next_event(), 5)
+        assert isinstance(acked, Arrived)
+        assert acked.envelope.acks == ("o1",)
+        assert len(component.commands()) == AT_WORK + 1
+        assert bench.endpoint.counts.dropped == {OVER_SHARE: 5}
+        may_end.set()
+        await until(lambda: len(bench.acks) == AT_WORK + WAITING)
+        assert bench.acks == flood[: AT_WORK + WAITING]
+        bench.say(GET, flood[-1])  # a copy of what found no place is new
+        await until(lambda: flood[-1] in bench.acks)
+        await other.close()
