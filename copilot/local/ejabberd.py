@@ -130,6 +130,7 @@ class Ejabberd(XmppServer):
             port=self.port,
             listen=self._listen,
             admins=self._admins,
+            services=self._services,
         )
         text += f"\ninclude_config_file: {json.dumps(str(accounts))}\n"
         write_file(self.directory / "ejabberd.yml", text, mode=0o644)

@@ -103,6 +103,7 @@ class Prosody(XmppServer):
                 port=self.port,
                 more_modules=', "admin_adhoc"' if self._admins else "",
                 admins=", ".join(_lua(jid) for jid in self._admins),
+                services=", ".join(_lua(jid) for jid in self._services),
                 certificates=_lua(tls.cert_file.parent),
                 certificate=_lua(tls.cert_file),
                 key=_lua(tls.key_file),

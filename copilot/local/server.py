@@ -11,6 +11,7 @@ from copilot.local.process import unprivileged_user
 from copilot.local.service import Service
 
 LOOPBACK = "127.0.0.1"
+SERVICES = ("jm", "monitor", "heartbeat")  # accounts that speak for a whole fleet, or to it
 
 
 class PrivateServer(Service):
@@ -44,11 +45,14 @@ class XmppServer(PrivateServer):
         port: int = 0,
         user: str | None = None,
         admins: Sequence[str] = (),
+        services: Sequence[str] = SERVICES,
     ) -> None:
-        """As `PrivateServer`; `admins` are bare JIDs that may manage accounts by ad-hoc commands (XEP-0133)."""
+        """As `PrivateServer`; `admins` are bare JIDs that may manage accounts by ad-hoc commands (XEP-0133), `services` are
+        accounts of this domain that may send as much as they like."""
         super().__init__(directory, listen=listen, port=port, user=user)
         self.domain = checked_domain(domain)
         self._admins = tuple(admins)
+        self._services = tuple(f"{name}@{self.domain}" for name in services)
 
     @property
     def ca_file(self) -> Path:

@@ -15,9 +15,8 @@ s2s_direct_tls_ports = {}
 http_ports = {}
 https_ports = {}
 
-modules_enabled = { "roster", "saslauth", "tls", "disco", "ping", "time", "version", "admin_adhoc" }
+modules_enabled = { "roster", "saslauth", "tls", "disco", "ping", "time", "version", "limits", "admin_adhoc" }
 -- Not here, on purpose:
--- limits: the usual 10 kB/s are less than a manager needs, who speaks for a whole fleet on one connection;
 -- smacks: it would keep a dead agent's session, and so its presence, for minutes;
 -- offline: a message to an agent that is away must bounce or vanish, for acknowledgements repeat it.
 modules_disabled = { "offline", "s2s", "s2s_auth_certs" }
@@ -38,6 +37,14 @@ network_settings = { nagle = false, tcp_keepalive = 60, read_timeout = 120, tcp_
 -- Collect garbage when there is twice as much memory in use as after the last time. By default that is 5 % more, and half of
 -- Prosody's work on our messages was to collect.
 gc = { threshold = 200 }
+-- What one connection may send: an agent with 24 slots and jobs of no length sends half of that. Who sends more is read
+-- more slowly, and nobody else is. Services speak for the whole fleet on one connection: name yours here.
+limits = { c2s = { rate = "1mb/s" } }
+unlimited_jids = { "jm@example.org", "monitor@example.org", "heartbeat@example.org" }
+-- A connection that has not logged in after so many seconds is closed, however slowly it goes on talking, and a stanza of
+-- one may have so many bytes. A whole fleet that comes back waits for nearly two minutes.
+c2s_timeout = 150
+c2s_unauthed_stanza_size_limit = 10000
 -- On the wire: a job description with its list of files, encrypted and in base64, is less.
 c2s_stanza_size_limit = 1024 * 1024
 -- At the end, clients get this many seconds to close their streams.
