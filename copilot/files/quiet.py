@@ -12,18 +12,23 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from copilot.files.base import BLOCK
+from copilot.files.doors import BoundedServer, site
 
 LINGER = 5.0  # seconds in which the rest of a refused upload is read, so that its sender sees the answer
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def quiet_server(handler: Handler, *, idle: float, log: logging.Logger, cancel: bool = False) -> web.Server:
-    """A server that waits `idle` seconds for a request, or for the rest of one's head. `cancel`: whether an answer
-    ends when the one who asked has left."""
+def quiet_server(
+    handler: Handler, *, idle: float, log: logging.Logger, most: int, cancel: bool = False
+) -> web.Server:
+    """A server of `most` connections that waits `idle` seconds for a request, or for the rest of one's head. `cancel`:
+    whether an answer ends when the one who asked has left."""
     log.addFilter(_is_ours)
-    return web.Server(
+    return BoundedServer(
         handler,
+        most=most,
+        log=log,
         handler_cancellation=cancel,
         request_factory=partial(_Request, loop=asyncio.get_running_loop()),
         keepalive_timeout=idle,
@@ -31,7 +36,6 @@ def quiet_server(handler: Handler, *, idle: float, log: logging.Logger, cancel: 
         read_bufsize=BLOCK,
         auto_decompress=False,
         access_log=None,
-        logger=log,
     )
 
 
@@ -43,7 +47,7 @@ async def listen(
     runner = web.ServerRunner(server, shutdown_timeout=break_off)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, ssl_context=ssl_context).start()
+        await site(runner, host, port, ssl_context).start()
     except OSError:
         await runner.cleanup()
         raise

@@ -32,6 +32,7 @@ from copilot.log import JobRef, rate_limited
 STALL = 60.0  # seconds that a peer may take for a request's head, or for the next block of a body
 MIN_RATE = BLOCK / STALL  # bytes a second (4 kB/s), the slowest a peer may take a file
 GRACE = 5.0  # seconds that transfers get to end when the server stops
+MOST_CONNECTIONS = 8192  # agents keep one for a minute; with TLS some 40 kB of memory each
 BREAK_OFF = 0.5  # seconds that those which did not end get to clean up
 
 _log = logging.getLogger("copilot.files")
@@ -39,7 +40,7 @@ _log = logging.getLogger("copilot.files")
 
 class FileServer:
     """Serves `area` to whom `verifier` lets in. `prefix` is the path of the signer's base URL, if it has one
-    that no proxy strips; `stall` and `grace` in seconds."""
+    that no proxy strips; `stall` and `grace` in seconds, at most `most` connections."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class FileServer:
         prefix: str = "",
         stall: float = STALL,
         grace: float = GRACE,
+        most: int = MOST_CONNECTIONS,
     ) -> None:
         self.counts = ServerCounts()
         self._area = area
@@ -58,12 +60,13 @@ class FileServer:
         self._base = prefix.rstrip("/") + "/"
         self._stall = stall
         self._grace = grace
+        self._most = most
         self._runner: web.ServerRunner | None = None
         self._at_work: set[asyncio.Task[object]] = set()
 
     async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port, which is a free one if `port` is 0. Raises OSError if it is taken."""
-        server = quiet_server(self._handle, idle=self._stall, log=_log)
+        server = quiet_server(self._handle, idle=self._stall, log=_log, most=self._most)
         self._runner, bound = await listen(server, host, port, break_off=BREAK_OFF, ssl_context=ssl_context)
         return bound
 
@@ -92,7 +95,7 @@ class FileServer:
             rate_limited(_log, "away", logging.ERROR, "%s", error)
             response = _text(503, "the disk does not answer; try again later")
         except (BadName, TransferError) as error:
-            _log.info("%s", error)
+            rate_limited(_log, ("missing", request.remote), logging.INFO, "%s", error)
             response = _text(404, "no such file")
         except TimeoutError:
             response = _text(408, f"nothing came for {self._stall:g} s")

@@ -11,6 +11,7 @@ from copilot.metrics.exposition import CONTENT_TYPE, Exposition
 
 PATH = "/metrics"
 IDLE = 60.0  # s that a connection may be silent: scrapes come every minute or more often
+MOST_CONNECTIONS = 64
 BREAK_OFF = 0.5  # s that answers have left when the server stops
 
 _log = logging.getLogger("copilot.metrics")
@@ -25,7 +26,7 @@ class MetricsServer:
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which is a free one if `port` is 0. Raises OSError if it is taken."""
-        server = quiet_server(self._answer, idle=IDLE, log=_log)
+        server = quiet_server(self._answer, idle=IDLE, log=_log, most=MOST_CONNECTIONS)
         self._runner, bound = await listen(server, host, port, break_off=BREAK_OFF)
         return bound
 

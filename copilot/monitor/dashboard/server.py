@@ -23,6 +23,7 @@ from copilot.monitor.dashboard.live import Live, TooManyViewers
 from copilot.monitor.dashboard.plain import as_json
 
 IDLE = 60.0  # s that a connection may be silent between two requests
+MOST_CONNECTIONS = 1024  # a browser has up to six
 BREAK_OFF = 0.5  # s that answers have left when the server stops
 STALL = 30.0  # s after which a viewer who takes nothing loses his place
 CATCH_UP = 0.1  # s between two looks at whether a slow viewer is ready for more
@@ -58,7 +59,7 @@ class Dashboard:
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which is a free one if `port` is 0. Raises OSError if it is taken."""
         self._names = Names(host, self._hosts)
-        server = quiet_server(self._handle, idle=IDLE, log=_log, cancel=True)
+        server = quiet_server(self._handle, idle=IDLE, log=_log, most=MOST_CONNECTIONS, cancel=True)
         self._runner, bound = await listen(server, host, port, break_off=BREAK_OFF)
         return bound
 
