@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import copilot
-from copilot.cli import agents, clean, config, demo, jobs, up
+from copilot.cli import agents, clean, config, demo, jobs, keys, up
 from copilot.errors import CopilotError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(clean.clean)
 app.add_typer(agents.app, name="agents")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
 
 
 def _version(wanted: bool) -> None:

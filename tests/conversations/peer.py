@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from random import Random
 
+from tests.conversations.secure import Consumer, Secured
 from tests.conversations.stanza import Stanza, Writing
 from tests.conversations.stream import Stream
 
@@ -18,8 +19,11 @@ LIMIT_S = 25.0  # below the limit of a test
 class Peer:
     """One session. It acknowledges on receipt, before it works, and never a copy."""
 
-    def __init__(self, stream: Stream, jid: str, full_jid: str, random: Random) -> None:
+    def __init__(
+        self, stream: Stream, jid: str, full_jid: str, random: Random, secured: Secured | None = None
+    ) -> None:
         self.jid, self.full_jid = jid, full_jid
+        self.secured = secured
         self.silent = False  # its acknowledgements are lost
         self.modern = False  # it has spoken the element carriage, and gets answers in it
         self.last: Stanza | None = None  # the last one taken
@@ -95,7 +99,7 @@ class Peer:
     async def _read(self) -> None:
         async for element, text in self._stream.messages():
             if element.get("type") != "error":  # somebody has left before our acknowledgement came
-                self._take(Stanza.read(element, text))
+                self._take(Stanza.read(element, text, self.secured))
             self._changed.set()
 
     def _take(self, stanza: Stanza) -> None:
@@ -104,6 +108,8 @@ class Peer:
             return
         if stanza.carriage == "element" and not self.modern:
             self._wrong.append(f"a message that 2011 cannot read: {stanza.text}")
+        if stanza.acks and isinstance(self.secured, Consumer):
+            self._wrong.append(f"an acknowledgement in clear, on which the agent of 2011 ends: {stanza.text}")
         self._acks.update(stanza.acks)
         if not stanza.values:
             return

@@ -16,6 +16,8 @@ from typing import Self
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
+from tests.conversations.secure import Secured
+
 CAPTURED = Path(__file__).parents[1] / "wire" / "2011"
 COPILOT = "urn:copilot:1"
 CARRIAGES = {
@@ -40,15 +42,16 @@ class Stanza:
     carriage: str
     values: Values
     text: str = ""
+    sealed: bool = False
 
     @classmethod
-    def read(cls, message: Element, text: str = "") -> Self:
-        """The message as the parser made it; `text` is for people who look for a mistake."""
+    def read(cls, message: Element, text: str = "", secured: Secured | None = None) -> Self:
+        """The message as the parser made it; `text` is for people who look for a mistake. `secured` opens what is sealed."""
         body, element = message.find("{*}body"), message.find(f"{{{COPILOT}}}copilot")
         carried = [
             info
             for part in (body, element)
-            if part is not None and (info := part.find("{*}info")) is not None
+            if part is not None and (info := _info(part, message.get("from", ""), secured)) is not None
         ]
         acks = (message if element is None else element).get("ack", "")
         return cls(
@@ -59,12 +62,19 @@ class Stanza:
             carriage="both" if len(carried) == 2 else "body" if element is None else "element",
             values=_values(carried[0]) if carried else {},
             text=text,
+            sealed=body is not None and "info" in body.attrib,
         )
 
     @property
     def command(self) -> str:
         """What it says; empty for a pure acknowledgement."""
         return self.values.get("command", "")
+
+
+def _info(part: Element, sender: str, secured: Secured | None) -> Element | None:
+    if secured is None or "info" not in part.attrib:
+        return part.find("{*}info")
+    return secured.opened(sender, {name: plain(value) for name, value in part.attrib.items()})
 
 
 def _values(info: Element) -> dict[str, str]:
@@ -96,6 +106,7 @@ class Writing:
     prefix: str = "_BASE64:"
     carriage: str = "body"
     delay: str = ""  # an element of the server's
+    secured: Secured | None = None
 
     def message(self, attributes: Mapping[str, str], values: Values) -> str:
         """A command."""
@@ -106,7 +117,13 @@ class Writing:
                 tag, _, attribute = name.partition(".")
                 children.setdefault(tag, {})[attribute] = value
         inside = "".join(self._element(tag, some) for tag, some in children.items())
-        content = CARRIAGES[self.carriage].format(self._element("info", own, inside))
+        info = self._element("info", own, inside)
+        if self.secured is not None:
+            sealed = self.secured.sealed(attributes["to"], values.get("command", ""), info)
+            return (
+                self._open("message", attributes) + f">{self._element('body', sealed)}{self.delay}</message>"
+            )
+        content = CARRIAGES[self.carriage].format(info)
         return self._open("message", attributes) + f">{content}{self.delay}</message>"
 
     def ack(self, attributes: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ def say(stage: Stage, peer: Peer, command: str, values: Mapping[str, str]) -> No
         prefix=values.get("@prefix", "_BASE64:"),
         carriage=values.get("@carriage", "body"),
         delay=_delay(peer, float(values["@delay"])) if "@delay" in values else "",
+        secured=None if "@clear" in values else peer.secured,
     )
     peer.modern = writing.carriage != "body"
     addresses = {"from": peer.jid, "to": _receiver(stage, peer, command, values), "id": message_id}
@@ -41,6 +42,7 @@ async def hear(stage: Stage, peer: Peer, wanted: Mapping[str, str]) -> None:
     """The next message says at least this."""
     stanza = await peer.hear()
     about = {"@from": stanza.sender, "@to": stanza.to, "@carriage": stanza.carriage}
+    about["@sealed"] = str(int(stanza.sealed))
     compare({**stanza.values, **about}, wanted, stage)
 
 
