@@ -48,6 +48,7 @@ class Account:
 _AGENTS = frozenset({Standing.AGENT})
 _GIVERS = frozenset({Standing.SUBMITTER, Standing.OPERATOR, Standing.ADMIN})
 _ADMINS = frozenset({Standing.ADMIN})
+_SERVICES = frozenset({Standing.SERVICE})
 _KNOWN = frozenset(Standing) - {Standing.BUNDLE}
 
 # Every command that a manager, a monitor or a key manager may hear. What is not here is allowed to nobody.
@@ -66,6 +67,7 @@ MAY_SAY: Mapping[str, frozenset[Standing]] = {
     "stopJob": _GIVERS,
     "revokeAccount": _ADMINS,
     "getTicket": _KNOWN,
+    "storeTicket": _SERVICES,
     "error": _KNOWN,
     "security_error": _KNOWN,
     "reportEvent": _KNOWN,

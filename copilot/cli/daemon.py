@@ -130,6 +130,7 @@ def endpoint(
     *,
     features: Sequence[str] = FEATURES,
     throttle: Throttle | None = None,
+    permits: Callable[[str, str], bool] = lambda _, __: True,
 ) -> Endpoint:
     """The protocol's end of a program."""
     return Endpoint(
@@ -139,18 +140,22 @@ def endpoint(
         features=features,
         trusts=trusts,
         throttle=throttle,
+        permits=permits,
     )
 
 
-def throttle(config: LimitSettings, *services: str | None) -> Throttle:
-    """The limits of a program that everybody may speak to. `services`: bare JIDs that have none, besides its own account."""
+def throttle(
+    config: LimitSettings, *services: str | None, known: Callable[[str], bool] | None = None
+) -> Throttle:
+    """The limits of a program that everybody may speak to. `services`: bare JIDs that have none, besides its own account;
+    `known` says who is no stranger (None: the accounts of its own domain)."""
     free = {bare(jid) for jid in (config.jid, *services) if jid is not None}
-    known = People.of(config.jabber_domain)
+    is_known = known or People.of(config.jabber_domain).include
 
     def tier(account: str) -> Tier:
         if account in free:
             return Tier.SERVICE
-        return Tier.KNOWN if known.include(account) else Tier.STRANGER
+        return Tier.KNOWN if is_known(account) else Tier.STRANGER
 
     return Throttle(tier, Rate(per_second=config.rate_limit, burst=config.rate_burst))
 

@@ -33,7 +33,9 @@ from copilot.log import rate_limited
 from copilot.metrics.queue import Queue
 from copilot.protocol.claim import Claims
 from copilot.protocol.envelope import bare
+from copilot.protocol.people import People
 from copilot.protocol.rules import FEATURES, FEATURES_APART, Role
+from copilot.runtime.accounts import AccountCache
 from copilot.runtime.component import Component
 from copilot.runtime.compose import Parts
 from copilot.runtime.counts import JobCounts
@@ -83,8 +85,10 @@ async def run(config: ManagerSettings) -> int:
         parts.extend(reporters(config.mon_jabber_address, kind, happened, store=store))
         apart = config.storage_only_mode_on or finisher is None
         features = FEATURES_APART if apart else FEATURES
-        throttle = daemon.throttle(config, config.mon_jabber_address, config.sm_jabber_address)
-        endpoint = daemon.endpoint(role, features=features, throttle=throttle)
+        accounts = account_cache(config, store)
+        services = config.mon_jabber_address, config.sm_jabber_address
+        throttle = daemon.throttle(config, *services, known=lambda jid: accounts.standing_of(jid) is not None)
+        endpoint = daemon.endpoint(role, features=features, permits=accounts.permits, throttle=throttle)
         queue = Queue(store, clock.monotonic)
         program = f"copilot-{config.program.name}"
         status = ComponentStatus(
@@ -93,16 +97,28 @@ async def run(config: ManagerSettings) -> int:
         name = f"Co-Pilot {role_in_words(role)}"
         transport = daemon.transport(config, config.state_dir, name, features, status=status, end=endpoint)
         component, performer = with_heartbeat(Parts(parts), config, transport, members=_members(config))
-        loop = Loop(component, endpoint, transport, performer=performer)
+        loop = Loop(component, endpoint, transport, performer=performer, doorman=accounts)
         traffic = (loop.counts, endpoint.counts, transport.counts)
         metrics = showing_metrics(
             config, counts, queue, store.numbers, *traffic, directories=_directories(config)
         )
         await stack.enter_async_context(metrics)
+        await stack.enter_async_context(accounts.kept_fresh())
         await stack.enter_async_context(_at_work(sources, config, store))
         if not config.storage_only_mode_on:
-            await stack.enter_async_context(hinted(loop, store))
+            await stack.enter_async_context(hinted(loop, store, accounts.hint))
         return await daemon.turn(loop)
+
+
+def account_cache(config: ManagerSettings, store: Store) -> AccountCache:
+    """Who everybody is to a manager."""
+    services = (config.jid, config.mon_jabber_address, config.sm_jabber_address)
+    return AccountCache(
+        store,
+        agents=People.of(*config.agents),
+        services=[jid for jid in services if jid is not None],
+        askers=People.of(*config.askers),
+    )
 
 
 async def _standing(queue: Queue, counts: JobCounts) -> Mapping[str, str]:

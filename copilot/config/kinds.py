@@ -204,6 +204,10 @@ def _people(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
+def _people_or_none(value: str) -> tuple[str, ...]:
+    return () if value == "none" else _people(value)
+
+
 def _resource(value: str) -> str:
     if len(value.encode()) > 1023:  # RFC 7622, 3.4
         raise ValueError
@@ -288,6 +292,7 @@ PEOPLE = Kind(
     "Jabber IDs without a resource, and domains for all their accounts, separated by blanks or commas",
     _people,
 )
+PEOPLE_OR_NONE = Kind(f"{PEOPLE.expects}, or none", _people_or_none)
 RESOURCE = Kind("a Jabber resource of at most 1023 bytes", _resource)
 NAME = Kind("a name of letters, digits and . _ : -", _name)
 NAMES = Kind("names of letters, digits and . _ : -, separated by blanks", _names)

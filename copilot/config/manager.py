@@ -23,6 +23,7 @@ from copilot.config.kinds import (
     NAMES,
     PATH,
     PEOPLE,
+    PEOPLE_OR_NONE,
     SIZE,
     TEXT,
     duration,
@@ -64,6 +65,14 @@ class ManagerSettings(
         NAME,
         default=None,
         unset="both waiting-jobs and waiting_jobs",
+    )
+    agents: tuple[str, ...] = setting(
+        "*_AGENTS",
+        "who takes jobs without being enrolled, as agents of 2011 do; with none only those whom a bundle has let in",
+        PEOPLE_OR_NONE,
+        default=None,
+        unset="*_JABBER_DOMAIN",
+        derive=lambda config: (config.jabber_domain,),
     )
     job_require_file: str | None = setting(
         "*_JOB_REQUIRE_FILE", "file that must be present on an agent's host", TEXT, default=None, unset="none"

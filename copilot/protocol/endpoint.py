@@ -38,6 +38,7 @@ from copilot.protocol.selftest import SelfTest
 
 PEERS_REMEMBERED = 50_000
 SECONDS_BETWEEN_ERRORS = 1.0  # to one peer
+NOT_ALLOWED = "not-allowed"  # the code of a refusal by standing (decision 17)
 MOST_ACKS = 32  # in one message: they must not make it too large, least of all one that carries a command
 
 
@@ -75,16 +76,18 @@ class Endpoint:
         random: Callable[[], float],
         features: Collection[str] = (),
         trusts: Callable[[str], bool] = lambda _: True,
+        permits: Callable[[str, str], bool] = lambda _, __: True,
         throttle: Throttle | None = None,
     ) -> None:
-        """`trusts(bare JID)` says from whom orders are taken; `features` are announced with requests and answers;
-        `throttle` says who speaks too much (None: nobody)."""
+        """`trusts(bare JID)` says from whom orders are taken, `permits(bare JID, command)` who may say what to us; `features`
+        are announced with requests and answers; `throttle` says who speaks too much (None: nobody)."""
         self.role = role
         self.jid = ""
         self._features = tuple(sorted(features))
         self._new_id = new_id
         self._trusts = trusts
         self._throttle = throttle
+        self._permits = permits
         self._outbox = Outbox(random)
         self.counts = Counts(unanswered=self._outbox.__len__)
         self._seen = Seen()
@@ -315,6 +318,9 @@ class Endpoint:
         if not rule.receiver & self.role:
             text = f"{command.NAME} is not for this component"
             return [self._drop(envelope, "wrong-role", text, command)]
+        # Who is behind a nick is known to those who answer in rooms.
+        if not through_room and not self._permits(bare(envelope.sender), command.NAME):
+            return [self._not_allowed(envelope, command, now)]
         if rule.orders and self.role & Role.AGENT and not self._trusts(bare(envelope.sender)):
             text = f"{command.NAME} from a JID that this agent does not obey"
             return [self._drop(envelope, "not-trusted", text, command)]
@@ -384,6 +390,16 @@ class Endpoint:
             else:
                 self._owe(envelope.sender, envelope.id, element=envelope.element is not None)
         return self._drop(envelope, error.code, str(error))
+
+    def _not_allowed(self, envelope: Envelope, command: Command, now: float) -> ProtocolEvent:
+        """It has no effect. A peer that knows of features is told so; another one gets no acknowledgement either: what it says is
+        said again, and not lost if somebody lets it in."""
+        text = f"{envelope.sender} may not say {command.NAME} here"
+        waits = envelope.id is not None and not (envelope.noack or RULES[command.NAME].noack)
+        if waits and self._peer(envelope.sender).features is not None:
+            self._error(envelope.sender, envelope.id, now, code=NOT_ALLOWED, text=text)
+        self.counts.refused[NOT_ALLOWED] += 1
+        return Dropped(sender=envelope.sender, id=envelope.id, reason=NOT_ALLOWED, text=text, command=command)
 
     def _acknowledges_on_receipt(self, envelope: Envelope) -> bool:
         """Whether its acknowledgements are those of a peer of 2011: in the body carriage, the only one that it has."""

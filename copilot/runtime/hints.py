@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from copilot.errors import CopilotError
 from copilot.log import rate_limited
@@ -18,9 +18,9 @@ LISTEN_AGAIN = 1.0  # s after the store went away; the component asks by itself 
 
 
 @contextlib.asynccontextmanager
-async def hinted(loop: Loop, store: Store) -> AsyncIterator[None]:
-    """The loop hears of hints while inside."""
-    task = asyncio.create_task(_relay(loop, store))
+async def hinted(loop: Loop, store: Store, also: Callable[[], object] = lambda: None) -> AsyncIterator[None]:
+    """The loop hears of hints while inside, and `also` is called."""
+    task = asyncio.create_task(_relay(loop, store, also))
     try:
         yield
     finally:
@@ -28,11 +28,12 @@ async def hinted(loop: Loop, store: Store) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def _relay(loop: Loop, store: Store) -> None:
+async def _relay(loop: Loop, store: Store, also: Callable[[], object]) -> None:
     while True:
         try:
             async for _ in store.hints():
                 loop.hint()
+                also()
         except CopilotError as error:
             rate_limited(log, "hints", logging.WARNING, "no hints from the queue for now: %s", error)
         await asyncio.sleep(LISTEN_AGAIN)

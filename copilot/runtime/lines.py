@@ -110,6 +110,12 @@ def failed(event: Event, error: Exception) -> None:
         rate_limited(log, key, logging.ERROR, "%s could not be handled: %s", name, error, exc_info=error)
 
 
+def not_looked_up(envelope: Envelope, error: Exception) -> None:
+    """Nobody could tell who sent it."""
+    key, text = "looking up", "%s cannot be heard: who that is cannot be looked up (%s); trying again helps"
+    rate_limited(log, key, logging.ERROR, text, PeerRef(envelope.sender), error)
+
+
 def unreadable(envelope: Envelope, error: Exception) -> None:
     """A bug in the reading of a message."""
     key, text = f"reading {type(error).__name__}", "message %s from %s could not be read: %s"

@@ -47,6 +47,7 @@ from copilot.runtime.component import (
     Withdraw,
     Withhold,
 )
+from copilot.runtime.doorman import Doorman, Doorstep
 from copilot.runtime.loop_counts import LoopCounts
 from copilot.runtime.shares import OVER_SHARE, Shares, Turn
 from copilot.runtime.tally import Tally
@@ -84,15 +85,18 @@ class Loop:
         *,
         performer: Performer | None = None,
         announce_to: str | None = None,
+        doorman: Doorman | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`announce_to`: the bare JID whose instances should learn from the server when we vanish."""
+        """`announce_to`: the bare JID whose instances should learn from the server when we vanish. `doorman` looks up whom we
+        do not know before we hear him."""
         self._component = component
         self._endpoint = endpoint
         self._tally = Tally(endpoint.counts)
         self._transport = transport
         self._performer = performer or NoEffects()
         self._announce_to = announce_to
+        self._doorstep = Doorstep(doorman)
         self._now = (clock or SystemClock()).monotonic
         self._inbox: deque[Event] = deque()
         self._stir = asyncio.Event()
@@ -309,7 +313,10 @@ class Loop:
     def _heard(self, event: TransportEvent) -> None:
         match event:
             case Arrived(envelope=envelope):
-                self._take_apart(envelope)
+                if self._doorstep.lets_in(envelope):
+                    self._take_apart(envelope)
+                elif (asked := self._doorstep.ask(envelope)) is not None:
+                    self._beside(self._work, asked, partial(self._looked_up, envelope))
             case Connected(jid=jid):
                 log.info("Ready as %s", PeerRef(jid))
                 self._endpoint.online(jid)
@@ -327,6 +334,15 @@ class Loop:
                 self._add(OutOfRoom(room=room, condition=condition))
             case OccupantChanged(room=room, nick=nick, jid=real, available=available):
                 self._add(Occupied(room=room, nick=nick, jid=real, available=available))
+
+    def _looked_up(self, first: Envelope, error: Exception | None) -> None:
+        """Who sent it is known now, or cannot be found out: then he says it again."""
+        for envelope in self._doorstep.come_in(first):
+            if error is None:
+                self._take_apart(envelope)
+        if error is not None:
+            self.counts.failed(error)
+            lines.not_looked_up(first, error)
 
     def _take_apart(self, envelope: Envelope) -> None:
         try:

@@ -14,6 +14,7 @@ from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import Element, Envelope
 from copilot.protocol.events import Received
 from copilot.protocol.rules import FEATURE_STORAGE, Role
+from copilot.runtime.accounts import AccountCache
 from copilot.runtime.component import Actions, Event, Leave, Perform, Stopping
 from copilot.runtime.loop import Loop
 from copilot.transport.base import Arrived, Transport
@@ -117,7 +118,10 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def running(
-    component: Scripted, transport: Callable[[MemoryNetwork], Transport] | None = None
+    component: Scripted,
+    transport: Callable[[MemoryNetwork], Transport] | None = None,
+    *,
+    accounts: AccountCache | None = None,
 ) -> AsyncIterator[Bench]:
     """A running loop with both ends online; on the way out it leaves, and nothing of it may be left."""
     before = asyncio.all_tasks()
@@ -127,9 +131,10 @@ async def running(
         new_id=lambda: f"own-{next(numbers)}",
         random=lambda: 0.0,
         features=(FEATURE_STORAGE,),
+        permits=(lambda _, __: True) if accounts is None else accounts.permits,
     )
     own = MemoryTransport(network, OWN) if transport is None else transport(network)
-    loop = Loop(component, endpoint, own, performer=Performer())
+    loop = Loop(component, endpoint, own, performer=Performer(), doorman=accounts)
     bench = Bench(network, loop, endpoint, asyncio.create_task(loop.run()))
     try:
         await until(lambda: bool(component.events) and bench.peer.send(Envelope(to=PEER)))
