@@ -47,6 +47,8 @@ FIXTURES = {
     "redis_url": "redis",
     "graphite": "graphite",
 }
+# Payloads of tests tell by files anywhere what they are at. What is about the sandbox asks for it.
+os.environ.setdefault("AGENT_SANDBOX", "none")
 ANSWER_LIMIT_S = 50.0  # below the limit of a test
 
 

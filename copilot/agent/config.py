@@ -14,6 +14,7 @@ from copilot.config.kinds import (
     COMMAND,
     HOSTS,
     JID,
+    NAME,
     PATH,
     READABLE_FILE,
     SIZE,
@@ -103,6 +104,25 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         "command that prints the environment of a package, whose name it gets as last argument",
         COMMAND,
         default="alienv print",
+    )
+    sandbox: str = setting(
+        "AGENT_SANDBOX",
+        "how payloads are kept apart: auto (the best that works here), bubblewrap, none, or the name of an installed one; "
+        "unless it is auto, the agent does not start without it",
+        NAME,
+        default="auto",
+    )
+    sandbox_paths: tuple[str, ...] = setting(
+        "AGENT_SANDBOX_PATHS",
+        "absolute paths that payloads in a sandbox may read besides the system's, quoted as for a shell",
+        COMMAND,
+        default="",
+    )
+    sandbox_user: str = setting(
+        "AGENT_SANDBOX_USER",
+        "whose name payloads in a sandbox run under if the agent is root",
+        NAME,
+        default="nobody",
     )
     max_output: int = setting(
         "AGENT_MAX_OUTPUT", "largest packed output of a job that is delivered", SIZE, default="10 GiB"

@@ -3,7 +3,8 @@
 The command leads its own session and process group. If the agent dies, its guard stops it (see `guard`).
 
 When the command has ended, what is left of it is stopped (see `strays`) and reaped: the agent has made itself
-the parent of its orphaned descendants (`become_subreaper`).
+the parent of its orphaned descendants (`become_subreaper`). Of a command in a namespace of its own nothing is left: it ends
+with its first process, which takes the signals' place (`isolation.first`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from copilot.agent import strays
+from copilot.agent.isolation.first import Report
 from copilot.log import JobRef
 
 TERM_GRACE = 10.0  # s between SIGTERM and SIGKILL when the run time is over
@@ -80,9 +82,11 @@ class Wishes:
 class _Leader:
     """A command that was started. `ended` comes with its wait status as `subprocess` tells it: -n for signal n."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], report: Report | None = None) -> None:
+        """`report`: it is contained."""
         self.pid = process.pid
         self.ended = _end_of(process)
+        self.report = report
 
     async def ends(self, seconds: float, unless: asyncio.Future[None]) -> bool:
         """Wait at most so long for it, or until `unless` is done; whether it has ended."""
@@ -91,10 +95,39 @@ class _Leader:
         return self.ended.done()
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Signal the group if the leader has not ended: its number is certainly still the leader's then."""
-        if not self.ended.done():
+        """Signal the group if the leader has not ended: its number is certainly still the leader's then.
+
+        Of what is contained, the group is that of the first process inside, which leads a session of its own.
+        """
+        if self.ended.done():
+            return
+        first = self._first_inside() if self.report else None
+        with suppress(ProcessLookupError, PermissionError):  # a set-uid program
+            os.killpg(self.pid if first is None else first, number)
+        if first is not None and number == signal.SIGKILL:  # it may just have led its session elsewhere
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, number)
+                os.kill(first, number)
+
+    def _first_inside(self) -> int | None:
+        """Its pid here; None while there is none yet."""
+        return next((one.pid for one in strays.children_of(self.pid) if one.session == one.pid), None)
+
+    def end(self) -> tuple[int | None, int | None]:
+        """Code and signal by which it ended. Raises `NotStarted` if the command was never begun."""
+        status = self.ended.result()
+        if status < 0 or self.report is None:
+            return (status, None) if status >= 0 else (None, -status)
+        end = self.report.read(status)
+        if not end.began:
+            raise NotStarted(
+                0, end.said or "the sandbox could not be made; what it said is in the job's stderr"
+            )
+        return end.code, end.signal
+
+    def close(self) -> None:
+        """It is not looked at any more."""
+        if self.report is not None:
+            self.report.close()
 
 
 def become_subreaper() -> None:
@@ -123,8 +156,11 @@ async def run(
     limit: float | None = None,
     grace: float = TERM_GRACE,
     wishes: Wishes | None = None,
+    descriptors: Sequence[int] = (),
+    contained: bool = False,
 ) -> Exit:
-    """Run `argv` in `cwd` with exactly this `environment`, the output appended to the two files.
+    """Run `argv` in `cwd` with exactly this `environment`, the output appended to the two files. `descriptors` and `contained`
+    as in `Launch`.
 
     After `limit` seconds, or when somebody wishes it, the group gets SIGTERM, `grace` seconds later SIGKILL. `token` is
     random and used for one attempt only, which `of` names in the log. Cancelling kills everything at once. Raises `NotStarted`.
@@ -132,7 +168,21 @@ async def run(
     wishes = wishes or Wishes()
     begun, since = time.monotonic(), strays.ticks_now()
     full = {**environment, strays.TOKEN_VARIABLE: token}
-    leader = _start(argv, cwd=cwd, environment=full, stdout=stdout, stderr=stderr)
+    report = Report.open() if contained else None
+    try:
+        leader = _start(
+            argv,
+            report,
+            cwd=cwd,
+            env=full,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=descriptors,
+        )
+    except BaseException:
+        if report is not None:
+            report.close()
+        raise
     stop_rest = partial(strays.stop, token, of=of, session=leader.pid, since=since)
     try:
         limited = await _wait(leader, limit, grace, since, wishes)
@@ -144,12 +194,15 @@ async def run(
             with suppress(asyncio.CancelledError):  # being cancelled once more does not stop it
                 await asyncio.shield(killing)
         raise
+    else:
+        code, number = leader.end()
     finally:
         _leaders.discard(leader.pid)
-    status, stopped = leader.ended.result(), wishes.stop.done()
+        leader.close()
+    stopped = wishes.stop.done()
     return Exit(
-        code=status if status >= 0 else None,
-        signal=-status if status < 0 else None,
+        code=code,
+        signal=number,
         limited=limited and not stopped,
         stopped=limited and stopped,
         strays=left,
@@ -158,26 +211,30 @@ async def run(
 
 
 def _start(
-    argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
+    argv: Sequence[str],
+    report: Report | None,
+    *,
+    stdout: Path,
+    stderr: Path,
+    **more: Any,
 ) -> _Leader:
     """Blocks until the command has taken the place of the child process: under a millisecond."""
     try:
         with _appended(stdout) as out, _appended(stderr) as err:
             process = subprocess.Popen(
                 argv,
-                cwd=cwd,
-                env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if report is None else report.descriptor,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
                 umask=0o077,
+                **more,
             )
     except OSError as error:
         raise NotStarted(error.errno, error.strerror, error.filename) from error
     _leaders.add(process.pid)
     _choose_first(process.pid)
-    return _Leader(process)
+    return _Leader(process, report)
 
 
 def _choose_first(pid: int) -> None:

@@ -16,7 +16,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from copilot.agent import processes, strays
+from copilot.agent.isolation.base import Account, Allowed, Bare, Isolation, Place
 from copilot.agent.spares import PAYLOAD, TEMPORARY, Spares
 from copilot.agent.trees import remove_tree
 from copilot.agent.verdict import DISK_FULL_TEXT, judge
@@ -41,6 +42,7 @@ TOKEN_FILE = "token"  # noqa: S105 - a name, no secret
 VALIDATION_LIMIT = 3600.0  # s
 LEAST_SPACE = 1024 * 1024  # bytes; with less, the disk counts as full
 TAIL = 2000  # characters of stderr that go into the report
+_LONGEST_FIRST_LINE = 256  # bytes that the kernel looks at
 _SEARCHED = 4096  # bytes of stderr that are searched for its last line
 
 _KEPT_VARIABLES = ("PATH", "LANG", "TZ")  # the agent's own that a payload may see
@@ -75,9 +77,10 @@ class Sandbox:
         cores: int = 1,
         package_tool: Sequence[str] = (),
         spares: Spares | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
-        """Makes nothing yet. `work_dir` is absolute, without symlinks; `package_tool`: see `Wrapper`. Raises `BadName`
-        for a bad job id."""
+        """Makes nothing yet. `work_dir` is absolute, without symlinks; `package_tool`: see `Wrapper`; `isolation` keeps the
+        payload apart. Raises `BadName` for a bad job id."""
         jobs = work_dir / "jobs"
         self.directory = jobs / f"{check_job_id(job)}.a{attempt}"
         self.payload = self.directory / PAYLOAD
@@ -93,8 +96,10 @@ class Sandbox:
         self._job, self._attempt, self._cores = job, attempt, cores
         self._package_tool = package_tool
         self._spares = spares or Spares(jobs)
+        self._isolation = isolation or Bare()
         self.ran: float | None = None  # s that the command ran, if it did
         self._left_nothing = True  # running, that is
+        self._handed_over = False
         self._staged: dict[str, tuple[int, int, int] | None] = {}
 
     def prepare(self) -> None:
@@ -167,10 +172,8 @@ class Sandbox:
         `run` does, and `NoSpace`.
         """
         assert spec.validation is not None
-        more = {"COPILOT_STDOUT": str(self.stdout), "COPILOT_STDERR": str(self.stderr)}
-        out = self.validation_out
         ended, status = await self._execute(
-            spec, spec.validation, "", VALIDATION_LIMIT, stdout=out, stderr=out, more=more, wishes=wishes
+            spec, spec.validation, "", VALIDATION_LIMIT, out=self.validation_out, wishes=wishes
         )
         return ended.shell_code or (0 if status in ("", Step.STARTED) else NOT_STARTED)
 
@@ -265,58 +268,106 @@ class Sandbox:
         arguments: str,
         limit: float | None,
         *,
-        stdout: Path | None = None,
-        stderr: Path | None = None,
-        more: Mapping[str, str] | None = None,
+        out: Path | None = None,
         wishes: processes.Wishes | None = None,
     ) -> tuple[processes.Exit, str]:
-        """Run a command of the job; how it ended, and the last step of what ran it. Raises `NoSpace`, too."""
+        """Run a command of the job; how it ended, and the last step of what ran it. With `out` for its output it may read that
+        of the job. Raises `NoSpace`, too."""
         with disk_errors(f"looking into {self.directory}"):
             token = self._known_token()
         if self.free_bytes() < LEAST_SPACE:
             raise NoSpace(
                 f"less than {LEAST_SPACE} bytes are free at {self.directory}: free space and try again"
             )
+        place = Place(
+            payload=self.payload,
+            temporary=self._temporary,
+            wrapper=self._wrapper,
+            streams=() if out is None else (self.stdout, self.stderr),
+        )
         run = partial(
             self._watched,
-            cwd=self.payload,
-            environment={**self._environment(), **(more or {})},
-            stdout=stdout or self.stdout,
-            stderr=stderr or self.stderr,
+            place=place,
+            environment=self._environment(self._isolation.inside(place)),
+            stdout=out or self.stdout,
+            stderr=out or self.stderr,
             token=token,
             of=self.ref,
             limit=limit,
             wishes=wishes,
         )
         plain = plain_command(command, arguments, spec.environment, spec.packages)
+        if self._isolation.account is not None:
+            for path in place.streams:
+                _give(path, self._isolation.account)
         self._make_executable(command)
+        self._hand_over(spec)
         if plain is not None:
             # No file, or a script without a first line: a shell knows what to say.
             with suppress(processes.NotStarted):
-                return await run(plain), Step.STARTED
+                needs = self._interpreter(command)
+                return await run(plain, needs=needs), Step.STARTED
         shell = shutil.which("bash") or "/bin/sh"
-        self._write_wrapper(spec, shell, command, arguments)
-        return await run([shell, str(self._wrapper / SCRIPT)]), self._status()
+        script = self._write_wrapper(spec, shell, command, arguments, self._isolation.inside(place))
+        return await run([shell, script]), self._status()
 
-    async def _watched(self, argv: Sequence[str], **how: Any) -> processes.Exit:
-        """`processes.run`; after what it leaves behind, or a cancellation, the directory is not used again."""
+    async def _watched(
+        self, argv: Sequence[str], place: Place, needs: tuple[str, ...] = (), **how: Any
+    ) -> processes.Exit:
+        """`processes.run` as the isolation has it; after what it leaves behind, or a cancellation, the directory is not
+        used again."""
         clean, self._left_nothing = self._left_nothing, False
-        ended = await processes.run(argv, **how)
-        self._left_nothing = clean and ended.strays == 0
+        allowed = Allowed(network=True, needs=needs)
+        with self._isolation.launch(argv, place, allowed) as launch:
+            ended = await processes.run(
+                launch.argv,
+                cwd=launch.cwd,
+                descriptors=launch.descriptors,
+                contained=launch.contained,
+                **how,
+            )
+        self._left_nothing = clean and ended.strays == 0 and self._isolation.forgets(allowed)
         return ended
+
+    def _hand_over(self, spec: JobSpec) -> None:
+        """Give what the payload may change to the account that it runs as, if that is another one than ours."""
+        account = self._isolation.account
+        if account is None or self._handed_over:
+            return
+        names = {spec.command, spec.validation or spec.command, *(item.name for item in spec.inputs)}
+        directories = {part for name in names for part in Path(name).parents}
+        with disk_errors(f"giving {self.directory} to the payload's user"):
+            for path in (
+                self.payload,
+                self._temporary,
+                *(self.payload / name for name in names | directories),
+            ):
+                _give(path, account)
+        self._handed_over = True
+
+    def _interpreter(self, command: str) -> tuple[str, ...]:
+        """What the first line of a script names (execve(2)); nothing if that is not one, or cannot be read."""
+        try:
+            with open_file(str(self.payload / command)) as file:
+                line = (file.read(_LONGEST_FIRST_LINE) or b"").partition(b"\n")[0]
+        except (OSError, TransferRefused):
+            return ()
+        words = line.removeprefix(b"#!").split(None, 1) if line.startswith(b"#!") else []
+        return (os.fsdecode(words[0]),) if words else ()
 
     def _make_executable(self, command: str) -> None:
         """File servers do not carry permissions."""
         path = self.payload / command
         with suppress(OSError):
             mode = path.lstat().st_mode
-            if stat.S_ISREG(mode):
+            if stat.S_ISREG(mode) and path.parent.resolve() == path.parent:
                 path.chmod(mode | stat.S_IXUSR)
 
-    def _write_wrapper(self, spec: JobSpec, shell: str, command: str, arguments: str) -> None:
+    def _write_wrapper(self, spec: JobSpec, shell: str, command: str, arguments: str, inside: Place) -> str:
+        """The path of the script, as its shell sees it."""
         wrapper = Wrapper(
-            directory=self._wrapper,
-            payload=self.payload,
+            directory=inside.wrapper,
+            payload=inside.payload,
             shell=shell,
             command=command,
             arguments=arguments,
@@ -329,15 +380,21 @@ class Sandbox:
             for name, text in wrapper.files().items():
                 write_small(self._wrapper / name, text.encode())
             (self._wrapper / STATUS).unlink(missing_ok=True)
+            if self._isolation.account is not None:
+                for path in (self._wrapper, *(self._wrapper / name for name in wrapper.files())):
+                    _give(path, self._isolation.account)
+        return str(inside.wrapper / SCRIPT)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, inside: Place) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        streams = dict(zip(("COPILOT_STDOUT", "COPILOT_STDERR"), map(str, inside.streams), strict=False))
         return {
             "PATH": _DEFAULT_PATH,
             **kept,
-            "HOME": str(self.payload),
-            "PWD": str(self.payload),
-            "TMPDIR": str(self._temporary),
+            **streams,
+            "HOME": str(inside.payload),
+            "PWD": str(inside.payload),
+            "TMPDIR": str(inside.temporary),
             "COPILOT_JOB_ID": self._job,
             "COPILOT_ATTEMPT": str(self._attempt),
             "COPILOT_CORES": str(self._cores),
@@ -349,6 +406,12 @@ class Sandbox:
             return read_small(self._wrapper / STATUS).decode(errors="backslashreplace").strip()
         except (OSError, TransferRefused):
             return ""
+
+
+def _give(path: Path, account: Account) -> None:
+    """What is not there needs no owner. Symlinks are not followed."""
+    with suppress(FileNotFoundError):
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -22,6 +22,7 @@ from urllib.parse import quote
 from copilot.agent.cache import InputCache
 from copilot.agent.counts import AgentCounts
 from copilot.agent.effects import Assignment, Begin, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
+from copilot.agent.isolation.base import Bare, Isolation
 from copilot.agent.journal import Journal, attempt_name
 from copilot.agent.processes import Wishes
 from copilot.agent.sandbox import Sandbox
@@ -53,6 +54,7 @@ class ServiceSettings:
     max_output: int
     input_cache: int = 0
     max_run_time: float = 7 * 24 * 3600.0  # of a job whose manager names no limit
+    isolation: Isolation = field(default_factory=Bare)
 
 
 class AgentService:
@@ -132,7 +134,12 @@ class AgentService:
         if name not in self._sandboxes:
             job, tool = assignment.job, tuple(self._settings.package_tool)
             self._sandboxes[name] = Sandbox(
-                self._work_dir, job.id, job.attempt or 1, package_tool=tool, spares=self._spares
+                self._work_dir,
+                job.id,
+                job.attempt or 1,
+                package_tool=tool,
+                spares=self._spares,
+                isolation=self._settings.isolation,
             )
         return self._sandboxes[name]
 

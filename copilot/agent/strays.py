@@ -74,6 +74,19 @@ def children(but: Collection[int] = ()) -> list[Process]:
     return table
 
 
+def children_of(pid: int) -> list[Process]:
+    """The children of a process of one thread, or at least those of its first."""
+    try:
+        pids = _read(f"/proc/{pid}/task/{pid}/children").split()
+    except OSError:
+        return [process for process in process_table() if process.parent == pid]
+    found = []
+    for child in map(int, pids):
+        with suppress(OSError):
+            found.append(_parse(child, Path(f"/proc/{child}/stat").read_bytes()))
+    return found
+
+
 def _read(path: str) -> bytes:
     """A file of procfs, which has no size."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

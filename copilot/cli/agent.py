@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +16,7 @@ from copilot.agent.config import AgentConfig
 from copilot.agent.counts import AgentCounts
 from copilot.agent.drain import Limits
 from copilot.agent.guard import start_guard
+from copilot.agent.isolation.choosing import SandboxContext, choose
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
 from copilot.agent.service import AgentService, ServiceSettings
@@ -22,6 +25,7 @@ from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
 from copilot.clock import SystemClock
+from copilot.config import DIRECTORY_KEY
 from copilot.files.clients import Files
 from copilot.host import read_host
 from copilot.protocol.jdl import host_jdl
@@ -63,6 +67,8 @@ async def run(config: AgentConfig) -> int:
         chirp_ticket=config.chirp_ticket_file,
     )
     become_subreaper()
+    isolation = choose(config.sandbox, _sandbox_context(config))
+    log.info("Payloads run in this sandbox: %s.", isolation.level)
     counts = AgentCounts()
     service = AgentService(
         ServiceSettings(
@@ -70,11 +76,12 @@ async def run(config: AgentConfig) -> int:
             package_tool=config.package_tool,
             max_output=config.max_output,
             input_cache=config.input_cache,
+            isolation=isolation,
         ),
         files,
         counts=counts,
     )
-    logic = _logic(config, service, counts)
+    logic = _logic(config, service, counts, {"Sandbox": isolation.level})
     counts.slots, counts.held = config.slots, logic.phases
     endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts, throttle=_throttle(config, logic))
 
@@ -129,7 +136,27 @@ def _with_own_authority(config: AgentConfig) -> AgentConfig:
     return replace(config, jabber_ca_file=path, files_ca_file=config.files_ca_file or path)
 
 
-def _logic(config: AgentConfig, service: AgentService, counts: AgentCounts) -> Agent:
+def _sandbox_context(config: AgentConfig) -> SandboxContext:
+    """Payloads see neither what the agent reads and writes, nor anything of it in the places that they do see."""
+    settings = os.environ.get(DIRECTORY_KEY)
+    mine = (
+        config.shared_dir,
+        config.chirp_ticket_file,
+        config.logger_config_file,
+        settings and Path(settings),
+    )
+    tool = shutil.which(config.package_tool[0]) if config.package_tool else None
+    return SandboxContext(
+        work_dir=config.work_dir.resolve(),
+        hidden=tuple(path.resolve() for path in mine if path),
+        shown=(*config.sandbox_paths, *([] if tool is None else [tool])),
+        user=config.sandbox_user,
+    )
+
+
+def _logic(
+    config: AgentConfig, service: AgentService, counts: AgentCounts, level: Mapping[str, str]
+) -> Agent:
     settings = AgentSettings(
         manager=config.jm_jabber_address,
         host=socket.gethostname(),
@@ -147,7 +174,7 @@ def _logic(config: AgentConfig, service: AgentService, counts: AgentCounts) -> A
     )
     return Agent(
         settings,
-        jdl=lambda: host_jdl(read_host(config.work_dir), {"Slots": config.slots}),
+        jdl=lambda: host_jdl(read_host(config.work_dir), {"Slots": config.slots, **level}),
         has_file=lambda path: Path(path).is_absolute() and Path(path).exists(),
         random=random.random,
         wall=SystemClock().wall,

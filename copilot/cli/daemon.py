@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import copilot
 from copilot.cli.identity import become_configured_user
-from copilot.config import keep_resource, load
+from copilot.config import DIRECTORY_KEY, keep_resource, load
 from copilot.config.groups import LimitSettings, LoggerSettings, RoomSettings
 from copilot.config.kinds import LogFormat
 from copilot.errors import ConfigError, CopilotError
@@ -63,6 +63,8 @@ def main(
     try:
         become_configured_user()
         config, warnings = load(settings, chosen.config, environ, known=_known_keys)
+        if chosen.config is not None:  # who asks later where the settings stand gets the same answer
+            os.environ[DIRECTORY_KEY] = str(chosen.config.absolute())
         layout = JSON_FORMAT if config.log_format is LogFormat.JSON else REPORT_FORMAT
         unread = set_up(config.logger_config_file, level=chosen.log_level, layout=layout, program=program)
         for warning in (*unread, *warnings):

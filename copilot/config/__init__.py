@@ -5,13 +5,14 @@ that `COPILOT_CONFIG` names. A value of the environment goes before one of the c
 of `Copilot.conf`, that before the default. An empty value, wherever it stands, is no value.
 """
 
-from copilot.config.load import COMMON_FILE, DEFAULT_DIRECTORY, Loaded, load, locate, resolve
+from copilot.config.load import COMMON_FILE, DEFAULT_DIRECTORY, DIRECTORY_KEY, Loaded, load, locate, resolve
 from copilot.config.resource import KeptResource, keep_resource
 from copilot.config.setting import Program, Setting, Settings, setting, settings
 
 __all__ = [
     "COMMON_FILE",
     "DEFAULT_DIRECTORY",
+    "DIRECTORY_KEY",
     "KeptResource",
     "Loaded",
     "Program",

@@ -35,6 +35,7 @@ APT_TAIL_LINES = 5
 # What we call a program where its file or its package is called otherwise.
 EXECUTABLES = {"ejabberd": "ejabberdctl"}
 PACKAGES = {
+    "bwrap": "bubblewrap",
     "chirp_server": "coop-computing-tools",
     "chirp_put": "coop-computing-tools",
     "promtool": "prometheus",

@@ -37,6 +37,8 @@ from copilot.local.writing import write_file
 
 READY = "Ready as "
 SERVING = "Serving "
+# What programs of the system get of our environment; the last one is a setting of agents that depends on the machine.
+_PASSED_ON = ("PATH", "LANG", "TZ", "AGENT_SANDBOX")
 RUN_AS = "COPILOT_RUN_AS"  # read by copilot.cli.identity
 
 
@@ -225,7 +227,7 @@ class LocalSystem:
         )
 
     def _environment(self, variables: Sequence[tuple[str, str]]) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
+        kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         user = {} if self._user is None else {RUN_AS: self._user}
         return {**kept, "HOME": str(self.places.state), **user, **dict(variables)}
 

@@ -1,0 +1,1 @@
+"""Keeping a payload apart from everything that is none of its business."""
