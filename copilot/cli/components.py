@@ -21,7 +21,7 @@ COMPONENTS: tuple[type[Settings], ...] = (
 )
 
 KNOWN_KEYS = frozenset(
-    key for cls in COMPONENTS for item in cls.declared() for key in item.keys(cls.program)
+    key for cls in COMPONENTS for item in cls.declared() for key in item.all_keys(cls.program)
 ) | {f"{prefix}*" for cls in COMPONENTS for prefixes in cls.prefixes().values() for prefix in prefixes}
 
 

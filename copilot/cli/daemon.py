@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import copilot
 from copilot.cli.identity import become_configured_user
+from copilot.cli.privacy import forget_secrets, keep_to_itself
 from copilot.config import DIRECTORY_KEY, keep_resource, load
 from copilot.config.groups import LimitSettings, LoggerSettings, RoomSettings
 from copilot.config.kinds import LogFormat
@@ -62,9 +63,11 @@ def main(
     environ = {**os.environ, **{key: value for key in own if (value := getattr(chosen, key)) is not None}}
     try:
         become_configured_user()
+        keep_to_itself()
         config, warnings = load(settings, chosen.config, environ, known=_known_keys)
         if chosen.config is not None:  # who asks later where the settings stand gets the same answer
             os.environ[DIRECTORY_KEY] = str(chosen.config.absolute())
+        forget_secrets(settings.secrets())
         layout = JSON_FORMAT if config.log_format is LogFormat.JSON else REPORT_FORMAT
         unread = set_up(config.logger_config_file, level=chosen.log_level, layout=layout, program=program)
         for warning in (*unread, *warnings):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from copilot.config.secret import FILE_SUFFIX, Unreadable, credential, read_secret
 from copilot.config.setting import Setting, Settings
 from copilot.config.source import Entry, Source, read_source, sets_anything
 from copilot.errors import ConfigError
@@ -57,6 +58,7 @@ def resolve(
     reader = _Reader(cls, written, environ, own)
     values = reader.values()
     faults += reader.faults
+    warnings += reader.warnings
     faults += [reader.fault(name, text) for name, text in cls.check(values)]
     if faults:
         # A misspelt key is the likeliest reason why another one is missing.
@@ -89,7 +91,7 @@ def _read(cls: type[Settings], place: Path) -> tuple[list[Source], str]:
 
 
 def _unknown(cls: type[Settings], source: Source, known: KnownKeys) -> Iterator[str]:
-    own = {key for item in cls.declared() for key in item.keys(cls.program)}
+    own = {key for item in cls.declared() for key in item.all_keys(cls.program)}
     for key, entry in source.entries.items():
         if key in own or any(fnmatch.fnmatchcase(key, pattern) for pattern in known()):
             continue
@@ -112,6 +114,7 @@ class _Reader:
         self._own = own
         self.entries: dict[str, Entry] = {}
         self.faults: list[str] = []
+        self.warnings: list[str] = []
 
     def values(self) -> dict[str, Any]:
         """Values by field name; those at fault are left out."""
@@ -119,7 +122,11 @@ class _Reader:
             name: self._others(prefixes) for name, prefixes in self._cls.prefixes().items()
         }
         for name, item in self._declared.items():
-            entry = self._find(item)
+            try:
+                entry = self._find_secret(item) if item.secret else self._find(item)
+            except Unreadable as error:
+                self.faults.append(str(error))
+                continue
             if entry is not None:
                 self.entries[name] = entry
             text = entry.value if entry else item.default
@@ -156,3 +163,27 @@ class _Reader:
             if entry is not None and entry.value:
                 return entry
         return None
+
+    def _find_secret(self, item: Setting) -> Entry | None:
+        """As `_find`; the environment goes before credentials, those before files, and a value before a file of its own."""
+        for key in item.keys(self._cls.program):
+            for source in (self._environ, None):
+                for name in (key, key + FILE_SUFFIX):
+                    entry = self._at(name) if source is None or name in source else None
+                    if entry is not None and entry.value:
+                        return entry if name == key else self._held(key, Path(entry.value), entry.origin)
+                if source is not None and (path := credential(key, self._environ)) is not None:
+                    return self._held(key, path, "credential")
+        return None
+
+    def _held(self, key: str, path: Path, origin: str) -> Entry:
+        """The secret in a file. Raises `Unreadable`."""
+        try:
+            text, is_open = read_secret(path)
+        except Unreadable as error:
+            raise Unreadable(f"{origin}: {key}{FILE_SUFFIX}: {error}") from None
+        if is_open:
+            self.warnings.append(
+                f"{path}: holds a password and is open to every user of this machine; do `chmod o= {path}`"
+            )
+        return Entry(key, text, str(path))

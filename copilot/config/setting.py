@@ -16,6 +16,7 @@ from types import EllipsisType
 from typing import Any, ClassVar, TypeVar, dataclass_transform, overload
 
 from copilot.config.kinds import Kind
+from copilot.config.secret import FILE_SUFFIX
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Settings")
@@ -75,6 +76,11 @@ class Setting:
             self.key.replace("*", prefix)
             for prefix in prefixes + (program.shared_with if self.shared else ())
         )
+
+    def all_keys(self, program: Program) -> tuple[str, ...]:
+        """Also those that name a file with the secret."""
+        keys = self.keys(program)
+        return (*keys, *(key + FILE_SUFFIX for key in keys)) if self.secret else keys
 
 
 @overload
@@ -167,6 +173,11 @@ class Settings:
     def prefixes(cls) -> Mapping[str, tuple[str, ...]]:
         """The fields that are `other_settings`, and the prefixes of their keys."""
         return {item.name: item.metadata["prefixes"] for item in fields(cls) if "prefixes" in item.metadata}
+
+    @classmethod
+    def secrets(cls) -> frozenset[str]:
+        """The keys whose values are secrets."""
+        return frozenset(key for item in cls.declared() if item.secret for key in item.keys(cls.program))
 
     @classmethod
     def key(cls, name: str) -> str:

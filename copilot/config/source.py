@@ -11,6 +11,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from copilot.config.secret import SECRET_ENDINGS
 from copilot.errors import ConfigError
 
 _LINE = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:\s+(.*))?\Z", re.DOTALL)
@@ -83,7 +84,7 @@ def _parse(path: Path, text: str, mode: int) -> Source:
 
 def _open_secrets(path: Path, entries: dict[str, Entry], mode: int) -> list[str]:
     """A file with a password that everybody on the machine may read or change is worth a word."""
-    secret = any(entry.key.endswith("_PASSWORD") and entry.value for entry in entries.values())
+    secret = any(entry.key.endswith(SECRET_ENDINGS) and entry.value for entry in entries.values())
     if not secret or not mode & (stat.S_IROTH | stat.S_IWOTH):
         return []
     return [f"{path}: holds a password and is open to every user of this machine; do `chmod o= {path}`"]

@@ -168,6 +168,65 @@ class TestWhoGoesFirst:
         assert warnings == (f"{file}:8: AGENT_SLOTS: was set at {file}:7 before; this one counts",)
 
 
+class TestSecretsInFilesOfTheirOwn:
+    """A password may stand in a file that holds nothing else, or in a credential of systemd."""
+
+    @pytest.fixture
+    def held(self, tmp_path: Path) -> Path:
+        return write(tmp_path, "password", "of a file\n")
+
+    def read(self, place: Path, **environ: str) -> tuple[str, tuple[str, ...]]:
+        config, warnings = load(AgentConfig, place, environ, known=lambda: KNOWN_KEYS)
+        return config.jabber_password, warnings
+
+    def test_the_file_is_named_by_a_setting(self, tmp_path: Path, held: Path) -> None:
+        text = without(AGENT, "AGENT_JABBER_PASSWORD") + f"AGENT_JABBER_PASSWORD_FILE {held}\n"
+        place = write(tmp_path, "copilot-agent.conf", text)
+        assert self.read(place) == ("of a file", ())
+
+    def test_environment_before_credential_before_files(self, tmp_path: Path, held: Path) -> None:
+        place = write(tmp_path, "copilot-agent.conf", AGENT)
+        write(tmp_path, "AGENT_JABBER_PASSWORD", "of systemd")
+        given = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+        assert self.read(place)[0] == "secret # of ours"
+        assert self.read(place, **given)[0] == "of systemd"
+        assert self.read(place, **given, AGENT_JABBER_PASSWORD_FILE=str(held))[0] == "of a file"
+        named = {"AGENT_JABBER_PASSWORD_FILE": str(held), "AGENT_JABBER_PASSWORD": "of a variable"}
+        assert self.read(place, **given, **named)[0] == "of a variable"
+
+    def test_a_manager_has_its_own_before_the_shared_one(self, tmp_path: Path) -> None:
+        place = write(tmp_path, "copilot-jobmanager-generic.conf", MANAGER)
+        write(tmp_path, "JM_JABBER_PASSWORD", "of the job manager")
+        given = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+        assert load(StorageManagerConfig, place, given)[0].jabber_password == "of the job manager"
+        write(tmp_path, "SM_JABBER_PASSWORD", "its own")
+        assert load(StorageManagerConfig, place, given)[0].jabber_password == "its own"
+
+    @pytest.mark.parametrize(
+        ("contents", "said"),
+        [(None, "No such file"), ("", "one line"), ("hunter2\nx", "one line"), ("hunter2" * 600, "4096")],
+    )
+    def test_a_file_that_cannot_be_used_is_named_and_not_quoted(
+        self, tmp_path: Path, contents: str | None, said: str
+    ) -> None:
+        place, path = write(tmp_path, "copilot-agent.conf", AGENT), tmp_path / "password"
+        if contents is not None:
+            path.write_text(contents)
+        (problem,) = problems(AgentConfig, place, {"AGENT_JABBER_PASSWORD_FILE": str(path)})
+        assert problem.startswith(f"environment: AGENT_JABBER_PASSWORD_FILE: {path}")
+        assert said in problem
+        assert "hunter2" not in problem
+
+    def test_one_that_all_may_read_is_worth_a_word(self, tmp_path: Path) -> None:
+        place, path = (
+            write(tmp_path, "copilot-agent.conf", AGENT),
+            write(tmp_path, "password", "hunter2", mode=0o644),
+        )
+        _, (warning,) = self.read(place, AGENT_JABBER_PASSWORD_FILE=str(path))
+        assert warning.endswith(f"do `chmod o= {path}`")
+        assert "hunter2" not in warning
+
+
 class TestStorageManager:
     def test_its_own_keys_go_first_and_those_of_the_manager_fill_in(self, tmp_path: Path) -> None:
         write(tmp_path, "copilot-storagemanager.conf", MANAGER + "SM_JABBER_ID storage\nSM_REDIS_PORT\n")

@@ -36,7 +36,8 @@ every_command = pytest.mark.parametrize("name", COMMANDS)
 
 @pytest.fixture(autouse=True)
 def _as_from_a_shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings from the outside, and the log as it was."""
+    """No settings from the outside, and the log as it was. This process is not closed to others: it is no daemon."""
+    monkeypatch.setattr(daemon, "keep_to_itself", lambda: None)
     for name in ("COPILOT_CONFIG", RUN_AS):
         monkeypatch.delenv(name, raising=False)
     root, ours = logging.getLogger(), logging.getLogger("copilot")
