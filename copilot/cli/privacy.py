@@ -20,7 +20,8 @@ def keep_to_itself() -> None:
 
     After the change of user, which sets this anew.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if resource.getrlimit(resource.RLIMIT_CORE) != (0, 0):  # systemd may have done it, and forbid the call
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 

@@ -1,8 +1,15 @@
-"""The units in etc/systemd: they start commands that there are, and believe what those say of themselves."""
+"""The units in etc/systemd: they start commands that there are, believe what those say of themselves, and leave them little.
+
+No systemd runs here: what `systemd-analyze` says of the files, and what a demo under `strace` has asked of the kernel
+(docs/operating.md), is all that is known.
+"""
 
 from __future__ import annotations
 
 import configparser
+import re
+import shutil
+import subprocess
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -10,8 +17,35 @@ import pytest
 
 from copilot.agent.config import AgentConfig
 from copilot.agent.drain import LAST_STEPS
+from copilot.cli.components import COMPONENTS
+from copilot.local.system import command_path
 
-UNITS = sorted((Path(__file__).parents[3] / "etc" / "systemd").glob("*.service"))
+DIRECTORY = Path(__file__).parents[3] / "etc" / "systemd"
+UNITS = sorted(DIRECTORY.glob("*.service"))
+MOST_EXPOSED = {
+    "copilot-agent": 3.5
+}  # by systemd's own count from 0 to 10; what its sandbox needs costs it that
+MOST_EXPOSED_ELSE = 1.6
+FOR_ALL = {
+    "NoNewPrivileges": "yes",
+    "CapabilityBoundingSet": "",
+    "UMask": "0077",
+    "LimitCORE": "0",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateDevices": "yes",
+    "ProtectKernelModules": "yes",
+    "StateDirectoryMode": "0700",
+}
+# A private /proc cannot be mounted in a user namespace where one of these has put something over it (bubblewrap).
+NOT_FOR_A_SANDBOX = {
+    "ProtectKernelTunables",
+    "ProtectKernelLogs",
+    "ProtectProc",
+    "ProcSubset",
+    "ProtectHostname",
+}
 DAEMONS = {
     "copilot-agent",
     "copilot-fileserver",
@@ -22,7 +56,7 @@ DAEMONS = {
 
 
 def service(path: Path) -> configparser.SectionProxy:
-    parser = configparser.ConfigParser(strict=True, interpolation=None)
+    parser = configparser.ConfigParser(strict=False, interpolation=None)  # LoadCredential comes several times
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read(path)
     return parser["Service"]
@@ -53,3 +87,75 @@ def test_a_unit_is_watched_and_started_again_unless_a_setting_is_wrong(path: Pat
 def test_systemd_lets_an_agent_finish_within_its_grace() -> None:
     section = service(next(path for path in UNITS if path.stem == "copilot-agent"))
     assert int(section["TimeoutStopSec"]) > AgentConfig.drain_grace + LAST_STEPS
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_a_unit_keeps_what_every_unit_keeps(path: Path) -> None:
+    section = service(path)
+    assert {key: section.get(key) for key in FOR_ALL} == FOR_ALL
+    assert section["RestrictAddressFamilies"].startswith("AF_INET AF_INET6 AF_UNIX")
+    assert section["SystemCallArchitectures"] == "native"
+
+
+def test_an_agent_keeps_what_its_sandbox_needs() -> None:
+    section = service(DIRECTORY / "copilot-agent.service")
+    assert not NOT_FOR_A_SANDBOX & set(section)
+    assert section["Delegate"] == "yes"
+    assert {"user", "mnt", "pid", "net"} <= set(section["RestrictNamespaces"].split())
+    denied = subprocess.run(
+        [tool(), "syscall-filter", *section["SystemCallFilter"].removeprefix("~").split()],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert not {"unshare", "setns", "clone3", "mount", "umount2", "pivot_root", "sethostname"} & set(denied)
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_credentials_have_the_names_of_secret_settings(path: Path) -> None:
+    named = set(re.findall(r"^LoadCredential=(.*)$", path.read_text(), re.MULTILINE))
+    settings = {f"copilot-{cls.program.name}": cls for cls in COMPONENTS}[path.stem]
+    assert named <= settings.secrets()
+    assert {key for key in settings.secrets() if key.endswith("JABBER_PASSWORD")} <= named
+
+
+def test_each_user_is_made_by_sysusers_and_an_agents_is_nobody_elses() -> None:
+    made = set(re.findall(r"^u (\S+)", (DIRECTORY / "copilot.sysusers").read_text(), re.MULTILINE))
+    users = {path.stem: service(path)["User"] for path in UNITS}
+    assert set(users.values()) == made
+    assert [name for name, user in users.items() if user == users["copilot-agent"]] == ["copilot-agent"]
+
+
+def tool() -> str:
+    """systemd-analyze, which looks at files and needs no systemd that runs."""
+    found = shutil.which("systemd-analyze")
+    if found is None:
+        pytest.skip("systemd-analyze is not on this machine")
+    return found
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_systemd_counts_little_exposure(path: Path) -> None:
+    said = subprocess.run(
+        [tool(), "security", "--offline=true", "--no-pager", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said.stdout)
+    assert found, said.stderr
+    assert float(found[1]) <= MOST_EXPOSED.get(path.stem, MOST_EXPOSED_ELSE)
+
+
+def test_systemd_finds_nothing_wrong_with_them(tmp_path: Path) -> None:
+    copies = []
+    for path in UNITS:
+        text = path.read_text()
+        command = service(path)["ExecStart"]
+        copies.append(tmp_path / path.name)
+        copies[-1].write_text(text.replace(command, str(command_path(Path(command).name))))
+    said = subprocess.run(
+        [tool(), "verify", "--man=no", *copies], capture_output=True, text=True, check=False
+    )
+    ours = [line for line in said.stderr.splitlines() if "copilot" in line]
+    assert (ours, said.returncode) == ([], 0), said.stderr
