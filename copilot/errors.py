@@ -89,6 +89,16 @@ class RoomRefused(TransportError):
         self.condition = condition
 
 
+class AccountRefused(TransportError):
+    """The XMPP server did not change an account. `condition` is that of the stanza error (RFC 6120, 8.3.3), `timeout` if no
+    answer came, `refused` for a complaint in words. `no_admin`: we may not change accounts there at all."""
+
+    def __init__(self, condition: str, text: str, *, no_admin: bool = False) -> None:
+        super().__init__(text)
+        self.condition = condition
+        self.no_admin = no_admin
+
+
 class StoreError(CopilotError):
     """The queue refused a request."""
 

@@ -17,6 +17,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ from copilot.local.redis import Redis
 from tests.carbon.servers import Graphite
 from tests.missing import missing
 
+ADMIN = "boss@copilot.internal"  # may make and remove accounts
 Server = Chirp | Prosody | Ejabberd | Redis
 STARTERS: dict[str, Callable[[Path], Server]] = {
     "chirp": Chirp,
-    "prosody": Prosody,
-    "ejabberd": Ejabberd,
+    "prosody": partial(Prosody, admins=[ADMIN]),
+    "ejabberd": partial(Ejabberd, admins=[ADMIN]),
     "redis": Redis,
 }
 FIXTURES = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.protocol.envelope import Envelope
+from copilot.transport.accounts import AccountService
 from copilot.transport.rooms import RoomService
 
 
@@ -110,6 +111,11 @@ class Transport(Protocol):
     @property
     def rooms(self) -> RoomService:
         """What can be asked of chat-room services."""
+        ...
+
+    @property
+    def accounts(self) -> AccountService:
+        """Accounts of our server, if we are an admin of it."""
         ...
 
     async def close(self) -> None:

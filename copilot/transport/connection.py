@@ -48,6 +48,7 @@ _MESSAGE, _PRESENCE, _IQ = (f"{{jabber:client}}{name}" for name in ("message", "
 _STREAM_ERROR = "{http://etherx.jabber.org/streams}error"
 _SCRAM = {f"SCRAM-SHA-{bits}{plus}" for bits in ("1", "256", "512") for plus in ("", "-PLUS")}
 OURSELVES, ROOM_IS_NEW, OTHER_NICK = "110", "201", "303"  # XEP-0045, 15.6.1
+ACCOUNT_GONE = "User removed"  # of ejabberd, with `conflict`: the next log-in tells the truth
 _PASSING_FAILURES = {"temporary-auth-failure", "aborted"}  # RFC 6120, 6.5
 
 
@@ -414,7 +415,7 @@ class Connection:
         condition = next((child.tag.rpartition("}")[2] for child in error), "undefined-condition")
         text = " ".join("".join(error.itertext()).split())
         reason = f"the server ended the stream: {condition}" + (f" ({text[:200]})" if text else "")
-        if condition == "conflict":
+        if condition == "conflict" and text != ACCOUNT_GONE:
             return self._end(
                 reason,
                 fatal=SessionReplaced(

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from copilot.errors import SessionReplaced
+from copilot.errors import AccountRefused, LoginRefused, SessionReplaced
 from copilot.protocol.envelope import Envelope, bare
 from copilot.protocol.markup import escape
+from copilot.transport.accounts import AccountService
 from copilot.transport.base import (
     Arrived,
     Connected,
@@ -63,6 +64,11 @@ class MemoryNetwork:
         self.faults = faults or Faults()
         self._call_later = call_later
         self._sessions: dict[str, dict[str, MemoryTransport]] = {}  # bare JID → full JID → session
+        self.admins: set[str] = set()  # bare JIDs that may change accounts
+        self.passwords: dict[
+            str, str
+        ] = {}  # of accounts that an admin has made; whoever else comes is let in
+        self.removed: set[str] = set()  # accounts that an admin has removed
         self.rooms: dict[str, MemoryRoom] = {}  # by bare JID; who asks for one that is not there, makes none
 
     def cut(self, jid: str) -> None:
@@ -91,6 +97,19 @@ class MemoryNetwork:
             for nick in [nick for nick, jid in room.occupants.items() if jid == session.jid]:
                 self._tell(room, nick, session.jid, available=False)
                 del room.occupants[nick]
+
+    def put_account(self, jid: str, password: str) -> None:
+        """There is such an account."""
+        self.passwords[jid] = password
+        self.removed.discard(jid)
+
+    def remove_account(self, jid: str) -> None:
+        """There is none, and its sessions end."""
+        self.passwords.pop(jid, None)
+        self.removed.add(jid)
+        for session in tuple(self._sessions.get(jid, {}).values()):
+            self.leave(session)
+            session.removed()
 
     def join(self, session: MemoryTransport, jid: str, nick: str) -> None:
         """Let a session into a room, or tell it why not."""
@@ -169,6 +188,29 @@ class MemoryNetwork:
             sender.take(Arrived(_undeliverable(envelope)))
 
 
+class MemoryAccountService:
+    """An AccountService for the session of one full JID."""
+
+    def __init__(self, network: MemoryNetwork, jid: str) -> None:
+        self._network = network
+        self._jid = jid
+
+    async def put(self, jid: str, password: str) -> None:
+        """See `AccountService.put`."""
+        self._check(jid)
+        self._network.put_account(jid, password)
+
+    async def remove(self, jid: str) -> None:
+        """See `AccountService.remove`."""
+        self._check(jid)
+        self._network.remove_account(jid)
+
+    def _check(self, jid: str) -> None:
+        if bare(self._jid) not in self._network.admins:
+            text = f"the account {jid} could not be changed: forbidden"
+            raise AccountRefused("forbidden", text, no_admin=True)
+
+
 class MemoryTransport:
     """A Transport over a MemoryNetwork. `jid` is the full JID that it asks for and gets."""
 
@@ -212,6 +254,11 @@ class MemoryTransport:
         """See `Transport.rooms`."""
         return MemoryRooms(self._network.rooms, self.jid, self._network.remove)
 
+    @property
+    def accounts(self) -> AccountService:
+        """See `Transport.accounts`."""
+        return MemoryAccountService(self._network, self.jid)
+
     async def close(self) -> None:
         """See `Transport.close`."""
         if self._online:
@@ -235,7 +282,15 @@ class MemoryTransport:
             SessionReplaced(f"Another program logged in as {self.jid}. Give each its own resource.")
         )
 
+    def removed(self) -> None:
+        """The network forgot our account."""
+        self._online = False
+        self._inbox.put(Disconnected("the server ended the stream: not-authorized"))
+
     def _log_in(self) -> None:
+        if bare(self.jid) in self._network.removed:
+            self._inbox.fail(LoginRefused(f"The server refused the account {bare(self.jid)}."))
+            return
         self._network.enter(self)
         self._online = True
         self._inbox.put(Connected(self.jid))

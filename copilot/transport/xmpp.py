@@ -13,6 +13,7 @@ from copilot.log import PeerRef, rate_limited
 from copilot.protocol.envelope import Envelope, bare
 from copilot.protocol.markup import escape
 from copilot.retry import full_jitter
+from copilot.transport.accounts import AccountService, XmppAccounts
 from copilot.transport.base import Connected, Disconnected, Status, TransportEvent
 from copilot.transport.connection import Connection, Ended
 from copilot.transport.counts import SessionCounts
@@ -54,6 +55,7 @@ class XmppTransport:
         self._joined: dict[str, str] = {}  # room → nick
         self._connection: Connection | None = None
         self._rooms = XmppRooms(self._ask, self._enter, self._leave)
+        self._accounts = XmppAccounts(self._ask)
         self._task: asyncio.Task[None] | None = None
         self._outage_told = False
         self._began = 0.0  # the present connection
@@ -96,6 +98,11 @@ class XmppTransport:
     def rooms(self) -> RoomService:
         """See `Transport.rooms`."""
         return self._rooms
+
+    @property
+    def accounts(self) -> AccountService:
+        """See `Transport.accounts`."""
+        return self._accounts
 
     async def _ask(self, kind: str, to: str, payload: Xml) -> Xml:
         if self._connection is None or not self._connection.up:

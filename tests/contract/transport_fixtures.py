@@ -19,6 +19,7 @@ from copilot.transport.memory import MemoryNetwork, MemoryTransport
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
 
+BOSS = "the-password-of-the-boss"  # the admin of the servers of the run: all workers share it
 LIMIT_S = 10.0  # for whatever a test waits for
 Event = TypeVar("Event")
 
@@ -90,8 +91,16 @@ class Hub(Protocol):
         """A new account's bare JID."""
         ...
 
+    async def admin(self) -> str:
+        """The bare JID of an account that may change accounts."""
+        ...
+
     async def transport(self, account: str, resource: str) -> Transport:
         """A transport that has not connected yet."""
+        ...
+
+    async def login(self, account: str, password: str) -> Transport:
+        """A transport of an account that somebody else has made."""
         ...
 
     def cut(self, transport: Transport) -> None:
@@ -114,6 +123,16 @@ class MemoryHub:
 
     async def account(self) -> str:
         return f"user{next(self._numbers)}@memory"
+
+    async def admin(self) -> str:
+        jid = await self.account()
+        self.network.admins.add(jid)
+        return jid
+
+    async def login(self, account: str, password: str) -> MemoryTransport:
+        if self.network.passwords.get(account) != password:
+            self.network.removed.add(account)
+        return await self.transport(account, "one")
 
     async def transport(self, account: str, resource: str) -> MemoryTransport:
         self.transports.append(MemoryTransport(self.network, f"{account}/{resource}"))
@@ -146,6 +165,15 @@ class ServerHub:
         jid = await self.server.register(f"user-{uuid.uuid4().hex}", password)
         self._passwords[jid] = password
         return jid
+
+    async def admin(self) -> str:
+        jid = await self.server.register("boss", BOSS)
+        self._passwords[jid] = BOSS
+        return jid
+
+    async def login(self, account: str, password: str) -> XmppTransport:
+        self._passwords[account] = password
+        return await self.transport(account, "one")
 
     async def transport(self, account: str, resource: str, **changes: Any) -> XmppTransport:
         line = Line(self.server.port)
