@@ -13,7 +13,9 @@ from copilot.transport.rooms import Ask
 ADMIN = "http://jabber.org/protocol/admin"
 _COMMANDS = "http://jabber.org/protocol/commands"
 _DATA = "jabber:x:data"
-# What a server answers to somebody who is no admin of it, or if it knows no such command.
+# What it answers when it is to remove an account that is not there: ejabberd; Prosody has no complaint.
+NO_ACCOUNT = frozenset({"item-not-found"})
+# What a server answers to somebody who is no admin of it and asks for a form, or if it knows no such command.
 NO_ADMIN = frozenset({"forbidden", "not-allowed", "not-authorized", "item-not-found", "service-unavailable"})
 
 
@@ -51,13 +53,17 @@ class XmppAccounts:
         try:
             await self._command("delete-user", jid, {"accountjids": [jid]})
         except AccountRefused as refused:
-            if refused.condition != "no-account":
+            if refused.no_admin or refused.condition not in NO_ACCOUNT:
                 raise
 
     async def _command(self, name: str, jid: str, values: Mapping[str, Sequence[str]]) -> None:
         """Ask for the form of a command, then send it filled in."""
         domain, node = jid.partition("@")[2], f"{ADMIN}#{name}"
-        form = await self._said(domain, jid, Xml(f"{{{_COMMANDS}}}command", node=node, action="execute"))
+        try:
+            form = await self._said(domain, jid, Xml(f"{{{_COMMANDS}}}command", node=node, action="execute"))
+        except AccountRefused as refused:
+            refused.no_admin = refused.condition in NO_ADMIN
+            raise
         session = form.get("sessionid", "")
         filled = Xml(f"{{{_COMMANDS}}}command", node=node, sessionid=session)
         data = SubElement(filled, f"{{{_DATA}}}x", type="submit")
@@ -79,15 +85,11 @@ class XmppAccounts:
             answer = await self._ask("set", domain, command)
         except RoomRefused as refused:
             text = f"the account {jid} could not be changed: {refused}"
-            raise AccountRefused(refused.condition, text, no_admin=_no_admin(refused.condition)) from refused
+            raise AccountRefused(refused.condition, text) from refused
         found = answer.find(f"{{{_COMMANDS}}}command")
         if found is None:
             raise AccountRefused("refused", f"{domain} answered without a command about the account {jid}")
         return found
-
-
-def _no_admin(condition: str) -> bool:
-    return condition in NO_ADMIN
 
 
 def _text(note: Xml) -> str:
