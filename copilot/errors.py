@@ -13,6 +13,7 @@
     ├── StoreError              the queue refused
     │   ├── StoreUnavailable    Redis is away or busy; trying again helps
     │   │   └── QueueFull       no room for new jobs; trying again later helps (exit code 75)
+    │   ├── TooManyJobs         the owner has as many on the queue as he may; later helps (exit code 75)
     │   ├── JobExists           that id is taken by another job
     │   └── UnknownJob          no such job
     ├── TransferError           a file did not arrive
@@ -113,6 +114,13 @@ class QueueFull(StoreUnavailable):
     """The memory of Redis is too full for new jobs; what is on the queue goes on."""
 
     exit_code: ClassVar[int] = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class TooManyJobs(StoreError):
+    """The owner has as many jobs on the queue as he may have; there is room again when some are over."""
+
+    retryable: ClassVar[bool] = True
+    exit_code: ClassVar[int] = 75
 
 
 class JobExists(StoreError):

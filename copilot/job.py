@@ -210,7 +210,9 @@ class JobSpec:
     `max_user_attempts`-th that failed by itself. `max_run_time` in seconds, None for the manager's own. Higher `priority` goes first. `input_dir` is
     the directory on `chirp_server` where the inputs lie, None: where staging puts them. `exclusive`: never two attempts
     at once, rather stopped than doubled. `requirements` is an expression over what a host says of itself
-    (`copilot.matching`), empty for a job that may run on any.
+    (`copilot.matching`), empty for a job that may run on any. `project`: for whose work it is, a word of its owner's account.
+    `staged` is the directory below that of the job's inputs where they lie, empty for that one itself: who submits from
+    afar has one of his own, so that two who choose one id cannot meet.
     """
 
     id: str
@@ -229,6 +231,8 @@ class JobSpec:
     chirp_server: str | None = None
     input_dir: str | None = None
     exclusive: bool = False
+    project: str = ""
+    staged: str = ""
 
     def __post_init__(self) -> None:
         check_job_id(self.id)
@@ -237,6 +241,8 @@ class JobSpec:
             check_relative_name(self.validation)
         if self.input_dir is not None and self.input_dir != "/":  # that is the server's root
             check_relative_name(self.input_dir.removeprefix("/"))
+        if self.staged:
+            check_relative_name(self.staged)
         self._check_names()
         self._check_text()
 
@@ -246,6 +252,10 @@ class JobSpec:
         if not self.requirements:
             return ANY_GROUP
         return hashlib.sha256(self.requirements.encode()).hexdigest()[:GROUP_DIGITS]
+
+    def staged_name(self, name: str) -> str:
+        """Where the input `name` lies below the directory of the job's inputs."""
+        return f"{self.staged}/{name}" if self.staged else name
 
     def _check_names(self) -> None:
         named = (self.command, self.validation or "", *(item.name for item in self.inputs))

@@ -39,6 +39,7 @@ async def run(config: FileServerConfig) -> int:
         FileArea(config.files_dir),
         Verifier(load_secrets(config.secret_file, clock.wall())),
         clock=clock,
+        done=config.done_job_dir,
         prefix=urlsplit(config.files_url or "").path,
     )
     host, port = config.files_listen

@@ -4,6 +4,7 @@
     <root>/<alias>/<alias>.tgz    what the agent of one attempt uploads; `alias` is the job's id for the first
                                   attempt, <job>.a<attempt> for later ones, as agents of 2011 upload
     <root>/.sealed/<alias>.tgz    the same when it has been taken out of its agent's reach
+    <root>/<job>.a0/<digest>/…    inputs that somebody sends from afar; the digest is over who, which job and what
 
 The submit command, the file server, the Chirp server and the storage manager share this layout. Ids of submitted jobs
 never end in `.a<digits>`, so no two kinds meet.
@@ -26,6 +27,7 @@ from copilot.files.newfile import NewFile
 from copilot.job import alias, check_job_id, check_relative_name, split_alias
 
 SEALED = ".sealed"  # no job id, so no agent's directory
+RESULTS = ".results"  # in URLs alone: the directory of the finished jobs' outputs, wherever that is
 CHIRP_PREFIX = ".__"  # of files that a Chirp server keeps in the directories of others: access lists, tickets
 
 
@@ -59,6 +61,25 @@ def output_name(job: str, attempt: int) -> str:
 def sealed_name(job: str, attempt: int) -> str:
     """Where the output of an attempt lies when it is sealed, relative to the root. Raises `BadName`."""
     return f"{SEALED}/{output_directory(job, attempt)}.tgz"
+
+
+def result_name(job: str) -> str:
+    """What the output of a finished job is called in URLs. Raises `BadName`."""
+    return f"{RESULTS}/{check_job_id(job, submitted=True)}.tgz"
+
+
+def split_result_name(path: str) -> str | None:
+    """The inverse of `result_name`; None for the name of something else."""
+    first, _, name = path.partition("/")
+    job = name.removesuffix(".tgz")
+    return job if first == RESULTS and result_name(job) == path else None
+
+
+def open_result(done: Path, job: str) -> io.FileIO:
+    """Open the output of a finished job in `done`, where the generic finisher has put it. Raises as `FileArea`."""
+    check_job_id(job, submitted=True)
+    with disk_errors(f"the output of job {job}"):
+        return open_file_below(done, f"{job}/{job}.tgz")
 
 
 def split_input_name(path: str) -> tuple[str, str]:
@@ -113,6 +134,25 @@ class FileArea:
         with disk_errors(f"input {name!r} of job {job}"):
             return open_file_below(self.root, input_name(job, name))
 
+    def prepare_input(self, job: str, name: str) -> None:
+        """Make the directory that an input goes to. Idempotent."""
+        *parents, _ = input_name(job, name).split("/")
+        with disk_errors(f"making the directory of an input of job {job}"):
+            os.close(open_directory(self.root, parents, create=True))
+
+    def new_input(self, job: str, name: str) -> NewFile:
+        """Begin to write an input, whose directory is prepared."""
+        return NewFile.below(self.root, input_name(job, name))
+
+    def has_input(self, job: str, name: str, size: int) -> bool:
+        """Whether a plain file of so many bytes lies there."""
+        try:
+            with self.open_input(job, name) as file:
+                found = os.fstat(file.fileno())
+        except TransferError:
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == size
+
     def small_input(self, job: str, name: str, size: int) -> bytes | None:
         """The contents of an input of so many bytes; None if it is not here, or not so large any more."""
         try:
@@ -162,6 +202,12 @@ class FileArea:
     def drop_inputs(self, job: str) -> None:
         """Remove all inputs of `job`. Idempotent."""
         self._drop(input_directory(job))
+
+    def drop_staged(self, job: str, staged: str) -> None:
+        """Remove the directory `staged` of the inputs of `job`. Idempotent."""
+        with disk_errors(f"removing inputs of job {job}"):
+            if self._is_directory(input_directory(job)):
+                remove_tree(self.root / input_directory(job), check_relative_name(staged))
 
     def adopt_inputs(self, job: str) -> bool:
         """Make `<job>`, where tools of 2011 put inputs, the directory where inputs belong; whether there is one now.

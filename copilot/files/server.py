@@ -1,4 +1,5 @@
-"""The embedded file server: gives inputs to agents and takes their outputs, by signed URLs only.
+"""The embedded file server: gives inputs to agents and takes their outputs, by signed URLs only; from those who submit
+from afar it takes inputs, and gives them the outputs of finished jobs.
 
 Nothing here lists, deletes or renames, and the wire makes no directory but a signed output's. What an error
 means for the peer is decided in one place (`FileServer._handle`): the peer gets a status, the log the cause.
@@ -12,17 +13,26 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from copilot.clock import Clock
 from copilot.errors import BadName, NoSpace, TransferError, TransferUnavailable
-from copilot.files.area import FileArea, split_input_name, split_output_name
+from copilot.files.area import (
+    FileArea,
+    open_result,
+    split_input_name,
+    split_output_name,
+    split_result_name,
+)
 from copilot.files.base import BLOCK
 from copilot.files.counts import ServerCounts
 from copilot.files.digest import FIELD, format_digest, parse_digest
+from copilot.files.newfile import NewFile
 from copilot.files.quiet import listen, quiet_server
 from copilot.files.signing import Verifier
 from copilot.files.spool import Spool
@@ -39,8 +49,9 @@ _log = logging.getLogger("copilot.files")
 
 
 class FileServer:
-    """Serves `area` to whom `verifier` lets in. `prefix` is the path of the signer's base URL, if it has one
-    that no proxy strips; `stall` and `grace` in seconds, at most `most` connections."""
+    """Serves `area` to whom `verifier` lets in, and the outputs of finished jobs in `done`, if there is one. `prefix` is the
+    path of the signer's base URL, if it has one that no proxy strips; `stall` and `grace` in seconds,
+    at most `most` connections."""
 
     def __init__(
         self,
@@ -48,6 +59,7 @@ class FileServer:
         verifier: Verifier,
         *,
         clock: Clock,
+        done: Path | None = None,
         prefix: str = "",
         stall: float = STALL,
         grace: float = GRACE,
@@ -57,6 +69,7 @@ class FileServer:
         self._area = area
         self._verifier = verifier
         self._clock = clock
+        self._done = done
         self._base = prefix.rstrip("/") + "/"
         self._stall = stall
         self._grace = grace
@@ -121,8 +134,9 @@ class FileServer:
 
     def _job(self, path: str) -> JobRef | str:
         """Whose file was served: `<job>.a0/<input>` or `<attempt>/<attempt>.tgz`."""
-        name, _, rest = path.removeprefix(self._base).partition("/")
-        job, attempt = split_alias(name)
+        below = path.removeprefix(self._base)
+        name, _, rest = below.partition("/")
+        job, attempt = split_alias(split_result_name(below) or name)
         return JobRef(job, attempt or None) if rest else "no file"
 
     def _note_work(self) -> None:
@@ -142,19 +156,41 @@ class FileServer:
         if below == path or allowed is None:
             raise _Refusal(403, "this URL is not valid, or not any more")
         if allowed.max_size is None:
-            job, name = split_input_name(below)
-            return _Download(await asyncio.to_thread(self._area.open_input, job, name), self._stall)
-        job, attempt = split_output_name(below)
-        return await self._store(request, job, attempt, allowed.max_size)
+            return _Download(await asyncio.to_thread(self._open, below), self._stall)
+        place = self._input(below) if allowed.sha256 is not None else self._output(below)
+        return await self._store(request, place, allowed.max_size, allowed.sha256)
 
-    async def _store(self, request: web.BaseRequest, job: str, attempt: int, max_size: int) -> web.Response:
+    def _open(self, path: str) -> io.FileIO:
+        """The file to read: the output of a finished job, or an input."""
+        result = split_result_name(path)
+        if result is None:
+            return self._area.open_input(*split_input_name(path))
+        if self._done is None:
+            raise BadName(f"{path}: there is no directory of finished jobs here")
+        return open_result(self._done, result)
+
+    def _input(self, path: str) -> _Place:
+        job, name = split_input_name(path)
+        return _Place(partial(self._area.prepare_input, job, name), partial(self._area.new_input, job, name))
+
+    def _output(self, path: str) -> _Place:
+        job, attempt = split_output_name(path)
+        prepare = partial(self._area.prepare_output, job, attempt)
+        return _Place(prepare, partial(self._area.new_output, job, attempt))
+
+    async def _store(
+        self, request: web.BaseRequest, place: _Place, max_size: int, signed: str | None
+    ) -> web.Response:
+        """Take a file of at most `max_size` bytes, with the SHA-256 that the URL says or else, if it does, the request."""
         too_large = _Refusal(413, f"larger than the {max_size} bytes that the URL allows")
         if (request.content_length or 0) > max_size:
             raise too_large
-        expected = _expected_digest(request)
-        await asyncio.to_thread(self._area.prepare_output, job, attempt)
+        expected = _expected_digest(request) or signed
+        if signed not in (None, expected):
+            raise _Refusal(400, f"this URL is for another file than {FIELD} announces")
+        await asyncio.to_thread(place.prepare)
         await _ask_for_body(request)
-        with self._area.new_output(job, attempt) as new:
+        with place.begin() as new:
             received = 0
             async with Spool(new.write_parts) as spool:
                 async for block in self._blocks(request):
@@ -180,6 +216,14 @@ class FileServer:
                     size += len(part)
             for part in parts:
                 yield part
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an upload goes: what makes its directory, and what begins the file there."""
+
+    prepare: Callable[[], None]
+    begin: Callable[[], NewFile]
 
 
 class _Refusal(Exception):

@@ -153,13 +153,13 @@ class Orders:
     def _data(self, spec: JobSpec, item: InputFile) -> str | None:
         if self._contents is None or spec.input_dir is not None or not item.sha256:
             return None
-        found = self._contents.small_input(spec.id, item.name, item.size)
+        found = self._contents.small_input(spec.id, spec.staged_name(item.name), item.size)
         return None if found is None else b64encode(found).decode("ascii")
 
     def _url(self, spec: JobSpec, name: str) -> str:
         """By the file server if it has the file, else by Chirp."""
         if self._urls is not None and spec.input_dir is None:
-            return self._urls.input_url(spec.id, name, self._url_lifetime)
+            return self._urls.input_url(spec.id, spec.staged_name(name), self._url_lifetime)
         server = spec.chirp_server or self._chirp
         return f"chirp://{server}{quote(_input_dir(spec).rstrip('/'))}/{quote(name)}"
 
@@ -170,4 +170,6 @@ class Orders:
 
 def _input_dir(spec: JobSpec) -> str:
     """Where the inputs lie on the Chirp server; attempts count from 1, so 0 is what was there before them."""
-    return f"/{alias(spec.id, 0)}" if spec.input_dir is None else f"/{spec.input_dir.strip('/')}"
+    if spec.input_dir is not None:
+        return f"/{spec.input_dir.strip('/')}"
+    return f"/{alias(spec.id, 0)}/{spec.staged}".rstrip("/")

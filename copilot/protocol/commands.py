@@ -6,12 +6,15 @@ stands in XML is `codec.py`'s affair; when a message is acknowledged and sent ag
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from typing import Any, ClassVar
 
 from copilot.job import check_job_id, check_relative_name
 from copilot.protocol.envelope import Element
+
+_HEX_SHA256 = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,12 @@ def _size(text: str) -> int:
     return number
 
 
+def _sha256(text: str) -> str:
+    if not _HEX_SHA256.match(text):
+        raise ValueError("expected a SHA-256 as 64 hexadecimal digits in lower case")
+    return text
+
+
 def _flag(text: str) -> bool:
     if text not in ("0", "1"):
         raise ValueError("expected 0 or 1")
@@ -51,12 +60,14 @@ TEXT = Kind(str, str)
 FLAG = Kind(_flag, lambda flag: str(int(flag)))
 WHOLE = Kind(int, str)
 SIZE = Kind(_size, str)
+SHA256 = Kind(_sha256, str)
 NUMBER = Kind(float, repr)
 WORDS = Kind(_words, " ".join)
 FILES = Kind(_files, "###".join)
 ADDRESS = Kind(_address, str)
 JOB_ID = Kind(check_job_id, str)
 NAME = Kind(check_relative_name, str)
+FILE = NAME  # in commands, which have a NAME of their own
 
 
 def attribute(name: str, kind: Kind = TEXT, *, default: Any = MISSING, aliases: tuple[str, ...] = ()) -> Any:
@@ -292,6 +303,114 @@ class Leaving(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SentInput(Part):
+    """Ours: an input file that a submitter has. `data` is the file itself in base64, if it is small."""
+
+    TAG: ClassVar[str] = "input"
+    name: str = attribute("name", NAME)
+    size: int = attribute("size", SIZE)
+    sha256: str = attribute("sha256", SHA256)
+    data: str | None = attribute("data", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload(Part):
+    """Ours: where such a file goes. No URL: it is there already."""
+
+    TAG: ClassVar[str] = "upload"
+    name: str = attribute("name", NAME)
+    url: str | None = attribute("url", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantUpload(Command):
+    """Ours: submitter, to all job managers: I am about to submit this job, with these files; where do they go?"""
+
+    NAME: ClassVar[str] = "wantUpload"
+    job_id: str = attribute("jobID", JOB_ID)
+    project: str | None = attribute("project", default=None)
+    inputs: tuple[SentInput, ...] = child(SentInput, many=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveUpload(Command):
+    """Ours: job manager: there, for those that do not fit into `submitJob`."""
+
+    NAME: ClassVar[str] = "haveUpload"
+    job_id: str = attribute("jobID", JOB_ID)
+    uploads: tuple[Upload, ...] = child(Upload, many=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitJob(Command):
+    """Ours: submitter: put this on the queue. `environment` is shell text, as in `Job`; `max_run_time` in s.
+
+    `watch`: for so many seconds, tell me when its state changes.
+    """
+
+    NAME: ClassVar[str] = "submitJob"
+    job_id: str = attribute("jobID", JOB_ID)
+    command: str = attribute("jobCommand", FILE)
+    arguments: str = attribute("arguments", default="")
+    environment: str = attribute("environment", default="")
+    packages: tuple[str, ...] = attribute("packages", WORDS, default=())
+    validation: str | None = attribute("validation", FILE, default=None)
+    requirements: str = attribute("requirements", default="")
+    priority: int = attribute("priority", WHOLE, default=0)
+    max_attempts: int | None = attribute("maxAttempts", SIZE, default=None)
+    max_retries: int | None = attribute("maxRetries", SIZE, default=None)
+    max_run_time: float | None = attribute("maxRunTime", NUMBER, default=None)
+    exclusive: bool | None = attribute("exclusive", FLAG, default=None)
+    project: str | None = attribute("project", default=None)
+    watch: float | None = attribute("watch", NUMBER, default=None)
+    inputs: tuple[SentInput, ...] = child(SentInput, many=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantJobState(Command):
+    """Ours: submitter: how is that job? And tell me when its state changes, for `watch` seconds."""
+
+    NAME: ClassVar[str] = "wantJobState"
+    job_id: str = attribute("jobID", JOB_ID)
+    watch: float | None = attribute("watch", NUMBER, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopJob(Command):
+    """Ours: submitter: I do not want that job any more."""
+
+    NAME: ClassVar[str] = "stopJob"
+    job_id: str = attribute("jobID", JOB_ID)
+    reason: str = attribute("reason", default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveJobState(Command):
+    """Ours: job manager: so it is. The answer to the three before, and sent again when that changes.
+
+    `state` is one of `copilot.job.State`; what belongs to an attempt or to the end is left out as long as there is none.
+    `published`: its result is where it can be fetched; `output_url` is where, if it has an output. `changed`: in answer to
+    `stopJob`, whether that had an effect. `new`: in answer to `submitJob`, whether it was not known before.
+    """
+
+    NAME: ClassVar[str] = "haveJobState"
+    job_id: str = attribute("jobID", JOB_ID)
+    state: str = attribute("state")
+    attempt: int = attribute("attempt", SIZE, default=0)
+    agent: str | None = attribute("agent", default=None)
+    host: str | None = attribute("agentHost", default=None)
+    exit_code: int | None = attribute("exitCode", WHOLE, default=None)
+    cause: str | None = attribute("cause", default=None)
+    reason: str | None = attribute("reason", default=None)
+    published: bool | None = attribute("published", FLAG, default=None)
+    output_url: str | None = attribute("outputUrl", default=None)
+    output_size: int | None = attribute("outputSize", SIZE, default=None)
+    output_sha256: str | None = attribute("outputSha256", default=None)
+    changed: bool | None = attribute("changed", FLAG, default=None)
+    new: bool | None = attribute("new", FLAG, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redirect(Command):
     """Manager: say this (`info`, unchanged) to `referral` instead. (2.2.4.1)"""
 
@@ -403,13 +522,17 @@ class StoreTicket(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Error(Command):
-    """Ours: why a message had no effect. `in_reply_to` is its id, which this settles. Never sent to 2011 peers."""
+    """Ours: why a message had no effect. `in_reply_to` is its id, which this settles. Never sent to 2011 peers.
+
+    `retry_after`: in so many seconds the same may have one.
+    """
 
     NAME: ClassVar[str] = "error"
     error_string: str = attribute("errorString")
     code: str = attribute("code", default="")
     in_reply_to: str | None = attribute("inReplyTo", default=None)
     job_id: str | None = attribute("jobID", JOB_ID, default=None)
+    retry_after: float | None = attribute("retryAfter", NUMBER, default=None)
 
 
 COMMANDS: dict[str, type[Command]] = {kind.NAME: kind for kind in Command.__subclasses__()}

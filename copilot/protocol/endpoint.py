@@ -278,7 +278,16 @@ class Endpoint:
         if received.id is not None:
             self._seen.forget(received.sender, received.id)
 
-    def refuse(self, received: Received, now: float, *, code: str, text: str, job: str | None = None) -> bool:
+    def refuse(
+        self,
+        received: Received,
+        now: float,
+        *,
+        code: str,
+        text: str,
+        job: str | None = None,
+        retry_after: float | None = None,
+    ) -> bool:
         """Tell the peer that its message has had no effect; returns whether to acknowledge the message.
 
         Never one that `error` settles: that may be lost, or held back because the peer had one a moment ago, and an
@@ -288,7 +297,10 @@ class Endpoint:
         self.counts.refused[code] += 1
         if received.features is None:
             return not RULES[received.command.NAME].orders
-        self._error(received.sender, received.id, now, code=code, text=text, job=job)
+        error = Error(
+            error_string=text, code=code, in_reply_to=received.id, job_id=job, retry_after=retry_after
+        )
+        self._error(received.sender, error, now)
         return False
 
     def ignore(self, received: Received, *, reason: str, text: str) -> Dropped:
@@ -386,7 +398,8 @@ class Endpoint:
         copy would be no better."""
         if envelope.id is not None and not envelope.noack:
             if self._knows_of_features(envelope):
-                self._error(envelope.sender, envelope.id, now, code=error.code, text=str(error))
+                told = Error(error_string=str(error), code=error.code, in_reply_to=envelope.id)
+                self._error(envelope.sender, told, now)
             else:
                 self._owe(envelope.sender, envelope.id, element=envelope.element is not None)
         return self._drop(envelope, error.code, str(error))
@@ -417,13 +430,11 @@ class Endpoint:
             )
         return False
 
-    def _error(
-        self, to: str, message_id: str | None, now: float, *, code: str, text: str, job: str | None = None
-    ) -> None:
+    def _error(self, to: str, error: Error, now: float) -> None:
         peer = self._peer(to)
         if now - peer.last_error >= SECONDS_BETWEEN_ERRORS:
             peer.last_error = now
-            self.send(to, Error(error_string=text, code=code, in_reply_to=message_id, job_id=job), now)
+            self.send(to, error, now)
 
     def _drop(self, envelope: Envelope, reason: str, text: str, command: Command | None = None) -> Dropped:
         self.counts.dropped[reason] += 1

@@ -8,6 +8,8 @@ job* holds that job is for the claim to tell (`claim.py`), not for this table.
 from __future__ import annotations
 
 import enum
+import functools
+import operator
 from dataclasses import dataclass
 
 MINUTE = 60.0
@@ -49,9 +51,10 @@ class Role(enum.Flag):
     MONITOR = enum.auto()
     KEY_MANAGER = enum.auto()
     HEARTBEAT = enum.auto()
+    SUBMITTER = enum.auto()
 
 
-ANY = Role.AGENT | Role.JOB_MANAGER | Role.STORAGE_MANAGER | Role.MONITOR | Role.KEY_MANAGER | Role.HEARTBEAT
+ANY = functools.reduce(operator.or_, Role)
 MANAGER = Role.JOB_MANAGER | Role.STORAGE_MANAGER
 
 
@@ -90,6 +93,12 @@ RULES: dict[str, Rule] = {
     "cancelJob": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
     "drain": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
     "leaving": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True),
+    "wantUpload": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
+    "haveUpload": Rule(Role.JOB_MANAGER, Role.SUBMITTER, resend=True),
+    "submitJob": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=DAY),
+    "wantJobState": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True),
+    "stopJob": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
+    "haveJobState": Rule(Role.JOB_MANAGER, Role.SUBMITTER, noack=True),
     "redirect": Rule(MANAGER, Role.AGENT, orders=True),
     "sleep": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True, ack_waits=ACK_NEEDS_NO_MESSAGE),
     "error": Rule(ANY, ANY, noack=True, orders=True),

@@ -129,12 +129,14 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse:
-    """Tell the sender of `received` that it has had no effect (`error`, only to peers with features)."""
+    """Tell the sender of `received` that it has had no effect (`error`, only to peers with features), and, if that is so, in
+    how many seconds the same may have one."""
 
     received: Received
     code: str
     text: str
     job: str | None = None
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

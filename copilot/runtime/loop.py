@@ -251,9 +251,11 @@ class Loop:
                 self._dispatch(self._endpoint.ignore(received, reason=reason, text=text))
             case Withhold():
                 return False
-            case Refuse(received=received, code=code, text=text, job=job):
+            case Refuse(received=received, code=code, text=text, job=job, retry_after=later):
                 lines.refused(action)
-                return self._endpoint.refuse(received, self._now(), code=code, text=text, job=job)
+                return self._endpoint.refuse(
+                    received, self._now(), code=code, text=text, job=job, retry_after=later
+                )
             case Perform(effect=effect):
                 try:
                     pending = self._performer.perform(effect)

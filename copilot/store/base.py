@@ -121,11 +121,15 @@ class Store(Survey, AccountStore, Protocol):
         """Look at the server's version and settings. Raises `ConfigError` if it must not be used."""
         ...
 
-    async def submit(self, specs: Sequence[JobSpec], *, now: float | None = None) -> None:
-        """Put up to 1000 jobs on the queue, all or none. The same specification again changes nothing.
+    async def submit(
+        self, specs: Sequence[JobSpec], *, most: int | None = None, now: float | None = None
+    ) -> None:
+        """Put up to 1000 jobs on the queue, all or none. The same specification again changes nothing. `most`: how many
+        jobs of each owner may wait or run then.
 
         Raises `JobExists` if an id is taken by a different specification, `BadName` for an id not to be submitted,
-        `BadRequirements` for requirements that cannot be read, `QueueFull` if there is no room for new ones.
+        `BadRequirements` for requirements that cannot be read, `QueueFull` if there is no room for new ones,
+        `TooManyJobs` if an owner would have more than `most`.
         """
         ...
 

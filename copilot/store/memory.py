@@ -83,7 +83,9 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
             server="memory", warnings=("jobs are kept in this process alone and are gone when it ends",)
         )
 
-    async def submit(self, specs: Sequence[JobSpec], *, now: float | None = None) -> None:
+    async def submit(
+        self, specs: Sequence[JobSpec], *, most: int | None = None, now: float | None = None
+    ) -> None:
         """Put at most 1000 jobs on the queue, all or none: see `Store.submit`.
 
         Raises also `ValueError` for more, and for numbers out of range.
@@ -93,10 +95,19 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
         for job, (_, text) in batch.items():
             if job in self._jobs and self._jobs[job].text != text:
                 raise rules.job_exists(job)
-        self._check_groups([spec for job, (spec, _) in batch.items() if job not in self._jobs])
+        new = [spec for job, (spec, _) in batch.items() if job not in self._jobs]
+        if most is not None:
+            self._check_owners(new, most)
+        self._check_groups(new)
         for job, (spec, text) in batch.items():
             if job not in self._jobs:
                 self._add(spec, text, time)
+
+    def _check_owners(self, new: Sequence[JobSpec], most: int) -> None:
+        both = Counter(owner for state in (State.WAITING, State.RUNNING) for owner in self._owners(state))
+        more = Counter(map(rules.owner_of, new))
+        if any(both[owner] + count > most for owner, count in more.items()):
+            raise rules.too_many_jobs(most)
 
     def _check_groups(self, new: Sequence[JobSpec]) -> None:
         waiting = {queue for queue in tuple(self._queues) if self._first(queue)}

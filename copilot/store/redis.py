@@ -164,16 +164,21 @@ class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, Store):
         )
         return Facts(server=f"Redis {info['redis_version']}", warnings=tuple(filter(None, warnings)))
 
-    async def submit(self, specs: Sequence[JobSpec], *, now: float | None = None) -> None:
+    async def submit(
+        self, specs: Sequence[JobSpec], *, most: int | None = None, now: float | None = None
+    ) -> None:
         """Put at most 1000 jobs on the queue, all or none: see `Store.submit`.
 
         Raises also `ValueError` for more, and for numbers out of range.
         """
         jobs = rules.check_batch(specs).values()
         values = [value for spec, text in jobs for value in job_values(spec, text)]
-        answer, *taken = await self._run("submit", now, self._share, rules.MOST_GROUPS, *values)
+        limit = "" if most is None else most
+        answer, *taken = await self._run("submit", now, self._share, rules.MOST_GROUPS, limit, *values)
         if answer == "taken":
             raise rules.job_exists(taken[0])
+        if answer == "many":
+            raise rules.too_many_jobs(most or 0)
         if answer == "full":
             raise self.full()
         if answer == "groups":

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from copilot.errors import BadRequirements, JobExists, QueueFull
+from copilot.errors import BadRequirements, JobExists, QueueFull, TooManyJobs
 from copilot.job import Cause, Event, JobSpec, Outcome, Phase, State, check_job_id, one_line
 from copilot.matching.requirements import read_requirements
 from copilot.store.base import Held
@@ -79,6 +79,14 @@ def queue_full(share: float) -> QueueFull:
     return QueueFull(
         f"the queue is full: Redis uses more than {share:.0%} of its memory, and the rest is kept for the jobs that are on "
         "it; submit again when some are done, remove old jobs with 'copilot clean', or raise maxmemory"
+    )
+
+
+def too_many_jobs(most: int) -> TooManyJobs:
+    """The error for a new job of an owner who has as many on the queue as he may."""
+    return TooManyJobs(
+        f"{most} of your jobs may wait or run at a time, and with this one there would be more: submit it again when some "
+        "are over"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from copilot.client.follow import follow
-from copilot.errors import BadName, JobExists
+from copilot.errors import BadName, JobExists, TooManyJobs
 from copilot.job import Cause, EventKind, Outcome, Output, State
 from copilot.store import trial
 from copilot.store.base import Changed, Held, Renewed, Running, Store, Verdict
@@ -101,6 +101,20 @@ async def test_one_taken_id_refuses_the_whole_batch(store: Store) -> None:
         await store.submit([spec(1), spec(2, command="other.sh"), spec(3)])
     assert await store.waiting() == 1
     assert await store.get("job-1") is None
+
+
+async def test_an_owner_has_no_more_jobs_on_the_queue_than_he_may(store: Store) -> None:
+    jobs = [JobSpec(id=f"job-{number}", command="run.sh", owner="ada@x") for number in range(4)]
+    await store.submit(jobs[:2], most=2)
+    await store.submit(jobs[:2], most=2)  # known: no more of them than before
+    for more in (jobs[2:3], jobs[2:]):
+        with pytest.raises(TooManyJobs, match="2 of your jobs"):
+            await store.submit(more, most=2)
+    await store.submit([JobSpec(id="other", command="run.sh", owner="bob@x")], most=2)
+    assert await store.get("job-2") is None
+    await store.cancel("job-0")
+    await store.submit(jobs[2:3], most=2)
+    await store.submit(jobs[3:])  # who may have any number
 
 
 async def test_one_id_for_two_jobs_of_a_batch_is_refused(store: Store) -> None:

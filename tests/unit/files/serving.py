@@ -40,7 +40,8 @@ async def serving(directory: Path, *, tls: bool = True, stall: float = 20.0) -> 
     root = directory / "area"
     root.mkdir()
     area = FileArea(root)
-    server = FileServer(area, Verifier([SECRET]), clock=SystemClock(), stall=stall)
+    (directory / "done").mkdir()
+    server = FileServer(area, Verifier([SECRET]), clock=SystemClock(), done=directory / "done", stall=stall)
     context = ca_file = None
     if tls:
         certificates = ensure(directory / "tls", [HOST])
