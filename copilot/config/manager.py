@@ -27,6 +27,7 @@ from copilot.config.kinds import (
     SIZE,
     TEXT,
     duration,
+    whole,
 )
 from copilot.config.setting import other_settings, setting, settings
 
@@ -111,6 +112,21 @@ class ManagerSettings(
         "how long signed URLs are good; longer than the longest run",
         duration(60),
         default="7d",
+    )
+    max_jobs: int = setting(
+        "*_MAX_JOBS",
+        "how many jobs of one submitter, who sends them by XMPP, may wait or run",
+        whole(1),
+        default="1000",
+    )
+    max_input: int = setting(
+        "*_MAX_INPUT", "largest input files, together, of a job that comes by XMPP", SIZE, default="10 GiB"
+    )
+    upload_lifetime: float = setting(
+        "*_UPLOAD_LIFETIME",
+        "how long submitters may begin to use a URL that they got: for an input, or for the output of a job",
+        duration(60),
+        default="1h",
     )
     storage_only_mode_on: bool = setting(
         "*_STORAGE_ONLY_MODE_ON", "take outputs, give no jobs", FLAG, default="0", own=True

@@ -101,6 +101,10 @@ class DiskStaging:
         """See the port."""
         return await asyncio.to_thread(self._adopt, job)
 
+    async def admit(self, job: str) -> None:
+        """Let agents read all inputs of `job`, however they got there."""
+        await asyncio.to_thread(self._admit, job)
+
     async def drop(self, job: str) -> None:
         """See the port."""
         await asyncio.to_thread(self._area.drop_inputs, job)
@@ -108,12 +112,15 @@ class DiskStaging:
     def _adopt(self, job: str) -> bool:
         if not self._area.adopt_inputs(job):
             return False
+        self._admit(job)
+        return True
+
+    def _admit(self, job: str) -> None:
         access = self._access_list()
         if access is not None:
             top = self._area.root / input_directory(job)
             for place, _, _ in os.walk(top):  # follows no symlinks
                 self._write(f"{Path(place).relative_to(self._area.root)}/{ACCESS_LIST}", access)
-        return True
 
     def _store_small(self, wanted: Sequence[_Wanted]) -> list[FileFacts | Exception]:
         if self._access_list() is not None:

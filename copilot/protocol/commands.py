@@ -334,10 +334,11 @@ class WantUpload(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaveUpload(Command):
-    """Ours: job manager: there, for those that do not fit into `submitJob`."""
+    """Ours: job manager: there. `state`: a job of yours with that id is known already, and stands so."""
 
     NAME: ClassVar[str] = "haveUpload"
     job_id: str = attribute("jobID", JOB_ID)
+    state: str | None = attribute("state", default=None)
     uploads: tuple[Upload, ...] = child(Upload, many=True)
 
 
@@ -390,7 +391,7 @@ class HaveJobState(Command):
 
     `state` is one of `copilot.job.State`; what belongs to an attempt or to the end is left out as long as there is none.
     `published`: its result is where it can be fetched; `output_url` is where, if it has an output. `changed`: in answer to
-    `stopJob`, whether that had an effect. `new`: in answer to `submitJob`, whether it was not known before.
+    `stopJob`, whether that had an effect.
     """
 
     NAME: ClassVar[str] = "haveJobState"
@@ -407,7 +408,6 @@ class HaveJobState(Command):
     output_size: int | None = attribute("outputSize", SIZE, default=None)
     output_sha256: str | None = attribute("outputSha256", default=None)
     changed: bool | None = attribute("changed", FLAG, default=None)
-    new: bool | None = attribute("new", FLAG, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

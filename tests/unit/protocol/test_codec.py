@@ -21,6 +21,7 @@ from copilot.protocol.commands import (
     JOB_ID,
     NAME,
     NUMBER,
+    SHA256,
     SIZE,
     WHOLE,
     WORDS,
@@ -44,6 +45,7 @@ JOB_IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 BY_KIND = {
     id(WHOLE): st.integers(),
     id(SIZE): st.integers(min_value=0),
+    id(SHA256): st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
     id(NUMBER): st.floats(allow_nan=False),
     id(FLAG): st.booleans(),
     id(WORDS): st.lists(NAMES).map(tuple),
