@@ -21,6 +21,7 @@
     │   ├── TransferRefused     wrong URL, expired signature, no such file; trying again does not help
     │   ├── TransferCorrupt     size or SHA-256 differ from what was announced; once more may help
     │   └── NoSpace             the disk is full, here or there
+    ├── RemoteRefused           the job manager refused what was asked of it by XMPP
     └── ServerMissing           a program that the embedded system needs is not installed
 
 `retryable` says whether the same call may work later without anybody changing anything.
@@ -155,6 +156,14 @@ class NoSpace(TransferError):
     """The disk is full, on this side or on the other."""
 
     retryable: ClassVar[bool] = True
+
+
+class RemoteRefused(CopilotError):
+    """The job manager refused what somebody asked of it from afar. `code` is that of its `error`."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class ServerMissing(CopilotError):

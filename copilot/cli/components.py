@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copilot.agent.config import AgentConfig
+from copilot.client.config import SubmitterConfig
 from copilot.config import Settings
 from copilot.errors import ConfigError
 from copilot.heartbeat.config import HeartbeatConfig
@@ -16,6 +17,7 @@ COMPONENTS: tuple[type[Settings], ...] = (
     StorageManagerConfig,
     FileServerConfig,
     SubmitConfig,
+    SubmitterConfig,
     MonitorConfig,
     HeartbeatConfig,
 )

@@ -17,11 +17,12 @@ from copilot.cli.queue import open_store
 from copilot.cli.reporting import reporters
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
 from copilot.clock import SystemClock
-from copilot.config.manager import ManagerSettings
+from copilot.config.manager import GENERIC, ManagerSettings
 from copilot.errors import StoreUnavailable
 from copilot.files.area import FileArea
 from copilot.files.signing import UrlSigner
-from copilot.files.staging import Staging
+from copilot.files.staging import DiskStaging, Staging
+from copilot.files.submitted import SubmittedFiles
 from copilot.grid.base import JobSource
 from copilot.grid.intake import StagingIntake
 from copilot.grid.plugins import make_finisher, make_sources
@@ -29,6 +30,7 @@ from copilot.grid.running import running
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.jobmanager.referral import StorageReferral
 from copilot.jobmanager.standing import fields
+from copilot.jobmanager.submissions import Submissions, SubmissionSettings
 from copilot.log import rate_limited
 from copilot.metrics.queue import Queue
 from copilot.protocol.claim import Claims
@@ -73,6 +75,7 @@ async def run(config: ManagerSettings) -> int:
         if not config.storage_only_mode_on:
             role |= Role.JOB_MANAGER
             parts.append(_job_manager(config, store, claims, urls, counts))
+            parts.append(_submissions(config, store, urls, clock))
         if finisher is not None:
             role |= Role.STORAGE_MANAGER
             outputs = await stack.enter_async_context(open_outputs(config, urls, finisher))
@@ -178,6 +181,22 @@ def _job_manager(
     )
     area = None if config.files_dir is None else FileArea(config.files_dir)
     return JobManager(store, claims, settings, urls=urls, contents=area, random=random.random, counts=counts)
+
+
+def _submissions(
+    config: ManagerSettings, store: Store, urls: UrlSigner | None, clock: SystemClock
+) -> Submissions:
+    """Takes jobs by XMPP; refuses them with a reason where files cannot come from afar."""
+    settings = SubmissionSettings(
+        max_jobs=config.max_jobs, max_input=config.max_input, upload_lifetime=config.upload_lifetime
+    )
+    files = None
+    if urls is not None and urls.takes_uploads and config.files_dir is not None:
+        area = FileArea(config.files_dir)
+        results = config.finisher == GENERIC and config.done_job_dir is not None
+        staging = DiskStaging(area, config.chirp_agents)
+        files = SubmittedFiles(area, urls, staging, serves_results=results)
+    return Submissions(store, files, settings, wall=clock.wall)
 
 
 def _members(config: ManagerSettings) -> list[str] | None:

@@ -10,7 +10,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 import copilot
+from copilot.cli import from_afar
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.queue import open_store
 from copilot.cli.storage import address_text, chirp_address, open_staging
@@ -124,10 +125,34 @@ def command(  # noqa: PLR0917  # one parameter per option
             help="Wait for the end; exit with the job's exit code, of many jobs the first that is not 0.",
         ),
     ] = False,
+    remote: Annotated[
+        bool,
+        typer.Option(
+            "--remote",
+            "-r",
+            help="Submit by XMPP, from any machine, with an account of your own: the settings are SUBMIT_….",
+        ),
+    ] = False,
+    project: Annotated[
+        str | None, typer.Option(help="For whose work it is. (default, with --remote: SUBMIT_PROJECT)")
+    ] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIRECTORY",
+            help="With --remote: wait for the end, and fetch the output to ID.tgz in this directory.",
+        ),
+    ] = None,
+    unpack: Annotated[
+        bool, typer.Option("--unpack", help="Unpack it there, below ID, instead of keeping it packed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
     config: Annotated[
         Path | None,
-        typer.Option(help="Configuration file or directory. (default: $COPILOT_CONFIG or /etc/copilot)"),
+        typer.Option(
+            help="Configuration file or directory. (default: $COPILOT_CONFIG or /etc/copilot; with --remote "
+            "~/.config/copilot)"
+        ),
     ] = None,
     version: Annotated[  # noqa: ARG001  # its callback does it all
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
@@ -136,10 +161,6 @@ def command(  # noqa: PLR0917  # one parameter per option
     """Submit a job, or with --count many alike. Without --wait, prints their ids."""
     job = job_id or str(uuid.uuid4())
     try:
-        settings, warnings = load(SubmitConfig, config, os.environ, known=lambda: KNOWN_KEYS)
-        for warning in warnings:
-            print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
-        chirp = _chirp(chirp_server, settings)
         submission = Submission(
             id=job,
             command=command,
@@ -155,12 +176,18 @@ def command(  # noqa: PLR0917  # one parameter per option
             owner=_owner(),
             exclusive=exclusive,
             requirements=requirements,
-            chirp_server=_for_agents(chirp, settings),
+            project=project or "",
         )
-        area = _area(chirp_dir, settings)
-        screen = _Screen(as_json=as_json, wait=wait)
         submissions = [submission] if count is None else numbered(submission, count)
-        code = asyncio.run(_run(submissions, settings, _Target(area=area, chirp=chirp), screen))
+        if remote:
+            _not_with_remote(chirp_server, chirp_dir)
+            shown = from_afar.Screen(as_json=as_json, wait=wait, output_dir=output_dir, unpack=unpack)
+            code = from_afar.submit(submissions, config, shown)
+        else:
+            _only_with_remote(output_dir, unpack=unpack)
+            code = _submit_here(
+                submissions, config, chirp_server, chirp_dir, _Screen(as_json=as_json, wait=wait)
+            )
     except CopilotError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         code = error.exit_code
@@ -189,6 +216,38 @@ class _Target:
 
     area: FileArea | None
     chirp: Address | None
+
+
+def _submit_here(
+    submissions: Sequence[Submission],
+    place: Path | None,
+    chirp_server: str | None,
+    chirp_dir: Path | None,
+    screen: _Screen,
+) -> int:
+    """Straight to the queue and the file area."""
+    settings, warnings = load(SubmitConfig, place, os.environ, known=lambda: KNOWN_KEYS)
+    for warning in warnings:
+        print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
+    chirp = _chirp(chirp_server, settings)
+    server = _for_agents(chirp, settings)
+    target = _Target(area=_area(chirp_dir, settings), chirp=chirp)
+    submissions = [replace(one, chirp_server=server) for one in submissions]
+    return asyncio.run(_run(submissions, settings, target, screen))
+
+
+def _not_with_remote(chirp_server: str | None, chirp_dir: Path | None) -> None:
+    if chirp_server is not None or chirp_dir is not None:
+        raise ConfigError(
+            "--chirp-server and --chirp-dir: not with --remote, where files go to the file server"
+        )
+
+
+def _only_with_remote(output_dir: Path | None, *, unpack: bool) -> None:
+    if output_dir is not None or unpack:
+        raise ConfigError(
+            "--output-dir and --unpack: only with --remote; else JM_DONE_JOB_DIR has the output"
+        )
 
 
 async def _run(

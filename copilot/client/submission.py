@@ -42,6 +42,7 @@ class Submission:
     chirp_server: str | None = None
     exclusive: bool = False
     requirements: str = ""
+    project: str = ""
 
 
 async def submit(submission: Submission, store: Store, staging: Staging) -> JobSpec:
@@ -51,8 +52,12 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
     `BadRequirements` for requirements that cannot be read, `TransferError` if a file cannot be staged, `JobExists` if another job has the id, and `StoreUnavailable` (trying
     again helps, also if it is unknown whether the job got there).
     """
-    files = _files(submission)
-    spec = JobSpec(
+    return await StagingIntake(store, staging).submit(described(submission), files_of(submission))
+
+
+def described(submission: Submission) -> JobSpec:
+    """The job as the queue knows it, but for its files. Raises `BadName` for what is not allowed, `BadRequirements`."""
+    return JobSpec(
         id=submission.id,
         command=submission.command.name,
         arguments=submission.arguments,
@@ -67,8 +72,8 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
         chirp_server=submission.chirp_server,
         exclusive=submission.exclusive,
         requirements=normal_requirements(submission.requirements),
+        project=submission.project,
     )
-    return await StagingIntake(store, staging).submit(spec, files)
 
 
 async def submit_all(submissions: Sequence[Submission], store: Store, staging: Staging) -> list[JobSpec]:
@@ -104,8 +109,8 @@ def numbered(submission: Submission, count: int) -> list[Submission]:
     ]
 
 
-def _files(submission: Submission) -> dict[str, Path]:
-    """All files of the job by their name in its directory."""
+def files_of(submission: Submission) -> dict[str, Path]:
+    """All files of the job by their name in its directory. Raises `BadName`."""
     files: dict[str, Path] = {}
     named = [(submission.command.name, submission.command), *submission.inputs.items()]
     if submission.validation is not None:

@@ -32,7 +32,7 @@ class StagingIntake:
     async def submit(self, spec: JobSpec, files: Mapping[str, Path]) -> JobSpec:
         """Stage `files`, put the job on the queue: see the port. Raises also `ConfigError`, without a place for them."""
         check_job_id(spec.id, submitted=True)
-        _check(spec, files)
+        check_files(spec, files)
         known = await self._store.get(spec.id)
         if known is not None:
             return await _same(known.spec, spec, files)
@@ -72,7 +72,7 @@ class StagingIntake:
                 await self._staging.drop(job)
 
 
-def _check(spec: JobSpec, files: Mapping[str, Path]) -> None:
+def check_files(spec: JobSpec, files: Mapping[str, Path]) -> None:
     """Raise `BadName` for what can be seen to be wrong before a file is touched."""
     for path in files.values():
         if not path.is_file():
@@ -86,7 +86,7 @@ def _check(spec: JobSpec, files: Mapping[str, Path]) -> None:
 
 async def _same(known: JobSpec, spec: JobSpec, files: Mapping[str, Path]) -> JobSpec:
     """The job that is known already, if it is the one that is being submitted again (after a crash, say)."""
-    read = [await asyncio.to_thread(_read, name, path) for name, path in files.items()]
+    read = [await asyncio.to_thread(read_facts, name, path) for name, path in files.items()]
     if replace(spec, inputs=(*spec.inputs, *read)) != known:
         raise JobExists(
             f"there is a job {spec.id} already, with a different description or other files: choose another id"
@@ -94,7 +94,8 @@ async def _same(known: JobSpec, spec: JobSpec, files: Mapping[str, Path]) -> Job
     return known
 
 
-def _read(name: str, path: Path) -> InputFile:
+def read_facts(name: str, path: Path) -> InputFile:
+    """Size and SHA-256 of a file that is to be the input `name`. Blocks. Raises `TransferError`."""
     with disk_errors(f"reading {path}"), open_file(str(path.resolve())) as file:
         digest, size = hashlib.sha256(), 0
         while block := file.read(BLOCK):

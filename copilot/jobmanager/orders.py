@@ -13,10 +13,15 @@ from copilot.protocol.claim import Claim, Claims
 from copilot.protocol.commands import Job, JobInput, RunJob
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
-from copilot.protocol.rules import FEATURE_DIRECT, FEATURE_LEASE, FEATURE_PUSH, FEATURE_STORAGE, FEATURES
+from copilot.protocol.rules import (
+    FEATURE_DIRECT,
+    FEATURE_LEASE,
+    FEATURE_PUSH,
+    FEATURE_STORAGE,
+    FEATURES,
+    SMALL_INPUTS,
+)
 from copilot.store.base import Claimed, Parking
-
-SMALL_INPUTS = 8 * 1024  # bytes; the inputs of a job go with it as long as they are no more together
 
 
 class InputContents(Protocol):

@@ -22,7 +22,6 @@ from typing import Protocol, TypeVar
 
 from copilot.errors import BadName, JobExists, QueueFull, TooManyJobs, TransferError
 from copilot.job import DEFAULT_MAX_ATTEMPTS, InputFile, JobRecord, JobSpec, check_job_id, one_line
-from copilot.jobmanager.orders import SMALL_INPUTS
 from copilot.jobmanager.watching import Watching
 from copilot.log import JobRef, PeerRef
 from copilot.matching.requirements import normal_requirements
@@ -38,6 +37,7 @@ from copilot.protocol.commands import (
 )
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
+from copilot.protocol.rules import SMALL_INPUTS
 from copilot.roles import Account, Standing, may_say
 from copilot.runtime.component import Action, Actions, Event, Offline, Refuse, Send, Tick
 from copilot.store.base import Store
@@ -51,7 +51,6 @@ MOST_ATTEMPTS = 100
 STAGED_DIGITS = 32  # hexadecimal
 LOOKS_AFTER_ALL = frozenset({Standing.OPERATOR, Standing.ADMIN})
 
-Accounts = Callable[[str], Account | None]
 T = TypeVar("T")
 
 
@@ -106,14 +105,15 @@ class Submissions:
         self,
         store: Store,
         files: SubmittedFiles | None,
-        accounts: Accounts,
         settings: SubmissionSettings,
+        *,
+        wall: Callable[[], float],
     ) -> None:
-        """`files` is None where files travel by Chirp alone. `accounts` says what is known of a bare JID."""
+        """`files` is None where files travel by Chirp alone. `wall` is the time in seconds since the epoch."""
         self._store = store
         self._files = files
-        self._accounts = accounts
         self._settings = settings
+        self._wall = wall
         self._open: dict[str, OrderedDict[tuple[str, str], float]] = {}  # by account: submission → until when
         self._watching = Watching(store)
 
@@ -135,7 +135,7 @@ class Submissions:
     async def _answer(self, received: Received, now: float) -> Actions:
         command = received.command
         try:
-            account = self._account(received)
+            account = await self._account(received)
             match command:
                 case WantUpload():
                     return await self._offer_upload(received, command, account, now)
@@ -158,12 +158,15 @@ class Submissions:
             ]
         return []
 
-    def _account(self, received: Received) -> Account:
-        """Who asks. The endpoint has looked at the table before; whoever builds a manager otherwise finds it closed, too."""
-        account = self._accounts(bare(received.sender))
-        if account is None or not may_say(account.standing, received.command.NAME):
+    async def _account(self, received: Received) -> Account:
+        """Who asks, as the store knows it now: an account that was revoked a moment ago is nobody's."""
+        account = await self._store.account(bare(received.sender))
+        if account is None or not self._may(account, received.command.NAME):
             raise _Refused("not-allowed", "this account may not submit jobs or look after them")
         return account
+
+    def _may(self, account: Account, command: str) -> bool:
+        return account.counts(self._wall()) and may_say(account.standing, command)
 
     # -- giving
 
@@ -371,8 +374,9 @@ class Submissions:
         """To those who wait for news, if they still may have them."""
         actions: list[Action] = []
         for one, record in await self._watching.news(now):
-            account = self._accounts(bare(one.jid))
-            if account is None or not _visible(account, record.spec):
+            account = await self._store.account(bare(one.jid))
+            may = account is not None and self._may(account, WantJobState.NAME)
+            if account is None or not may or not _visible(account, record.spec):
                 self._watching.forget(one)
             else:
                 actions.append(Send(to=one.jid, command=self._said(record)))

@@ -19,6 +19,7 @@ ACK_NEEDS_NO_MESSAGE = (
     15 * MINUTE
 )  # s; of what nobody says again: it goes with the next request, which comes before that
 DAY = 24 * 3600.0
+SMALL_INPUTS = 8 * 1024  # bytes; the inputs of a job go with it as long as they are no more together
 
 STATUS_COMPONENTS = ("systemLoad", "diskUsage", "memoryUsage", "runningProcesses")
 FEATURE_CANCEL = "cancel"  # a running job can be stopped (section 4)

@@ -1,0 +1,226 @@
+"""`copilot-job-submit --remote`: submits by XMPP, follows the jobs, and fetches their outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from copilot.cli import daemon
+from copilot.cli.components import KNOWN_KEYS
+from copilot.client.config import SubmitterConfig
+from copilot.client.remote import Remote, Submitted, described
+from copilot.client.submission import AT_ONCE, Submission
+from copilot.config import load
+from copilot.config.load import DIRECTORY_KEY
+from copilot.errors import ConfigError
+from copilot.files.base import FileFacts
+from copilot.files.clients import Files
+from copilot.files.unpack import Limits, extract
+from copilot.job import State
+from copilot.log import set_up
+from copilot.protocol.commands import HaveJobState
+from copilot.protocol.rules import FEATURE_STORAGE, Role
+from copilot.runtime.signals import on_stop
+from copilot.transport.settings import XmppSettings
+from copilot.transport.xmpp import XmppTransport
+
+PROGRAM = "copilot-job-submit"
+INTERRUPTED = 130
+SESSION_LIMIT = 30.0  # s
+LARGEST_UNPACKED = 2**40  # bytes of files; what the disk does not hold is told as such
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """What the user wants to see and to have."""
+
+    as_json: bool
+    wait: bool
+    output_dir: Path | None
+    unpack: bool
+
+    @property
+    def follows(self) -> bool:
+        """Whether the end is waited for."""
+        return self.wait or self.output_dir is not None
+
+
+def submit(submissions: Sequence[Submission], place: Path | None, screen: Screen) -> int:
+    """The exit code. Raises `CopilotError`."""
+    if screen.unpack and screen.output_dir is None:
+        raise ConfigError("--unpack: where? Name a directory with --output-dir")
+    if screen.output_dir is not None and not screen.output_dir.is_dir():
+        raise ConfigError(f"--output-dir {screen.output_dir}: expected a directory that exists")
+    config = settings(place)
+    return asyncio.run(_run(submissions, config, screen))
+
+
+def settings(place: Path | None) -> SubmitterConfig:
+    """Those of who submits from afar, with warnings told. Raises `ConfigError`."""
+    if place is None and not os.environ.get(DIRECTORY_KEY):
+        home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "copilot"
+        place = home if home.is_dir() else None
+    config, warnings = load(SubmitterConfig, place, os.environ, known=lambda: KNOWN_KEYS)
+    for warning in (*set_up(config.logger_config_file, level=logging.WARNING), *warnings):
+        print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
+    return config
+
+
+@contextlib.asynccontextmanager
+async def session(config: SubmitterConfig) -> AsyncIterator[Remote]:
+    """Logged in while inside. Raises `TransportError`."""
+    transport = XmppTransport(
+        XmppSettings(
+            jid=config.jid,
+            password=config.jabber_password,
+            resource=config.jabber_resource or f"submit-{secrets.token_hex(8)}",
+            host=config.jabber_server,
+            port=config.jabber_port,
+            tls=config.jabber_tls.value,
+            ca_file=config.jabber_ca_file,
+            priority=-1,  # what is for this account and not for us, is not for us
+            name="Co-Pilot submitter",
+        )
+    )
+    endpoint = daemon.endpoint(Role.SUBMITTER, features=(FEATURE_STORAGE,))
+    files = Files.standard(ca_file=config.files_ca_file)
+    remote = Remote(transport, endpoint, files, config.jm_jabber_address)
+    try:
+        async with remote.session(SESSION_LIMIT):
+            yield remote
+    finally:
+        await files.close()
+
+
+async def _run(submissions: Sequence[Submission], config: SubmitterConfig, screen: Screen) -> int:
+    this = asyncio.current_task()
+    assert this is not None
+    done: list[str] = []
+    codes: list[int] = []
+    try:
+        with on_stop(this.cancel):
+            async with session(config) as remote:
+                submitted = await _submit_all(remote, submissions, config, screen)
+                done.extend(one.id for one in submissions)
+                for one, there in zip(submissions, submitted, strict=True):
+                    _tell_submitted(one.id, there, screen)
+                for one, there in zip(submissions, submitted, strict=True) if screen.follows else ():
+                    state = await _follow(remote, one.id, there.state, quiet=screen.as_json)
+                    fetched = await _fetch(remote, one.id, state, screen)
+                    codes.append(_report(state, fetched, screen))
+    except asyncio.CancelledError:
+        if not done:
+            raise
+        rest = "" if len(done) == 1 else " and those after it"
+        verb = "goes" if len(done) == 1 else "go"
+        print(f"{PROGRAM}: interrupted; job {done[len(codes)]}{rest} {verb} on", file=sys.stderr)
+        return INTERRUPTED
+    return next(filter(None, codes), 0)
+
+
+async def _submit_all(
+    remote: Remote, submissions: Sequence[Submission], config: SubmitterConfig, screen: Screen
+) -> list[Submitted]:
+    """All at once, but not more than the manager lets one account have open."""
+    gate = asyncio.Semaphore(min(AT_ONCE, 16))
+
+    async def one(submission: Submission) -> Submitted:
+        async with gate:
+            named = replace(submission, project=submission.project or config.project or "")
+            job, files = await described(named, watch=screen.follows)
+            return await remote.submit(job, files)
+
+    tasks = [asyncio.ensure_future(one(submission)) for submission in submissions]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_submitted(job: str, there: Submitted, screen: Screen) -> None:
+    if there.known is not None:
+        print(f"{PROGRAM}: job {job} was submitted before, and is {there.known}", file=sys.stderr)
+    if not screen.follows:
+        print(json.dumps({"id": job, "state": there.state.state}) if screen.as_json else job)
+
+
+async def _follow(remote: Remote, job: str, state: HaveJobState, *, quiet: bool) -> HaveJobState:
+    """How the job stands at its end."""
+    console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    with console.status(f"job {job}: waiting") as status:
+        async for state in remote.follow(job, state):  # noqa: B020, PLR1704  # it begins with the one that is known
+            console.print(f"job {job}: {_step(state)}", markup=False)
+            status.update(f"job {job}: {state.state}")
+    return state
+
+
+def _step(state: HaveJobState) -> str:
+    if state.published and state.output_size is not None:
+        return "output stored"
+    if state.state == State.RUNNING:
+        return f"handed to agent {state.agent} (attempt {state.attempt})"
+    if state.state == State.FAILED:
+        return f"failed: {state.cause}: {state.reason}".removesuffix(": ")
+    if state.state == State.CANCELLED:
+        return f"cancelled: {state.reason}".removesuffix(": ")
+    if state.state == State.WAITING:
+        return f"attempt {state.attempt} is over, waiting again" if state.attempt else "waiting"
+    return state.state
+
+
+async def _fetch(remote: Remote, job: str, state: HaveJobState, screen: Screen) -> Path | None:
+    """Where the output is now, on this machine; None if there is none, or if nobody wants it."""
+    if screen.output_dir is None or state.output_size is None:
+        return None
+    if not screen.unpack:
+        target = screen.output_dir / f"{job}.tgz"
+        return None if await remote.fetch(job, target) is None else target
+    with tempfile.TemporaryDirectory(prefix=".copilot-", dir=screen.output_dir) as place:
+        package = Path(place) / f"{job}.tgz"
+        facts: FileFacts | None = await remote.fetch(job, package)
+        if facts is None:
+            return None
+        await asyncio.to_thread(extract, package, screen.output_dir, Limits(size=LARGEST_UNPACKED))
+    return screen.output_dir / job
+
+
+def _report(state: HaveJobState, fetched: Path | None, screen: Screen) -> int:
+    code = 1 if state.exit_code is None else state.exit_code
+    if screen.as_json:
+        print(json.dumps(_facts(state, code, fetched)))
+    elif fetched is not None:
+        print(fetched)
+    elif state.output_size is None:
+        print("no output was stored")
+    elif screen.output_dir is None:
+        print("output stored; --output-dir fetches it")
+    return 1 if code == 0 and state.state != State.DONE else code
+
+
+def _facts(state: HaveJobState, code: int, fetched: Path | None) -> Mapping[str, Any]:
+    """As the form for the machine of the queue has it; `output` is where it was fetched to."""
+    return {
+        "id": state.job_id,
+        "state": state.state,
+        "exit_code": code,
+        "cause": state.cause,
+        "reason": state.reason or "",
+        "attempt": state.attempt,
+        "agent": state.agent,
+        "host": state.host or "",
+        "output": None if fetched is None else str(fetched),
+    }

@@ -1,0 +1,34 @@
+"""Settings of who submits jobs from afar, by XMPP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from copilot.config.groups import ComponentSettings
+from copilot.config.kinds import JID, NAME, READABLE_FILE
+from copilot.config.setting import Program, setting, settings
+
+
+@settings
+class SubmitterConfig(ComponentSettings):
+    """What `copilot-job-submit --remote` reads. No queue and no file area: it reaches neither."""
+
+    program: ClassVar[Program] = Program(name="submitter", prefixes=("SUBMIT",))
+
+    jm_jabber_address: str = setting("JM_JABBER_ADDRESS", "Jabber ID of the job manager", JID)
+    files_ca_file: Path | None = setting(
+        "SUBMIT_FILES_CA_FILE",
+        "certificates (PEM) that alone may vouch for file servers",
+        READABLE_FILE,
+        default=None,
+        unset="SUBMIT_JABBER_CA_FILE",
+        derive=lambda config: config.jabber_ca_file,
+    )
+    project: str | None = setting(
+        "SUBMIT_PROJECT",
+        "project for which jobs are, unless --project says otherwise",
+        NAME,
+        default=None,
+        unset="the only one of the account, if it has one",
+    )
