@@ -54,7 +54,7 @@ ASK_AGAIN = 20.0  # s without an answer until all instances are asked
 NOBODY_THERE = 2.0  # s until the next try if the server says that nobody is there
 PATIENCE = 120.0  # s for an answer, where nothing but that is waited for
 WATCH = 600.0  # s for which we want to be told of changes
-FIRST_LOOK, LONGEST_LOOK = (
+ASKED_AFTER, ASKED_AT_LEAST = (
     15.0,
     120.0,
 )  # s without news until we ask for them: an instance that was to tell us may be gone
@@ -185,19 +185,19 @@ class Remote:
         `state`: what was said last, with a promise to tell of changes.
         """
         told: tuple[object, ...] = ()
-        look, news = FIRST_LOOK, self._news.setdefault(job, asyncio.Queue())
+        look, news = ASKED_AFTER, self._news.setdefault(job, asyncio.Queue())
         want = WantJobState(job_id=job, watch=WATCH)
         state = state or await self._ask(want, HaveJobState, limit=None)
         while True:
             if told != (essence := (state.state, state.attempt, state.published)):
-                told, look = essence, FIRST_LOOK
+                told, look = essence, ASKED_AFTER
                 yield state
             if at_rest(state):
                 return
             try:
                 state = await self._unless_broken(asyncio.wait_for(news.get(), look))
             except TimeoutError:
-                look = min(LONGEST_LOOK, 2 * look)
+                look = min(ASKED_AT_LEAST, 2 * look)
                 state = await self._ask(want, HaveJobState, limit=None)
 
     async def fetch(self, job: str, path: Path) -> FileFacts | None:
@@ -259,11 +259,11 @@ class Remote:
                 break
             self._endpoint.withdraw(question.to, question.command)
             if self._instance is None:
-                wait = min(2 * wait, LONGEST_LOOK)
+                wait = min(2 * wait, ASKED_AT_LEAST)
             self._instance = None
             if question.again.is_set():  # nobody is there
                 await asyncio.wait((question.result,), timeout=pause)
-                pause = min(2 * pause, LONGEST_LOOK)
+                pause = min(2 * pause, ASKED_AT_LEAST)
         return question.result.result()
 
     async def _unless_broken(self, work: Awaitable[T]) -> T:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from copilot.errors import BadName, JobExists, QueueFull, TooManyJobs, TransferError
+from copilot.files.area import input_name
 from copilot.job import DEFAULT_MAX_ATTEMPTS, InputFile, JobRecord, JobSpec, check_job_id, one_line
 from copilot.jobmanager.watching import Watching
 from copilot.log import JobRef, PeerRef
@@ -267,6 +268,10 @@ class Submissions:
                 owner=account.jid,
                 staged=staged_for(account.jid, job, files),
             )
+            for item in inputs:
+                input_name(job, spec.staged_name(item.name))
+            if len({item.name for item in inputs}) < len(inputs):
+                raise BadName(f"job {job}: two of its files have the same name")
         except BadName as error:
             raise _Refused("bad-job", str(error)) from error
         size = sum(item.size for item in inputs)

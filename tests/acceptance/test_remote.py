@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 from copilot.local.configuration import DOMAIN, MANAGER
 from copilot.local.prosody import Prosody
 from copilot.roles import Account, Standing
-from tests.acceptance.running import Up, run, script, started, until
+from tests.acceptance.running import Up, run, script
 
 PASSWORD = "a password of the tests"
 BIG = random.Random(3).randbytes(5_000_000)
@@ -32,7 +31,9 @@ class Laptop:
         tls = up.directory / "prosody" / "tls"
         (self.config / "ca.pem").write_bytes((tls / "ca.pem").read_bytes())
         common = dict(
-            line.split(" ", 1) for line in (up.etc / "Copilot.conf").read_text().splitlines() if line[:2] == "JM"
+            line.split(" ", 1)
+            for line in (up.etc / "Copilot.conf").read_text().splitlines()
+            if line[:2] == "JM"
         )
         file = self.config / "copilot-submitter.conf"
         file.write_text(
@@ -78,12 +79,19 @@ def test_a_job_with_a_large_and_a_small_input_comes_back_with_its_output(
 ) -> None:
     (place / "big.dat").write_bytes(BIG)
     (place / "small.txt").write_text("small\n")
-    count = script(place / "count.sh", "wc -c < big.dat; cat data/small.txt; tac big.dat > turned.dat; exit 3")
+    count = script(
+        place / "count.sh", "wc -c < big.dat; cat data/small.txt; tac big.dat > turned.dat; exit 3"
+    )
     inputs = ("-i", place / "big.dat", "-i", f"{place / 'small.txt'}=data/small.txt")
     ended = ada.submit(count, *inputs, "--id", "far-1", "--output-dir", place, "--unpack", "--json")
     assert ended.returncode == 3, ended.stderr
     told = json.loads(ended.stdout)
-    assert (told["id"], told["state"], told["cause"], told["exit_code"]) == ("far-1", "failed", "user-exit", 3)
+    assert (told["id"], told["state"], told["cause"], told["exit_code"]) == (
+        "far-1",
+        "failed",
+        "user-exit",
+        3,
+    )
     assert told["output"] == str(place / "far-1")
     assert (place / "far-1" / "stdout").read_text() == f"{len(BIG)}\nsmall\n"
     record = system.record("far-1")

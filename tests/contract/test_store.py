@@ -13,7 +13,7 @@ import pytest
 
 from copilot.client.follow import follow
 from copilot.errors import BadName, JobExists, TooManyJobs
-from copilot.job import Cause, EventKind, Outcome, Output, State
+from copilot.job import Cause, EventKind, JobSpec, Outcome, Output, State
 from copilot.store import trial
 from copilot.store.base import Changed, Held, Renewed, Running, Store, Verdict
 from copilot.store.memory import MemoryStore

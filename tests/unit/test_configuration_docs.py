@@ -10,6 +10,7 @@ import pytest
 
 from copilot.agent.config import AgentConfig
 from copilot.cli.components import COMPONENTS
+from copilot.client.config import SubmitterConfig
 from copilot.config import Settings
 from copilot.heartbeat.config import HeartbeatConfig
 from copilot.jobmanager.config import FileServerConfig, ManagerConfig, SubmitConfig
@@ -17,7 +18,7 @@ from copilot.monitor.config import MonitorConfig
 from copilot.storagemanager.config import StorageManagerConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-WITH_TABLE = (AgentConfig, ManagerConfig, MonitorConfig, HeartbeatConfig)
+WITH_TABLE = (AgentConfig, ManagerConfig, MonitorConfig, HeartbeatConfig, SubmitterConfig)
 WITH_LIST = (SubmitConfig, FileServerConfig)
 
 

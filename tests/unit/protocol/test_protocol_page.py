@@ -17,8 +17,9 @@ from copilot import hostload, job
 from copilot.agent import delivery, exclusive, goodbye, leases, processes, referral, sandbox, search, slots
 from copilot.agent import logic as agent_logic
 from copilot.agent.config import AgentConfig
+from copilot.client import remote
 from copilot.heartbeat import logic as heartbeat_logic
-from copilot.jobmanager import late, orders
+from copilot.jobmanager import late, orders, submissions, watching
 from copilot.jobmanager import logic as manager_logic
 from copilot.jobmanager.config import ManagerConfig
 from copilot.log import limit
@@ -42,6 +43,7 @@ LETTERS = {
     "S": Role.STORAGE_MANAGER,
     "M": Role.MONITOR,
     "K": Role.KEY_MANAGER,
+    "U": Role.SUBMITTER,
     "any": rules.ANY,
 }
 UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400, "bytes": 1, "KiB": 2**10, "GiB": 2**30}
@@ -71,6 +73,9 @@ NUMBERED = (
     manager_logic,
     late,
     orders,
+    submissions,
+    watching,
+    remote,
     heartbeat_logic,
     hostload,
     paths,
@@ -215,7 +220,9 @@ def test_the_picture_shows_who_says_what_to_whom() -> None:
     said = re.findall(r"^ +(\w)->>(\w): (\w+)", picture, flags=re.MULTILINE)
     said = [(sender, receiver, name) for sender, receiver, name in said if name in COMMANDS]
     unusual = {"cancelJob"}
-    assert {name for *_, name in said} == {name for name in COMMANDS if re.search("[jJ]ob", name)} - unusual
+    assert {name for *_, name in said} == {
+        name for name in COMMANDS if re.search("[jJ]ob|Upload", name)
+    } - unusual
     for sender, receiver, name in said:
         assert LETTERS[sender] & RULES[name].sender, name
         assert LETTERS[receiver] & RULES[name].receiver, name
@@ -382,7 +389,7 @@ def test_every_number_of_the_acknowledgements_is_in_the_table_of_rules() -> None
 def test_the_codes_of_errors_are_those_of_the_code() -> None:
     written = {plain(row[0]) for row in tables(command_section("error"))["Code"]}
     source = "\n".join(path.read_text() for path in (ROOT / "copilot").rglob("*.py"))
-    assert written == set(re.findall(r"""(?:ProtocolError\(\s*|\bcode=)"([a-z-]+)\"""", source))
+    assert written == set(re.findall(r"""(?:(?:ProtocolError|_Refused)\(\s*|\bcode=)"([a-z-]+)\"""", source))
 
 
 def test_the_features_in_use_are_those_of_the_code() -> None:
