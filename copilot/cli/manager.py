@@ -74,8 +74,10 @@ async def run(config: ManagerSettings) -> int:
         stack.push_async_callback(store.close)
         if not config.storage_only_mode_on:
             role |= Role.JOB_MANAGER
-            parts.append(_job_manager(config, store, claims, urls, counts))
-            parts.append(_submissions(config, store, urls, clock))
+            parts += [
+                _job_manager(config, store, claims, urls, counts),
+                _submissions(config, store, urls, clock),
+            ]
         if finisher is not None:
             role |= Role.STORAGE_MANAGER
             outputs = await stack.enter_async_context(open_outputs(config, urls, finisher))

@@ -410,7 +410,8 @@ class Endpoint:
         text = f"{envelope.sender} may not say {command.NAME} here"
         waits = envelope.id is not None and not (envelope.noack or RULES[command.NAME].noack)
         if waits and self._peer(envelope.sender).features is not None:
-            self._error(envelope.sender, envelope.id, now, code=NOT_ALLOWED, text=text)
+            told = Error(error_string=text, code=NOT_ALLOWED, in_reply_to=envelope.id)
+            self._error(envelope.sender, told, now)
         self.counts.refused[NOT_ALLOWED] += 1
         return Dropped(sender=envelope.sender, id=envelope.id, reason=NOT_ALLOWED, text=text, command=command)
 
