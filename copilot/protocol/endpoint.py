@@ -17,10 +17,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from copilot.errors import ProtocolError
+from copilot.errors import ProtocolError, SealError
 from copilot.protocol import codec
 from copilot.protocol.acks import Outbox, Pending, Seen, Sight
-from copilot.protocol.commands import Command, Error
+from copilot.protocol.commands import Command, Error, SecurityError
 from copilot.protocol.envelope import Element, Envelope, bare
 from copilot.protocol.events import (
     Acked,
@@ -33,12 +33,16 @@ from copilot.protocol.events import (
     Undeliverable,
 )
 from copilot.protocol.limits import Throttle
-from copilot.protocol.rules import RULES, Role
+from copilot.protocol.rules import MANAGER, RULES, Role
+from copilot.protocol.security import IN_CLEAR, NOT_OPENED, NOT_SEALED, UNREADABLE, Opened, Security
 from copilot.protocol.selftest import SelfTest
 
 PEERS_REMEMBERED = 50_000
 SECONDS_BETWEEN_ERRORS = 1.0  # to one peer
 NOT_ALLOWED = "not-allowed"  # the code of a refusal by standing (decision 17)
+SECONDS_BETWEEN_SECURITY_ERRORS = 10.0
+ENROL = "enrol"  # what alone may be said under a key that is not registered (decision 17)
+_SAYS_SECURITY_ERROR = MANAGER | Role.MONITOR | Role.KEY_MANAGER  # services; see `rules.py`
 MOST_ACKS = 32  # in one message: they must not make it too large, least of all one that carries a command
 
 
@@ -49,6 +53,7 @@ class _Peer:
     element: bool | None = None  # it speaks the element carriage; None: never heard of
     features: frozenset[str] | None = None
     last_error: float = float("-inf")
+    last_security_error: float = float("-inf")
 
 
 @dataclass(slots=True)
@@ -78,9 +83,11 @@ class Endpoint:
         trusts: Callable[[str], bool] = lambda _: True,
         permits: Callable[[str, str], bool] = lambda _, __: True,
         throttle: Throttle | None = None,
+        security: Security | None = None,
     ) -> None:
         """`trusts(bare JID)` says from whom orders are taken, `permits(bare JID, command)` who may say what to us; `features`
-        are announced with requests and answers; `throttle` says who speaks too much (None: nobody)."""
+        are announced with requests and answers; `throttle` says who speaks too much (None: nobody), `security` opens and seals
+        (None: all is said in clear)."""
         self.role = role
         self.jid = ""
         self._features = tuple(sorted(features))
@@ -88,6 +95,7 @@ class Endpoint:
         self._trusts = trusts
         self._throttle = throttle
         self._permits = permits
+        self._security = security
         self._outbox = Outbox(random)
         self.counts = Counts(unanswered=self._outbox.__len__)
         self._seen = Seen()
@@ -102,6 +110,7 @@ class Endpoint:
             "inf"
         )  # not before that for any of them: so nobody looks at all of them all the time
         self._once: list[Pending] = []  # said once, never again
+        self._clear: list[Envelope] = []  # what is said in clear, whatever the mode
         self._void: list[ProtocolEvent] = []
         self._online = False
         self._selftest = SelfTest()
@@ -123,12 +132,14 @@ class Endpoint:
         self.jid = jid
         self._online = True
         self._outbox.due_now()
-        self._selftest.begin(jid)
+        if self._security is None or self._security.uses_body:
+            self._selftest.begin(jid)
 
     def offline(self, set_aside: Collection[str] = ()) -> None:
         """The session is gone. `set_aside`: ids that made the server end the stream; they are never sent again."""
         self._online = False
         self._once.clear()
+        self._clear.clear()
         self._owed.clear()  # a peer that misses an acknowledgement sends a copy, and gets one then
         self._patient.clear()
         for message_id in set_aside:
@@ -144,13 +155,17 @@ class Endpoint:
         *,
         void_at: float | None = None,
         info: Element | None = None,
+        session: str = "",
     ) -> str:
         """Say `command` to a JID; returns the message's id.
 
         Where the rule says so it is sent again until acknowledged or void; `void_at` (absolute) comes first.
         `info` is the same command as somebody else has put it: it goes out unchanged (a redirect that is followed).
         Whoever gets that may be of 2011 and is sent no more copies than such a peer: then we ask again who takes it.
+        `session`: the one that `to` has opened with another instance of ours, as in `Received`.
         """
+        if session:
+            self._adopt(to, session, now)
         rule = RULES[command.NAME]
         peer = self._peers.get(to.lower())
         ends = [] if rule.void_after is None else [now + rule.void_after]
@@ -192,8 +207,7 @@ class Endpoint:
             return []
         due, void = self._outbox.take_due(now)
         self._void.extend(Expired(id=item.id, to=item.to, command=item.command) for item in void)
-        envelopes = self._selftest.outgoing()
-        envelopes.extend(self._envelope(message) for message in (*self._once, *due))
+        envelopes = [self._envelope(message) for message in (*self._once, *due)]
         self._once.clear()
         self._end_patience(now)
         acks = [
@@ -201,7 +215,7 @@ class Endpoint:
         ]
         self.counts.sent["ack"] += len(acks)
         self._owed.clear()
-        return [*envelopes, *acks]
+        return [*self._selftest.outgoing(), *self._sealed([*envelopes, *acks], now)]
 
     def unsent(self, envelope: Envelope, due: float) -> None:
         """The transport would not take it: it is due again at `due`, or as soon as the session is back."""
@@ -237,11 +251,15 @@ class Endpoint:
             return self._stanza_error(envelope)
         if self._selftest.is_answer(envelope):
             return [BodyStripped(jid=self.jid)] if self._selftest.hear(envelope) else []
+        opened = self._opened(envelope, now)
+        if isinstance(opened, Dropped):
+            return [opened]
+        envelope = opened.envelope
         # What a message acknowledges comes first: a job must be known to be there before its report is.
         events = self._acknowledged(envelope)
         if envelope.body is not None or envelope.element is not None:
             try:
-                events.extend(self._command(envelope, now))
+                events.extend(self._command(opened, now))
             except ProtocolError as error:
                 events.append(self._malformed(envelope, error, now))
         elif not envelope.acks:
@@ -312,7 +330,65 @@ class Endpoint:
 
     # -- inside
 
-    def _command(self, envelope: Envelope, now: float) -> list[ProtocolEvent]:
+    def _opened(self, envelope: Envelope, now: float) -> Opened | Dropped:
+        """A message in clear, as it came or opened. Who sent one that cannot be opened, or that must not be heard in clear, is
+        told so in always the same words, and not often."""
+        if self._security is None and not envelope.is_sealed:
+            return Opened(envelope=envelope, sealed=False)
+        try:
+            if self._security is None:
+                raise SealError("it is sealed, and secure mode is not in use here")
+            return self._security.opened(envelope, now)
+        except SealError as error:
+            if self.role & _SAYS_SECURITY_ERROR:
+                self._security_error(envelope, now)
+            return self._drop(envelope, NOT_OPENED if envelope.is_sealed else IN_CLEAR, str(error))
+
+    def _security_error(self, envelope: Envelope, now: float) -> None:
+        through_room = envelope.kind == "groupchat" or bare(envelope.sender) in self._rooms
+        said = envelope.is_sealed or envelope.body is not None or envelope.element is not None
+        if through_room or not said or envelope.noack:
+            return
+        peer = self._peer(envelope.sender)
+        if now - peer.last_security_error >= SECONDS_BETWEEN_SECURITY_ERRORS:
+            peer.last_security_error = now
+            self._clear.append(
+                Envelope(
+                    to=envelope.sender,
+                    id=self._new_id(),
+                    element=codec.encode(SecurityError(error_string=UNREADABLE)),
+                    noack=True,
+                )
+            )
+            self.counts.sent[SecurityError.NAME] += 1
+
+    def _sealed(self, envelopes: list[Envelope], now: float) -> list[Envelope]:
+        """As they go out. What cannot be sealed for anybody does not; what is said again until it is acknowledged may yet."""
+        clear, self._clear = self._clear, []
+        if self._security is None:
+            return [*envelopes, *clear]
+        sealed: list[Envelope] = []
+        for envelope in envelopes:
+            try:
+                sealed.append(self._security.sealed(envelope, now))
+            except SealError as error:
+                self.counts.dropped[NOT_SEALED] += 1
+                self._void.append(
+                    Dropped(sender=envelope.to, id=envelope.id, reason=NOT_SEALED, text=str(error))
+                )
+        return [*sealed, *clear]
+
+    def _adopt(self, to: str, session: str, now: float) -> None:
+        """Whoever cannot be answered in that session may be known by another one; else it is found out when it is to go out."""
+        if self._security is not None:
+            try:
+                self._security.adopt(to, session, now)
+            except SealError as error:
+                self._void.append(Dropped(sender=to, id=None, reason=NOT_OPENED, text=str(error)))
+                self.counts.dropped[NOT_OPENED] += 1
+
+    def _command(self, opened: Opened, now: float) -> list[ProtocolEvent]:
+        envelope = opened.envelope
         info = self._info(envelope)
         command, features = codec.decode(info)
         rule = RULES[command.NAME]
@@ -320,6 +396,9 @@ class Endpoint:
         through_room = to_all or bare(envelope.sender) in self._rooms
         if through_room and not rule.in_rooms:
             return [self._drop(envelope, "in-room", f"{command.NAME} must not come through a chat room")]
+        if opened.only_enrols and command.NAME != ENROL:
+            text = f"{command.NAME} under a key that is not registered"
+            return [self._drop(envelope, "not-enrolled", text, command)]
         peer = self._peer(envelope.sender)
         if not rule.noack:  # what asks for no acknowledgement announces no features
             peer.element, peer.features = envelope.element is not None, features
@@ -353,6 +432,9 @@ class Endpoint:
             wants_ack=not (envelope.noack or rule.noack or to_all),
             info=info,
             at=now,
+            sealed=opened.sealed,
+            session=opened.session,
+            key=opened.key,
         )
         return [received] if self._is_new(received, now) else []
 
@@ -370,13 +452,15 @@ class Endpoint:
         return info
 
     def _is_new(self, received: Received, now: float) -> bool:
-        if received.id is None or not received.wants_ack:
+        if received.id is None or not (received.wants_ack or received.sealed):
             return True
         sight = self._seen.look(received.sender, received.id, now)
         if sight is Sight.NEW:
+            if not received.wants_ack:  # nobody says it twice but who has kept it: that must count nothing
+                self._seen.answered(received.sender, received.id, now)
             return True
         self.counts.copies += 1
-        if sight is Sight.ANSWERED:
+        if sight is Sight.ANSWERED and received.wants_ack:
             self._owe(received.sender, received.id, element=received.element)
         return False
 

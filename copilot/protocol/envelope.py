@@ -24,6 +24,9 @@ class Envelope:
     gathered from wherever they stood; in an envelope without a command `ack_carriage` says where the acks are
     written, with one they ride where it does. `age` is how long the server kept the message (XEP-0203), in
     seconds.
+
+    In secure mode (section 5) a message on its way has neither, but the attributes of one that is `sealed`, in either
+    carriage; what it says, acknowledges and asks for is inside.
     """
 
     to: str
@@ -37,6 +40,13 @@ class Envelope:
     noack: bool = False
     age: float = 0.0
     error: str | None = None  # the condition of a stanza error (RFC 6120, 8.3.3)
+    sealed: Mapping[str, str] | None = None  # the attributes of a <copilot> that is sealed
+    sealed_body: Mapping[str, str] | None = None  # those of a <body>, as in 2011
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether somebody has to open it before it says anything."""
+        return self.sealed is not None or self.sealed_body is not None
 
 
 def bare(jid: str) -> str:

@@ -13,7 +13,9 @@ class Received:
     """A command for us. `features` is None for a peer of 2011. Answer with `done` or `failed`.
 
     `info` is the command as it stood on the wire, for those that pass it on. `at` is when it came, in seconds of the clock
-    that the endpoint's `now` is of.
+    that the endpoint's `now` is of. `sealed`: nobody but the two of us has read or changed it (protocol page, section 5).
+    `session` and `key` as in `copilot.protocol.security.Opened`: who wants to speak to the sender from another instance needs
+    the former, who lets it in the latter.
     """
 
     command: Command
@@ -24,6 +26,9 @@ class Received:
     wants_ack: bool
     info: Element = field(default_factory=lambda: Element("info"))
     at: float = field(default=0.0, compare=False)
+    sealed: bool = False
+    session: str = field(default="", compare=False)
+    key: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ class _Bucket:
         return left >= 1.0
 
 
-class _Buckets:
+class Buckets:
     """One for each of the accounts that spoke last."""
 
     def __init__(self, rate: Rate, most: int) -> None:
@@ -94,8 +94,8 @@ class Throttle:
         all_strangers: Rate = ALL_STRANGERS,
     ) -> None:
         self._tier = tier
-        self._known = _Buckets(known, ACCOUNTS_REMEMBERED)
-        self._strangers = _Buckets(stranger, STRANGERS_REMEMBERED)
+        self._known = Buckets(known, ACCOUNTS_REMEMBERED)
+        self._strangers = Buckets(stranger, STRANGERS_REMEMBERED)
         self._all_strangers = _Bucket(all_strangers, 0.0)
 
     def __len__(self) -> int:

@@ -18,6 +18,10 @@ MAX_DEPTH = 8  # levels of <info> that are read, more than the codec takes: it f
 MAX_ID = 256  # characters; ours are UUIDs of 36
 MAX_ACKS = 1024  # of one message; ours have 32 at most
 MAX_STANZA_BYTES = 60 * 1024  # protocol page, section 1, "Large things"
+# Attributes of a sealed message (section 5) in either carriage, and which one of them says that it is one.
+SEALED_IN_ELEMENT = ("suite", "kid", "session", "key", "signer", "sig", "time", "sealed", "session_key", "info")
+SEALED_IN_BODY = ("session_key", "info")
+_SAYS_SEALED = ("sealed", "info")
 
 _CLIENT = "{jabber:client}"
 _BODY, _ERROR = f"{_CLIENT}body", f"{_CLIENT}error"
@@ -41,6 +45,18 @@ def decode(message: Xml, *, own: str, now: float) -> Envelope:
     if kind == "error":
         return Envelope(to=to, sender=sender, id=ident, kind=kind, error=condition(message))
     copilot = message.find(_COPILOT)
+    body = message.find(_BODY)
+    sealed, sealed_body = _sealed(copilot, SEALED_IN_ELEMENT), _sealed(body, SEALED_IN_BODY)
+    if sealed is not None or sealed_body is not None:  # what else stands there counts for nothing
+        return Envelope(
+            to=to,
+            sender=sender,
+            id=ident,
+            kind=kind if kind in _KINDS else "normal",
+            age=_age(message, own, now),
+            sealed=sealed,
+            sealed_body=sealed_body,
+        )
     in_attribute = message.get("ack", "")
     in_element = "" if copilot is None else copilot.get("ack", "")
     return Envelope(
@@ -48,7 +64,7 @@ def decode(message: Xml, *, own: str, now: float) -> Envelope:
         sender=sender,
         id=ident,
         kind=kind if kind in _KINDS else "normal",
-        body=_info(message.find(_BODY)),
+        body=_info(body),
         element=_info(copilot),
         acks=_acks(in_attribute, in_element),
         ack_carriage="body" if in_attribute and not in_element else "element",
@@ -70,6 +86,8 @@ def encode(envelope: Envelope) -> str:
         raise ValueError(
             f"a message of type {envelope.kind!r} cannot be sent; use one of normal, chat, headline"
         )
+    if envelope.is_sealed:
+        return _encode_sealed(envelope)
     elemental = envelope.element is not None or (
         envelope.body is None and bool(envelope.acks) and envelope.ack_carriage == "element"
     )
@@ -119,6 +137,32 @@ def nests_deeper(xml: Xml, limit: int) -> bool:
         if not level:
             return False
     return True
+
+
+def _encode_sealed(envelope: Envelope) -> str:
+    """With its id outside, which is sealed with the rest: it cannot be changed."""
+    parts = ["<message to='", escape(envelope.to), "'"]
+    if envelope.id is not None:
+        parts += [" id='", escape(envelope.id), "'"]
+    if envelope.sealed is not None or envelope.kind != "normal":
+        parts += [" type='", envelope.kind, "'"]
+    parts.append(">")
+    if envelope.sealed_body is not None:
+        write(Element("body", envelope.sealed_body), parts)
+    if envelope.sealed is not None:
+        parts.append(f"<copilot xmlns='{NAMESPACE}'")
+        for name, value in envelope.sealed.items():
+            parts += [" ", name, "='", escape(value), "'"]
+        parts.append("/>")
+    parts.append("</message>")
+    return "".join(parts)
+
+
+def _sealed(carriage: Xml | None, names: tuple[str, ...]) -> dict[str, str] | None:
+    """The attributes of a carriage that is sealed; None if it is not."""
+    if carriage is None or not any(carriage.get(name) for name in _SAYS_SEALED):
+        return None
+    return {name: value for name in names if (value := carriage.get(name)) is not None}
 
 
 def _info(carriage: Xml | None) -> Element | None:

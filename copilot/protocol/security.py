@@ -1,0 +1,122 @@
+"""What stands between transport and endpoint in secure mode: sealed messages to plain ones, and back. No cryptography here.
+
+A suite (`session.py` has `v2`) knows sessions and keys; `Security` knows which suite a message is of, and what may be heard and
+said in clear.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from copilot.errors import ProtocolError, SealError
+from copilot.protocol import codec
+from copilot.protocol.envelope import Envelope
+
+# What every peer is told, whatever is wrong: who tries things out learns nothing.
+UNREADABLE = "the message cannot be opened, or its sender does not belong here"
+IN_CLEAR = "in-clear"  # the reasons for which a message is dropped
+NOT_OPENED = "not-opened"
+NOT_SEALED = "not-sealed"  # one of ours: there is nobody for whom it could be sealed
+HEARD_IN_CLEAR = "security_error"
+MOST_SESSION = 2048  # characters of a session as its opener sent it
+LOOK_AGAIN = 2.0  # s until it is looked again whether there are keys by now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A message in clear. `sealed`: it was not so on its way. `session` is the session as its opener sent it, "" if we have
+    opened it. `key` is the signing key under which it was opened, as in `copilot.roles.Account.key`. `only_enrols`: that key is
+    not registered; who has it may ask to be let in, and nothing else."""
+
+    envelope: Envelope
+    sealed: bool = True
+    session: str = ""
+    key: str = ""
+    only_enrols: bool = False
+
+
+class Suite(Protocol):
+    """One way of sealing. `now` is in seconds of a clock that never jumps."""
+
+    name: str
+    uses_body: bool  # whether it matters what the XMPP server does to bodies
+
+    def recognises(self, envelope: Envelope) -> bool:
+        """Whether a sealed message is of this suite."""
+        ...
+
+    def opened(self, envelope: Envelope, now: float) -> Opened:
+        """Raises `SealError`; its text names the cause, for the log alone."""
+        ...
+
+    def sealed(self, envelope: Envelope, now: float) -> Envelope | None:
+        """None: there is no session with its receiver, and none can be opened. Raises `SealError` if it must not be sent at all."""
+        ...
+
+    def adopt(self, to: str, session: str, now: float) -> bool:
+        """Go on with a session that `to` (full JID) has opened with another instance; `session` as in `Opened`. False: it is
+        not of this suite. Raises `SealError`."""
+        ...
+
+
+class Security:
+    """The secure mode of one component."""
+
+    def __init__(
+        self, suites: Sequence[Suite], *, strict: bool, later: Callable[[], Sequence[Suite]] | None = None
+    ) -> None:
+        """`strict`: nothing in clear is heard but `security_error`, and nothing is said in clear. Else who speaks sealed is
+        answered so. Without `suites`, `later` is asked for some when somebody speaks sealed."""
+        self._suites = tuple(suites)
+        self.strict = strict
+        self._later = later
+        self._next_look = float("-inf")
+
+    @property
+    def uses_body(self) -> bool:
+        """Whether it matters what the XMPP server does to bodies."""
+        return not self.strict or any(suite.uses_body for suite in self._suites)
+
+    def opened(self, envelope: Envelope, now: float) -> Opened:
+        """The message as the endpoint hears it. Raises `SealError`."""
+        if not envelope.is_sealed:
+            if not self.strict:
+                return Opened(envelope=envelope, sealed=False)
+            if _command(envelope) == HEARD_IN_CLEAR:
+                return Opened(envelope=replace(envelope, acks=(), noack=True), sealed=False)
+            raise SealError("it came in clear")
+        for suite in self._all(now):
+            if suite.recognises(envelope):
+                return suite.opened(envelope, now)
+        raise SealError("it is sealed in a way that is not used here, or we have no keys")
+
+    def sealed(self, envelope: Envelope, now: float) -> Envelope:
+        """As it goes out: sealed, or, to those who may have it so, in clear. Raises `SealError` if it cannot go out."""
+        for suite in self._suites:
+            found = suite.sealed(envelope, now)
+            if found is not None:
+                return found
+        if self.strict and _command(envelope) != HEARD_IN_CLEAR:
+            raise SealError(f"there is no session with {envelope.to}, and we have no key of theirs")
+        return envelope
+
+    def adopt(self, to: str, session: str, now: float) -> None:
+        """See `Suite.adopt`. Raises `SealError`."""
+        if len(session) > MOST_SESSION or not any(suite.adopt(to, session, now) for suite in self._all(now)):
+            raise SealError(f"the session with {to} is of no suite that is used here")
+
+    def _all(self, now: float) -> tuple[Suite, ...]:
+        if not self._suites and self._later is not None and now >= self._next_look:
+            self._next_look = now + LOOK_AGAIN
+            self._suites = tuple(self._later())
+        return self._suites
+
+
+def _command(envelope: Envelope) -> str:
+    info = envelope.element or envelope.body
+    with contextlib.suppress(ProtocolError):
+        return "" if info is None else codec.decode_value(info.attributes.get("command", ""))
+    return ""
