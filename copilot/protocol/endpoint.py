@@ -396,9 +396,6 @@ class Endpoint:
         through_room = to_all or bare(envelope.sender) in self._rooms
         if through_room and not rule.in_rooms:
             return [self._drop(envelope, "in-room", f"{command.NAME} must not come through a chat room")]
-        if opened.only_enrols and command.NAME != ENROL:
-            text = f"{command.NAME} under a key that is not registered"
-            return [self._drop(envelope, "not-enrolled", text, command)]
         peer = self._peer(envelope.sender)
         if not rule.noack:  # what asks for no acknowledgement announces no features
             peer.element, peer.features = envelope.element is not None, features
@@ -410,7 +407,7 @@ class Endpoint:
             text = f"{command.NAME} is not for this component"
             return [self._drop(envelope, "wrong-role", text, command)]
         # Who is behind a nick is known to those who answer in rooms.
-        if not through_room and not self._permits(bare(envelope.sender), command.NAME):
+        if not through_room and not self._may_say(opened, command.NAME):
             return [self._not_allowed(envelope, command, now)]
         if rule.orders and self.role & Role.AGENT and not self._trusts(bare(envelope.sender)):
             text = f"{command.NAME} from a JID that this agent does not obey"
@@ -437,6 +434,10 @@ class Endpoint:
             key=opened.key,
         )
         return [received] if self._is_new(received, now) else []
+
+    def _may_say(self, opened: Opened, command: str) -> bool:
+        permitted = self._permits(bare(opened.envelope.sender), command)
+        return permitted and (command == ENROL or not opened.only_enrols)
 
     def _info(self, envelope: Envelope) -> Element:
         body, element = envelope.body, envelope.element

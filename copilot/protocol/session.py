@@ -35,7 +35,9 @@ LONGEST_WAY = 600.0  # s
 CLOCKS_APART = 120.0  # s that the two clocks may differ
 KEPT_BEFORE = 2  # sessions of ours with one service, besides the present one: answers may be on their way
 SESSIONS_REMEMBERED = 20_000  # that others have opened
-OPENINGS = Rate(per_second=20.0, burst=200.0)  # of one account; each costs a signature and an RSA decryption: 2 ms
+OPENINGS = Rate(
+    per_second=20.0, burst=200.0
+)  # of one account; each costs a signature and an RSA decryption: 2 ms
 UNANSWERED = 60.0  # s after which the next of several keys of a service is tried
 ANY_KEY = ("any",)  # in place of keys: who has none registered yet, and asks to be let in
 LARGEST = 2 * codec.MAX_DECODED_BYTES  # bytes of a sealed text
@@ -189,7 +191,9 @@ class V2:
         self._shows_key = shows_key
         self._services: dict[str, _Service] = {}  # by bare JID
         self._theirs: OrderedDict[tuple[str, str], _Theirs] = OrderedDict()  # by bare JID and session id
-        self._latest: OrderedDict[str, _Theirs] = OrderedDict()  # the one in which a full or bare JID has spoken last
+        self._latest: OrderedDict[str, _Theirs] = (
+            OrderedDict()
+        )  # the one in which a full or bare JID has spoken last
         self._openings = Buckets(OPENINGS, SESSIONS_REMEMBERED)
         self.opened_sessions = 0
         """How many sessions of others were opened: each cost a signature and an RSA decryption."""
@@ -207,9 +211,7 @@ class V2:
             ours.asked = None
             return Opened(envelope=self._plain(envelope, inside))
         theirs = self._known(sender, Opening.read(values), now)
-        plain = self._plain(
-            envelope, self._read(envelope, values, theirs.opening, _OPENER, theirs.pair)
-        )
+        plain = self._plain(envelope, self._read(envelope, values, theirs.opening, _OPENER, theirs.pair))
         self._speaks(envelope.sender, theirs)
         return Opened(
             envelope=plain,
@@ -446,9 +448,7 @@ def _untold(told: Any, depth: int) -> Element:
 
 
 def _apart(what: str, seconds: float) -> str:
-    return (
-        f"{what} {seconds:.0f} s in the future: one of the two clocks is wrong by that; {CLOCKS_APART:.0f} s are allowed"
-    )
+    return f"{what} {seconds:.0f} s in the future: one of the two clocks is wrong by that; {CLOCKS_APART:.0f} s are allowed"
 
 
 def _text(data: bytes) -> str:

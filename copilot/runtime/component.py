@@ -8,7 +8,7 @@ returned and its actions have been carried out, and not at all if it raised: the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from copilot.protocol.commands import Command
@@ -111,12 +111,13 @@ Event = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """Say `command` to a JID; `void_at` and `info` as in `Endpoint.send`."""
+    """Say `command` to a JID; `void_at`, `info` and `session` as in `Endpoint.send`."""
 
     to: str
     command: Command
     void_at: float | None = None
     info: Element | None = None
+    session: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

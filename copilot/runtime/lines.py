@@ -18,6 +18,7 @@ from copilot.protocol.events import (
     Refused,
     Undeliverable,
 )
+from copilot.protocol.security import NOT_SEALED
 from copilot.runtime.about import message_ref
 from copilot.runtime.component import Event, Refuse
 
@@ -81,7 +82,8 @@ def _one_by_one(event: Event) -> None:
 def _dropped(event: Dropped) -> None:
     what, sender = message_ref(event.id, event.command), PeerRef(event.sender)
     key, level = f"{event.sender} {event.reason}", QUIET.get(event.reason, logging.WARNING)
-    text = "dropped a message from %s: %s: %s (message %s)"
+    way = "cannot say a message to" if event.reason == NOT_SEALED else "dropped a message from"
+    text = f"{way} %s: %s: %s (message %s)"
     rate_limited(log, key, level, text, sender, event.reason, event.text, what)
 
 

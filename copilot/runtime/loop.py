@@ -242,8 +242,15 @@ class Loop:
     def _act(self, action: Action) -> bool:
         """False: it was not done; what caused it must not be acknowledged, nor what follows it be done."""
         match action:
-            case Send(to=to, command=command, void_at=void_at, info=info):
-                sent = self._endpoint.send(to, command, self._now(), void_at=void_at, info=info)
+            case Send(to=to, command=command):
+                sent = self._endpoint.send(
+                    to,
+                    command,
+                    self._now(),
+                    void_at=action.void_at,
+                    info=action.info,
+                    session=action.session,
+                )
                 lines.said(to, command, sent)
             case Withdraw(to=to, command=command):
                 self._endpoint.withdraw(to, command)

@@ -19,7 +19,18 @@ MAX_ID = 256  # characters; ours are UUIDs of 36
 MAX_ACKS = 1024  # of one message; ours have 32 at most
 MAX_STANZA_BYTES = 60 * 1024  # protocol page, section 1, "Large things"
 # Attributes of a sealed message (section 5) in either carriage, and which one of them says that it is one.
-SEALED_IN_ELEMENT = ("suite", "kid", "session", "key", "signer", "sig", "time", "sealed", "session_key", "info")
+SEALED_IN_ELEMENT = (
+    "suite",
+    "kid",
+    "session",
+    "key",
+    "signer",
+    "sig",
+    "time",
+    "sealed",
+    "session_key",
+    "info",
+)
 SEALED_IN_BODY = ("session_key", "info")
 _SAYS_SEALED = ("sealed", "info")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import os
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -24,7 +25,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from copilot.errors import SealError
 
-OpeningKey, OpeningPublicKey, SigningKey = RSAPrivateKey, RSAPublicKey, Ed25519PrivateKey
+OpeningKey: TypeAlias = RSAPrivateKey
+OpeningPublicKey: TypeAlias = RSAPublicKey
+SigningKey: TypeAlias = Ed25519PrivateKey
 
 SUITE = "v2"
 SECRET_BYTES = 32

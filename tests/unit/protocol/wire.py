@@ -10,6 +10,7 @@ from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import Envelope
 from copilot.protocol.events import ProtocolEvent, Received
 from copilot.protocol.rules import Role
+from copilot.protocol.security import Security
 
 
 def endpoint(
@@ -18,6 +19,7 @@ def endpoint(
     *,
     features: tuple[str, ...] = ("storage",),
     trusts: Callable[[str], bool] = lambda _: True,
+    security: Security | None = None,
 ) -> Endpoint:
     """An endpoint that is online as `jid` and has sent its self-test, with ids that can be read, no randomness."""
     numbers = itertools.count(1)
@@ -27,6 +29,7 @@ def endpoint(
         random=lambda: 0.0,
         features=features,
         trusts=trusts,
+        security=security,
     )
     made.online(jid)
     made.outgoing(0.0)
