@@ -10,7 +10,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,21 @@ from rich.console import Console
 from copilot.cli import daemon
 from copilot.cli.components import KNOWN_KEYS
 from copilot.client.config import SubmitterConfig
+from copilot.client.operating import Answer, Verb, answer
 from copilot.client.remote import Remote, Submitted, described
 from copilot.client.submission import AT_ONCE, Submission
 from copilot.config import load
 from copilot.config.load import DIRECTORY_KEY
-from copilot.errors import ConfigError
+from copilot.errors import ConfigError, UnknownJob
 from copilot.files.base import FileFacts
 from copilot.files.clients import Files
 from copilot.files.unpack import Limits, extract
-from copilot.job import State
+from copilot.job import State, one_line
 from copilot.log import set_up
 from copilot.protocol.commands import HaveJobState
 from copilot.protocol.rules import FEATURE_STORAGE, Role
 from copilot.runtime.signals import on_stop
+from copilot.store.base import Changed
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
 
@@ -76,6 +78,50 @@ def settings(place: Path | None) -> SubmitterConfig:
     for warning in (*set_up(config.logger_config_file, level=logging.WARNING), *warnings):
         print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
     return config
+
+
+async def stop(config: SubmitterConfig, jobs: Sequence[str], reason: str) -> list[Answer]:
+    """What becomes of each wish; a job that is not known is one of the answers. Raises `CopilotError`."""
+    answers = []
+    async with session(config) as remote:
+        for job in jobs:
+            try:
+                said = await remote.stop(job, reason)
+            except UnknownJob as error:
+                answers.append(Answer(job=job, ok=False, changed=False, state=None, text=str(error)))
+            else:
+                changed = Changed(changed=bool(said.changed), state=State(said.state))
+                answers.append(answer(Verb.CANCEL, job, changed))
+    return answers
+
+
+async def look(config: SubmitterConfig, job: str) -> HaveJobState:
+    """How a job stands. Raises `CopilotError`."""
+    async with session(config) as remote:
+        return await remote.state(job)
+
+
+def facts(state: HaveJobState) -> Mapping[str, Any]:
+    """Plain data, ready for JSON."""
+    code = 1 if state.exit_code is None else state.exit_code
+    return {**_facts(state, code, None), "exit_code": state.exit_code, "published": bool(state.published)}
+
+
+def lines(state: HaveJobState) -> Iterator[str]:
+    """Text for a terminal; what agents and jobs have said moves no cursor."""
+    yield f"job {state.job_id}: {state.state}"
+    rows = (
+        ("attempt", state.attempt or None),
+        ("agent", state.agent),
+        ("host", state.host),
+        ("cause", state.cause),
+        ("exit code", state.exit_code),
+        ("reason", state.reason),
+        ("output", None if state.output_size is None else f"{state.output_size} bytes"),
+    )
+    for name, value in rows:
+        if value not in (None, ""):
+            yield f"  {name:<11}{one_line(str(value))}"
 
 
 @contextlib.asynccontextmanager

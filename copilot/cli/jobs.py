@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from copilot.cli import from_afar
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.queue import open_store
 from copilot.client.operating import Answer, Verb, operate
@@ -36,9 +37,31 @@ ConfigOption = Annotated[
 ]
 
 
+Remote = Annotated[
+    bool,
+    typer.Option(
+        "--remote", "-r", help="By XMPP, with an account of your own, as `copilot-job-submit --remote`."
+    ),
+]
+
+
 @app.command()
-def cancel(ids: Ids, reason: Reason = "", config: ConfigOption = None, as_json: AsJson = False) -> None:
+def cancel(
+    ids: Ids,
+    reason: Reason = "",
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+    remote: Remote = False,
+) -> None:
     """End jobs: those that run, when their agent has stopped them."""
+    if remote:
+        jobs = [check_job_id(job, submitted=True) for job in dict.fromkeys(ids)]
+        settled = asyncio.run(from_afar.stop(from_afar.settings(config), jobs, reason))
+        if as_json:
+            print(json.dumps([asdict(answer) for answer in settled]))
+        for answer in settled if not as_json else ():
+            _say(answer)
+        raise typer.Exit(0 if all(answer.ok for answer in settled) else 1)
     _command(Verb.CANCEL, ids, reason, config, as_json=as_json)
 
 
@@ -65,8 +88,13 @@ def show(
     job: Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")],
     config: ConfigOption = None,
     as_json: AsJson = False,
+    remote: Remote = False,
 ) -> None:
-    """Show a job and what became of each of its attempts."""
+    """Show a job and what became of each of its attempts; with --remote, how it stands and how its last attempt ended."""
+    if remote:
+        state = asyncio.run(from_afar.look(from_afar.settings(config), check_job_id(job, submitted=True)))
+        print(json.dumps(from_afar.facts(state)) if as_json else "\n".join(from_afar.lines(state)))
+        return
     story = asyncio.run(_read(_load(config), check_job_id(job, submitted=True)))
     print(json.dumps(facts(story)) if as_json else "\n".join(lines(story)))
 

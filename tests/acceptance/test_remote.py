@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from copilot.job import State
 from copilot.local.configuration import DOMAIN, MANAGER
 from copilot.local.prosody import Prosody
 from copilot.roles import Account, Standing
-from tests.acceptance.running import Up, run, script
+from tests.acceptance.running import Up, run, script, started, until
 
 PASSWORD = "a password of the tests"
 BIG = random.Random(3).randbytes(5_000_000)
@@ -23,7 +26,7 @@ BIG = random.Random(3).randbytes(5_000_000)
 class Laptop:
     """Somebody's machine: a configuration file is all that it has of the system."""
 
-    def __init__(self, up: Up, name: str, standing: Standing, *projects: str) -> None:
+    def __init__(self, up: Up, name: str, standing: Standing | None, *projects: str) -> None:
         self.jid = f"{name}@{DOMAIN}"
         self.config = up.directory.parent / f"laptop-{name}"
         self.config.mkdir()
@@ -43,8 +46,12 @@ class Laptop:
         )
         file.chmod(0o600)
 
-    async def _register(self, up: Up, name: str, standing: Standing, projects: tuple[str, ...]) -> None:
+    async def _register(
+        self, up: Up, name: str, standing: Standing | None, projects: tuple[str, ...]
+    ) -> None:
         await Prosody(up.directory / "prosody", domain=DOMAIN).register(name, PASSWORD)
+        if standing is None:
+            return
         async with up.store() as store:
             await store.put_account(
                 Account(jid=self.jid, standing=standing, projects=frozenset(projects)), password=PASSWORD
@@ -53,8 +60,35 @@ class Laptop:
     def options(self, command: Path, *options: object) -> tuple[object, ...]:
         return ("--remote", "--config", self.config, "--command", command, *options)
 
+    def look(self, verb: str, *options: object) -> subprocess.CompletedProcess[str]:
+        """`copilot jobs` from there."""
+        return run("copilot", "jobs", verb, "--remote", "--config", self.config, *options)
+
+    @contextlib.contextmanager
+    def as_agent(self, up: Up) -> Iterator[Path]:
+        """An agent that logs in under this account."""
+        output, work = self.config / "agent.out", self.config / "work"
+        settings = (self.config / "copilot-submitter.conf").read_text().replace("SUBMIT_", "AGENT_")
+        file = self.config / "agent.conf"
+        file.write_text(f"{settings}AGENT_WORK_DIR {work}\n")
+        file.chmod(0o600)
+        with started("copilot-agent", "--config", file, output=output) as process:
+            yield output
+            process.kill()
+
     def submit(self, command: Path, *options: object) -> subprocess.CompletedProcess[str]:
         return run("copilot-job-submit", *self.options(command, *options))
+
+
+def state_of(up: Up, job: str) -> State | None:
+    """None: the queue does not know it."""
+
+    async def read() -> State | None:
+        async with up.store() as store:
+            record = await store.get(job)
+            return None if record is None else record.state
+
+    return asyncio.run(read())
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +130,93 @@ def test_a_job_with_a_large_and_a_small_input_comes_back_with_its_output(
     assert (place / "far-1" / "stdout").read_text() == f"{len(BIG)}\nsmall\n"
     record = system.record("far-1")
     assert (record.spec.owner, record.spec.project) == (ada.jid, "atlas")
+
+
+def test_a_second_submitter_neither_sees_nor_stops_nor_overwrites(
+    system: Up, ada: Laptop, bob: Laptop, place: Path
+) -> None:
+    nowhere = ("--requirements", "other.Cores > 100000", "--id", "mine")
+    mine = script(place / "mine.sh", "exit 0")
+    assert ada.submit(mine, *nowhere).stdout == "mine\n"
+    refused = bob.submit(mine, *nowhere)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "there is a job mine already" in refused.stderr
+    for verb in ("cancel", "show"):
+        theirs, nothing = (bob.look(verb, job) for job in ("mine", "nothing"))
+        assert theirs.stderr.replace("mine", "nothing") == nothing.stderr
+        assert (theirs.returncode, theirs.stdout) == (1, "")
+    assert system.record("mine").state is State.WAITING
+    assert "waiting" in ada.look("show", "mine").stdout
+    stopped = ada.look("cancel", "mine", "--reason", "no such host")
+    assert (stopped.returncode, stopped.stdout) == (0, "job mine: cancelled\n")
+    outcome = system.record("mine").outcome
+    assert outcome
+    assert outcome.reason == f"{ada.jid}: no such host"
+
+
+def test_a_running_job_is_stopped_and_its_follower_hears_of_it(system: Up, ada: Laptop, place: Path) -> None:
+    output = place / "out"
+    options = ada.options(script(place / "long.sh", "sleep 300"), "--wait", "--json", "--id", "long")
+    with started("copilot-job-submit", *options, output=output) as waiting:
+        until(lambda: state_of(system, "long") is State.RUNNING, "the job runs")
+        stopped = ada.look("cancel", "long")
+        assert stopped.stdout == "job long: is running; its agent will be told to stop it\n"
+        assert waiting.wait(30) != 0
+    assert json.loads(output.read_text())["state"] == "cancelled"
+
+
+def test_an_agent_may_not_submit_and_a_submitter_gets_no_job(system: Up, ada: Laptop, place: Path) -> None:
+    job = script(place / "job.sh", "exit 0")
+    agent = Laptop(system, "agent-9", None)  # an account of the domain, so an agent
+    refused = agent.submit(job, "--id", "by-an-agent")
+    assert refused.returncode == 1
+    assert "may not say wantUpload here" in refused.stderr
+    assert state_of(system, "by-an-agent") is None
+    nowhere = system.submit(job, "--requirements", "other.Tag == 9", "--id", "for-nobody")
+    assert nowhere.returncode == 0
+    with ada.as_agent(system) as output:
+        until(lambda: "may not say want_getJob" in system.log("jobmanager"), "the refusal")
+        assert "for-nobody" not in output.read_text()
+
+
+def test_killed_programs_and_managers_cost_nothing(system: Up, ada: Laptop, place: Path) -> None:
+    """The manager dies between upload and submission, the laptop's program in the middle; the same command goes on."""
+    (place / "big.dat").write_bytes(BIG[::-1])
+    job = script(place / "job.sh", "wc -c < big.dat")
+    options = ada.options(job, "-i", place / "big.dat", "--id", "killed", "--output-dir", place)
+    area = system.directory / "files" / "killed.a0"
+    with started("copilot-job-submit", *options, output=place / "first") as first:
+        until(lambda: any(area.rglob("big.dat")), "the upload")
+        system.kill("copilot-jobmanager")
+        first.kill()
+    with started("copilot-job-submit", *options, output=place / "second") as second:
+        until(lambda: state_of(system, "killed") is not None, "the submission")
+        second.kill()
+    ended = run("copilot-job-submit", *options)
+    assert (ended.returncode, ended.stdout) == (0, f"{place / 'killed.tgz'}\n"), ended.stderr
+    with tarfile.open(place / "killed.tgz") as package:
+        file = package.extractfile("killed/stdout")
+        assert file
+        assert file.read() == f"{len(BIG)}\n".encode()
+    assert system.record("killed").attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--command", "missing.sh"), 2, "missing.sh: expected a file that exists"),
+        (("--project", "cms"), 1, "does not belong to the project 'cms'"),
+        (("--requirements", "other.Memory = 2"), 2, "requirements, character 14"),
+        (("--chirp-server", "x"), 2, "not with --remote"),
+        (("--unpack",), 2, "--unpack: where?"),
+        (("--output-dir", "no-such"), 2, "expected a directory that exists"),
+        (("--config", "no-such"), 2, "expected a directory or file that exists"),
+    ],
+)
+def test_an_error_is_one_clear_line(
+    ada: Laptop, place: Path, options: tuple[str, ...], code: int, message: str
+) -> None:
+    ended = ada.submit(script(place / "job.sh", "exit 0"), *options)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (code, "", 1), ended.stderr
+    assert ended.stderr.startswith("copilot-job-submit: ")
+    assert message in ended.stderr
