@@ -22,6 +22,7 @@ from copilot.clock import SystemClock
 from copilot.errors import NoSpace, TransferRefused, TransferUnavailable
 from copilot.files import server as server_module
 from copilot.files.base import BLOCK
+from copilot.files.digest import FIELD, format_digest
 from copilot.files.http import TRIES, HttpClient
 from copilot.files.server import FileServer
 from copilot.files.signing import UrlSigner, Verifier, _signature
@@ -198,6 +199,42 @@ async def test_an_expired_url_is_refused_with_a_text_that_shows_no_signature(
         await client.get(url, tmp_path / "in")
     assert "s=" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+async def test_an_input_from_afar_is_taken_if_it_is_the_one_that_was_announced(
+    served: Served, client: HttpClient, tmp_path: Path
+) -> None:
+    data = BIG[:100_000]
+    facts = facts_of(data)
+    url = served.signer.upload_url(JOB, "staged/data/in", 60, facts)
+    await client.put(make_file(tmp_path / "big", data), url, facts=facts)
+    assert served.area.input_path(JOB, "staged/data/in").read_bytes() == data
+    await client.put(tmp_path / "big", url, facts=facts)  # the same once more changes nothing
+    other = bytes([data[0] ^ 1]) + data[1:]
+    assert await status(served, "PUT", url, other) == 400
+    assert await status(served, "PUT", url, data[:-1]) == 400
+    assert await status(served, "PUT", url, data + b"x") == 413
+    digest = {FIELD: format_digest(facts_of(other).sha256)}
+    assert await status(served, "PUT", url, other, **digest) == 400
+    assert await status(served, "GET", url) == 403
+    assert names_below(served.area.root) == {f"{JOB}.a0/staged/data/in"}
+    assert served.area.input_path(JOB, "staged/data/in").read_bytes() == data
+
+
+async def test_the_output_of_a_finished_job_is_read_where_the_finisher_has_put_it(
+    served: Served, client: HttpClient, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    (done / JOB).mkdir()
+    make_file(done / JOB / f"{JOB}.tgz", BIG)
+    (done / "linked").symlink_to(done / JOB)
+    facts = facts_of(BIG)
+    url = served.signer.result_url(JOB, 60)
+    assert await client.get(url, tmp_path / "out", size=facts.size, sha256=facts.sha256) == facts
+    assert await status(served, "GET", url.replace(JOB, "job-2")) == 403
+    assert await status(served, "GET", served.signer.result_url("job-2", 60)) == 404
+    assert await status(served, "GET", served.signer.result_url("linked", 60)) == 404
+    assert await status(served, "PUT", url, b"x") == 403
 
 
 async def test_a_signature_is_good_for_one_method_job_attempt_and_name_only(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copilot.errors import BadName, ConfigError
+from copilot.files.base import FileFacts
 from copilot.files.signing import Permission, UrlSigner, Verifier
 from tests.unit.files.serving import SECRET
 
@@ -46,6 +47,32 @@ def test_a_url_allows_what_it_was_made_for() -> None:
     assert check(signer().input_url("j", "in", 60), "GET") == Permission(max_size=None)
     assert check(signer().output_url("j", 1, 60, 10), "PUT") == Permission(max_size=10)
     assert check(signer().output_url("j", 1, 60, 0), "PUT") == Permission(max_size=0)
+
+
+def test_a_url_for_a_file_that_is_known_is_good_for_that_file_alone() -> None:
+    facts = FileFacts(10, "0a" * 32)
+    url = signer().upload_url("j", "staged/in", 60, facts)
+    assert check(url, "PUT") == Permission(max_size=10, sha256=facts.sha256)
+    assert check(url, "GET") is None
+    for old, new in (
+        ("h=0a", "h=0b"),
+        ("m=10", "m=11"),
+        (f"h={facts.sha256}&", ""),
+        ("h=0a", "h=0A"),
+        ("&m=10", ""),
+    ):
+        assert check(url.replace(old, new), "PUT") is None
+    assert check(url, "PUT", NOW + 60) is None
+
+
+def test_a_url_for_one_kind_of_file_is_none_for_another() -> None:
+    output = signer().output_url("j", 1, 60, 10)
+    assert check(f"{output}&h={'0' * 64}", "PUT") is None
+    result = signer().result_url("j", 60)
+    assert result.startswith("https://host:8443/.results/j.tgz?")
+    assert check(result, "GET") == Permission(max_size=None)
+    assert check(result.replace("j.tgz", "k.tgz"), "GET") is None
+    assert (signer().takes_uploads, signer("file:///dir").takes_uploads) == (True, False)
 
 
 def test_the_prefix_of_the_base_is_not_signed() -> None:
