@@ -141,10 +141,9 @@ def test_a_second_submitter_neither_sees_nor_stops_nor_overwrites(
     refused = bob.submit(mine, *nowhere)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "there is a job mine already" in refused.stderr
-    for verb in ("cancel", "show"):
-        theirs, nothing = (bob.look(verb, job) for job in ("mine", "nothing"))
-        assert theirs.stderr.replace("mine", "nothing") == nothing.stderr
-        assert (theirs.returncode, theirs.stdout) == (1, "")
+    unknown = bob.look("cancel", "mine", "nothing")
+    theirs, nothing = unknown.stderr.splitlines()
+    assert (theirs.replace("mine", "nothing"), unknown.returncode, unknown.stdout) == (nothing, 1, "")
     assert system.record("mine").state is State.WAITING
     assert "waiting" in ada.look("show", "mine").stdout
     stopped = ada.look("cancel", "mine", "--reason", "no such host")
@@ -206,11 +205,8 @@ def test_killed_programs_and_managers_cost_nothing(system: Up, ada: Laptop, plac
     [
         (("--command", "missing.sh"), 2, "missing.sh: expected a file that exists"),
         (("--project", "cms"), 1, "does not belong to the project 'cms'"),
-        (("--requirements", "other.Memory = 2"), 2, "requirements, character 14"),
         (("--chirp-server", "x"), 2, "not with --remote"),
         (("--unpack",), 2, "--unpack: where?"),
-        (("--output-dir", "no-such"), 2, "expected a directory that exists"),
-        (("--config", "no-such"), 2, "expected a directory or file that exists"),
     ],
 )
 def test_an_error_is_one_clear_line(
