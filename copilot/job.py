@@ -20,7 +20,7 @@ import enum
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, Self
@@ -31,16 +31,22 @@ from copilot.errors import BadName
 MAX_INPUT_FILES = 32
 MAX_INPUT_NAME_BYTES = 2048  # all names of a job together, command and validation included
 MAX_TEXT_BYTES = 16 * 1024  # arguments, environment, packages, Chirp server and directory together
+MAX_SECRETS = 16
+MAX_SECRETS_BYTES = 8 * 1024  # of all secrets of a job together, before they are sealed: they go with the job
+MAX_SEALED_TEXT = 32 * 1024  # characters of the same, sealed
 MAX_REASON = 500  # characters of an outcome's reason
 MAX_NAME_BYTES = 255  # one part of a path
 DEFAULT_MAX_ATTEMPTS = 3
 ANY_GROUP = "any"  # the queue of jobs that every host may take
 GROUP_DIGITS = 40  # hexadecimal; of the other groups
+# The requirement of jobs with secrets: what a host says of itself has nothing of it, managers add it (`copilot.matching.host`).
+NEEDS_SEALED = "other.Sealed =?= true"
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(\.a[0-9]{1,9})?\Z")
 _SUBMITTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _ALIAS = re.compile(r"(?P<job>.+)\.a(?P<attempt>0|[1-9][0-9]*)\Z", re.ASCII)
+_SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _LOOKS_LIKE_ALIAS = re.compile(r"\.a[0-9]+\Z")
 
 
@@ -78,6 +84,9 @@ class Cause(enum.StrEnum):
     INFRA_PREEMPTED = "infra-preempted"  # the agent had to leave before the end
     INFRA_CUT_OFF = "infra-cut-off"  # exclusive, and its lease was not renewed: its agent stopped it
     POLICY_RUN_TIME = "policy-run-time"  # longer than the maximum run time
+    POLICY_SECRETS = (
+        "policy-secrets"  # its secrets cannot be opened: sealed for a key that the service has no more
+    )
     CANCELLED = "cancelled"  # somebody wanted it
 
     @property
@@ -182,6 +191,15 @@ def _utf8_bytes(text: str) -> int:
         ) from error
 
 
+def check_secret_name(text: str) -> str:
+    """Return `text` if a secret of a job may be called so, else raise `BadName`: it becomes the name of a file."""
+    if not _SECRET_NAME.match(text):
+        raise BadName(
+            f"secret {text[:80]!r}: expected a name of 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+        )
+    return text
+
+
 def one_line(text: str) -> str:
     """`text` without anything that moves a cursor or hides text, at most `MAX_REASON` characters long."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -201,6 +219,17 @@ class InputFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobSecret:
+    """A secret that the job needs, sealed for the service (`copilot.protocol.crypto.job_secrets`) and bound to job and name."""
+
+    name: str
+    sealed: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        check_secret_name(self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What was submitted; never changes.
 
@@ -213,6 +242,7 @@ class JobSpec:
     (`copilot.matching`), empty for a job that may run on any. `project`: for whose work it is, a word of its owner's account.
     `staged` is the directory below that of the job's inputs where they lie, empty for that one itself: who submits from
     afar has one of his own, so that two who choose one id cannot meet.
+    (`copilot.matching`), empty for a job that may run on any. A job with `secrets` requires a sealed session.
     """
 
     id: str
@@ -233,6 +263,7 @@ class JobSpec:
     exclusive: bool = False
     project: str = ""
     staged: str = ""
+    secrets: tuple[JobSecret, ...] = ()
 
     def __post_init__(self) -> None:
         check_job_id(self.id)
@@ -245,6 +276,8 @@ class JobSpec:
             check_relative_name(self.staged)
         self._check_names()
         self._check_text()
+        if self.secrets:
+            self._check_secrets()
 
     @property
     def group(self) -> str:
@@ -252,6 +285,12 @@ class JobSpec:
         if not self.requirements:
             return ANY_GROUP
         return hashlib.sha256(self.requirements.encode()).hexdigest()[:GROUP_DIGITS]
+
+    def with_secrets_of(self, known: JobSpec) -> JobSpec:
+        """With the secrets of `known`, if they have the same names: nobody can tell whether what is sealed is the same, and
+        those that are on the queue count."""
+        same = [one.name for one in self.secrets] == [one.name for one in known.secrets]
+        return replace(self, secrets=known.secrets) if same else self
 
     def staged_name(self, name: str) -> str:
         """Where the input `name` lies below the directory of the job's inputs."""
@@ -284,11 +323,23 @@ class JobSpec:
                 f"{MAX_TEXT_BYTES} are allowed: put them into an input file"
             )
 
+    def _check_secrets(self) -> None:
+        names = {secret.name for secret in self.secrets}
+        size = sum(len(secret.sealed) for secret in self.secrets)
+        if len(names) < len(self.secrets) or len(names) > MAX_SECRETS or size > MAX_SEALED_TEXT:
+            raise BadName(
+                f"job {self.id}: {len(self.secrets)} secrets, {size} characters sealed: at most {MAX_SECRETS} with names of "
+                f"their own and {MAX_SEALED_TEXT} characters are allowed"
+            )
+        if not self.requirements.endswith(NEEDS_SEALED):
+            raise BadName(f"job {self.id}: a job with secrets must require {NEEDS_SEALED}")
+
     def to_json(self) -> str:
         """One line of JSON with the fields that differ from their defaults."""
         said = {name: value for name, default in _defaults() if (value := getattr(self, name)) != default}
-        if self.inputs:
-            said["inputs"] = [asdict(item) for item in self.inputs]
+        for name in ("inputs", "secrets"):
+            if name in said:
+                said[name] = [asdict(item) for item in getattr(self, name)]
         return _encode(said)
 
     @classmethod
@@ -297,6 +348,7 @@ class JobSpec:
         data: dict[str, Any] = json.loads(text)
         data = {name: value for name, value in data.items() if name in cls.__slots__}
         data["inputs"] = tuple(InputFile(**item) for item in data.get("inputs", ()))
+        data["secrets"] = tuple(JobSecret(**item) for item in data.get("secrets", ()))
         data["packages"] = tuple(data.get("packages", ()))
         return cls(**data)
 
@@ -304,7 +356,7 @@ class JobSpec:
 @cache
 def _defaults() -> tuple[tuple[str, object], ...]:
     """The fields of a specification in order, each with its default."""
-    return tuple((field.name, field.default) for field in fields(JobSpec))
+    return tuple((one.name, one.default) for one in fields(JobSpec))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A second process that outlives the agent by a moment: when the agent dies, however it dies, it stops its jobs.
 
 It waits for the end of a pipe whose other end only the agent holds, then stops every process that bears the token
-of an attempt, wherever it went. (PR_SET_PDEATHSIG would kill a command alone and leave its children.)
+of an attempt, wherever it went, and removes what there is of jobs' secrets. (PR_SET_PDEATHSIG would kill a command alone and leave its children.)
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from copilot.agent import strays
 from copilot.agent.sandbox import TOKEN_FILE
+from copilot.agent.vault import Vault
 
 _PR_SET_NAME = 15  # linux/prctl.h
 _DEAF_TO = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
@@ -58,3 +59,4 @@ def _wait_and_stop(watched: int, jobs: Path) -> None:
     os.read(watched, 1)  # nobody writes: it returns when the last other end is closed
     for token in jobs.glob(f"*/{TOKEN_FILE}"):
         strays.stop(token.read_text())
+    Vault(jobs.parent).clear()

@@ -295,6 +295,9 @@ class Agent:
         if job.exclusive and job.lease is None:
             text = "an exclusive job needs a lease, for its end is when the job is stopped"
             return [Refuse(received=received, code="no-lease", text=text, job=job.id)]
+        if job.secrets and not received.sealed:
+            text = "secrets of a job are taken in a sealed session alone"
+            return [Refuse(received=received, code="not-sealed", text=text, job=job.id)]
         if order.require_file is not None and not self._has_file(order.require_file):
             self._search.unsuitable(now)
             text = f"it requires {order.require_file}, which this host does not have"

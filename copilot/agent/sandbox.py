@@ -97,6 +97,7 @@ class Sandbox:
         self._package_tool = package_tool
         self._spares = spares or Spares(jobs)
         self._isolation = isolation or Bare()
+        self.secrets: Path | None = None  # where they lie, if the job has any
         self.ran: float | None = None  # s that the command ran, if it did
         self._left_nothing = True  # running, that is
         self._handed_over = False
@@ -284,6 +285,7 @@ class Sandbox:
             temporary=self._temporary,
             wrapper=self._wrapper,
             streams=() if out is None else (self.stdout, self.stderr),
+            secrets=self.secrets,
         )
         run = partial(
             self._watched,
@@ -388,10 +390,12 @@ class Sandbox:
     def _environment(self, inside: Place) -> dict[str, str]:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         streams = dict(zip(("COPILOT_STDOUT", "COPILOT_STDERR"), map(str, inside.streams), strict=False))
+        secrets = {} if inside.secrets is None else {"COPILOT_SECRETS": str(inside.secrets)}
         return {
             "PATH": _DEFAULT_PATH,
             **kept,
             **streams,
+            **secrets,
             "HOME": str(inside.payload),
             "PWD": str(inside.payload),
             "TMPDIR": str(inside.temporary),

@@ -27,8 +27,9 @@ from copilot.agent.journal import Journal, attempt_name
 from copilot.agent.processes import Wishes
 from copilot.agent.sandbox import Sandbox
 from copilot.agent.spares import Spares
+from copilot.agent.vault import Vault
 from copilot.agent.wrapper import NOT_STARTED
-from copilot.errors import BadName, CopilotError, NoSpace, TransferError
+from copilot.errors import BadName, CopilotError, NoSpace, ProtocolError, TransferError
 from copilot.files.base import FileClient, FileFacts
 from copilot.files.disk import disk_errors
 from copilot.files.newfile import NewFile
@@ -72,6 +73,7 @@ class AgentService:
         self._spares = Spares(self._work_dir / "jobs")
         self._sandboxes: dict[str, Sandbox] = {}  # by attempt, until it is forgotten
         self._packages: dict[str, bytes] = {}  # small outputs, by attempt, until it is forgotten
+        self._vault = Vault(self._work_dir)
         self._journal = Journal(settings.work_dir / "journal")
         self._at_work: dict[str, _Work] = {}  # by job id: what `Execute` is at
 
@@ -81,6 +83,7 @@ class AgentService:
         Call it once, before anything is performed; it blocks. What cannot be removed is named in the log.
         """
         kept = self._journal.read()
+        self._vault.clear()
         if self._settings.input_cache == 0:
             self._cache.clear()
         self._cache.measure()
@@ -104,6 +107,7 @@ class AgentService:
         """Leave nothing but what the next life needs."""
         self._journal.close()
         self._spares.clear()
+        self._vault.clear()
 
     def perform(self, effect: Any) -> Awaitable[Any] | None:
         """Do it; see the effects."""
@@ -213,9 +217,25 @@ class AgentService:
             return _failure(error, Cause.INFRA_FETCH, "an input file could not be fetched")
         work.phase = Phase.RUN
         try:
+            self._lay_secrets(sandbox, job)
             return await self._run(sandbox, spec, self._limit(job), work.wishes)
         except (CopilotError, OSError) as error:
             return _failure(error, Cause.INFRA_LOST, "this host could not run the job to its end")
+        finally:
+            self._vault.remove(sandbox.directory.name)
+
+    def _lay_secrets(self, sandbox: Sandbox, job: Job) -> None:
+        """Just before the payload begins. Raises `TransferError`s, and `ProtocolError` for what is no base64."""
+        if not job.secrets:
+            return
+        try:
+            values = {one.name: b64decode(one.data, validate=True) for one in job.secrets}
+        except ValueError:
+            raise ProtocolError("bad-value", "a secret that came with the job is not base64") from None
+        with disk_errors("writing the secrets of a job"):
+            sandbox.secrets = self._vault.lay(
+                sandbox.directory.name, values, self._settings.isolation.account
+            )
 
     async def _prepared(self, sandbox: Sandbox, job: Job, work: _Work) -> bool:
         """What comes before the payload begins; whether that came to its end before somebody wished the job's."""

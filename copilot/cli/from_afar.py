@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import os
-import secrets
+import secrets as random_words
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -22,6 +22,7 @@ from copilot.cli.components import KNOWN_KEYS
 from copilot.client.config import SubmitterConfig
 from copilot.client.operating import Answer, Verb, answer
 from copilot.client.remote import Remote, Submitted, described
+from copilot.client.secrets import with_secrets
 from copilot.client.submission import AT_ONCE, Submission
 from copilot.config import load
 from copilot.config.load import DIRECTORY_KEY
@@ -59,13 +60,21 @@ class Screen:
         return self.wait or self.output_dir is not None
 
 
-def submit(submissions: Sequence[Submission], place: Path | None, screen: Screen) -> int:
-    """The exit code. Raises `CopilotError`."""
+def submit(
+    submissions: Sequence[Submission],
+    place: Path | None,
+    screen: Screen,
+    *,
+    secrets: Mapping[str, Path] | None = None,
+) -> int:
+    """The exit code. `secrets` are files by the names under which jobs have them. Raises `CopilotError`."""
     if screen.unpack and screen.output_dir is None:
         raise ConfigError("--unpack: where? Name a directory with --output-dir")
     if screen.output_dir is not None and not screen.output_dir.is_dir():
         raise ConfigError(f"--output-dir {screen.output_dir}: expected a directory that exists")
     config = settings(place)
+    keys: Path | None = getattr(config, "public_keys_file", None)
+    submissions = with_secrets(submissions, secrets or {}, keys, config.jm_jabber_address)
     return asyncio.run(_run(submissions, config, screen))
 
 
@@ -131,7 +140,7 @@ async def session(config: SubmitterConfig) -> AsyncIterator[Remote]:
         XmppSettings(
             jid=config.jid,
             password=config.jabber_password,
-            resource=config.jabber_resource or f"submit-{secrets.token_hex(8)}",
+            resource=config.jabber_resource or f"submit-{random_words.token_hex(8)}",
             host=config.jabber_server,
             port=config.jabber_port,
             tls=config.jabber_tls.value,

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.queue import open_store
 from copilot.cli.storage import address_text, chirp_address, open_staging
 from copilot.client.follow import follow
+from copilot.client.secrets import named, with_secrets
 from copilot.client.submission import Submission, numbered, submit_all
 from copilot.config import load
 from copilot.config.kinds import ADDRESS, HOST, Address
@@ -58,6 +59,14 @@ def command(  # noqa: PLR0917  # one parameter per option
         list[str] | None,
         typer.Option(
             "--input", "-i", metavar="FILE[=NAME]", help="Further file for the job's directory; repeatable."
+        ),
+    ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret",
+            metavar="NAME=FILE",
+            help="What is in FILE for the job alone, as $COPILOT_SECRETS/NAME, sealed on its way and in the queue; repeatable.",
         ),
     ] = None,
     packages: Annotated[
@@ -179,15 +188,15 @@ def command(  # noqa: PLR0917  # one parameter per option
             project=project or "",
         )
         submissions = [submission] if count is None else numbered(submission, count)
+        secrets = named(secret or ())
         if remote:
             _not_with_remote(chirp_server, chirp_dir)
             shown = from_afar.Screen(as_json=as_json, wait=wait, output_dir=output_dir, unpack=unpack)
-            code = from_afar.submit(submissions, config, shown)
+            code = from_afar.submit(submissions, config, shown, secrets=secrets)
         else:
             _only_with_remote(output_dir, unpack=unpack)
-            code = _submit_here(
-                submissions, config, chirp_server, chirp_dir, _Screen(as_json=as_json, wait=wait)
-            )
+            screen = _Screen(as_json=as_json, wait=wait)
+            code = _submit_here(submissions, config, chirp_server, chirp_dir, screen, secrets)
     except CopilotError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         code = error.exit_code
@@ -224,6 +233,7 @@ def _submit_here(
     chirp_server: str | None,
     chirp_dir: Path | None,
     screen: _Screen,
+    secrets: Mapping[str, Path],
 ) -> int:
     """Straight to the queue and the file area."""
     settings, warnings = load(SubmitConfig, place, os.environ, known=lambda: KNOWN_KEYS)
@@ -233,6 +243,7 @@ def _submit_here(
     server = _for_agents(chirp, settings)
     target = _Target(area=_area(chirp_dir, settings), chirp=chirp)
     submissions = [replace(one, chirp_server=server) for one in submissions]
+    submissions = with_secrets(submissions, secrets, settings.public_keys_file, settings.jm_jabber_address)
     return asyncio.run(_run(submissions, settings, target, screen))
 
 

@@ -38,6 +38,7 @@ from copilot.protocol.commands import (
     Error,
     HaveJobState,
     HaveUpload,
+    SealedSecret,
     SentInput,
     StopJob,
     SubmitJob,
@@ -387,6 +388,7 @@ async def described(submission: Submission, *, watch: bool) -> tuple[SubmitJob, 
         project=spec.project or None,
         watch=WATCH if watch else None,
         inputs=tuple(SentInput(name=one.name, size=one.size, sha256=one.sha256) for one in facts),
+        secrets=tuple(SealedSecret(name=one.name, sealed=one.sealed) for one in spec.secrets),
     )
     return job, files
 

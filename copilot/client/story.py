@@ -11,6 +11,7 @@ from typing import Any
 from copilot.job import Attempt, JobRecord, Outcome, State, one_line
 
 WIDTH = 11  # of the names
+SECRETS_WAIT = "because of its secrets only one that speaks in a sealed session (secure mode v2)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ def facts(story: Story) -> dict[str, Any]:
     """Plain data, ready for JSON; times in seconds since the epoch."""
     facts = asdict(story.record)
     spec = facts.pop("spec")
+    spec["secrets"] = [secret["name"] for secret in spec["secrets"]]
     attempts = [asdict(attempt) for attempt in story.attempts]
     return {"id": spec["id"], **facts, "cancelling": story.cancelling, "spec": spec, "attempts": attempts}
 
@@ -73,6 +75,7 @@ def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
         ("owner", spec.owner),
         ("command", f"{shlex.quote(spec.command)} {spec.arguments}".rstrip()),
         ("priority", str(spec.priority)),
+        ("secrets", " ".join(secret.name for secret in spec.secrets)),
         ("exclusive", "never two attempts at once" if spec.exclusive else None),
         ("submitted", when(record.submitted)),
         ("ended", when(record.finished)),
@@ -87,7 +90,8 @@ def _next(story: Story) -> str:
     record = story.record
     over = "nothing" if record.state is State.DONE else "`copilot jobs retry` runs it once more"
     return {
-        State.WAITING: "the first agent that asks gets it, after jobs of higher priority and older ones",
+        State.WAITING: "the first agent that asks gets it, after jobs of higher priority and older ones"
+        + (f"; {SECRETS_WAIT}" if record.spec.secrets else ""),
         State.HELD: "`copilot jobs release` lets it wait again",
         State.RUNNING: "its agent is told to stop it"
         if story.cancelling

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,12 +11,15 @@ from copilot.errors import BadName
 from copilot.files.staging import Staging
 from copilot.grid.environment import shell_environment
 from copilot.grid.intake import StagingIntake
-from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSpec
-from copilot.matching.requirements import normal_requirements
+from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSecret, JobSpec
+from copilot.matching.requirements import for_sealed_hosts, normal_requirements
 from copilot.store.base import Store
 
 AT_ONCE = 64  # jobs whose files are staged while others go on the queue
 NUMBER = "COPILOT_NUMBER"  # variable of the environment of a job that is one of many
+
+
+Sealer = Callable[[str], tuple[JobSecret, ...]]  # the secrets of the job with this id, sealed for it alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class Submission:
     """A job as its owner describes it: `command` and the other files are on this machine.
 
     `inputs` maps names in the job's directory to files here. `max_run_time` in seconds. `requirements` is an expression
-    over what a host says of itself, like `other.Memory >= 2000`; empty for a job that may run on any.
+    over what a host says of itself, like `other.Memory >= 2000`; empty for a job that may run on any. `sealer` makes its secrets.
     """
 
     id: str
@@ -43,6 +46,7 @@ class Submission:
     exclusive: bool = False
     requirements: str = ""
     project: str = ""
+    sealer: Sealer | None = field(default=None, repr=False)
 
 
 async def submit(submission: Submission, store: Store, staging: Staging) -> JobSpec:
@@ -57,6 +61,8 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
 
 def described(submission: Submission) -> JobSpec:
     """The job as the queue knows it, but for its files. Raises `BadName` for what is not allowed, `BadRequirements`."""
+    secrets = () if submission.sealer is None else submission.sealer(submission.id)
+    needs = for_sealed_hosts if secrets else normal_requirements
     return JobSpec(
         id=submission.id,
         command=submission.command.name,
@@ -71,8 +77,9 @@ def described(submission: Submission) -> JobSpec:
         max_run_time=submission.max_run_time,
         chirp_server=submission.chirp_server,
         exclusive=submission.exclusive,
-        requirements=normal_requirements(submission.requirements),
+        requirements=needs(submission.requirements),
         project=submission.project,
+        secrets=secrets,
     )
 
 

@@ -87,7 +87,7 @@ def check_files(spec: JobSpec, files: Mapping[str, Path]) -> None:
 async def _same(known: JobSpec, spec: JobSpec, files: Mapping[str, Path]) -> JobSpec:
     """The job that is known already, if it is the one that is being submitted again (after a crash, say)."""
     read = [await asyncio.to_thread(read_facts, name, path) for name, path in files.items()]
-    if replace(spec, inputs=(*spec.inputs, *read)) != known:
+    if replace(spec.with_secrets_of(known), inputs=(*spec.inputs, *read)) != known:
         raise JobExists(
             f"there is a job {spec.id} already, with a different description or other files: choose another id"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from copilot.config.groups import (
@@ -12,8 +13,9 @@ from copilot.config.groups import (
     RetentionSettings,
     StagingSettings,
 )
+from copilot.config.kinds import JID, PATH
 from copilot.config.manager import ManagerSettings
-from copilot.config.setting import Program, settings
+from copilot.config.setting import Program, setting, settings
 
 
 @settings
@@ -29,6 +31,21 @@ class SubmitConfig(StagingSettings, QueueSettings):
 
     program: ClassVar[Program] = Program(
         name="job-submit", prefixes=("JM",), else_files_of=("jobmanager-generic",)
+    )
+
+    jm_jabber_address: str | None = setting(
+        "JM_JABBER_ADDRESS",
+        "Jabber ID of the job manager, for whom secrets of jobs are sealed",
+        JID,
+        default=None,
+        unset="the only service in *_PUBLIC_KEYS_FILE",
+    )
+    public_keys_file: Path | None = setting(
+        "*_PUBLIC_KEYS_FILE",
+        "public keys of services: a line with the Jabber ID of one, then its keys in PEM form, and so on",
+        PATH,
+        default=None,
+        unset="jobs have no secrets",
     )
 
 

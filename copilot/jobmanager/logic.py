@@ -11,11 +11,12 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from copilot.errors import StoreUnavailable
+from copilot.errors import CopilotError, SealError, StoreUnavailable
 from copilot.job import Cause, EventKind, Outcome, one_line, split_alias
 from copilot.jobmanager.late import LateOffers
-from copilot.jobmanager.orders import Asker, InputContents, InputUrls, Orders
+from copilot.jobmanager.orders import Asker, InputContents, InputUrls, NotSealed, Orders, SecretOpener
 from copilot.log import JobRef, PeerRef, rate_limited
+from copilot.matching.host import marked
 from copilot.protocol.claim import Claims
 from copilot.protocol.commands import (
     CancelJob,
@@ -65,6 +66,7 @@ SHOW_UP_WITHIN = 480.0  # s that a parked agent may be silent; the store forgets
 PUSH_WITHIN = 25.0  # s that a parked agent has to confirm a job: time for one copy, should the first get lost
 GONE_FOR = 5.0  # s; who was parked later than that before we hear that it is gone has come back meanwhile
 LONGEST_RETURN = 600.0  # s after an outage; who has not come back then is taken for dead
+UNREADABLE = 125  # exit code of a job that never began, as an agent has it
 REFUSED_FOR_NOW = ("no-slot", "busy-with-job", "no-file")
 
 
@@ -94,6 +96,7 @@ class JobManager:
         *,
         urls: InputUrls | None,
         contents: InputContents | None = None,
+        opener: SecretOpener | None = None,
         random: Callable[[], float],
         counts: JobCounts | None = None,
     ) -> None:
@@ -109,6 +112,7 @@ class JobManager:
             chirp=settings.chirp,
             max_run_time=settings.max_run_time,
             require_file=settings.require_file,
+            opener=opener,
         )
         self._random = random
         self._counts = counts or JobCounts()
@@ -214,7 +218,8 @@ class JobManager:
         holds = await self._held(request)
         slots = 1 if request.features is None else command.slots or 1
         lease = self._lease(command.agent_class)
-        given = await self._claim(asker, request.id or "", slots, lease, now, host=command.jdl)
+        host = marked(command.jdl, sealed=asker.sealed)
+        given = await self._claim(asker, request.id or "", slots, lease, now, host=host)
         return given or await self._nothing_claimed(request, holds)
 
     async def _claim(
@@ -230,15 +235,34 @@ class JobManager:
             host=host,
             park=asker.parking,
         )
-        return self._order(claimed, asker, now + self._settings.dispatch_limit)
+        return await self._order(claimed, asker, now + self._settings.dispatch_limit)
 
-    def _order(self, claimed: Iterable[Claimed], asker: Asker, void_at: float) -> list[Action]:
+    async def _order(self, claimed: Iterable[Claimed], asker: Asker, void_at: float) -> list[Action]:
         actions: list[Action] = []
         for item in claimed:
+            try:
+                command = self._orders.run_job(item, asker)
+            except (NotSealed, SealError) as error:
+                await self._not_ordered(item, asker, error)
+                continue
             self._counts.claimed(item, leased=asker.renews)
             log.info("%s: handed to %s", JobRef(item.spec.id, item.attempt), PeerRef(asker.jid))
-            actions.append(Send(to=asker.jid, command=self._orders.run_job(item, asker), void_at=void_at))
+            actions.append(Send(to=asker.jid, command=command, void_at=void_at))
         return actions
+
+    async def _not_ordered(self, item: Claimed, asker: Asker, error: CopilotError) -> None:
+        """What has secrets goes to nobody who must not have them: back to the queue. If they cannot be opened, nobody can
+        run it."""
+        job = JobRef(item.spec.id, item.attempt)
+        if isinstance(error, NotSealed):
+            log.warning("%s: not handed to %s, which speaks in no sealed session", job, PeerRef(asker.jid))
+            await self._store.unpark(asker.jid)  # first, or it is given the same job again
+            await self._hand_back(item.spec.id, item.attempt)
+            return
+        log.error("%s: %s; it has failed", job, error)
+        outcome = Outcome(cause=Cause.POLICY_SECRETS, exit_code=UNREADABLE, reason=one_line(str(error)))
+        settled = await self._store.finish(item.spec.id, item.attempt, outcome)
+        self._counts.wrote(settled.events)
 
     def _give_more(self, received: Received, report: JobDone, now: float) -> Actions | Awaitable[Actions]:
         """The next jobs for an agent that has ended one and says how many it can take."""
@@ -260,7 +284,7 @@ class JobManager:
             self._dispatching = False
         if (self._hinted or len(given) == DISPATCHED_AT_ONCE) and self._next_dispatch is not None:
             self._next_dispatch = now
-        orders = [self._order([one.claimed], Asker.parked(one.to), now + limit) for one in given]
+        orders = [await self._order([one.claimed], Asker.parked(one.to), now + limit) for one in given]
         return [action for order in orders for action in order]
 
     async def _unpark(self, jid: str, *, parked_for: float = 0.0) -> Actions:

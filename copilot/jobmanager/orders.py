@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 from urllib.parse import quote
 
-from copilot.job import InputFile, JobSpec, alias
+from copilot.errors import CopilotError, SealError
+from copilot.job import MAX_SECRETS_BYTES, InputFile, JobSecret, JobSpec, alias
 from copilot.protocol.claim import Claim, Claims
-from copilot.protocol.commands import Job, JobInput, RunJob
+from copilot.protocol.commands import Job, JobInput, RunJob, Secret
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
 from copilot.protocol.rules import (
@@ -32,6 +33,18 @@ class InputContents(Protocol):
         ...
 
 
+class SecretOpener(Protocol):
+    """Opens what was sealed for this service."""
+
+    def __call__(self, secret: JobSecret, job: str) -> bytes:
+        """Raises `SealError`."""
+        ...
+
+
+class NotSealed(CopilotError):
+    """A job with secrets is for agents in a sealed session, and this one is in none."""
+
+
 class InputUrls(Protocol):
     """Makes the URLs from which agents fetch input files."""
 
@@ -42,15 +55,17 @@ class InputUrls(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """An agent that wants jobs: its full JID, and the features that it announces (None: one of 2011)."""
+    """An agent that wants jobs: its full JID, the features that it announces (None: one of 2011), and whether it speaks in a
+    sealed session."""
 
     jid: str
     features: frozenset[str] | None
+    sealed: bool = False
 
     @classmethod
     def of(cls, request: Received) -> Self:
         """Who has sent it."""
-        return cls(jid=request.sender, features=request.features)
+        return cls(jid=request.sender, features=request.features, sealed=request.sealed)
 
     @classmethod
     def parked(cls, parking: Parking) -> Self:
@@ -99,9 +114,11 @@ class Orders:
         chirp: str,
         max_run_time: float,
         require_file: str | None,
+        opener: SecretOpener | None = None,
     ) -> None:
         """As in `JobManagerSettings`; `urls` is None where files travel by Chirp alone, `contents` where they are
-        elsewhere."""
+        elsewhere, `opener` where there are no keys."""
+        self._opener = opener
         self._claims = claims
         self._urls = urls
         self._contents = contents
@@ -115,7 +132,7 @@ class Orders:
         return bool(self._chirp) or asker.takes_urls
 
     def run_job(self, item: Claimed, asker: Asker) -> RunJob:
-        """With a claim in its name (2.2.1.4)."""
+        """With a claim in its name (2.2.1.4). Raises `NotSealed`, and `SealError` if a secret of the job cannot be opened."""
         spec = item.spec
         claim = Claim(job=spec.id, attempt=item.attempt, agent=bare(asker.jid), started=item.claimed)
         ours: dict[str, Any] = {}
@@ -125,6 +142,8 @@ class Orders:
             ours |= {"lease": item.lease, "exclusive": spec.exclusive or None}
         if asker.takes_urls:
             ours |= {"inputs": self._inputs(spec, with_contents=asker.takes_contents)}
+        if spec.secrets:
+            ours |= {"secrets": self._secrets(spec, asker)}
         job = self._describe(spec, item.attempt, ours)
         required = self._require_file if asker.waits else None
         return RunJob(job=job, jm_job_data=self._claims.sign(claim), require_file=required)
@@ -146,8 +165,18 @@ class Orders:
             **ours,
         )
 
+    def _secrets(self, spec: JobSpec, asker: Asker) -> tuple[Secret, ...]:
+        if not asker.sealed or asker.features is None:
+            raise NotSealed(f"{asker.jid} speaks in no sealed session")
+        if self._opener is None:
+            raise SealError("this manager has no keys")
+        values = [(one.name, self._opener(one, spec.id)) for one in spec.secrets]
+        if sum(len(value) for _, value in values) > MAX_SECRETS_BYTES:
+            raise SealError(f"the secrets of the job are more than {MAX_SECRETS_BYTES} bytes")
+        return tuple(Secret(name=name, data=b64encode(value).decode("ascii")) for name, value in values)
+
     def _inputs(self, spec: JobSpec, *, with_contents: bool) -> tuple[JobInput, ...]:
-        inputs, left = [], SMALL_INPUTS if with_contents else 0
+        inputs, left = [], SMALL_INPUTS if with_contents and not spec.secrets else 0
         for item in spec.inputs:
             data = self._data(spec, item) if item.size <= left else None
             left -= 0 if data is None else item.size

@@ -22,7 +22,7 @@ from typing import Protocol, TypeVar
 
 from copilot.errors import BadName, JobExists, QueueFull, TooManyJobs, TransferError
 from copilot.files.area import input_name
-from copilot.job import DEFAULT_MAX_ATTEMPTS, InputFile, JobRecord, JobSpec, check_job_id, one_line
+from copilot.job import DEFAULT_MAX_ATTEMPTS, InputFile, JobRecord, JobSecret, JobSpec, check_job_id, one_line
 from copilot.jobmanager.watching import Watching
 from copilot.log import JobRef, PeerRef
 from copilot.matching.requirements import normal_requirements
@@ -210,7 +210,7 @@ class Submissions:
             self._open.get(account.jid, OrderedDict()).pop((spec.id, spec.staged), None)
             log.info("%s: submitted by %s", JobRef(spec.id), PeerRef(received.sender))
             record = await self._store.get(spec.id)
-        if record is None or record.spec != spec:
+        if record is None or record.spec != spec.with_secrets_of(record.spec):
             raise _Refused(
                 "job-exists",
                 f"there is a job {spec.id} already, with a different description or other files: choose another id",
@@ -312,6 +312,7 @@ class Submissions:
                 exclusive=bool(job.exclusive),
                 project=_project(account, job.project),
                 staged=draft.staged,
+                secrets=tuple(JobSecret(name=one.name, sealed=one.sealed) for one in job.secrets),
             )
         except BadName as error:
             raise _Refused("bad-job", str(error)) from error

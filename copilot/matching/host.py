@@ -20,6 +20,8 @@ MAX_BYTES = 16 * 1024  # of what is parsed: from 64 KiB on, classad2 may end the
 KNOWN = 4096  # hosts that are remembered; what they say is long, and is read once
 VOLATILE = frozenset({"freememory", "freeswap", "localdiskspace"})
 _SLOTS = re.compile(r"^\s*Slots\s*=\s*([0-9]{1,6})\s*;?\s*$", re.MULTILINE)  # as `protocol.jdl` writes it
+SEALED = "sealed"  # the attribute that managers add, and no agent: whether it speaks in a sealed session
+_MARK = "#sealed\n"  # before what such an agent says
 STEPS = 8  # between a power of two and the next: what is volatile is rounded down by an eighth at most
 
 
@@ -32,6 +34,13 @@ def slots_of(jdl: str) -> int:
 def bounded(jdl: str) -> str:
     """What an agent says of its host, "" if that is longer than anybody would read."""
     return jdl if len(jdl.encode("utf-8", "replace")) <= MAX_BYTES else ""
+
+
+def marked(jdl: str, *, sealed: bool) -> str:
+    """What an agent says of its host, with what its manager knows of it. Nothing is added to nothing."""
+    while jdl.startswith(_MARK):
+        jdl = jdl.removeprefix(_MARK)
+    return f"{_MARK}{jdl}" if sealed and jdl else jdl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +56,10 @@ def read_host(jdl: str, names: tuple[str, ...]) -> Host:
     """`jdl` as the agent has sent it, `names` of attributes in lower case, in order. One that cannot be read has none."""
     from copilot.matching.classads import make_scope, read_literals
 
-    attributes = {name: _rounded(name, value) for name, value in read_literals(jdl, names).items()}
+    said = read_literals(jdl.removeprefix(_MARK), names)
+    attributes = {name: _rounded(name, value) for name, value in said.items() if name != SEALED}
+    if SEALED in names:
+        attributes[SEALED] = jdl.startswith(_MARK)
     return Host(host_class=_class_of(names, attributes), scope=make_scope(attributes))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from typing import Any, ClassVar
 
-from copilot.job import check_job_id, check_relative_name
+from copilot.job import check_job_id, check_relative_name, check_secret_name
 from copilot.protocol.envelope import Element
 
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
@@ -68,12 +68,23 @@ ADDRESS = Kind(_address, str)
 JOB_ID = Kind(check_job_id, str)
 NAME = Kind(check_relative_name, str)
 FILE = NAME  # in commands, which have a NAME of their own
+SECRET_NAME = Kind(check_secret_name, str)
 
 
-def attribute(name: str, kind: Kind = TEXT, *, default: Any = MISSING, aliases: tuple[str, ...] = ()) -> Any:
-    """A field that is an attribute on the wire. Without a default it is required; None is left out."""
+def attribute(
+    name: str,
+    kind: Kind = TEXT,
+    *,
+    default: Any = MISSING,
+    aliases: tuple[str, ...] = (),
+    hidden: bool = False,
+) -> Any:
+    """A field that is an attribute on the wire. Without a default it is required; None is left out. `hidden`: it stays out of
+    `repr`."""
     metadata = {"attribute": name, "kind": kind, "aliases": aliases}
-    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+    if default is MISSING:
+        return field(metadata=metadata, repr=not hidden)
+    return field(default=default, metadata=metadata, repr=not hidden)
 
 
 def child(part: type[Part], *, many: bool = False) -> Any:
@@ -110,10 +121,19 @@ class JobInput(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Secret(Part):
+    """Ours: a secret of the job, `data` in base64. Only in a sealed session (section 5)."""
+
+    TAG: ClassVar[str] = "secret"
+    name: str = attribute("name", SECRET_NAME)
+    data: str = attribute("data", hidden=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Part):
     """What an agent must know to run a job (2.2.1.4).
 
-    `attempt`, `max_run_time` (s), `lease` (s), `exclusive` (with a lease; None: it is not) and the `inputs` are ours.
+    `attempt`, `max_run_time` (s), `lease` (s), `exclusive` (with a lease; None: it is not), the `inputs` and the `secrets` are ours.
     """
 
     TAG: ClassVar[str] = "job"
@@ -132,6 +152,7 @@ class Job(Part):
     lease: float | None = attribute("lease", NUMBER, default=None)
     exclusive: bool | None = attribute("exclusive", FLAG, default=None)
     inputs: tuple[JobInput, ...] = child(JobInput, many=True)
+    secrets: tuple[Secret, ...] = child(Secret, many=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,6 +364,15 @@ class HaveUpload(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSecret(Part):
+    """Ours: a secret of a job that is submitted, sealed for the service (`JobSecret`): it may be said in clear."""
+
+    TAG: ClassVar[str] = "sealedSecret"
+    name: str = attribute("name", SECRET_NAME)
+    sealed: str = attribute("text", hidden=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitJob(Command):
     """Ours: submitter: put this on the queue. `environment` is shell text, as in `Job`; `max_run_time` in s.
 
@@ -365,6 +395,7 @@ class SubmitJob(Command):
     project: str | None = attribute("project", default=None)
     watch: float | None = attribute("watch", NUMBER, default=None)
     inputs: tuple[SentInput, ...] = child(SentInput, many=True)
+    secrets: tuple[SealedSecret, ...] = child(SealedSecret, many=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from copilot.errors import ProtocolError, SealError
 from copilot.protocol import codec
 from copilot.protocol.acks import Outbox, Pending, Seen, Sight
-from copilot.protocol.commands import Command, Error, SecurityError
+from copilot.protocol.commands import Command, Error, Secret, SecurityError
 from copilot.protocol.envelope import Element, Envelope, bare
 from copilot.protocol.events import (
     Acked,
@@ -365,12 +365,13 @@ class Endpoint:
     def _sealed(self, envelopes: list[Envelope], now: float) -> list[Envelope]:
         """As they go out. What cannot be sealed for anybody does not; what is said again until it is acknowledged may yet."""
         clear, self._clear = self._clear, []
-        if self._security is None:
-            return [*envelopes, *clear]
         sealed: list[Envelope] = []
         for envelope in envelopes:
             try:
-                sealed.append(self._security.sealed(envelope, now))
+                ready = envelope if self._security is None else self._security.sealed(envelope, now)
+                if not ready.is_sealed and _is_confidential(ready):
+                    raise SealError(f"it has secrets of a job, and there is no session with {envelope.to}")
+                sealed.append(ready)
             except SealError as error:
                 self.counts.dropped[NOT_SEALED] += 1
                 self._void.append(
@@ -587,3 +588,10 @@ def _pure_acks(to: str, ids: list[str], *, element: bool) -> list[Envelope]:
         parts = range(0, len(ids), MOST_ACKS)
         return [Envelope(to=to, acks=tuple(ids[start : start + MOST_ACKS])) for start in parts]
     return [Envelope(to=to, acks=(message_id,), ack_carriage="body") for message_id in ids]
+
+
+def _is_confidential(envelope: Envelope) -> bool:
+    """Whether nobody on the way may read it, whatever the settings say: it has secrets of a job."""
+    info = envelope.element or envelope.body
+    parts = () if info is None else info.children
+    return any(one.tag == Secret.TAG for part in parts for one in part.children)

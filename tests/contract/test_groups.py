@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from copilot.errors import BadRequirements, QueueFull
-from copilot.job import Cause, JobSpec, State
+from copilot.job import NEEDS_SEALED, Cause, JobSpec, State
+from copilot.matching.host import marked
+from copilot.matching.requirements import for_sealed_hosts
 from copilot.store import rules
 from copilot.store.base import Parking, Store
 from copilot.store.redis import RedisStore
@@ -48,6 +50,14 @@ async def test_a_job_goes_to_a_host_that_meets_its_requirements_and_to_no_other(
     assert await claim(store) == []  # it says nothing of its host
     assert await claim(store, LARGE) == ["job-1"]
     assert await claim(store) == []
+
+
+async def test_jobs_with_secrets_go_to_hosts_that_a_manager_has_marked(store: Store) -> None:
+    await store.submit([needy(1, NEEDS_SEALED), needy(2, for_sealed_hosts(NEEDS_MUCH))], now=T)
+    assert await claim(store, LARGE.replace("[ ", "[ Sealed = true; ")) == []
+    assert await claim(store, marked(SMALL, sealed=True)) == ["job-1"]
+    assert await claim(store, marked(LARGE, sealed=False)) == []
+    assert await claim(store, marked(LARGE, sealed=True)) == ["job-2"]
 
 
 async def test_a_host_gets_the_best_of_all_that_it_may_have(store: Store) -> None:

@@ -18,6 +18,7 @@ from copilot.agent.isolation.base import Isolation
 from copilot.agent.isolation.choosing import SandboxContext, choose
 from copilot.agent.processes import become_subreaper
 from copilot.agent.sandbox import Sandbox
+from copilot.agent.vault import Vault
 from copilot.job import Cause, InputFile, JobSpec, Outcome
 from copilot.local.provision import find
 from tests.missing import missing
@@ -160,3 +161,18 @@ def running_in(directory: Path) -> list[str]:
             ).read_bytes().split(b"\0"):
                 found.append((process / "cmdline").read_text())
     return found
+
+
+async def test_it_sees_its_own_secrets_and_nobody_elses(payload: Payload, tmp_path: Path) -> None:
+    vault = Vault(tmp_path)
+    account = payload.sandbox._isolation.account
+    other = vault.lay("other.a1", {"token": b"of another"}, account)
+    payload.sandbox.secrets = vault.lay("job.a1", {"token": b"canary"}, account)
+    try:
+        outcome = await payload.run(
+            f'#!/bin/sh\n[ -e {other} ] && exit 3\n{{ echo x >"$COPILOT_SECRETS/token"; }} 2>/dev/null && exit 4\n'
+            'ls "$COPILOT_SECRETS"; cat "$COPILOT_SECRETS/token"'
+        )
+    finally:
+        vault.clear()
+    assert (outcome.cause, payload.said) == (Cause.OK, "token\ncanary")

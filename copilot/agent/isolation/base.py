@@ -24,12 +24,13 @@ class NoIsolation(CopilotError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """The paths that belong to one attempt, as this host has them or as its payload sees them. `streams` may be
-    read by a payload, the rest is its own."""
+    read by a payload, as `secrets` may, the rest is its own."""
 
     payload: Path
     temporary: Path
     wrapper: Path
     streams: tuple[Path, ...] = ()
+    secrets: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,7 @@ class Bubblewrap:
             temporary=INSIDE / "tmp",
             wrapper=INSIDE / "wrapper",
             streams=tuple(INSIDE / path.name for path in place.streams),
+            secrets=None if place.secrets is None else INSIDE / "secrets",
         )
 
     @contextmanager
@@ -109,6 +110,8 @@ class Bubblewrap:
         yield from ("--bind-try", str(place.wrapper), str(seen.wrapper))
         for path, there in zip(place.streams, seen.streams, strict=True):
             yield from ("--ro-bind", str(path), str(there))
+        if place.secrets is not None:
+            yield from ("--ro-bind", str(place.secrets), str(seen.secrets))
 
     def _as(self, argv: Sequence[str]) -> Sequence[str]:
         """`argv` under the name of the account."""

@@ -51,6 +51,7 @@ from copilot.protocol.commands import (
     Redirect,
     RenewLease,
     RunJob,
+    Secret,
     Sleep,
     StoreJobOutputDir,
     WantGetJob,
@@ -1077,3 +1078,20 @@ def test_an_exclusive_job_that_somebody_else_has_is_killed_at_once() -> None:
     world = exclusive()
     assert effects(world.hear(LOST_HOLD)) == [Kill(assignment=SOLE)]
     assert effects(world.finish(Execute(assignment=SOLE), STOPPED)) == [Forget(assignment=SOLE)]
+
+
+def test_secrets_of_a_job_are_taken_in_a_sealed_session_alone_and_never_noted() -> None:
+    run = replace(RUN, job=replace(JOB, secrets=(Secret(name="token", data="Y2FuYXJ5"),)))
+    received = Received(
+        command=run, sender=ONE, id="m", features=frozenset(), element=True, wants_ack=True, sealed=False
+    )
+    (refusal,) = World().tell(received)
+    assert isinstance(refusal, Refuse)
+    assert refusal.code == "not-sealed"
+    actions = World().tell(replace(received, sealed=True))
+    (note,) = [
+        one.effect.note for one in actions if isinstance(one, Perform) and isinstance(one.effect, Remember)
+    ]
+    assert "Y2FuYXJ5" not in repr(actions)
+    assert "Y2FuYXJ5" not in str(note.to_data())
+    assert any(isinstance(one, Perform) and isinstance(one.effect, Execute) for one in actions)

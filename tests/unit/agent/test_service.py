@@ -45,7 +45,7 @@ from copilot.errors import (
 from copilot.files.base import FileFacts
 from copilot.files.clients import Files
 from copilot.job import Cause, Outcome, Output
-from copilot.protocol.commands import Job, JobInput
+from copilot.protocol.commands import Job, JobInput, Secret
 
 MEBIBYTE = 1024 * 1024
 
@@ -612,3 +612,29 @@ async def test_a_full_disk_gives_up_kept_inputs_before_jobs(
     monkeypatch.setattr(Journal, "keep", full)
     world.assigned("true")
     assert len(world.notes()) == 1
+
+
+async def test_a_payload_has_its_secrets_while_it_runs_and_nothing_of_them_stays(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    secrets = (Secret(name="token", data="Y2FuYXJ5"), Secret(name="key.pem", data=""))
+    script = 'cd "$COPILOT_SECRETS" && pwd && stat -c %n:%a * && md5sum token'
+    assignment = world.assigned(script, secrets=secrets)
+    assert (await world.run(assignment)).cause is Cause.OK
+    place, *said = world.packed()["j/stdout"].decode().split()
+    digest = hashlib.md5(b"canary").hexdigest()
+    assert said == ["key.pem:400", "token:400", digest, "token"]
+    assert not Path(place).exists()
+    assert not Path(place).is_relative_to(world.attempt)
+    assert b"canary" not in b"".join(path.read_bytes() for path in world.work.rglob("*") if path.is_file())
+
+
+async def test_without_secrets_a_payload_hears_of_none(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert (await world.run(world.assigned('[ -z "${COPILOT_SECRETS+x}" ]'))).cause is Cause.OK
+
+
+async def test_secrets_that_cannot_be_read_are_no_fault_of_the_job(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    outcome = await world.run(world.assigned("exit 0", secrets=(Secret(name="token", data="canary!"),)))
+    assert outcome.cause is Cause.INFRA_LOST
+    assert "canary" not in outcome.reason

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from copilot.errors import StoreUnavailable
-from copilot.job import Cause, EventKind, InputFile, JobSpec, Outcome, State
+from copilot.errors import SealError, StoreUnavailable
+from copilot.job import NEEDS_SEALED, Cause, EventKind, InputFile, JobSecret, JobSpec, Outcome, State
 from copilot.jobmanager.logic import (
     LONGEST_RETURN,
     LOOKS_A_LEASE,
@@ -18,6 +18,7 @@ from copilot.jobmanager.logic import (
     JobManager,
     JobManagerSettings,
 )
+from copilot.jobmanager.orders import SecretOpener
 from copilot.protocol.claim import SECRET_BYTES, Claims
 from copilot.protocol.commands import (
     Command,
@@ -69,7 +70,13 @@ class Urls:
 class World:
     """A manager, its store, and the time."""
 
-    def __init__(self, settings: JobManagerSettings | None = None, *, urls: Urls | None = None) -> None:
+    def __init__(
+        self,
+        settings: JobManagerSettings | None = None,
+        *,
+        urls: Urls | None = None,
+        opener: SecretOpener | None = None,
+    ) -> None:
         self.now = 100.0
         self.store = MemoryStore(clock=self)
         self.counts = JobCounts()
@@ -78,6 +85,7 @@ class World:
             CLAIMS,
             settings or JobManagerSettings(),
             urls=urls,
+            opener=opener,
             random=lambda: 0.5,
             counts=self.counts,
         )
@@ -93,10 +101,21 @@ class World:
         return list(await result if isinstance(result, Awaitable) else result)
 
     async def hear(
-        self, command: Command, *, features: frozenset[str] | None = STORAGE, message: str = "m1"
+        self,
+        command: Command,
+        *,
+        features: frozenset[str] | None = STORAGE,
+        message: str = "m1",
+        sealed: bool = False,
     ) -> list[Action]:
         received = Received(
-            command=command, sender=AGENT, id=message, features=features, element=True, wants_ack=True
+            command=command,
+            sender=AGENT,
+            id=message,
+            features=features,
+            element=True,
+            wants_ack=True,
+            sealed=sealed,
         )
         return await self.tell(received)
 
@@ -666,3 +685,62 @@ async def test_a_lost_agents_attempt_of_2011_is_requeued_and_no_lease_has_run_ou
     assert await state_after(world, 100.0) is State.WAITING
     assert world.counts.requeues == {"infra-lost": 1}
     assert world.counts.leases_ran_out == 0
+
+
+SECRETIVE = replace(SPEC, requirements=NEEDS_SEALED, secrets=(JobSecret(name="token", sealed="v1:k:w:t"),))
+
+
+def open_for(secret: JobSecret, job: str) -> bytes:
+    assert (secret, job) == (SECRETIVE.secrets[0], "j1")
+    return b"canary"
+
+
+async def test_secrets_go_with_the_attempt_to_an_agent_in_a_sealed_session() -> None:
+    world = World(urls=Urls(), opener=open_for)
+    await world.store.submit([SECRETIVE])
+    asked = await world.hear(GET, sealed=True)
+    assert [one.command for one in asked if isinstance(one, Send) and isinstance(one.command, RunJob)]
+    assert "canary" not in repr(asked)
+    assert "Y2FuYXJ5" not in repr(asked)
+    (secret,) = asked[0].command.job.secrets  # type: ignore[union-attr]
+    assert (secret.name, secret.data) == ("token", "Y2FuYXJ5")
+    again = await world.hear(GET, sealed=True)  # the same request: the same attempt
+    assert [one.command.job.attempt for one in again] == [1]  # type: ignore[union-attr]
+    assert await world.hear(GET, sealed=True, message="m2") == [
+        Send(to=AGENT, command=Sleep(retry_after=0.0))
+    ]
+
+
+async def test_who_speaks_in_clear_gets_no_job_with_secrets_whatever_it_says_of_its_host() -> None:
+    world = World(urls=Urls(), opener=open_for)
+    await world.store.submit([SECRETIVE])
+    for number, jdl in enumerate(
+        ("[]", "[ Sealed = true ]", "#sealed\n[]", "#sealed\n#sealed\n[ Sealed = true ]")
+    ):
+        asked = await world.hear(GetJob(agent_host="h", jdl=jdl), message=f"m{number}")
+        assert asked == [Send(to=AGENT, command=Sleep(retry_after=0.0))]
+    assert (await world.record()).attempt == 0
+
+
+async def test_one_that_was_claimed_for_an_agent_that_speaks_in_clear_by_now_goes_back() -> None:
+    world = World(urls=Urls(), opener=open_for)
+    await world.store.submit([SECRETIVE])
+    await world.hear(GET, sealed=True)
+    assert await world.hear(GET) == [
+        Send(to=AGENT, command=Sleep(retry_after=0.0))
+    ]  # the same request, in clear
+    record = await world.record()
+    assert (record.state, record.attempts_used) == (State.WAITING, 0)
+
+
+async def test_without_the_key_the_job_fails_and_says_why() -> None:
+    def missing(secret: JobSecret, job: str) -> bytes:
+        raise SealError(f"secret {secret.name}: sealed for the key 0123, which this service does not have")
+
+    for opener in (missing, None):
+        world = World(urls=Urls(), opener=opener)
+        await world.store.submit([SECRETIVE])
+        assert not [one for one in await world.hear(GET, sealed=True) if isinstance(one.command, RunJob)]  # type: ignore[union-attr]
+        record = await world.record()
+        assert (record.state, record.outcome.cause) == (State.FAILED, Cause.POLICY_SECRETS)
+        assert record.outcome.reason

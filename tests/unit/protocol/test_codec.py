@@ -21,6 +21,7 @@ from copilot.protocol.commands import (
     JOB_ID,
     NAME,
     NUMBER,
+    SECRET_NAME,
     SHA256,
     SIZE,
     WHOLE,
@@ -52,6 +53,7 @@ BY_KIND = {
     id(FILES): st.lists(NAMES).map(tuple),
     id(JOB_ID): JOB_IDS,
     id(NAME): NAMES,
+    id(SECRET_NAME): JOB_IDS,
     id(ADDRESS): XML_TEXT.map(lambda text: text.replace(";", ":")),
 }
 

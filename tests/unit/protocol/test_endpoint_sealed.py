@@ -17,6 +17,7 @@ from copilot.protocol.commands import (
     JobDone,
     ReportEvent,
     RunJob,
+    Secret,
     SecurityError,
     Sleep,
     WantGetJob,
@@ -258,3 +259,13 @@ def test_sealed_or_not_all_arrives_once_over_a_line_that_loses_and_mixes(
 
 def test_the_test_keys_are_as_long_as_real_ones() -> None:
     assert service().opening[0].key_size == 3072
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_secrets_of_a_job_are_never_said_in_clear_whatever_the_settings(secure: bool) -> None:
+    security = Security([service_side()], strict=False) if secure else None
+    manager = sealed_endpoint(MANAGER_ROLE, MANAGER, security)
+    secret = Secret(name="token", data="Y2FuYXJ5")
+    manager.send(AGENT, RunJob(job=Job(id="j", command="run.sh", secrets=(secret,))), 0.0, void_at=60.0)
+    assert manager.outgoing(0.0) == []
+    assert reasons(manager.events()) == [NOT_SEALED]
