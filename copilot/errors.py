@@ -21,6 +21,7 @@
     │   ├── TransferRefused     wrong URL, expired signature, no such file; trying again does not help
     │   ├── TransferCorrupt     size or SHA-256 differ from what was announced; once more may help
     │   └── NoSpace             the disk is full, here or there
+    ├── UserNotMade             the account of a person could not be made
     ├── RemoteRefused           the job manager refused what was asked of it by XMPP
     └── ServerMissing           a program that the embedded system needs is not installed
 
@@ -156,6 +157,10 @@ class NoSpace(TransferError):
     """The disk is full, on this side or on the other."""
 
     retryable: ClassVar[bool] = True
+
+
+class UserNotMade(CopilotError):
+    """The account of a person could not be made; nothing of it is left."""
 
 
 class RemoteRefused(CopilotError):

@@ -136,6 +136,22 @@ def lines(state: HaveJobState) -> Iterator[str]:
 @contextlib.asynccontextmanager
 async def session(config: SubmitterConfig) -> AsyncIterator[Remote]:
     """Logged in while inside. Raises `TransportError`."""
+    with tempfile.TemporaryDirectory(prefix="copilot-") as place:
+        async with _session(_with_own_files(config, Path(place))) as remote:
+            yield remote
+
+
+def _with_own_files(config: SubmitterConfig, place: Path) -> SubmitterConfig:
+    """What stands in the settings themselves, in files as all others expect it."""
+    if config.jabber_ca is None:
+        return config
+    file = place / "ca.pem"
+    file.write_text(config.jabber_ca)
+    return replace(config, jabber_ca_file=file, files_ca_file=config.files_ca_file or file)
+
+
+@contextlib.asynccontextmanager
+async def _session(config: SubmitterConfig) -> AsyncIterator[Remote]:
     transport = XmppTransport(
         XmppSettings(
             jid=config.jid,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import copilot
-from copilot.cli import agents, clean, config, demo, jobs, keys, up
+from copilot.cli import agents, clean, config, demo, jobs, keys, up, users
 from copilot.errors import CopilotError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(agents.app, name="agents")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
 
 
 def _version(wanted: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from copilot.config.groups import ComponentSettings
-from copilot.config.kinds import JID, NAME, READABLE_FILE
+from copilot.config.kinds import CERTIFICATE, JID, NAME, READABLE_FILE, TEXT
 from copilot.config.setting import Program, setting, settings
 
 
@@ -17,12 +17,27 @@ class SubmitterConfig(ComponentSettings):
     program: ClassVar[Program] = Program(name="submitter", prefixes=("SUBMIT",))
 
     jm_jabber_address: str = setting("JM_JABBER_ADDRESS", "Jabber ID of the job manager", JID)
+    jabber_ca: str | None = setting(
+        "SUBMIT_JABBER_CA",
+        "that certificate itself, as base64 of its DER form in one line; goes before SUBMIT_JABBER_CA_FILE",
+        CERTIFICATE,
+        default=None,
+        unset="none",
+    )
+    own_key: str | None = setting(
+        "SUBMIT_OWN_KEY",
+        "private key of this account, as base64 of its PEM form in one line",
+        TEXT,
+        default=None,
+        unset="none",
+        secret=True,
+    )
     files_ca_file: Path | None = setting(
         "SUBMIT_FILES_CA_FILE",
         "certificates (PEM) that alone may vouch for file servers",
         READABLE_FILE,
         default=None,
-        unset="SUBMIT_JABBER_CA_FILE",
+        unset="SUBMIT_JABBER_CA or SUBMIT_JABBER_CA_FILE",
         derive=lambda config: config.jabber_ca_file,
     )
     project: str | None = setting(
