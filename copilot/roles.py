@@ -19,7 +19,7 @@ class Standing(enum.StrEnum):
     BUNDLE = "bundle"  # lets a new agent in, and does nothing else
     SUBMITTER = "submitter"  # gives jobs in the name of its projects, and looks after them
     OPERATOR = "operator"  # looks after everybody's jobs and agents
-    ADMIN = "admin"  # an operator who also lets accounts in and out
+    ADMIN = "admin"  # as an operator; accounts are let in and out where the queue is, not by messages
     SERVICE = "service"  # another component: a manager, a monitor, a key manager
 
 
@@ -47,7 +47,6 @@ class Account:
 
 _AGENTS = frozenset({Standing.AGENT})
 _GIVERS = frozenset({Standing.SUBMITTER, Standing.OPERATOR, Standing.ADMIN})
-_ADMINS = frozenset({Standing.ADMIN})
 _SERVICES = frozenset({Standing.SERVICE})
 _KNOWN = frozenset(Standing) - {Standing.BUNDLE}
 
@@ -65,7 +64,6 @@ MAY_SAY: Mapping[str, frozenset[Standing]] = {
     "submitJob": _GIVERS,
     "wantJobState": _GIVERS,
     "stopJob": _GIVERS,
-    "revokeAccount": _ADMINS,
     "getTicket": _KNOWN,
     "storeTicket": _SERVICES,
     "error": _KNOWN,

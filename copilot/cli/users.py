@@ -43,7 +43,7 @@ T = TypeVar("T")
 def add(  # noqa: PLR0917  # one parameter per option
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the account, or its whole Jabber ID.")],
     role: Annotated[
-        str, typer.Option(help="submitter (own jobs), operator (all jobs) or admin (accounts, too).")
+        str, typer.Option(help="submitter (own jobs), operator or admin (all jobs).")
     ] = "submitter",
     project: Annotated[
         list[str] | None, typer.Option(help="Project whose jobs are theirs, too; may be repeated.")

@@ -113,6 +113,6 @@ def test_a_bundle_may_enrol_and_nothing_else_and_nobody_else_may() -> None:
     assert MAY_SAY["enrol"] == {Standing.BUNDLE}
 
 
-def test_an_agent_neither_submits_nor_revokes() -> None:
-    for name in ("wantUpload", "submitJob", "wantJobState", "stopJob", "revokeAccount", "enrol"):
+def test_an_agent_neither_submits_nor_enrols() -> None:
+    for name in ("wantUpload", "submitJob", "wantJobState", "stopJob", "enrol"):
         assert not may_say(Standing.AGENT, name)
