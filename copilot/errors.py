@@ -7,9 +7,14 @@
     ├── ProtocolError           a message that breaks the protocol; always the peer's fault
     ├── SealError               a sealed message that cannot be opened; always the peer's fault
     ├── TransportError          the XMPP server cannot be used
-    │   ├── LoginRefused        wrong password, certificate or account; trying again does not help
+    │   ├── LoginRefused        wrong password or account; trying again does not help
+    │   │   ├── CertificateRefused  the server has another certificate than we trust
+    │   │   └── AgentRevoked    an agent that was in is out (exit code 77)
     │   ├── SessionReplaced     another program logged in with our full JID (`conflict`)
-    │   └── RoomRefused         a chat room, or the service that has it, said no
+    │   ├── RoomRefused         a chat room, or the service that has it, said no
+    │   └── AccountRefused      the XMPP server did not make or remove an account
+    ├── BundleRefused           a bundle lets us not in (exit code 77)
+    ├── JoinFailed              nobody could let us in now; trying again helps (exit code 75)
     ├── StoreError              the queue refused
     │   ├── StoreUnavailable    Redis is away or busy; trying again helps
     │   │   └── QueueFull       no room for new jobs; trying again later helps (exit code 75)
@@ -77,6 +82,29 @@ class TransportError(CopilotError):
 
 class LoginRefused(TransportError):
     """The server refused our password or account, or we its certificate. Somebody has to mend that."""
+
+
+class CertificateRefused(LoginRefused):
+    """We do not take the certificate of the server: it is another one than the one we trust, or not the right name."""
+
+
+class BundleRefused(CopilotError):
+    """A bundle does not let us in, and will not later."""
+
+    exit_code: ClassVar[int] = 77  # EX_NOPERM of sysexits.h
+
+
+class JoinFailed(CopilotError):
+    """Nobody could let us in now; trying again helps."""
+
+    retryable: ClassVar[bool] = True
+    exit_code: ClassVar[int] = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class AgentRevoked(LoginRefused):
+    """The account of an agent that was in is gone."""
+
+    exit_code: ClassVar[int] = 77  # EX_NOPERM of sysexits.h
 
 
 class SessionReplaced(TransportError):

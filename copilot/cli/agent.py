@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import logging
 import os
 import random
@@ -26,6 +28,8 @@ from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
 from copilot.clock import SystemClock
 from copilot.config import DIRECTORY_KEY
+from copilot.enrol.credentials import CONFIGURATION
+from copilot.errors import AgentRevoked, CertificateRefused, ConfigError, LoginRefused
 from copilot.files.clients import Files
 from copilot.host import read_host
 from copilot.protocol.jdl import host_jdl
@@ -39,6 +43,7 @@ from copilot.runtime.status import ComponentStatus
 
 log = logging.getLogger("copilot.agent")
 
+DEFAULT_DIRECTORY = ".copilot-agent"
 OTHERS = Rate(per_second=10.0, burst=100.0)  # one who asks how it fares, or has no business here
 
 
@@ -50,7 +55,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run,
         arguments,
         options=("max_idle", "max_jobs", "lifetime"),
+        entrance=_Entrance(),
     )
+
+
+class _Entrance:
+    """`--join`: come in by a bundle first; `--dir`: go on as the agent that has come in there."""
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """As `Entrance.add_options`."""
+        parser.add_argument(
+            "--join",
+            type=Path,
+            metavar="BUNDLE",
+            help="come in by this bundle first, unless this agent is in already (copilot bundle create makes bundles)",
+        )
+        parser.add_argument(
+            "--dir",
+            type=Path,
+            metavar="DIR",
+            help="work directory of an agent that comes in, or has come in, by a bundle; its credentials are there "
+            f"(default with --join: $AGENT_WORK_DIR, else ~/{DEFAULT_DIRECTORY})",
+        )
+
+    def find(self, chosen: argparse.Namespace) -> Path | None:
+        """As `Entrance.find`."""
+        if chosen.join is None and chosen.dir is None:
+            given: Path | None = chosen.config
+            return given
+        if chosen.config is not None:
+            raise ConfigError(
+                "--config: expected without --join and --dir, which have a configuration of their own"
+            )
+        named = os.environ.get("AGENT_WORK_DIR")
+        place = chosen.dir or (Path(named) if named else Path.home() / DEFAULT_DIRECTORY)
+        directory = place.absolute()
+        if chosen.join is None:
+            if not (directory / CONFIGURATION).exists():
+                raise ConfigError(f"--dir {directory}: no agent has come in there yet; --join BUNDLE does it")
+            return directory / CONFIGURATION
+        from copilot.cli.join import join  # it loads what is of no use afterwards
+
+        return asyncio.run(join(chosen.join, directory))
 
 
 async def run(config: AgentConfig) -> int:
@@ -104,6 +150,16 @@ async def run(config: AgentConfig) -> int:
     try:
         async with showing_metrics(config, *numbers, directories={"work": config.work_dir}):
             return await daemon.turn(loop)
+    except CertificateRefused:
+        raise
+    except LoginRefused as error:
+        if not transport.counts.begun:
+            raise
+        raise AgentRevoked(
+            f"{config.jid} was in and is not let in any more: it was revoked, has expired, or has another password now. Its jobs "
+            "were stopped and go to other agents; to come in again it needs a new bundle (copilot-agent --join) and an empty "
+            f"work directory. ({error})"
+        ) from error
     finally:
         await files.close()
         service.close()

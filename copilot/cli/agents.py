@@ -1,4 +1,4 @@
-"""`copilot agents`: what operators do with agents: look at those in quarantine, release them, have agents leave."""
+"""`copilot agents`: what operators do with agents: look at them, release them from quarantine, have them leave, cut them off."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,18 +15,23 @@ import typer
 
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.queue import open_store
+from copilot.client.agents import KnownAgent, known_agents
 from copilot.client.story import when
 from copilot.config import load
-from copilot.config.kinds import JID
+from copilot.config.kinds import JID, duration
 from copilot.errors import BadName
 from copilot.job import one_line
 from copilot.jobmanager.config import SubmitConfig
 from copilot.protocol.envelope import bare
+from copilot.roles import Standing
+from copilot.store.accounts import CutOff
 from copilot.store.rules import MAX_BATCH
-from copilot.store.trial import Trial
 
-app = typer.Typer(help="Look at agents in quarantine, release them, have agents leave.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at agents, release them from quarantine, have them leave, cut them off.", no_args_is_help=True
+)
 
+_DURATION = duration(0)
 
 Jids = Annotated[list[str], typer.Argument(metavar="JID", help="Jabber IDs of agents.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -39,14 +44,81 @@ ConfigOption = Annotated[
 
 
 @app.command("list")
-def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
-    """Show the agents at which jobs keep failing, and which of them get none for a while."""
-    trials = asyncio.run(_trials(_load(config)))
+def list_(
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+    in_quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Only those at which jobs keep failing.")
+    ] = False,
+) -> None:
+    """Show all agents that are known: what they are, and what they do."""
+    found = asyncio.run(_known(load_queue(config)))
+    shown = [one for one in found if one.trial is not None or not in_quarantine]
     if as_json:
-        print(json.dumps([{**asdict(trial), "in_quarantine": left > 0} for trial, left in trials]))
+        print(json.dumps([one.facts() for one in shown]))
         return
-    for trial, left in trials:
-        print(f"agent {trial.agent}: {_told(trial, left)}; failed there: {', '.join(trial.jobs)}")
+    for one in shown:
+        print(f"agent {one.agent}: {one.told()}")
+
+
+@app.command()
+def show(jid: Annotated[str, typer.Argument(metavar="JID")], config: ConfigOption = None) -> None:
+    """Show all that is known of one agent, as JSON."""
+    agent = _checked(jid)
+    found = {one.agent: one for one in asyncio.run(_known(load_queue(config)))}
+    if agent not in found:
+        raise BadName(f"agent {agent}: nothing is known of it")
+    print(json.dumps(found[agent].facts(), indent=2))
+
+
+@app.command()
+def revoke(
+    jids: Jids,
+    reason: Annotated[str, typer.Option(help="Why, for the event stream.")] = "",
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cut agents off, now and for good: their jobs go back to the queue, and the XMPP server lets them in no more."""
+    agents = [_checked(jid) for jid in dict.fromkeys(jids)]
+    cut = asyncio.run(_revoke(load_queue(config), agents, one_line(reason)))
+    if as_json:
+        print(
+            json.dumps(
+                [
+                    {
+                        "agent": agent,
+                        "ok": True,
+                        "changed": one.changed,
+                        "jobs": [event.job for event in one.events],
+                    }
+                    for agent, one in cut.items()
+                ]
+            )
+        )
+        return
+    for agent, one in cut.items():
+        jobs = f"; {len(one.events)} of its jobs wait again" if one.events else ""
+        print(f"agent {agent}: {'revoked' if one.changed else 'was revoked before'}{jobs}")
+
+
+@app.command()
+def expire(
+    jids: Jids,
+    after: Annotated[
+        str, typer.Option("--after", metavar="TIME", help="When, from now, like 12h or 7d; or never.")
+    ],
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say when agents end: then they are cut off as by revoke."""
+    agents, at = [_checked(jid) for jid in dict.fromkeys(jids)], _end(after)
+    changed = asyncio.run(_expire(load_queue(config), agents, at))
+    if as_json:
+        print(json.dumps([{"agent": agent, "ok": True, "changed": news} for agent, news in changed.items()]))
+        return
+    for agent, news in changed.items():
+        text = "stays" if at is None else f"ends {when(at)}"
+        print(f"agent {agent}: {text if news else 'is out already, and stays so'}")
 
 
 @app.command()
@@ -58,7 +130,7 @@ def release(
 ) -> None:
     """Let agents out of quarantine, and forget what has failed there."""
     agents = [_checked(jid) for jid in dict.fromkeys(jids)]
-    known = asyncio.run(_release(_load(config), agents, one_line(reason)))
+    known = asyncio.run(_release(load_queue(config), agents, one_line(reason)))
     if as_json:
         print(
             json.dumps([{"agent": agent, "ok": True, "changed": changed} for agent, changed in known.items()])
@@ -73,7 +145,7 @@ def release(
 def drain(jids: Jids, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Have agents finish what they run, take nothing new, and end."""
     agents = [_checked(jid) for jid in dict.fromkeys(jids)]
-    asyncio.run(_drain(_load(config), agents))
+    asyncio.run(_drain(load_queue(config), agents))
     if as_json:
         print(json.dumps([{"agent": agent, "ok": True} for agent in agents]))
         return
@@ -89,24 +161,49 @@ def _checked(jid: str) -> str:
         raise BadName(f"agent {jid[:140]!r}: expected {JID.expects}; jobs tell it as their 'agent'") from None
 
 
-def _load(config: Path | None) -> SubmitConfig:
+def load_queue(config: Path | None) -> SubmitConfig:
+    """The settings of the queue, for commands that work on it."""
     settings, warnings = load(SubmitConfig, config, os.environ, known=lambda: KNOWN_KEYS)
     for warning in warnings:
         print(f"copilot: warning: {warning}", file=sys.stderr)
     return settings
 
 
-def _told(trial: Trial, left: float) -> str:
-    if left:
-        return f"in quarantine until {when(trial.ends)}"
-    return "gets one job at a time on probation" if trial.level else "gets jobs"
+def _end(text: str) -> float | None:
+    if text == "never":
+        return None
+    try:
+        return time.time() + _DURATION.convert(text)
+    except ValueError:
+        raise BadName(f"--after {text[:40]!r}: expected {_DURATION.expects}, or never") from None
 
 
-async def _trials(config: SubmitConfig) -> list[tuple[Trial, float]]:
-    """Each with the seconds that it is still in quarantine."""
+async def _known(config: SubmitConfig) -> list[KnownAgent]:
     store = open_store(config)
     try:
-        return [(trial, await store.quarantine(trial.agent)) for trial in await store.trials()]
+        return await known_agents(store)
+    finally:
+        await store.close()
+
+
+async def _revoke(config: SubmitConfig, agents: Sequence[str], reason: str) -> dict[str, CutOff]:
+    store = open_store(config)
+    try:
+        for agent in agents:
+            account = await store.account(agent)
+            if account is not None and account.standing is not Standing.AGENT:
+                raise BadName(
+                    f"account {agent}: is no agent but {account.standing.value}; nothing was revoked"
+                )
+        return {agent: await store.revoke(agent, reason=reason) for agent in agents}
+    finally:
+        await store.close()
+
+
+async def _expire(config: SubmitConfig, agents: Sequence[str], at: float | None) -> dict[str, bool]:
+    store = open_store(config)
+    try:
+        return {agent: await store.expire(agent, at) for agent in agents}
     finally:
         await store.close()
 

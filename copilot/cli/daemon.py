@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import copilot
 from copilot.cli.identity import become_configured_user
@@ -45,6 +45,18 @@ INTERRUPTED = 130
 GARBAGE_AFTER = 10_000  # new objects; a message makes some hundreds, and nearly none of them in a circle
 
 
+class Entrance(Protocol):
+    """What a daemon does before it reads its settings."""
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Options of its own."""
+        ...
+
+    def find(self, chosen: argparse.Namespace) -> Path | None:
+        """Where the settings are, as for `--config`. Raises `CopilotError`."""
+        ...
+
+
 def main(
     settings: type[C],
     what: str,
@@ -52,18 +64,23 @@ def main(
     arguments: Sequence[str] | None = None,
     *,
     options: Sequence[str] = (),
+    entrance: Entrance | None = None,
 ) -> int:
     """Read the options and settings of a daemon, run it, and return its exit code (2: a setting is wrong).
 
-    `options` names the fields of `settings` that have an option of their own, which goes before all else.
+    `options` names the fields of `settings` that have an option of their own, which goes before all else; `entrance` may say
+    where the settings are.
     """
     program = f"copilot-{settings.program.name}"
     own = {settings.key(name): name for name in options}
-    chosen = _options(program, what, _documented(settings, own), arguments)
+    chosen = _options(program, what, _documented(settings, own), arguments, entrance)
     environ = {**os.environ, **{key: value for key in own if (value := getattr(chosen, key)) is not None}}
     try:
         become_configured_user()
         keep_to_itself()
+        if entrance is not None:
+            set_up(None, level=chosen.log_level, program=program)
+            chosen.config = entrance.find(chosen)
         config, warnings = load(settings, chosen.config, environ, known=_known_keys)
         if chosen.config is not None:  # who asks later where the settings stand gets the same answer
             os.environ[DIRECTORY_KEY] = str(chosen.config.absolute())
@@ -94,7 +111,11 @@ def _documented(settings: type[LoggerSettings], own: Mapping[str, str]) -> dict[
 
 
 def _options(
-    program: str, what: str, own: Mapping[str, str], arguments: Sequence[str] | None
+    program: str,
+    what: str,
+    own: Mapping[str, str],
+    arguments: Sequence[str] | None,
+    entrance: Entrance | None,
 ) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=program,
@@ -104,6 +125,8 @@ def _options(
         "'copilot config init DIRECTORY' writes commented samples.",
     )
     add_common_options(parser)
+    if entrance is not None:
+        entrance.add_options(parser)
     parser.add_argument(
         "--debug",
         dest="log_level",

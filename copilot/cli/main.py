@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import copilot
-from copilot.cli import agents, clean, config, demo, jobs, keys, up, users
+from copilot.cli import agents, bundle, clean, config, demo, jobs, keys, up, users
 from copilot.errors import CopilotError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command()(up.up)
 app.command()(demo.demo)
 app.command()(clean.clean)
 app.add_typer(agents.app, name="agents")
+app.add_typer(bundle.app, name="bundle")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from copilot.cli.reporting import reporters
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
 from copilot.clock import SystemClock
 from copilot.config.manager import GENERIC, ManagerSettings
+from copilot.enrol.errands import Errands
+from copilot.enrol.logic import Enrolment
 from copilot.errors import StoreUnavailable
 from copilot.files.area import FileArea
 from copilot.files.signing import UrlSigner
@@ -34,6 +36,7 @@ from copilot.jobmanager.submissions import Submissions, SubmissionSettings
 from copilot.log import rate_limited
 from copilot.metrics.queue import Queue
 from copilot.protocol.claim import Claims
+from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.people import People
 from copilot.protocol.rules import FEATURES, FEATURES_APART, Role
@@ -91,16 +94,23 @@ async def run(config: ManagerSettings) -> int:
         apart = config.storage_only_mode_on or finisher is None
         features = FEATURES_APART if apart else FEATURES
         accounts = account_cache(config, store)
-        services = config.mon_jabber_address, config.sm_jabber_address
-        throttle = daemon.throttle(config, *services, known=lambda jid: accounts.standing_of(jid) is not None)
-        endpoint = daemon.endpoint(role, features=features, permits=accounts.permits, throttle=throttle)
+        endpoint = _endpoint(config, role, features, accounts)
         queue = Queue(store, clock.monotonic)
         program = f"copilot-{config.program.name}"
         status = ComponentStatus(
             program, endpoint, features, clock.monotonic, partial(_standing, queue, counts)
         )
-        name = f"Co-Pilot {role_in_words(role)}"
-        transport = daemon.transport(config, config.state_dir, name, features, status=status, end=endpoint)
+        transport = daemon.transport(
+            config,
+            config.state_dir,
+            f"Co-Pilot {role_in_words(role)}",
+            features,
+            status=status,
+            end=endpoint,
+        )
+        errands = Errands(store, transport.accounts, config.jid, wrote=counts.wrote)
+        if role & Role.JOB_MANAGER:
+            parts.append(Enrolment(store, errands, domain=config.jabber_domain))
         component, performer = with_heartbeat(Parts(parts), config, transport, members=_members(config))
         loop = Loop(component, endpoint, transport, performer=performer, doorman=accounts)
         traffic = (loop.counts, endpoint.counts, transport.counts)
@@ -111,8 +121,24 @@ async def run(config: ManagerSettings) -> int:
         await stack.enter_async_context(accounts.kept_fresh())
         await stack.enter_async_context(_at_work(sources, config, store))
         if not config.storage_only_mode_on:
-            await stack.enter_async_context(hinted(loop, store, accounts.hint))
+            await stack.enter_async_context(_kept(loop, store, accounts, errands))
         return await daemon.turn(loop)
+
+
+@contextlib.asynccontextmanager
+async def _kept(loop: Loop, store: Store, accounts: AccountCache, errands: Errands) -> AsyncIterator[None]:
+    """Hints are heard, and the XMPP server is brought to agree, while inside."""
+    async with errands.at_work(), hinted(loop, store, accounts.hint, errands.hint):
+        yield
+
+
+def _endpoint(
+    config: ManagerSettings, role: Role, features: Sequence[str], accounts: AccountCache
+) -> Endpoint:
+    """Hears those whom it knows, and each of them no more than it may say."""
+    services = config.mon_jabber_address, config.sm_jabber_address
+    throttle = daemon.throttle(config, *services, known=lambda jid: accounts.standing_of(jid) is not None)
+    return daemon.endpoint(role, features=features, permits=accounts.permits, throttle=throttle)
 
 
 def account_cache(config: ManagerSettings, store: Store) -> AccountCache:

@@ -66,7 +66,12 @@ class LocalSystem:
         self.monitored = monitor
         self._carbon = carbon
         self._user = unprivileged_user()
-        self._prosody = Prosody(self.places.root / "prosody", domain=configuration.DOMAIN, listen=listen)
+        self._prosody = Prosody(
+            self.places.root / "prosody",
+            domain=configuration.DOMAIN,
+            listen=listen,
+            admins=[f"{configuration.MANAGER}@{configuration.DOMAIN}"],
+        )
         self._redis = Redis(self.places.root / "redis")
         self._services: list[Service] = []  # in the order of their start
         self._keepers: list[asyncio.Task[None]] = []

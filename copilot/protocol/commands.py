@@ -442,6 +442,26 @@ class HaveJobState(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enrol(Command):
+    """Ours: a new agent, from the temporary account of its bundle: let me in. `key` is its Ed25519 public key in base64,
+    `password` that of the account which it is to have. Always sealed."""
+
+    NAME: ClassVar[str] = "enrol"
+    bundle: str = attribute("bundle")
+    secret: str = attribute("secret", hidden=True)
+    key: str = attribute("key")
+    password: str = attribute("password", hidden=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled(Command):
+    """Ours: manager: you are in, and your account is this one (bare JID)."""
+
+    NAME: ClassVar[str] = "enrolled"
+    jid: str = attribute("jid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redirect(Command):
     """Manager: say this (`info`, unchanged) to `referral` instead. (2.2.4.1)"""
 

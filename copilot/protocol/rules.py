@@ -100,6 +100,8 @@ RULES: dict[str, Rule] = {
     "wantJobState": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True),
     "stopJob": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
     "haveJobState": Rule(Role.JOB_MANAGER, Role.SUBMITTER, noack=True),
+    "enrol": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True, void_after=2 * MINUTE),
+    "enrolled": Rule(Role.JOB_MANAGER, Role.AGENT, resend=True, orders=True),
     "redirect": Rule(MANAGER, Role.AGENT, orders=True),
     "sleep": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True, ack_waits=ACK_NEEDS_NO_MESSAGE),
     "error": Rule(ANY, ANY, noack=True, orders=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from copilot.errors import CopilotError
 from copilot.log import rate_limited
@@ -18,8 +18,8 @@ LISTEN_AGAIN = 1.0  # s after the store went away; the component asks by itself 
 
 
 @contextlib.asynccontextmanager
-async def hinted(loop: Loop, store: Store, also: Callable[[], object] = lambda: None) -> AsyncIterator[None]:
-    """The loop hears of hints while inside, and `also` is called."""
+async def hinted(loop: Loop, store: Store, *also: Callable[[], object]) -> AsyncIterator[None]:
+    """The loop hears of hints while inside, and each of `also` is called."""
     task = asyncio.create_task(_relay(loop, store, also))
     try:
         yield
@@ -28,12 +28,13 @@ async def hinted(loop: Loop, store: Store, also: Callable[[], object] = lambda: 
         await asyncio.wait([task])
 
 
-async def _relay(loop: Loop, store: Store, also: Callable[[], object]) -> None:
+async def _relay(loop: Loop, store: Store, also: Sequence[Callable[[], object]]) -> None:
     while True:
         try:
             async for _ in store.hints():
                 loop.hint()
-                also()
+                for hear in also:
+                    hear()
         except CopilotError as error:
             rate_limited(log, "hints", logging.WARNING, "no hints from the queue for now: %s", error)
         await asyncio.sleep(LISTEN_AGAIN)

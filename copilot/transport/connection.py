@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element as Xml
 
-from copilot.errors import LoginRefused, RoomRefused, SessionReplaced, TransportError
+from copilot.errors import CertificateRefused, LoginRefused, RoomRefused, SessionReplaced, TransportError
 from copilot.log import PeerRef, rate_limited
 from copilot.protocol.envelope import bare
 from copilot.protocol.markup import escape
@@ -264,7 +264,7 @@ class Connection:
             f"Trusted: {trusted}; expected name: {self._settings.domain}. Set the CA file to the authority that "
             "signed the server's certificate, or give the server a certificate for its domain."
         )
-        return self._end(text, fatal=LoginRefused(text))
+        return self._end(text, fatal=CertificateRefused(text))
 
     def _on_failed_auth(self, failure: Any) -> None:
         self._failure = str(failure["condition"])

@@ -238,6 +238,7 @@ def test_an_agent_takes_orders_only_from_whom_it_trusts(agent: Endpoint, name: s
             "referral": "a@b",
             "errorString": "e",
             "ticket": "t",
+            "jid": "a@b",
             "attempt": "1",
         }
         element = Element("info", attributes, (Element("info", {"command": "pong"}),))

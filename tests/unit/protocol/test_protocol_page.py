@@ -18,6 +18,7 @@ from copilot.agent import delivery, exclusive, goodbye, leases, processes, refer
 from copilot.agent import logic as agent_logic
 from copilot.agent.config import AgentConfig
 from copilot.client import remote
+from copilot.enrol import joining
 from copilot.heartbeat import logic as heartbeat_logic
 from copilot.jobmanager import late, orders, submissions, watching
 from copilot.jobmanager import logic as manager_logic
@@ -77,6 +78,7 @@ NUMBERED = (
     watching,
     remote,
     heartbeat_logic,
+    joining,
     hostload,
     paths,
 )

@@ -1,0 +1,1 @@
+"""New agents come in by bundles: what managers do for it, and what agents do."""

@@ -1,0 +1,223 @@
+"""Agents come in by bundles, and go when somebody revokes them: the real commands on a system of the real servers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import signal
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copilot.local.process import unprivileged_user
+from tests.acceptance.running import Up, packed, run, script, service, started, stop, until
+
+GONE, REFUSED, LATER = 77, 77, 75  # exit codes
+
+
+class Joined:
+    """An agent on another machine, of which nobody knows more than the bundle."""
+
+    def __init__(self, place: Path, bundle: Path) -> None:
+        self.work = place / "work"
+        self.output = place / "agent.out"
+        self.bundle = place / "bundle.conf"
+        place.mkdir(mode=0o755, parents=True)
+        self.work.mkdir(mode=0o700)
+        shutil.copyfile(bundle, self.bundle)
+        self.bundle.chmod(0o600)
+        if (user := unprivileged_user()) is not None:
+            for path in (self.work, self.bundle):
+                shutil.chown(path, user)
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text() if self.output.exists() else ""
+
+    @property
+    def jid(self) -> str:
+        found = re.search(r"Ready as (agent-[^/\s]+)/", self.said)
+        assert found, self.said
+        return found[1]
+
+    @contextlib.contextmanager
+    def running(
+        self, *, ready: bool = True, options: tuple[object, ...] = ()
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        chosen = options or ("--join", self.bundle, "--dir", self.work)
+        variables = {"AGENT_DRAIN_GRACE": "0", "AGENT_REQUEST_INTERVAL": "1s", **service()}
+        with started("copilot-agent", *chosen, output=self.output, **variables) as process:
+            if ready:
+                until(
+                    lambda: "Ready as agent-" in self.said or process.poll() is not None,
+                    f"the agent: {self.said}",
+                )
+                assert process.poll() is None, self.said
+            yield process
+            if process.poll() is None:
+                stop(process)
+
+    def ends(self) -> tuple[int, str]:
+        """Its exit code, and what it says, if it does not stay."""
+        with self.running(ready=False) as process:
+            until(lambda: process.poll() is not None, f"the end of the agent: {self.said}")
+            return process.returncode, self.said
+
+
+@pytest.fixture(scope="module")
+def up(ground: Path) -> Iterator[Up]:
+    """A system without agents of its own."""
+    system = Up(ground / "enrolment")
+    with system.running("--agents", "0"):
+        yield system
+
+
+class Desk:
+    """The operator's commands."""
+
+    def __init__(self, up: Up, place: Path) -> None:
+        self.up = up
+        self.place = place
+        self._agents = 0
+
+    def run(self, *arguments: object, code: int = 0) -> str:
+        ended = run("copilot", *arguments, "--config", self.up.etc)
+        assert ended.returncode == code, ended.stderr
+        return ended.stderr if code else ended.stdout
+
+    def bundle(self, *options: object) -> tuple[str, Path]:
+        """A new bundle: its id and its file."""
+        self._agents += 1
+        file = self.place / f"b{self._agents}.conf"
+        told = json.loads(self.run("bundle", "create", "-o", file, "--json", *options))
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        return told["id"], file
+
+    def joined(self, bundle: Path) -> Joined:
+        self._agents += 1
+        return Joined(self.place / f"machine-{self._agents}", bundle)
+
+    def agents(self) -> dict[str, Any]:
+        return {one["agent"]: one for one in json.loads(self.run("agents", "list", "--json"))}
+
+
+@pytest.fixture
+def desk(up: Up, place: Path) -> Desk:
+    return Desk(up, place)
+
+
+def test_an_agent_comes_in_by_a_bundle_does_a_job_and_needs_the_bundle_no_more(desk: Desk) -> None:
+    ident, file = desk.bundle("--project", "theory")
+    agent = desk.joined(file)
+    with agent.running():
+        jid = agent.jid
+        record = desk.up.job(script(desk.place / "sum.sh", "echo $((2+2))"))
+        assert packed(record)["stdout"] == "4\n"
+        assert record["agent"] == jid
+    facts = desk.agents()[jid]
+    assert (facts["bundle"], facts["projects"]) == (ident, ["theory"])
+    credentials = agent.work / "agent.conf"
+    assert stat.S_IMODE(credentials.stat().st_mode) == 0o600
+    agent.bundle.write_text("")
+    with agent.running(options=("--dir", agent.work)):
+        assert agent.jid == jid
+    with agent.running(options=("--join", file, "--dir", agent.work)):
+        assert agent.jid == jid
+        assert "is in already" in agent.said
+    secrets = re.findall(r"(?:PASSWORD|SECRET) (\S+)", file.read_text() + credentials.read_text())
+    assert len(secrets) == 3
+    logs = agent.said + "".join(path.read_text() for path in (desk.up.directory / "log").iterdir())
+    assert not any(secret in logs for secret in secrets)
+
+
+def test_a_bundle_lets_in_as_many_as_it_says_and_no_more(desk: Desk) -> None:
+    ident, file = desk.bundle("--agents", "2")
+    names = set()
+    for _ in range(2):
+        agent = desk.joined(file)
+        with agent.running():
+            names.add(agent.jid)
+    assert len(names) == 2
+    code, said = desk.joined(file).ends()
+    assert code == REFUSED
+    assert "has let in as many agents as it may" in said or "was used up or revoked" in said
+    (facts,) = (one for one in json.loads(desk.run("bundle", "list", "--json")) if one["id"] == ident)
+    assert (facts["used"], facts["state"]) == (2, "used-up")
+
+
+def test_a_revoked_agent_is_out_at_once_and_its_job_ends_elsewhere(desk: Desk) -> None:
+    _, file = desk.bundle("--agents", "2")
+    first, second = desk.joined(file), desk.joined(file)
+    mark = desk.place / "mark"
+    mark.mkdir(mode=0o777)
+    mark.chmod(0o777)
+    slow = script(
+        desk.place / "slow.sh", f"date >> {mark}/$$; [ -e {mark}/go ] || exec sleep 4711\necho done"
+    )
+    with first.running() as process:
+        job = desk.up.submit(slow, "--json").stdout
+        ident = json.loads(job)["id"]
+        until(lambda: desk.agents()[first.jid]["runs"] == [ident], "the job at the first agent")
+        (mark / "go").touch()
+        told = desk.run("agents", "revoke", first.jid)
+        assert told == f"agent {first.jid}: revoked; 1 of its jobs wait again\n"
+        until(lambda: process.poll() is not None, f"the end of the agent: {first.said}")
+        assert process.returncode == GONE
+        assert "was revoked" in first.said
+        with second.running():
+            until(lambda: desk.up.record(ident).state.final, "the end of the job")
+            record = desk.up.record(ident)
+            assert (record.state, record.agent, record.attempts_used) == ("done", second.jid, 1)
+    assert desk.agents()[first.jid]["state"] == "revoked"
+    code, said = first.ends()  # its credentials are worth nothing
+    assert code != 0
+    assert "refused the account" in said
+
+
+def test_a_stolen_bundle_gives_nothing_when_it_was_revoked(desk: Desk) -> None:
+    ident, file = desk.bundle("--agents", "5")
+    assert desk.run("bundle", "revoke", ident) == f"bundle {ident}: revoked; nobody comes in by it any more\n"
+    code, said = desk.joined(file).ends()
+    assert code == REFUSED
+    assert "lets nobody in any more" in said or "may not say enrol" in said
+
+
+def test_an_agent_that_is_killed_while_it_comes_in_ends_with_one_account_and_one_use(desk: Desk) -> None:
+    ident, file = desk.bundle("--agents", "3")
+    agent = desk.joined(file)
+    moments = ((agent.work / "agent.key").exists, lambda: used(desk, ident) == 1)
+    for has_come in moments:
+        with agent.running(ready=False) as process:
+            until(has_come, "the moment")
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        (agent.work / "agent.conf").unlink(missing_ok=True)  # as if it had been killed a moment before
+    with agent.running():
+        jid = agent.jid
+    assert used(desk, ident) == 1
+    assert [name for name, one in desk.agents().items() if one["bundle"] == ident] == [jid]
+
+
+def used(desk: Desk, ident: str) -> int:
+    found = json.loads(desk.run("bundle", "list", "--json"))
+    return next(int(one["used"]) for one in found if one["id"] == ident)
+
+
+def test_what_is_no_bundle_says_so_in_one_line(desk: Desk, place: Path) -> None:
+    _, file = desk.bundle()
+    agent = desk.joined(file)
+    agent.bundle.write_text("JM_JABBER_ADDRESS jm@x\n")
+    code, said = agent.ends()
+    assert (code, said.count("\n")) == (2, 1)
+    assert "this is no bundle" in said
+    text = re.sub(r"AGENT_JABBER_CA \S+\n", "", file.read_text())
+    agent.bundle.write_text(text)
+    code, said = agent.ends()
+    assert code != 0
+    assert "The certificate of the XMPP server" in said
