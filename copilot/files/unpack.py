@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 import stat
 import tarfile
@@ -24,6 +25,7 @@ from copilot.files.disk import disk_errors, open_directory, open_file
 
 _LARGEST_READ = 1024 * 1024  # bytes at once; the longest honest header has a few kB
 _HEADERS_PER_MEMBER = 16 * 1024  # bytes; two blocks are usual
+_CONTROL = re.compile("[\x00-\x1f\x7f]")  # they would move the cursor of whoever lists the files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +154,10 @@ class _Careful:
 def _parts(member: tarfile.TarInfo) -> list[str]:
     """The parts of a member's name; old agents write `./name`."""
     parts = [part for part in member.name.split("/") if part not in ("", ".")]
-    if member.name.startswith("/") or ".." in parts or "\0" in member.name or len(parts) > MAX_DEPTH:
+    if member.name.startswith("/") or ".." in parts or len(parts) > MAX_DEPTH:
         raise TransferRefused(f"{member.name[:140]!r} in the archive does not stay inside, or is too deep")
+    if _CONTROL.search(member.name):
+        raise TransferRefused(f"{member.name[:140]!r} in the archive: control characters in a name")
     return parts
 
 

@@ -79,6 +79,13 @@ def test_names_that_lead_outside_are_refused(tmp_path: Path, there: Path, name: 
     assert list(there.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2Jx", "a/\x7f", "x\rstdout"])
+def test_names_that_move_the_cursor_of_a_terminal_are_refused(tmp_path: Path, there: Path, name: str) -> None:
+    with pytest.raises(TransferRefused, match="control characters"):
+        extract(written(tmp_path / "a.tgz", [member(name, data=b"x")]), there, LIMITS)
+    assert list(there.iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, b"?"])
 def test_hard_links_devices_pipes_and_unknown_things_are_refused(
     tmp_path: Path, there: Path, kind: bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -11,11 +12,14 @@ from hypothesis import strategies as st
 
 from copilot.errors import BadRequirements
 from copilot.matching import classads
+from copilot.matching.matcher import matches
 from copilot.matching.requirements import (
     FUNCTIONS,
     MAX_ATTRIBUTES,
     MAX_BYTES,
+    MAX_CALLS,
     MAX_DEPTH,
+    MAX_JOINED,
     normal_requirements,
     read_requirements,
 )
@@ -145,6 +149,43 @@ def test_an_expression_may_name_only_so_many_attributes() -> None:
 def test_what_grows_over_the_limit_when_it_is_written_in_full_is_refused() -> None:
     with pytest.raises(BadRequirements, match=f"at most {MAX_ATTRIBUTES} and {MAX_BYTES}"):
         read_requirements("+".join("x" * (MAX_BYTES // 4)))
+
+
+HOST = f'[ A = "{"x" * 16_000}" ]'  # a text of the length that a host may say
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"size(strcat({','.join('A' * (MAX_JOINED + 1))})) > 1", "attributes inside strcat"),
+        ("size(" + "strcat(A, " * 40 + "A" + ")" * 41 + " > 1", "attributes inside strcat"),
+        (
+            "size(strcat(toupper(A), " + "{" + ",".join("A" * MAX_JOINED) + "})) > 1",
+            "attributes inside strcat",
+        ),
+        ("==".join(["toupper(" * 33 + "A" + ")" * 33] * 2), "calls of functions"),
+        (" && ".join(['!member("x", A)'] * (MAX_CALLS + 1)), "calls of functions"),
+    ],
+)
+def test_what_would_take_long_to_work_out_is_refused(text: str, expected: str) -> None:
+    with pytest.raises(BadRequirements, match=expected):
+        read_requirements(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "toupper(" * 45 + f"strcat({','.join('A' * MAX_JOINED)})" + ")" * 45 + " == A",
+        f"strcat({','.join('A' * MAX_JOINED)}) == " + " || ".join(["toupper(A)"] * (MAX_CALLS - 1)),
+        "size({" + ",".join("A" * 1500) + "}) > 1",
+        " || ".join("A" * 1300),
+    ],
+)
+def test_what_is_allowed_is_worked_out_soon(text: str) -> None:
+    assert matches("size(A) == 16000", HOST)
+    began = time.process_time()
+    matches(text, HOST)
+    assert time.process_time() - began < 0.3  # 10 ms where nothing else runs and nobody measures coverage
 
 
 def test_what_is_no_utf_8_is_refused() -> None:
