@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 import time
+from asyncio import sslproto
 from collections import Counter, OrderedDict
 from typing import Any
 
@@ -21,6 +22,8 @@ from copilot.log import rate_limited
 
 HANDSHAKE = 10.0  # s that TLS may take
 BACKLOG = 1024
+# asyncio reads into a buffer of its own for each connection with TLS, by default 256 kB: a thousand idle ones took that in memory.
+TLS_BUFFER = 64 * 1024
 
 
 class BoundedServer(web.Server):
@@ -85,6 +88,8 @@ class Site(web.TCPSite):
         """Listen. Raises OSError."""
         await web.BaseSite.start(self)
         assert self._runner.server is not None
+        if self._ssl_context is not None:
+            sslproto.SSLProtocol.max_size = TLS_BUFFER
         self._server = await asyncio.get_running_loop().create_server(
             self._runner.server,
             self._host,

@@ -24,6 +24,7 @@ from copilot.files.base import BLOCK
 from copilot.files.disk import disk_errors, open_directory, open_file
 
 _LARGEST_READ = 1024 * 1024  # bytes at once; the longest honest header has a few kB
+_LARGEST_TAIL = 1024 * 1024  # bytes; an honest archive is filled up to a multiple of 10 kB
 _HEADERS_PER_MEMBER = 16 * 1024  # bytes; two blocks are usual
 _CONTROL = re.compile("[\x00-\x1f\x7f]")  # they would move the cursor of whoever lists the files
 
@@ -80,8 +81,10 @@ class _Unpacker:
                     links.append((_parts(member) or ["."], member.linkname))
                 else:
                     self._unpack(archive, member)
+        end = zipped.tell()
         while careful.read(BLOCK):  # to the end, where gzip's checksum is
-            pass
+            if zipped.tell() - end > _LARGEST_TAIL:
+                raise TransferRefused(f"more than {_LARGEST_TAIL} bytes behind the end of the archive")
         self._link(links)
 
     def _unpack(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:

@@ -79,6 +79,15 @@ def test_names_that_lead_outside_are_refused(tmp_path: Path, there: Path, name: 
     assert list(there.iterdir()) == []
 
 
+def test_much_behind_the_end_of_an_archive_is_refused(tmp_path: Path, there: Path) -> None:
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(bytes(200_000_000), 1))
+    with pytest.raises(TransferRefused, match="behind the end"):
+        extract(tmp_path / "a.tgz", there, Limits(size=10**9))
+    (tmp_path / "b.tgz").write_bytes(gzip.compress(bytes(100_000)))
+    extract(tmp_path / "b.tgz", there, LIMITS)
+    assert list(there.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[2Jx", "a/\x7f", "x\rstdout"])
 def test_names_that_move_the_cursor_of_a_terminal_are_refused(tmp_path: Path, there: Path, name: str) -> None:
     with pytest.raises(TransferRefused, match="control characters"):
