@@ -1,7 +1,7 @@
 # All that one does with a checkout. Needs no more than make and a Python >= 3.11; see tools/bootstrap.
 
 .DEFAULT_GOAL := help
-.PHONY: tools help demo up test lint unit simulate faults see servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
+.PHONY: tools help demo up test lint unit simulate faults attack fuzz see servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
 	bench-queue bench-files lock audit sbom clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
@@ -46,6 +46,12 @@ simulate: $(TESTS)  ## 10,000 schedules of loss, partitions, deaths and clock ju
 faults: servers  ## 2,000 jobs, 200 real faults, one table; `make faults SEED=…` repeats it; half an hour
 	.venv/bin/python -m tests.faults --short --server ejabberd $(if $(SEED),--seed $(SEED))
 	.venv/bin/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+attack: servers  ## the system under attack from this machine, one table; `make attack SECONDS=…`; some four minutes
+	.venv/bin/python -m tests.attack $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
+
+fuzz: $(TESTS)  ## all that reads what others write, with atheris; `make fuzz SECONDS=60`, for each target; ten minutes
+	.venv/bin/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
 see: servers  ## the dashboard in Chromium before 10,000 simulated agents; four minutes; pictures in build/screenshots
 	AGENTS=10000 .venv/bin/python -m pytest -q --timeout 900 tests/browser

@@ -165,6 +165,8 @@ async def forged_claims(ground: Ground, seconds: float) -> Tried:
         account, until = one.jid.partition("/")[0], time.monotonic() + seconds
         while time.monotonic() < until:
             for job in ground.jobs[-8:]:
+                while _lag(one) > MOST_BUFFERED:
+                    await asyncio.sleep(LATER_S)
                 record = await ground.store.get(job)
                 if record is not None:
                     _steal(one, job, record.attempt, record.agent or "", account, true, false)

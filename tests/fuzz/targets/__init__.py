@@ -1,0 +1,1 @@
+"""One file for each thing that reads what others write: `run(data)` raises only where there is a bug."""
