@@ -186,7 +186,7 @@ class LimitSettings(RoomSettings):
         "*_RATE_BURST",
         "how many messages at once are read of an account that was silent",
         whole(10, 1_000_000),
-        default="3000",
+        default="1000",
     )
 
 

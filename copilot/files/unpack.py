@@ -26,6 +26,8 @@ from copilot.files.disk import disk_errors, open_directory, open_file
 _LARGEST_READ = 1024 * 1024  # bytes at once; the longest honest header has a few kB
 _LARGEST_TAIL = 1024 * 1024  # bytes; an honest archive is filled up to a multiple of 10 kB
 _HEADERS_PER_MEMBER = 16 * 1024  # bytes; two blocks are usual
+# What tarfile raises on headers that are cut off or hold numbers which are none, besides its own errors.
+_MISREAD = (IndexError, KeyError, ValueError, OverflowError)
 _CONTROL = re.compile("[\x00-\x1f\x7f]")  # they would move the cursor of whoever lists the files
 
 
@@ -48,7 +50,7 @@ def extract(archive: Path, directory: Path, limits: Limits) -> None:
         try:
             with gzip.GzipFile(fileobj=packed) as zipped:
                 _Unpacker(directory, limits).unpack(zipped)
-        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, *_MISREAD) as error:
             raise TransferCorrupt(
                 f"{archive} is no complete tar archive ({error}); fetch it again"
             ) from error

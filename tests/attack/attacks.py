@@ -391,7 +391,7 @@ async def ill_archives(ground: Ground, seconds: float) -> Tried:
             tried.count += 1
             output = await _as_output(ground, one, job, data)
             if output is None:
-                tried.answers["not taken"] += 1
+                tried.answers[f"not taken: {name}"] += 1
                 await ground.store.cancel(job)
                 continue
             verdict = await asyncio.to_thread(_look, output)

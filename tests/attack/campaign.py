@@ -14,7 +14,8 @@ from tests.attack.honest import Honest
 from tests.attack.plan import Phase, Plan, Result, Tried
 from tests.attack.shapes import CANARY
 
-MOST_GROWTH = 96 * 1024 * 1024  # bytes that a program may have more at the end than at the begin
+# Bytes that a program may have more at the end than at the begin; Prosody, which collects garbage when there is as much again.
+MOST_GROWTH, MOST_GROWTH_OF_PROSODY = 96 * 1024 * 1024, 256 * 1024 * 1024
 MOST_LINES = 700  # a minute in one log, besides those about honest jobs: 600 that are limited, and a few
 LINES_A_JOB = 4
 USUAL = "wrong-role"  # each manager of an account hears what is for the other one, from everybody
@@ -88,7 +89,8 @@ def _grown(result: Result) -> list[str]:
     grown = [
         f"{program} grew from {result.before[program]} to {after} bytes"
         for program, after in result.after.items()
-        if after - result.before.get(program, after) > MOST_GROWTH
+        if after - result.before.get(program, after)
+        > (MOST_GROWTH_OF_PROSODY if program == "prosody" else MOST_GROWTH)
     ]
     long = [
         f"the log of {program} has {lines} lines more; at most {allowed:.0f} were expected"

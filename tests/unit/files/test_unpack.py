@@ -88,6 +88,17 @@ def test_much_behind_the_end_of_an_archive_is_refused(tmp_path: Path, there: Pat
     assert list(there.iterdir()) == []
 
 
+def test_a_header_that_tarfile_stumbles_over_is_no_archive(tmp_path: Path, there: Path) -> None:
+    """Found by `make fuzz`: a sparse file whose list of parts goes on in a block that is cut off."""
+    header = bytearray(member("sparse", tarfile.GNUTYPE_SPARSE)[0].tobuf(tarfile.GNU_FORMAT))
+    header[482] = 1  # there are more parts
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(bytes(header) + bytes(5)))
+    with pytest.raises(TransferCorrupt, match="no complete tar archive"):
+        extract(tmp_path / "a.tgz", there, LIMITS)
+
+
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[2Jx", "a/\x7f", "x\rstdout"])
 def test_names_that_move_the_cursor_of_a_terminal_are_refused(tmp_path: Path, there: Path, name: str) -> None:
     with pytest.raises(TransferRefused, match="control characters"):
