@@ -40,6 +40,7 @@ OPENINGS = Rate(
 )  # of one account; each costs a signature and an RSA decryption: 2 ms
 UNANSWERED = 60.0  # s after which the next of several keys of a service is tried
 ANY_KEY = ("any",)  # in place of keys: who has none registered yet, and asks to be let in
+MAX_ACKS = 1024  # of one message; ours have 32 at most
 LARGEST = 2 * codec.MAX_DECODED_BYTES  # bytes of a sealed text
 
 _OPENER, _ANSWERER = "opener", "answerer"
@@ -394,9 +395,9 @@ class V2:
         try:
             said, acks, noack, told = inside
             age = self._wall() - float(said)
-            acks = tuple(map(str, acks))
+            acks = tuple(map(str, acks))[:MAX_ACKS]
             info = None if told is None else _untold(told, 0)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise SealError(f"what was sealed makes no message: {error}") from None
         if age < -CLOCKS_APART:
             raise SealError(_apart("it was said", -age))

@@ -35,12 +35,13 @@ from copilot.protocol.commands import (
     StoreJobOutputDir,
     WantGetJob,
 )
+from copilot.roles import Account, Standing
 from copilot.runtime.secret import load_secrets
 from copilot.transport.base import Arrived, Disconnected
 from tests.attack import shapes
 from tests.attack.ground import Ground
 from tests.attack.plan import Tried
-from tests.hostile.strangers import MANAGER, Stranger, info_of, stranger
+from tests.hostile.strangers import MANAGER, Stranger, command_of, info_of, stranger
 
 HOST = "127.0.0.1"
 MOST_BUFFERED = 256 * 1024  # bytes that an attacker has on their way
@@ -50,6 +51,7 @@ EVIL = "evil.example.org"
 EVIL_JDL = f'[ WNHost = "{EVIL}" ]'
 PATIENCE_S = 4.0  # 2 MB at the rate of the sample configuration, and some
 SLOWEST_S = 0.5  # for anything that must be refused at once
+KNOWN_AFTER_S = 1.5  # managers look once a second for what is new
 TAKE_S = 20.0  # for a job of its own to reach the attacker
 
 Attack = Callable[[Ground, float], Awaitable[Tried]]
@@ -209,6 +211,62 @@ async def tricks(ground: Ground, seconds: float) -> Tried:
                 await asyncio.sleep(0.02)  # so that most of them are read, and not only counted
             if time.monotonic() > until:
                 break
+    return tried
+
+
+async def without_standing(ground: Ground, seconds: float) -> Tried:
+    """Accounts that may do nothing, or no more than `enrol`: each command of the protocol, in order."""
+    tried = Tried()
+    kinds = {"bundle": Standing.BUNDLE, "revoked": Standing.AGENT}
+    async with contextlib.AsyncExitStack() as stack:
+        made = []
+        for name, standing in kinds.items():
+            jid = f"{name}@copilot.internal"
+            await ground.store.put_account(Account(jid=jid, standing=standing, revoked=name == "revoked"))
+            made.append(await stack.enter_async_context(stranger(ground.up, name)))
+        await asyncio.sleep(KNOWN_AFTER_S)
+        until = time.monotonic() + seconds
+        for number, (info, one) in enumerate(itertools.cycle(itertools.product(shapes.honest(), made))):
+            if time.monotonic() > until:
+                break
+            one.write(_message(f"u{number}", info))
+            tried.count += 1
+            await asyncio.sleep(LATER_S)
+        for name, one in zip(kinds, made, strict=True):
+            await _expect_no_service(name, one, tried)
+            _hang_up(one)
+    return tried
+
+
+async def _expect_no_service(name: str, one: Stranger, tried: Tried) -> None:
+    """Of all that it has said nothing may have been acknowledged."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            while True:
+                envelope = await one.hear()
+                if envelope.acks:
+                    tried.wrong.append(f"{name}: acknowledged: {' '.join(envelope.acks)[:80]}")
+                tried.answers[
+                    f"{name}: {getattr(command_of(envelope), 'code', None) or 'another answer'}"
+                ] += 1
+
+
+async def forged_seals(ground: Ground, seconds: float) -> Tried:
+    """Openings of sealed sessions with keys and signatures out of thin air: what would cost most to find out."""
+    tried = Tried()
+
+    def make(number: int) -> str:
+        key, sig, sealed = (
+            b64encode(hashlib.shake_256(f"{number}{part}".encode()).digest(size)).decode()
+            for part, size in (("key", 384), ("sig", 64), ("sealed", 200))
+        )
+        marks = f"suite='v2' kid='{number:016x}' session='{number:022}' time='{int(time.time())}'"
+        return (
+            f"<message to='{MANAGER}' id='s{number}'><copilot xmlns='urn:copilot:1' {marks} "
+            f"key='{key}' sig='{sig}' sealed='{sealed}'/></message>"
+        )
+
+    await _flood(ground, "forger", seconds, make, tried)
     return tried
 
 
@@ -454,6 +512,8 @@ ATTACKS: Sequence[tuple[str, Attack]] = (
     ("valid requests, one account", valid_requests),
     ("forged claims, jobs of others", forged_claims),
     ("tricks in every field", tricks),
+    ("accounts without standing", without_standing),
+    ("forged seals", forged_seals),
     ("too large, too deep", oversized),
     ("slow lines on all ports", slow_lines),
     ("floods of connections", connections),

@@ -49,6 +49,19 @@ def tricked() -> Iterator[str]:
                 yield text_of(_element("info", kind, dict(head), iter(range(1000)), place, trick))
 
 
+def honest() -> list[str]:
+    """The `<info>` of each command of the protocol but `enrol`, in order."""
+    made = []
+    for name, kind in COMMANDS.items():
+        head = {
+            "command": codec.encode_value(name),
+            "features": codec.encode_value("storage lease push direct"),
+        }
+        if name != "enrol":
+            made.append(text_of(_element("info", kind, head, iter(range(1000)), -1, "")))
+    return made
+
+
 def _places(kind: type[Any]) -> int:
     slots = codec._SLOTS[kind]
     return sum(1 if slot.child is None else _places(slot.child) for slot in slots if not slot.raw)

@@ -67,6 +67,15 @@ def test_nothing_of_what_is_said_stands_outside(opener: V2) -> None:
     assert set(sealed.sealed or ()) == {"suite", "kid", "session", "key", "sig", "time", "sealed"}
 
 
+def test_a_time_that_no_number_can_be_is_refused(
+    opener: V2, answerer: V2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by `make fuzz`."""
+    monkeypatch.setattr(session, "round", lambda *_: 10**400, raising=False)
+    with pytest.raises(SealError, match="makes no message"):
+        answerer.opened(asked(opener), 0.0)
+
+
 def test_a_pure_acknowledgement_is_sealed_too(opener: V2, answerer: V2) -> None:
     opened = answerer.opened(carried(opener.sealed(Envelope(to="jm@x", acks=("m1",)), 0.0)), 0.0)
     assert (opened.envelope.acks, opened.envelope.element) == (("m1",), None)
