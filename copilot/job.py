@@ -37,6 +37,8 @@ MAX_SEALED_TEXT = 32 * 1024  # characters of the same, sealed
 MAX_REASON = 500  # characters of an outcome's reason
 MAX_NAME_BYTES = 255  # one part of a path
 DEFAULT_MAX_ATTEMPTS = 3
+MAX_IMAGE = 255  # characters of an image's name
+LARGEST_LIMIT = 2**63
 ANY_GROUP = "any"  # the queue of jobs that every host may take
 GROUP_DIGITS = 40  # hexadecimal; of the other groups
 # The requirement of jobs with secrets: what a host says of itself has nothing of it, managers add it (`copilot.matching.host`).
@@ -47,6 +49,10 @@ _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(\.a[0-9]{1,9})?\Z")
 _SUBMITTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _ALIAS = re.compile(r"(?P<job>.+)\.a(?P<attempt>0|[1-9][0-9]*)\Z", re.ASCII)
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_IMAGE = re.compile(
+    r"docker://[a-z0-9][A-Za-z0-9._/:@-]*\Z|/(?:[A-Za-z0-9_+,=@-][A-Za-z0-9._+,=@-]*/)*[A-Za-z0-9_+,=@-][A-Za-z0-9._+,=@-]*\.sif\Z",
+    re.ASCII,
+)
 _LOOKS_LIKE_ALIAS = re.compile(r"\.a[0-9]+\Z")
 
 
@@ -75,6 +81,11 @@ class Cause(enum.StrEnum):
     USER_NO_COMMAND = "user-no-command"  # the command is missing or cannot be executed
     USER_VALIDATION = "user-validation"  # the validation script exited non-zero
     USER_PREREQUISITE = "user-prerequisite"  # a package or required file is not on the host
+    USER_MEMORY = "user-memory"  # its processes together used more memory than they may
+    USER_CPU_TIME = "user-cpu-time"  # … more time of processors
+    USER_PROCESSES = "user-processes"  # there were more of them than there may be
+    USER_DISK = "user-disk"  # its directory grew over its quota of bytes or of files
+    USER_FILE_SIZE = "user-file-size"  # one of its files grew over the limit
     INFRA_FETCH = "infra-fetch"  # input files could not be fetched
     INFRA_STORE = "infra-store"  # output could not be packed or stored
     INFRA_DISK_FULL = "infra-disk-full"  # the host's disk is full
@@ -207,6 +218,32 @@ def one_line(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a job may use at most; None: as much as its agent lets any job use. Sizes in bytes.
+
+    `memory`, `cpu_time` (s), `processes` (threads count) and `disk` (of its directory) are of all that runs of it together,
+    `open_files` and `file_size` of each process and file.
+    """
+
+    memory: int | None = None
+    cpu_time: float | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    file_size: int | None = None
+    disk: int | None = None
+
+    def within(self, most: Limits) -> Limits:
+        """The smaller of each."""
+        pairs = ((name, getattr(self, name), getattr(most, name)) for name in LIMITS)
+        return Limits(
+            **{name: min((one for one in (a, b) if one is not None), default=None) for name, a, b in pairs}
+        )
+
+
+LIMITS = tuple(field.name for field in fields(Limits))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
     """A file that the job needs. `name` is relative to its directory, `size` in bytes, `sha256` in hex."""
 
@@ -241,8 +278,8 @@ class JobSpec:
     at once, rather stopped than doubled. `requirements` is an expression over what a host says of itself
     (`copilot.matching`), empty for a job that may run on any. `project`: for whose work it is, a word of its owner's account.
     `staged` is the directory below that of the job's inputs where they lie, empty for that one itself: who submits from
-    afar has one of his own, so that two who choose one id cannot meet.
-    (`copilot.matching`), empty for a job that may run on any. A job with `secrets` requires a sealed session.
+    afar has one of his own, so that two who choose one id cannot meet. A job with `secrets` requires a sealed session. `memory` to `disk`
+    as in `Limits`. `network`: it needs the network. `image` names the container image that it runs in, empty for none.
     """
 
     id: str
@@ -264,6 +301,14 @@ class JobSpec:
     project: str = ""
     staged: str = ""
     secrets: tuple[JobSecret, ...] = ()
+    memory: int | None = None
+    cpu_time: float | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    file_size: int | None = None
+    disk: int | None = None
+    network: bool = False
+    image: str = ""
 
     def __post_init__(self) -> None:
         check_job_id(self.id)
@@ -278,6 +323,12 @@ class JobSpec:
         self._check_text()
         if self.secrets:
             self._check_secrets()
+        self._check_limits()
+
+    @property
+    def limits(self) -> Limits:
+        """What it may use at most."""
+        return Limits(**{name: getattr(self, name) for name in LIMITS})
 
     @property
     def group(self) -> str:
@@ -334,6 +385,16 @@ class JobSpec:
         if not self.requirements.endswith(NEEDS_SEALED):
             raise BadName(f"job {self.id}: a job with secrets must require {NEEDS_SEALED}")
 
+    def _check_limits(self) -> None:
+        for name in LIMITS:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < LARGEST_LIMIT:
+                raise BadName(f"job {self.id}: {name} {value}: expected more than 0 and less than 2^63")
+        if len(self.image) > MAX_IMAGE or (self.image and not _IMAGE.match(self.image)):
+            raise BadName(
+                f"job {self.id}: image {self.image[:140]!r}: expected docker://name[:tag], or the absolute path of a .sif file"
+            )
+
     def to_json(self) -> str:
         """One line of JSON with the fields that differ from their defaults."""
         said = {name: value for name, default in _defaults() if (value := getattr(self, name)) != default}
@@ -372,7 +433,9 @@ class Outcome:
     """How an attempt ended.
 
     `exit_code` is what a shell would say (signal n as 128 + n). `reason` is one line for people.
-    `output` is None where nothing could be stored. `tail` is the end of stderr.
+    `output` is None where nothing could be stored. `tail` is the end of stderr. `sandbox` is how the payload was kept apart and
+    limited, in the words of the host's JDL. What it used, as far as that is known: `cpu_time` (s) of all its processes,
+    the most `memory` at a time and `disk` in its directory (bytes).
     """
 
     cause: Cause
@@ -382,6 +445,10 @@ class Outcome:
     validate_exit_code: int | None = None
     output: Output | None = None
     tail: str = ""
+    sandbox: str = ""
+    cpu_time: float | None = None
+    memory: int | None = None
+    disk: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

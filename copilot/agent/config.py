@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from copilot.agent.drain import LAST_STEPS
+from copilot.agent.isolation.base import Network
+from copilot.agent.limits.keeping import LimitsWish
 from copilot.config.groups import MetricsSettings, ServiceSettings
 from copilot.config.kinds import (
     AGENT_CLASS,
@@ -18,6 +20,7 @@ from copilot.config.kinds import (
     PATH,
     READABLE_FILE,
     SIZE,
+    choice,
     duration,
     whole,
 )
@@ -112,6 +115,12 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         NAME,
         default="auto",
     )
+    sandbox_network: Network = setting(
+        "AGENT_SANDBOX_NETWORK",
+        "which payloads in a sandbox may use the network: never any, those whose job has asked for it, or always all",
+        choice(Network),
+        default="asked",
+    )
     sandbox_paths: tuple[str, ...] = setting(
         "AGENT_SANDBOX_PATHS",
         "absolute paths that payloads in a sandbox may read besides the system's, quoted as for a shell",
@@ -123,6 +132,52 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         "whose name payloads in a sandbox run under if the agent is root",
         NAME,
         default="nobody",
+    )
+    limits: LimitsWish = setting(
+        "AGENT_LIMITS",
+        "how payloads are held to their limits: by control groups where that works, or not without them, or by looking at "
+        "processes",
+        choice(LimitsWish),
+        default="auto",
+    )
+    max_memory: int | None = setting(
+        "AGENT_MAX_MEMORY",
+        "most memory of a job",
+        SIZE,
+        default=None,
+        unset="the machine's, divided by AGENT_SLOTS",
+    )
+    max_cpu_time: float | None = setting(
+        "AGENT_MAX_CPU_TIME", "most time of processors of a job", duration(1), default=None, unset="no limit"
+    )
+    max_processes: int = setting(
+        "AGENT_MAX_PROCESSES",
+        "most processes and threads of a job at a time",
+        whole(1, 4_000_000),
+        default="4096",
+    )
+    max_open_files: int | None = setting(
+        "AGENT_MAX_OPEN_FILES",
+        "most open files of each process of a job",
+        whole(16),
+        default=None,
+        unset="the agent's own limit",
+    )
+    max_file_size: int | None = setting(
+        "AGENT_MAX_FILE_SIZE", "largest file that a job may write", SIZE, default=None, unset="AGENT_MAX_DISK"
+    )
+    max_disk: int | None = setting(
+        "AGENT_MAX_DISK",
+        "most disk that the directory of a job may take",
+        SIZE,
+        default=None,
+        unset="what is free at the start, divided by AGENT_SLOTS",
+    )
+    max_files: int = setting(
+        "AGENT_MAX_FILES",
+        "most files and directories in the directory of a job",
+        whole(16),
+        default="1000000",
     )
     max_output: int = setting(
         "AGENT_MAX_OUTPUT", "largest packed output of a job that is delivered", SIZE, default="10 GiB"

@@ -26,6 +26,9 @@ from typing import Any
 
 from copilot.agent import strays
 from copilot.agent.isolation.first import Report
+from copilot.agent.limits.base import Excess, Usage
+from copilot.agent.limits.rlimits import ProcessLimits
+from copilot.agent.limits.watch import Watch
 from copilot.log import JobRef
 
 TERM_GRACE = 10.0  # s between SIGTERM and SIGKILL when the run time is over
@@ -46,7 +49,7 @@ class Exit:
     """How a command ended: by `code` or by `signal`, the other is None. `seconds` is how long it ran.
 
     `limited`: we stopped it because its time was over, `stopped`: because somebody wanted it. `strays`: processes that it
-    left behind.
+    left behind. `excess`: the limit that it went over, and was stopped for or failed by. `usage`: what it used.
     """
 
     code: int | None
@@ -55,6 +58,8 @@ class Exit:
     strays: int
     seconds: float
     stopped: bool = False
+    excess: Excess | None = None
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def shell_code(self) -> int:
@@ -85,12 +90,36 @@ class _Leader:
     def __init__(self, process: subprocess.Popen[bytes], report: Report | None = None) -> None:
         """`report`: it is contained."""
         self.pid = process.pid
-        self.ended = _end_of(process)
+        self.used: resource.struct_rusage | None = None  # with all that was waited for, at its end
+        self.ended = self._end_of(process)
         self.report = report
 
-    async def ends(self, seconds: float, unless: asyncio.Future[None]) -> bool:
-        """Wait at most so long for it, or until `unless` is done; whether it has ended."""
-        waits: list[asyncio.Future[Any]] = [self.ended, unless]
+    def _end_of(self, process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
+        """The exit status, once there is one; it is then taken. Costs no thread where the kernel has pidfd_open(2)."""
+        loop = asyncio.get_running_loop()
+
+        def wait() -> int:
+            _, status, self.used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return process.returncode
+
+        try:
+            descriptor = os.pidfd_open(process.pid)
+        except OSError:  # before Linux 5.3
+            return loop.run_in_executor(None, wait)
+        ended: asyncio.Future[int] = loop.create_future()
+
+        def take() -> None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            ended.set_result(wait())
+
+        loop.add_reader(descriptor, take)
+        return ended
+
+    async def ends(self, seconds: float, *unless: asyncio.Future[Any]) -> bool:
+        """Wait at most so long for it, or until one of `unless` is done; whether it has ended."""
+        waits: list[asyncio.Future[Any]] = [self.ended, *unless]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return self.ended.done()
 
@@ -123,6 +152,15 @@ class _Leader:
                 0, end.said or "the sandbox could not be made; what it said is in the job's stderr"
             )
         return end.code, end.signal
+
+    def use(self) -> tuple[float | None, int | None]:
+        """Seconds of CPU and bytes of memory of the largest process, of all that was waited for. No memory if that may be our own:
+        a process counts what it was before it became another program."""
+        if self.used is None:
+            return None, None
+        most = self.used.ru_maxrss
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return self.used.ru_utime + self.used.ru_stime, most * 1024 if most > own else None
 
     def close(self) -> None:
         """It is not looked at any more."""
@@ -158,9 +196,11 @@ async def run(
     wishes: Wishes | None = None,
     descriptors: Sequence[int] = (),
     contained: bool = False,
+    limits: ProcessLimits | None = None,
+    watch: Watch | None = None,
 ) -> Exit:
     """Run `argv` in `cwd` with exactly this `environment`, the output appended to the two files. `descriptors` and `contained`
-    as in `Launch`.
+    as in `Launch`; `limits` are set for it, and `watch` looks at it.
 
     After `limit` seconds, or when somebody wishes it, the group gets SIGTERM, `grace` seconds later SIGKILL. `token` is
     random and used for one attempt only, which `of` names in the log. Cancelling kills everything at once. Raises `NotStarted`.
@@ -183,9 +223,15 @@ async def run(
         if report is not None:
             report.close()
         raise
+    if limits is not None:
+        limits.set_for(leader.pid)
+    looking: asyncio.Task[Excess] | None = None
+    if watch is not None:
+        watch.members = partial(strays.members_near, token, leader.pid, since)
+        looking = asyncio.ensure_future(watch.over())
     stop_rest = partial(strays.stop, token, of=of, session=leader.pid, since=since)
     try:
-        limited = await _wait(leader, limit, grace, since, wishes)
+        limited = await _wait(leader, limit, grace, since, wishes, looking)
         seconds = time.monotonic() - begun
         left = await _stop_rest(stop_rest, since, wishes)
     except asyncio.CancelledError:
@@ -199,7 +245,15 @@ async def run(
     finally:
         _leaders.discard(leader.pid)
         leader.close()
+        if looking is not None:
+            looking.cancel()
     stopped = wishes.stop.done()
+    excess = looking.result() if looking is not None and looking.done() and not looking.cancelled() else None
+    cpu, memory = leader.use()
+    if watch is not None:
+        at_end = partial(watch.at_end, code, number, cpu, memory)
+        found = at_end() if code == 0 else await asyncio.to_thread(at_end)
+        excess = excess or (None if limited else found)
     return Exit(
         code=code,
         signal=number,
@@ -207,6 +261,8 @@ async def run(
         stopped=limited and stopped,
         strays=left,
         seconds=seconds,
+        excess=excess,
+        usage=Usage(cpu_time=cpu, memory=memory) if watch is None else watch.usage,
     )
 
 
@@ -246,24 +302,6 @@ def _choose_first(pid: int) -> None:
             os.close(file)
 
 
-def _end_of(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
-    """The exit status, once there is one; it is then taken. Costs no thread where the kernel has pidfd_open(2)."""
-    loop = asyncio.get_running_loop()
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except OSError:  # before Linux 5.3
-        return loop.run_in_executor(None, process.wait)
-    ended: asyncio.Future[int] = loop.create_future()
-
-    def take() -> None:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-        ended.set_result(process.wait())
-
-    loop.add_reader(descriptor, take)
-    return ended
-
-
 @contextmanager
 def _appended(path: Path) -> Iterator[int]:
     """A descriptor of the file at `path`; what a payload may have put in its place is refused, not waited for."""
@@ -275,11 +313,24 @@ def _appended(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-async def _wait(leader: _Leader, limit: float | None, grace: float, since: int, wishes: Wishes) -> bool:
-    """Wait for the leader, stop it when its time is over or somebody wants it; whether that was necessary."""
+async def _wait(
+    leader: _Leader,
+    limit: float | None,
+    grace: float,
+    since: int,
+    wishes: Wishes,
+    looking: asyncio.Task[Excess] | None,
+) -> bool:
+    """Wait for the leader, stop it when its time is over or somebody wants it; whether that was necessary. What is over a limit is
+    killed."""
     left = math.inf if limit is None else limit
+    over = () if looking is None else (looking,)
     while left > 0 and not wishes.stop.done():
-        if await leader.ends(min(left, REAP_INTERVAL), wishes.stop):
+        if await leader.ends(min(left, REAP_INTERVAL), wishes.stop, *over):
+            return False
+        if looking is not None and looking.done():
+            leader.signal_group(signal.SIGKILL)
+            await asyncio.wait([leader.ended])
             return False
         left -= REAP_INTERVAL
         _reap_orphans(since)

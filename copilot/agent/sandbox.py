@@ -26,6 +26,8 @@ from typing import Any
 
 from copilot.agent import processes, strays
 from copilot.agent.isolation.base import Account, Allowed, Bare, Isolation, Place
+from copilot.agent.limits.keeping import Keeping
+from copilot.agent.limits.rlimits import ProcessLimits
 from copilot.agent.spares import PAYLOAD, TEMPORARY, Spares
 from copilot.agent.trees import remove_tree
 from copilot.agent.verdict import DISK_FULL_TEXT, judge
@@ -41,6 +43,9 @@ from copilot.log import JobRef
 TOKEN_FILE = "token"  # noqa: S105 - a name, no secret
 VALIDATION_LIMIT = 3600.0  # s
 LEAST_SPACE = 1024 * 1024  # bytes; with less, the disk counts as full
+NEARLY_FULL = (
+    1024 * 1024 * 1024
+)  # bytes; with less, a payload in a sandbox is believed that there were too few
 TAIL = 2000  # characters of stderr that go into the report
 _LONGEST_FIRST_LINE = 256  # bytes that the kernel looks at
 _SEARCHED = 4096  # bytes of stderr that are searched for its last line
@@ -78,9 +83,10 @@ class Sandbox:
         package_tool: Sequence[str] = (),
         spares: Spares | None = None,
         isolation: Isolation | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
         """Makes nothing yet. `work_dir` is absolute, without symlinks; `package_tool`: see `Wrapper`; `isolation` keeps the
-        payload apart. Raises `BadName` for a bad job id."""
+        payload apart, `keeping` holds it to its limits. Raises `BadName` for a bad job id."""
         jobs = work_dir / "jobs"
         self.directory = jobs / f"{check_job_id(job)}.a{attempt}"
         self.payload = self.directory / PAYLOAD
@@ -98,6 +104,7 @@ class Sandbox:
         self._spares = spares or Spares(jobs)
         self._isolation = isolation or Bare()
         self.secrets: Path | None = None  # where they lie, if the job has any
+        self._keeping = keeping or Keeping()
         self.ran: float | None = None  # s that the command ran, if it did
         self._left_nothing = True  # running, that is
         self._handed_over = False
@@ -162,9 +169,23 @@ class Sandbox:
             ended,
             status,
             last_line=next((line.strip() for line in reversed(said.splitlines()) if line.strip()), ""),
-            disk_full=DISK_FULL_TEXT in said or self.free_bytes() < LEAST_SPACE,
+            disk_full=self._disk_is_full(said),
         )
-        return replace(outcome, tail=said[-TAIL:].strip())
+        used = ended.usage
+        return replace(
+            outcome,
+            tail=said[-TAIL:].strip(),
+            sandbox=f"{self._isolation.level}, {self._keeping.level}",
+            cpu_time=None if used.cpu_time is None else round(used.cpu_time, 3),
+            memory=used.memory,
+            disk=used.disk,
+        )
+
+    def _disk_is_full(self, said: str) -> bool:
+        """Of the host. What a payload says in a sandbox may as well be about its own `/tmp`, which is small."""
+        free = self.free_bytes()
+        near = isinstance(self._isolation, Bare) or free < NEARLY_FULL
+        return free < LEAST_SPACE or (DISK_FULL_TEXT in said and near)
 
     async def validate(self, spec: JobSpec, wishes: processes.Wishes | None = None) -> int:
         """Run the validation script as the command was run; its exit code, 0 if the output is good.
@@ -289,6 +310,7 @@ class Sandbox:
         )
         run = partial(
             self._watched,
+            spec=spec,
             place=place,
             environment=self._environment(self._isolation.inside(place)),
             stdout=out or self.stdout,
@@ -314,20 +336,32 @@ class Sandbox:
         return await run([shell, script]), self._status()
 
     async def _watched(
-        self, argv: Sequence[str], place: Place, needs: tuple[str, ...] = (), **how: Any
+        self,
+        argv: Sequence[str],
+        *,
+        spec: JobSpec,
+        place: Place,
+        needs: tuple[str, ...] = (),
+        **how: Any,
     ) -> processes.Exit:
-        """`processes.run` as the isolation has it; after what it leaves behind, or a cancellation, the directory is not
-        used again."""
+        """`processes.run` under the job's limits, as the isolation has it; after what it leaves behind, or a cancellation, the
+        directory is not used again."""
         clean, self._left_nothing = self._left_nothing, False
-        allowed = Allowed(network=True, needs=needs)
-        with self._isolation.launch(argv, place, allowed) as launch:
-            ended = await processes.run(
-                launch.argv,
-                cwd=launch.cwd,
-                descriptors=launch.descriptors,
-                contained=launch.contained,
-                **how,
+        with self._keeping.hold(self.directory.name, spec.limits, self.directory) as held:
+            limits = ProcessLimits.of(
+                held.limits, data=held.group is None, processes=self._isolation.counts_processes
             )
+            allowed = Allowed(network=spec.network, needs=needs, preamble=limits.shell())
+            with self._isolation.launch(argv, place, allowed) as launch:
+                ended = await processes.run(
+                    held.entered(launch.argv),
+                    cwd=launch.cwd,
+                    descriptors=launch.descriptors,
+                    contained=launch.contained,
+                    limits=None if launch.contained else limits,
+                    watch=held.watch,
+                    **how,
+                )
         self._left_nothing = clean and ended.strays == 0 and self._isolation.forgets(allowed)
         return ended
 

@@ -22,8 +22,9 @@ from urllib.parse import quote
 from copilot.agent.cache import InputCache
 from copilot.agent.counts import AgentCounts
 from copilot.agent.effects import Assignment, Begin, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
-from copilot.agent.isolation.base import Bare, Isolation
+from copilot.agent.isolation.base import Bare, Isolation, Network
 from copilot.agent.journal import Journal, attempt_name
+from copilot.agent.limits.keeping import Keeping
 from copilot.agent.processes import Wishes
 from copilot.agent.sandbox import Sandbox
 from copilot.agent.spares import Spares
@@ -33,7 +34,7 @@ from copilot.errors import BadName, CopilotError, NoSpace, ProtocolError, Transf
 from copilot.files.base import FileClient, FileFacts
 from copilot.files.disk import disk_errors
 from copilot.files.newfile import NewFile
-from copilot.job import Cause, InputFile, JobSpec, Outcome, Output, Phase, one_line
+from copilot.job import LIMITS, Cause, InputFile, JobSpec, Outcome, Output, Phase, one_line
 from copilot.log import JobRef
 from copilot.protocol.commands import Job, JobInput
 
@@ -56,6 +57,8 @@ class ServiceSettings:
     input_cache: int = 0
     max_run_time: float = 7 * 24 * 3600.0  # of a job whose manager names no limit
     isolation: Isolation = field(default_factory=Bare)
+    keeping: Keeping = field(default_factory=Keeping)
+    network: Network = Network.ASKED
 
 
 class AgentService:
@@ -108,6 +111,7 @@ class AgentService:
         self._journal.close()
         self._spares.clear()
         self._vault.clear()
+        self._settings.keeping.close()
 
     def perform(self, effect: Any) -> Awaitable[Any] | None:
         """Do it; see the effects."""
@@ -144,6 +148,7 @@ class AgentService:
                 package_tool=tool,
                 spares=self._spares,
                 isolation=self._settings.isolation,
+                keeping=self._settings.keeping,
             )
         return self._sandboxes[name]
 
@@ -207,7 +212,7 @@ class AgentService:
     async def _attempt(self, sandbox: Sandbox, job: Job, work: _Work) -> Outcome:
         """Fetch, run, validate; what this host fails at is no fault of the job."""
         try:
-            spec = _spec(job)
+            spec = _spec(job, self._settings.network)
         except BadName as error:
             return _failure(error, Cause.USER_PREREQUISITE, "this agent takes no such job")
         try:
@@ -372,7 +377,9 @@ def _inputs(job: Job) -> tuple[JobInput, ...]:
     )
 
 
-def _spec(job: Job) -> JobSpec:
+def _spec(job: Job, network: Network) -> JobSpec:
+    """A manager that says nothing of the network (one of 2011, or older than this agent) does not know that it is to be asked for."""
+    asked = job.network is None or job.network
     return JobSpec(
         id=job.id,
         command=job.command,
@@ -381,6 +388,9 @@ def _spec(job: Job) -> JobSpec:
         packages=job.packages,
         inputs=tuple(InputFile(name=item.name, size=item.size, sha256=item.sha256) for item in _inputs(job)),
         validation=job.validation,
+        network=network is Network.ALWAYS or (network is Network.ASKED and asked),
+        image=job.image or "",
+        **{name: getattr(job, name) for name in LIMITS},
     )
 
 

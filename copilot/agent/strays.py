@@ -75,16 +75,42 @@ def children(but: Collection[int] = ()) -> list[Process]:
 
 
 def children_of(pid: int) -> list[Process]:
-    """The children of a process of one thread, or at least those of its first."""
+    """The children of a process, of whatever thread."""
     try:
-        pids = _read(f"/proc/{pid}/task/{pid}/children").split()
+        pids = {
+            int(child)
+            for thread in os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - as in `process_table`
+            for child in _read(f"/proc/{pid}/task/{thread}/children").split()
+        }
     except OSError:
         return [process for process in process_table() if process.parent == pid]
     found = []
-    for child in map(int, pids):
+    for child in pids:
         with suppress(OSError):
             found.append(_parse(child, Path(f"/proc/{child}/stat").read_bytes()))
     return found
+
+
+def members_near(token: str, leader: int, since: int) -> list[Process]:
+    """The living processes of an attempt that can be found without looking at all processes: those below its leader, and those
+    that have become ours but bear its token or are of its session, with all below them."""
+    found: dict[int, Process] = {}
+    pending = children_of(leader)
+    with suppress(OSError):
+        pending.append(_parse(leader, Path(f"/proc/{leader}/stat").read_bytes()))
+    mark = f"{TOKEN_VARIABLE}={token}".encode()
+    for orphan in children((leader,)):
+        if orphan.started >= since and (
+            orphan.session == leader or mark in _environment(orphan).split(b"\0")
+        ):
+            pending += [orphan, *children_of(orphan.pid)]
+    while pending:
+        process = pending.pop()
+        if process.pid not in found:
+            found[process.pid] = process
+            if process.pid != leader:
+                pending += children_of(process.pid)
+    return [process for process in found.values() if not process.zombie]
 
 
 def _read(path: str) -> bytes:

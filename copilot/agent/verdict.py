@@ -29,10 +29,20 @@ def judge(ended: Exit, status: str, *, last_line: str = "", disk_full: bool = Fa
 
 
 def _cause(ended: Exit, step: str, package: str, *, disk_full: bool) -> tuple[Cause, str]:
+    return _ended_by_us(ended) or _ended_itself(ended, step, package, disk_full=disk_full)
+
+
+def _ended_by_us(ended: Exit) -> tuple[Cause, str] | None:
     if ended.stopped:
         return Cause.CANCELLED, f"stopped after {ended.seconds:.0f} s, because somebody wanted it"
+    if ended.excess is not None:
+        return ended.excess.cause, ended.excess.text
     if ended.limited:
         return Cause.POLICY_RUN_TIME, f"stopped after {ended.seconds:.0f} s, the longest time it may run"
+    return None
+
+
+def _ended_itself(ended: Exit, step: str, package: str, *, disk_full: bool) -> tuple[Cause, str]:
     if ended.signal == signal.SIGKILL:
         return Cause.INFRA_KILLED, "killed by SIGKILL that the agent did not send: out of memory, most often"
     if ended.code == 0 and step in ("", Step.STARTED):

@@ -18,7 +18,9 @@ from copilot.agent.config import AgentConfig
 from copilot.agent.counts import AgentCounts
 from copilot.agent.drain import Limits
 from copilot.agent.guard import start_guard
+from copilot.agent.isolation.base import Isolation, Network
 from copilot.agent.isolation.choosing import SandboxContext, choose
+from copilot.agent.limits.keeping import Keeping, keep, most_for
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
 from copilot.agent.service import AgentService, ServiceSettings
@@ -31,8 +33,9 @@ from copilot.config import DIRECTORY_KEY
 from copilot.enrol.credentials import CONFIGURATION
 from copilot.errors import AgentRevoked, CertificateRefused, ConfigError, LoginRefused
 from copilot.files.clients import Files
-from copilot.host import read_host
-from copilot.protocol.jdl import host_jdl
+from copilot.host import KIBIBYTE, MEBIBYTE, read_host
+from copilot.job import Limits as JobLimits
+from copilot.protocol.jdl import Value, host_jdl
 from copilot.protocol.limits import Rate, Throttle, Tier
 from copilot.protocol.people import People
 from copilot.protocol.rules import FEATURES, Role
@@ -115,6 +118,8 @@ async def run(config: AgentConfig) -> int:
     become_subreaper()
     isolation = choose(config.sandbox, _sandbox_context(config))
     log.info("Payloads run in this sandbox: %s.", isolation.level)
+    keeping = keep(config.limits, _most(config), config.max_files)
+    log.info("Their limits are kept by: %s.", keeping.level)
     counts = AgentCounts()
     service = AgentService(
         ServiceSettings(
@@ -123,11 +128,13 @@ async def run(config: AgentConfig) -> int:
             max_output=config.max_output,
             input_cache=config.input_cache,
             isolation=isolation,
+            keeping=keeping,
+            network=config.sandbox_network,
         ),
         files,
         counts=counts,
     )
-    logic = _logic(config, service, counts, {"Sandbox": isolation.level})
+    logic = _logic(config, service, counts, _about(config, isolation, keeping))
     counts.slots, counts.held = config.slots, logic.phases
     endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts, throttle=_throttle(config, logic))
 
@@ -192,6 +199,33 @@ def _with_own_authority(config: AgentConfig) -> AgentConfig:
     return replace(config, jabber_ca_file=path, files_ca_file=config.files_ca_file or path)
 
 
+def _most(config: AgentConfig) -> JobLimits:
+    """What any job may use here."""
+    host = read_host(config.work_dir)
+    most = most_for(memory=host.memory_mb * MEBIBYTE, disk=host.local_disk_kb * KIBIBYTE, slots=config.slots)
+    disk = config.max_disk or most.disk
+    return JobLimits(
+        memory=config.max_memory or most.memory,
+        cpu_time=config.max_cpu_time,
+        processes=config.max_processes,
+        open_files=config.max_open_files or most.open_files,
+        file_size=config.max_file_size or disk,
+        disk=disk,
+    )
+
+
+def _about(config: AgentConfig, isolation: Isolation, keeping: Keeping) -> Mapping[str, Value]:
+    """What the host's JDL says of the sandbox: how payloads are kept apart and limited, and how large a job may be."""
+    network = config.sandbox_network is not Network.NEVER or not isolation.level.startswith("bubblewrap")
+    return {
+        "Sandbox": isolation.level,
+        "Limits": keeping.level,
+        "Network": network,
+        "MaxMemory": (keeping.most.memory or 0) // MEBIBYTE,
+        "MaxDisk": (keeping.most.disk or 0) // KIBIBYTE,
+    }
+
+
 def _sandbox_context(config: AgentConfig) -> SandboxContext:
     """Payloads see neither what the agent reads and writes, nor anything of it in the places that they do see."""
     settings = os.environ.get(DIRECTORY_KEY)
@@ -211,7 +245,7 @@ def _sandbox_context(config: AgentConfig) -> SandboxContext:
 
 
 def _logic(
-    config: AgentConfig, service: AgentService, counts: AgentCounts, level: Mapping[str, str]
+    config: AgentConfig, service: AgentService, counts: AgentCounts, about: Mapping[str, Value]
 ) -> Agent:
     settings = AgentSettings(
         manager=config.jm_jabber_address,
@@ -230,7 +264,7 @@ def _logic(
     )
     return Agent(
         settings,
-        jdl=lambda: host_jdl(read_host(config.work_dir), {"Slots": config.slots, **level}),
+        jdl=lambda: host_jdl(read_host(config.work_dir), {"Slots": config.slots, **about}),
         has_file=lambda path: Path(path).is_absolute() and Path(path).exists(),
         random=random.random,
         wall=SystemClock().wall,

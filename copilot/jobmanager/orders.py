@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 from copilot.errors import CopilotError, SealError
-from copilot.job import MAX_SECRETS_BYTES, InputFile, JobSecret, JobSpec, alias
+from copilot.job import LIMITS, MAX_SECRETS_BYTES, InputFile, JobSecret, JobSpec, alias
 from copilot.protocol.claim import Claim, Claims
 from copilot.protocol.commands import Job, JobInput, RunJob, Secret
 from copilot.protocol.envelope import bare
@@ -138,6 +138,8 @@ class Orders:
         ours: dict[str, Any] = {}
         if asker.features is not None:
             ours |= {"attempt": item.attempt, "max_run_time": self._run_time(spec)}
+            ours |= {name: value for name in LIMITS if (value := getattr(spec, name)) is not None}
+            ours |= {"network": spec.network, "image": spec.image or None}
         if asker.renews:
             ours |= {"lease": item.lease, "exclusive": spec.exclusive or None}
         if asker.takes_urls:

@@ -133,7 +133,9 @@ class Secret(Part):
 class Job(Part):
     """What an agent must know to run a job (2.2.1.4).
 
-    `attempt`, `max_run_time` (s), `lease` (s), `exclusive` (with a lease; None: it is not), the `inputs` and the `secrets` are ours.
+    `attempt`, `max_run_time` (s), `lease` (s), `exclusive` (with a lease; None: it is not), the `inputs` and the `secrets` are ours. So is
+    what it may use: `memory`, `cpu_time` (s), `processes`, `open_files`, `file_size`, `disk` (bytes; None: as much as any), whether it
+    needs the `network` (None: the manager does not know), and the container `image` that it runs in.
     """
 
     TAG: ClassVar[str] = "job"
@@ -151,6 +153,14 @@ class Job(Part):
     max_run_time: float | None = attribute("maxRunTime", NUMBER, default=None)
     lease: float | None = attribute("lease", NUMBER, default=None)
     exclusive: bool | None = attribute("exclusive", FLAG, default=None)
+    memory: int | None = attribute("memory", SIZE, default=None)
+    cpu_time: float | None = attribute("cpuTime", NUMBER, default=None)
+    processes: int | None = attribute("processes", SIZE, default=None)
+    open_files: int | None = attribute("openFiles", SIZE, default=None)
+    file_size: int | None = attribute("fileSize", SIZE, default=None)
+    disk: int | None = attribute("disk", SIZE, default=None)
+    network: bool | None = attribute("network", FLAG, default=None)
+    image: str | None = attribute("image", default=None)
     inputs: tuple[JobInput, ...] = child(JobInput, many=True)
     secrets: tuple[Secret, ...] = child(Secret, many=True)
 
@@ -253,7 +263,7 @@ class JobDone(Command):
     `exit_code` is an exit code from us and a raw wait status from a 2011 agent; `cause`, `reason`, `stderr_tail`,
     `output_size` (bytes) and `output_sha256` (hex) are ours; no size means that nothing was stored. So are `package`
     (`direct`), the packed output itself in base64, if it is small, and `slots`: so many jobs more it can take now, as an
-    agent of this `agent_class`.
+    agent of this `agent_class`; `sandbox`, `cpu_time` (s), `memory` and `disk` (bytes) as in `Outcome`.
     """
 
     NAME: ClassVar[str] = "jobDone"
@@ -271,6 +281,10 @@ class JobDone(Command):
     package: str | None = attribute("package", default=None)
     slots: int | None = attribute("slots", SIZE, default=None)
     agent_class: str | None = attribute("agentClass", default=None)
+    sandbox: str | None = attribute("sandbox", default=None)
+    cpu_time: float | None = attribute("cpuTime", NUMBER, default=None)
+    memory: int | None = attribute("memory", SIZE, default=None)
+    disk: int | None = attribute("disk", SIZE, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,15 @@ import binascii
 import hashlib
 import signal
 from base64 import b64decode
+from typing import TypeVar
 
-from copilot.job import Cause, Outcome, Output, one_line
+from copilot.job import LARGEST_LIMIT, Cause, Outcome, Output, one_line
 from copilot.protocol.commands import JobDone
 
+N = TypeVar("N", int, float)
+
 MAX_TAIL = 2000  # characters of stderr that the record keeps
+MAX_SANDBOX = 100  # characters
 MOST_WITH_REPORT = 32 * 1024  # bytes of an output; agents of ours send at most half of that
 SIGNAL_BASE = 128  # of an exit code, as shells say it
 NOT_STARTED = 127  # what a shell says of a command that it cannot find
@@ -32,6 +36,10 @@ def outcome_of(report: JobDone, output: Output | None) -> Outcome:
         validate_exit_code=report.validate_exit_code,
         output=output,
         tail=(report.stderr_tail or "")[-MAX_TAIL:],
+        sandbox=one_line((report.sandbox or "")[:MAX_SANDBOX]),
+        cpu_time=_plausible(report.cpu_time),
+        memory=_plausible(report.memory),
+        disk=_plausible(report.disk),
     )
 
 
@@ -54,6 +62,11 @@ def unpacked(package: str) -> bytes | None:
 def facts_of(package: bytes) -> Output:
     """Size and hash of an output that came with a report."""
     return Output(size=len(package), sha256=hashlib.sha256(package).hexdigest())
+
+
+def _plausible(number: N | None) -> N | None:
+    """What an agent has measured, or nothing where it cannot have."""
+    return number if number is not None and 0 <= number < LARGEST_LIMIT else None
 
 
 def _cause(report: JobDone) -> Cause:

@@ -6,6 +6,7 @@ end stays the affair of `copilot.agent.processes`.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,6 +16,14 @@ from typing import Protocol
 from copilot.errors import CopilotError
 
 NONE = "none"
+
+
+class Network(enum.StrEnum):
+    """Which payloads may use the network of the host."""
+
+    NEVER = "never"
+    ASKED = "asked"  # those whose job asks for it
+    ALWAYS = "always"
 
 
 class NoIsolation(CopilotError):
@@ -74,6 +83,11 @@ class Isolation(Protocol):
         ...
 
     @property
+    def counts_processes(self) -> bool:
+        """Whether RLIMIT_NPROC counts the processes of one job alone."""
+        ...
+
+    @property
     def account(self) -> Account | None:
         """Who owns the files of payloads, if that is not the agent's user."""
         ...
@@ -96,6 +110,7 @@ class Bare:
 
     level = NONE
     account = None
+    counts_processes = False
 
     def inside(self, place: Place) -> Place:
         """All as it is."""

@@ -35,7 +35,8 @@ class Bubblewrap:
     """`program` is bwrap's path. `hidden`: files and directories of the agent, wherever they are; `shown`: directories that
     payloads may read besides the system's. `account`: whose name payloads run under if the agent is root; `changer` is the path of
     setpriv then. `filter`: a seccomp program,
-    empty for none. `network`: whether a namespace of its own can be had for it."""
+    empty for none. `network`: whether a namespace of its own can be had for it. `counts_processes`: the kernel
+    counts the processes of each user namespace by themselves (since Linux 5.14)."""
 
     program: str
     account: Account | None = None
@@ -44,6 +45,7 @@ class Bubblewrap:
     shown: tuple[str, ...] = ()
     filter: bytes = b""
     network: bool = True
+    counts_processes: bool = False
     temporary_bytes: int = TEMPORARY_BYTES
     _host: tuple[str, ...] = field(init=False)
     _filter_file: int | None = field(init=False, default=None)

@@ -1,0 +1,1 @@
+"""Holding a payload to what it may use, and saying what it used."""

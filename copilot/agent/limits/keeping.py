@@ -1,0 +1,104 @@
+"""How this agent holds its payloads to their limits: found out at the start, the same for every job."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from copilot.agent.limits.base import Group, NoLimits
+from copilot.agent.limits.cgroup import Tree, find_tree
+from copilot.agent.limits.rlimits import PROCESSES_OF_OURS
+from copilot.agent.limits.watch import Watch
+from copilot.job import Limits
+
+log = logging.getLogger("copilot.agent")
+
+WATCH = "watch"
+MAX_PROCESSES, MAX_FILES = 4096, 1_000_000  # of a job, where nobody says otherwise
+_SHELL = "/bin/sh"
+
+
+class LimitsWish(enum.StrEnum):
+    """How the operator wants limits kept."""
+
+    AUTO = "auto"
+    CGROUP = "cgroup"
+    WATCH = "watch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One attempt under its limits: `limits` are those that hold, `watch` looks at it, `group` counts it if there is one."""
+
+    limits: Limits
+    watch: Watch
+    group: Group | None
+
+    def entered(self, argv: Sequence[str]) -> Sequence[str]:
+        """What to start so that `argv` begins in the group."""
+        if self.group is None:
+            return argv
+        return [_SHELL, "-c", f'{self.group.entrance} && exec "$@"', "sh", *argv]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """`most` is what any job may use, `files` how many things may lie in its directory. `tree`: where control groups are."""
+
+    most: Limits = field(default_factory=Limits)
+    files: int | None = None
+    tree: Tree | None = None
+
+    @property
+    def level(self) -> str:
+        """In the words of the host's JDL."""
+        return WATCH if self.tree is None else self.tree.level
+
+    @contextmanager
+    def hold(self, name: str, wanted: Limits, directory: Path) -> Iterator[Held]:
+        """Limits for the attempt of that name. At the end nothing of it is left in its group. Raises OSError."""
+        limits = wanted.within(self.most)
+        group = None
+        if self.tree is not None:
+            tasks = None if limits.processes is None else limits.processes + PROCESSES_OF_OURS
+            in_group = Limits(memory=limits.memory, processes=tasks)
+            group = self.tree.make(name, in_group)
+        try:
+            watch = Watch(limits=limits, directory=directory, files=self.files, group=group)
+            yield Held(limits=limits, watch=watch, group=group)
+        finally:
+            if group is not None:
+                group.end()
+
+    def close(self) -> None:
+        """Leave no groups."""
+        if self.tree is not None:
+            self.tree.close()
+
+
+def keep(wish: LimitsWish, most: Limits, files: int | None) -> Keeping:
+    """What the operator wants, tried out. Blocks for some ms. Raises `NoLimits`."""
+    tree = None
+    if wish is not LimitsWish.WATCH:
+        try:
+            tree = find_tree()
+        except NoLimits as error:
+            if wish is LimitsWish.CGROUP:
+                raise
+            log.info("limits are kept by looking at processes: %s", error)
+    return Keeping(most=most, files=files, tree=tree)
+
+
+def most_for(*, memory: int, disk: int, slots: int) -> Limits:
+    """What a job may use where nobody says otherwise: its share of the machine's `memory` and of the free `disk`, in bytes."""
+    return Limits(
+        memory=memory // slots,
+        processes=MAX_PROCESSES,
+        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        disk=disk // slots,
+    )
