@@ -217,6 +217,14 @@ def one_line(text: str) -> str:
     return shown if len(shown) <= MAX_REASON else shown[: MAX_REASON - 1] + "…"
 
 
+def sized(number: int) -> str:
+    """Bytes for people."""
+    for unit, name in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if number >= unit:
+            return f"{number / unit:.4g} {name}"
+    return f"{number} bytes"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a job may use at most; None: as much as its agent lets any job use. Sizes in bytes.

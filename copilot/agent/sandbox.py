@@ -30,7 +30,7 @@ from copilot.agent.limits.keeping import Keeping
 from copilot.agent.limits.rlimits import ProcessLimits
 from copilot.agent.spares import PAYLOAD, TEMPORARY, Spares
 from copilot.agent.trees import remove_tree
-from copilot.agent.verdict import DISK_FULL_TEXT, judge
+from copilot.agent.verdict import DISK_FULL_TEXT, judge, memory_refused
 from copilot.agent.wrapper import NOT_STARTED, SCRIPT, STATUS, Step, Wrapper, plain_command
 from copilot.errors import BadName, NoSpace, TransferRefused
 from copilot.files.archive import pack
@@ -170,6 +170,7 @@ class Sandbox:
             status,
             last_line=next((line.strip() for line in reversed(said.splitlines()) if line.strip()), ""),
             disk_full=self._disk_is_full(said),
+            memory=self._keeping.refusing(spec.limits) if memory_refused(said) else None,
         )
         used = ended.usage
         return replace(

@@ -6,19 +6,33 @@ import signal
 
 from copilot.agent.processes import Exit
 from copilot.agent.wrapper import NOT_STARTED, Step
-from copilot.job import Cause, Outcome, one_line
+from copilot.job import Cause, Outcome, one_line, sized
 
+# What C, C++, Python, Perl and shells print when malloc(3) or mmap(2) fail.
+MEMORY_TEXTS = ("Cannot allocate memory", "Out of memory", "out of memory", "MemoryError", "std::bad_alloc")
 DISK_FULL_TEXT = "No space left on device"  # what programs print for ENOSPC
 
 
-def judge(ended: Exit, status: str, *, last_line: str = "", disk_full: bool = False) -> Outcome:
+def memory_refused(said: str) -> bool:
+    """Whether a payload says, in the usual words, that it asked for memory in vain."""
+    return any(text in said for text in MEMORY_TEXTS)
+
+
+def judge(
+    ended: Exit, status: str, *, last_line: str = "", disk_full: bool = False, memory: int | None = None
+) -> Outcome:
     """The outcome of an attempt.
 
     `status` is what the script wrote (`wrapper.Step`), `last_line` the last of stderr, `disk_full` whether the
-    host's disk has no room left or the payload said so.
+    host's disk has no room left or the payload said so, `memory` the limit because of which it got no memory.
     """
     step, _, package = status.partition(" ")
     cause, text = _cause(ended, step, package, disk_full=disk_full)
+    if cause is Cause.USER_EXIT and memory is not None:
+        cause, text = (
+            Cause.USER_MEMORY,
+            f"it asked for more memory than its limit of {sized(memory)} allows; {text}",
+        )
     own = ended.signal is not None or step in ("", Step.COMMAND, Step.STARTED)
     code = ended.shell_code if own else NOT_STARTED
     if ended.strays:

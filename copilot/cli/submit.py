@@ -26,10 +26,19 @@ from copilot.client.follow import follow
 from copilot.client.secrets import named, with_secrets
 from copilot.client.submission import Submission, numbered, submit_all
 from copilot.config import load
-from copilot.config.kinds import ADDRESS, HOST, Address
+from copilot.config.kinds import ADDRESS, HOST, SIZE, Address
 from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable, UnknownJob
 from copilot.files.area import FileArea
-from copilot.job import DEFAULT_MAX_ATTEMPTS, Event, EventKind, JobRecord, JobSpec, State, check_job_id
+from copilot.job import (
+    DEFAULT_MAX_ATTEMPTS,
+    Event,
+    EventKind,
+    JobRecord,
+    JobSpec,
+    Limits,
+    State,
+    check_job_id,
+)
 from copilot.jobmanager.config import SubmitConfig
 from copilot.runtime.signals import on_stop
 from copilot.store.base import Store
@@ -118,6 +127,42 @@ def command(  # noqa: PLR0917  # one parameter per option
             help="What the agent's host must be like, as a ClassAd expression: 'other.Memory >= 2000 && other.Cores >= 4'.",
         ),
     ] = "",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Most memory that all of it may use, like 2GiB. Agents with less do not get it.",
+        ),
+    ] = None,
+    cpu_time: Annotated[
+        float | None,
+        typer.Option(min=1, metavar="SECONDS", help="Most time of processors that all of it may use."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Most processes and threads at a time.")
+    ] = None,
+    open_files: Annotated[
+        int | None, typer.Option(min=16, help="Most open files of each of its processes.")
+    ] = None,
+    file_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Largest file that it may write.")
+    ] = None,
+    disk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Most disk that its directory may take. Agents with less do not get it."
+        ),
+    ] = None,
+    network: Annotated[
+        bool, typer.Option("--network", help="It needs the network, which a sandbox else does not have.")
+    ] = False,
+    image: Annotated[
+        str,
+        typer.Option(
+            metavar="IMAGE",
+            help="Container image that it runs in: docker://NAME[:TAG], or the path of a .sif file on the agent.",
+        ),
+    ] = "",
     count: Annotated[
         int | None,
         typer.Option(
@@ -186,6 +231,16 @@ def command(  # noqa: PLR0917  # one parameter per option
             exclusive=exclusive,
             requirements=requirements,
             project=project or "",
+            limits=Limits(
+                memory=_size(memory, "--memory"),
+                cpu_time=cpu_time,
+                processes=processes,
+                open_files=open_files,
+                file_size=_size(file_size, "--file-size"),
+                disk=_size(disk, "--disk"),
+            ),
+            network=network,
+            image=image,
         )
         submissions = [submission] if count is None else numbered(submission, count)
         secrets = named(secret or ())
@@ -412,6 +467,15 @@ def _pair(text: str, option: str, form: str) -> tuple[str, str]:
     if not name or not equals:
         raise BadName(f"{option} {text!r}: expected {form}")
     return name, value
+
+
+def _size(text: str | None, option: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        return SIZE.convert(text)
+    except ValueError:
+        raise BadName(f"{option} {text!r}: expected {SIZE.expects}") from None
 
 
 def _input(text: str) -> tuple[str, Path]:

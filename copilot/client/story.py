@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from copilot.job import Attempt, JobRecord, Outcome, State, one_line
+from copilot.job import Attempt, JobRecord, JobSpec, Outcome, State, one_line, sized
 
 WIDTH = 11  # of the names
 SECRETS_WAIT = "because of its secrets only one that speaks in a sealed session (secure mode v2)"
@@ -76,6 +76,9 @@ def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
         ("command", f"{shlex.quote(spec.command)} {spec.arguments}".rstrip()),
         ("priority", str(spec.priority)),
         ("secrets", " ".join(secret.name for secret in spec.secrets)),
+        ("limits", _limits(spec)),
+        ("network", "needed" if spec.network else None),
+        ("image", spec.image),
         ("exclusive", "never two attempts at once" if spec.exclusive else None),
         ("submitted", when(record.submitted)),
         ("ended", when(record.finished)),
@@ -110,7 +113,36 @@ def _told(attempt: Attempt) -> Sequence[tuple[str, str | None]]:
         ("ended", f"{when(attempt.ended)} (after {took})"),
         ("validation", "" if validation is None else f"exit code {validation}"),
         ("reason", "" if outcome is None else outcome.reason),
+        ("used", "" if outcome is None else _used(outcome)),
+        ("sandbox", "" if outcome is None else outcome.sandbox),
     )
+
+
+def _limits(spec: JobSpec) -> str:
+    return _list(
+        ("memory", spec.memory, sized),
+        ("CPU time", spec.cpu_time, _seconds),
+        ("processes", spec.processes, str),
+        ("open files", spec.open_files, str),
+        ("file size", spec.file_size, sized),
+        ("disk", spec.disk, sized),
+    )
+
+
+def _used(outcome: Outcome) -> str:
+    return _list(
+        ("CPU time", outcome.cpu_time, _seconds),
+        ("memory", outcome.memory, sized),
+        ("disk", outcome.disk, sized),
+    )
+
+
+def _list(*items: tuple[str, Any, Callable[[Any], str]]) -> str:
+    return ", ".join(f"{name} {show(value)}" for name, value, show in items if value is not None)
+
+
+def _seconds(number: float) -> str:
+    return f"{number:g} s"
 
 
 def _rows(rows: Sequence[tuple[str, str | None]], indent: str) -> Iterator[str]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from copilot.errors import BadName
 from copilot.files.staging import Staging
 from copilot.grid.environment import shell_environment
 from copilot.grid.intake import StagingIntake
-from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSecret, JobSpec
-from copilot.matching.requirements import for_sealed_hosts, normal_requirements
+from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSecret, JobSpec, Limits
+from copilot.matching.needs import with_needs
+from copilot.matching.requirements import for_sealed_hosts
 from copilot.store.base import Store
 
 AT_ONCE = 64  # jobs whose files are staged while others go on the queue
@@ -27,7 +28,8 @@ class Submission:
     """A job as its owner describes it: `command` and the other files are on this machine.
 
     `inputs` maps names in the job's directory to files here. `max_run_time` in seconds. `requirements` is an expression
-    over what a host says of itself, like `other.Memory >= 2000`; empty for a job that may run on any. `sealer` makes its secrets.
+    over what a host says of itself, like `other.Memory >= 2000`; empty for a job that may run on any. `limits`, `network` and
+    `image` as in `JobSpec`; a host that cannot give so much does not get the job. `sealer` makes its secrets.
     """
 
     id: str
@@ -47,6 +49,9 @@ class Submission:
     requirements: str = ""
     project: str = ""
     sealer: Sealer | None = field(default=None, repr=False)
+    limits: Limits = field(default_factory=Limits)
+    network: bool = False
+    image: str = ""
 
 
 async def submit(submission: Submission, store: Store, staging: Staging) -> JobSpec:
@@ -62,7 +67,13 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
 def described(submission: Submission) -> JobSpec:
     """The job as the queue knows it, but for its files. Raises `BadName` for what is not allowed, `BadRequirements`."""
     secrets = () if submission.sealer is None else submission.sealer(submission.id)
-    needs = for_sealed_hosts if secrets else normal_requirements
+    requirements = with_needs(
+        submission.requirements,
+        memory=submission.limits.memory,
+        disk=submission.limits.disk,
+        network=submission.network,
+        image=submission.image,
+    )
     return JobSpec(
         id=submission.id,
         command=submission.command.name,
@@ -77,9 +88,12 @@ def described(submission: Submission) -> JobSpec:
         max_run_time=submission.max_run_time,
         chirp_server=submission.chirp_server,
         exclusive=submission.exclusive,
-        requirements=needs(submission.requirements),
+        requirements=for_sealed_hosts(requirements) if secrets else requirements,
         project=submission.project,
         secrets=secrets,
+        network=submission.network,
+        image=submission.image,
+        **asdict(submission.limits),
     )
 
 

@@ -13,6 +13,11 @@
      "max_user_attempts": 1,           until its own do
      "exclusive": true,                never two attempts at once, rather stopped than doubled
      "requirements": "other.Memory >= 2000",   what the agent's host must be like
+     "memory": 2147483648, "cpu_time": 600, "processes": 100,   what all of it may use: bytes, seconds, number
+     "open_files": 1024, "file_size": 1073741824,               what each process and file may: number, bytes
+     "disk": 10737418240,              bytes that its directory may take
+     "network": true,                  it needs the network
+     "image": "docker://debian:12",    container image that it runs in
      "owner": "alice"}
 
 Files are named relative to the directory of the job file and lie in it or below. `command` and `validation` appear in
@@ -29,8 +34,8 @@ from typing import Any
 
 from copilot.errors import BadName
 from copilot.grid.environment import shell_environment
-from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSpec, check_job_id, check_relative_name
-from copilot.matching.requirements import normal_requirements
+from copilot.job import DEFAULT_MAX_ATTEMPTS, LIMITS, JobSpec, check_job_id, check_relative_name
+from copilot.matching.needs import with_needs
 
 MAX_BYTES = 64 * 1024  # of a job file: more than a job may hold (copilot.job)
 _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
@@ -47,6 +52,14 @@ _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "max_user_attempts": (int, "a whole number"),
     "exclusive": (bool, "true or false"),
     "requirements": (str, "text"),
+    "memory": (int, "a number of bytes"),
+    "cpu_time": ((int, float), "a number of seconds"),
+    "processes": (int, "a whole number"),
+    "open_files": (int, "a whole number"),
+    "file_size": (int, "a number of bytes"),
+    "disk": (int, "a number of bytes"),
+    "network": (bool, "true or false"),
+    "image": (str, "text"),
     "owner": (str, "text"),
 }
 
@@ -80,7 +93,16 @@ def parse(name: str, text: bytes) -> JobFile:
         max_user_attempts=said.get("max_user_attempts", 1),
         max_run_time=said.get("max_run_time"),
         exclusive=said.get("exclusive", False),
-        requirements=normal_requirements(said.get("requirements", "")),
+        requirements=with_needs(
+            said.get("requirements", ""),
+            memory=said.get("memory"),
+            disk=said.get("disk"),
+            network=said.get("network", False),
+            image=said.get("image", ""),
+        ),
+        network=said.get("network", False),
+        image=said.get("image", ""),
+        **dict[str, Any]({name: said.get(name) for name in LIMITS}),
     )
     named = [(_last_part(path), path) for path in (command, validation) if path is not None]
     return JobFile(spec=spec, files=_files([*named, *said.get("inputs", {}).items()]))

@@ -59,6 +59,10 @@ class Keeping:
         """In the words of the host's JDL."""
         return WATCH if self.tree is None else self.tree.level
 
+    def refusing(self, wanted: Limits) -> int | None:
+        """The limit of memory because of which single processes of a job may be refused some; None where they are not."""
+        return None if self.tree is not None else wanted.within(self.most).memory
+
     @contextmanager
     def hold(self, name: str, wanted: Limits, directory: Path) -> Iterator[Held]:
         """Limits for the attempt of that name. At the end nothing of it is left in its group. Raises OSError."""

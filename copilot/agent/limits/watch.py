@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from copilot.agent import strays
 from copilot.agent.limits.base import Excess, Group, Usage
-from copilot.job import Cause, Limits
+from copilot.job import Cause, Limits, sized
 
 T = TypeVar("T", int, float)
 
@@ -197,14 +197,6 @@ def cpu_excess(limit: float, used: float) -> Excess:
     return Excess(
         cause=Cause.USER_CPU_TIME, text=f"it used {used:.1f} s of processors; {limit:g} s are allowed"
     )
-
-
-def sized(number: int) -> str:
-    """Bytes for people."""
-    for unit, name in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if number >= unit:
-            return f"{number / unit:.4g} {name}"
-    return f"{number} bytes"
 
 
 def disk_use(root: Path, *, size: int | None = None, files: int | None = None) -> DiskUse:
