@@ -29,6 +29,7 @@ from copilot.agent.isolation.first import Report
 from copilot.agent.limits.base import Excess, Usage
 from copilot.agent.limits.rlimits import ProcessLimits
 from copilot.agent.limits.watch import Watch
+from copilot.agent.threads import in_thread
 from copilot.log import JobRef
 
 TERM_GRACE = 10.0  # s between SIGTERM and SIGKILL when the run time is over
@@ -252,7 +253,7 @@ async def run(
     cpu, memory = leader.use()
     if watch is not None:
         at_end = partial(watch.at_end, code, number, cpu, memory)
-        found = at_end() if code == 0 else await asyncio.to_thread(at_end)
+        found = at_end() if code == 0 else await in_thread(at_end)
         excess = excess or (None if limited else found)
     return Exit(
         code=code,
@@ -349,10 +350,10 @@ async def _stop_rest(stop: Callable[..., int], since: int, wishes: Wishes) -> in
     """
     if not any(process.started >= since for process in _adopted()):
         return 0
-    polite = asyncio.ensure_future(asyncio.to_thread(stop, grace=STRAY_GRACE))
+    polite = asyncio.ensure_future(in_thread(partial(stop, grace=STRAY_GRACE)))
     await asyncio.wait((polite, wishes.kill), return_when=asyncio.FIRST_COMPLETED)
     if not polite.done():
-        await asyncio.to_thread(stop)
+        await in_thread(stop)
     left = await polite
     _reap_orphans(since)
     return left

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import shutil
@@ -29,6 +28,7 @@ from copilot.agent.isolation.base import Account, Allowed, Bare, Isolation, Plac
 from copilot.agent.limits.keeping import Keeping
 from copilot.agent.limits.rlimits import ProcessLimits
 from copilot.agent.spares import PAYLOAD, TEMPORARY, Spares
+from copilot.agent.threads import in_thread
 from copilot.agent.trees import remove_tree
 from copilot.agent.verdict import DISK_FULL_TEXT, judge, memory_refused
 from copilot.agent.wrapper import NOT_STARTED, SCRIPT, STATUS, Step, Wrapper, plain_command
@@ -211,7 +211,7 @@ class Sandbox:
             streams = [path for path in (self.stdout, self.stderr, self.validation_out) if path.exists()]
             if self._holds_little(streams):
                 return self._pack(new, streams, limit)
-            return await asyncio.to_thread(self._pack, new, streams, limit)
+            return await in_thread(partial(self._pack, new, streams, limit))
 
     def _holds_little(self, streams: Sequence[Path]) -> bool:
         """So little that to hand it to a thread would take longer than the work."""

@@ -28,6 +28,7 @@ from copilot.agent.limits.keeping import Keeping
 from copilot.agent.processes import Wishes
 from copilot.agent.sandbox import Sandbox
 from copilot.agent.spares import Spares
+from copilot.agent.threads import in_thread
 from copilot.agent.vault import Vault
 from copilot.agent.wrapper import NOT_STARTED
 from copilot.errors import BadName, CopilotError, NoSpace, ProtocolError, TransferError
@@ -185,7 +186,7 @@ class AgentService:
         name, sandbox = attempt_name(assignment), self._sandbox(assignment)
         self._packages.pop(name, None)
         if not sandbox.set_aside():
-            await asyncio.to_thread(sandbox.remove)
+            await in_thread(sandbox.remove)
         del self._sandboxes[name]
 
     def phase(self, assignment: Assignment) -> str:

@@ -11,6 +11,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from copilot.job import Limits
 
@@ -19,6 +20,7 @@ _BLOCK = 512  # bytes; what `ulimit -f` counts in (POSIX)
 _KIBIBYTE = 1024
 # A process that asks for far more memory than its job may have gets none: the watcher looks only so often.
 _DATA_FACTOR, _DATA_MORE = 2, 64 * 1024 * 1024
+_ROOM = 1024  # processes and threads that others may start meanwhile
 PROCESSES_OF_OURS = 4  # what starts a payload counts, too
 
 
@@ -34,14 +36,18 @@ class ProcessLimits:
 
     @classmethod
     def of(cls, limits: Limits, *, data: bool, processes: bool) -> ProcessLimits:
-        """Those of a job. `data`: memory is not held otherwise; `processes`: the kernel counts those of this job alone."""
+        """Those of a job. `data`: memory is not held otherwise; `processes`: the kernel counts those of this job alone. Else it counts
+        all of the user's, and what holds is far from the limit: enough that some room is left for others.
+        """
         memory, tasks = limits.memory, limits.processes
         return cls(
             cpu=None if limits.cpu_time is None else math.ceil(limits.cpu_time),
             data=memory * _DATA_FACTOR + _DATA_MORE if data and memory is not None else None,
             file_size=limits.file_size,
             open_files=limits.open_files,
-            processes=tasks + PROCESSES_OF_OURS if processes and tasks is not None else None,
+            processes=None
+            if tasks is None
+            else tasks + (PROCESSES_OF_OURS if processes else tasks_now() + _ROOM),
         )
 
     def shell(self) -> str:
@@ -77,6 +83,16 @@ class ProcessLimits:
                 yield which, number, number
         if (cpu := _below(resource.RLIMIT_CPU, self.cpu)) is not None:
             yield resource.RLIMIT_CPU, cpu, cpu + CPU_GRACE
+        if (processes := _below(resource.RLIMIT_NPROC, self.processes)) is not None:
+            yield resource.RLIMIT_NPROC, processes, processes
+
+
+def tasks_now() -> int:
+    """Processes and threads of this machine (proc(5), loadavg)."""
+    try:
+        return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[2])
+    except (OSError, ValueError, IndexError):
+        return _ROOM
 
 
 def _below(which: int, value: int | None) -> int | None:

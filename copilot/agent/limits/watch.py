@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from copilot.agent import strays
 from copilot.agent.limits.base import Excess, Group, Usage
+from copilot.agent.threads import in_thread
 from copilot.job import Cause, Limits, sized
 
 T = TypeVar("T", int, float)
@@ -61,7 +62,7 @@ class Watch:
         """Returns when a limit was passed; else never: cancel it."""
         await asyncio.sleep(FIRST_LOOK)
         while True:
-            excess, cost = await asyncio.to_thread(self._look)
+            excess, cost = await in_thread(self._look)
             if excess is not None:
                 return excess
             await asyncio.sleep(max(BETWEEN, cost * SHARE))
@@ -158,7 +159,7 @@ class Watch:
         used = self.usage.cpu_time or 0.0
         stopped = number == signal.SIGXCPU or code == _CPU_CODE
         if limits.cpu_time is not None and (
-            used > limits.cpu_time or (stopped and used > limits.cpu_time * 0.9)
+            used > limits.cpu_time or (stopped and used > limits.cpu_time / 2)
         ):
             return cpu_excess(limits.cpu_time, used)
         excess = self.look_at_disk()
