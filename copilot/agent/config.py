@@ -198,6 +198,11 @@ class AgentConfig(MetricsSettings, ServiceSettings):
     )
 
     @property
+    def own_directory(self) -> Path:
+        """The work directory."""
+        return self.work_dir
+
+    @property
     def room_owner(self) -> str:
         """The bare JID of who keeps the chat rooms."""
         return self.hb_chat_owner or self.jm_jabber_address

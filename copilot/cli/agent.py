@@ -28,6 +28,7 @@ from copilot.cli import daemon
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
+from copilot.cli.securing import agent_security, learning
 from copilot.clock import SystemClock
 from copilot.config import DIRECTORY_KEY
 from copilot.enrol.credentials import CONFIGURATION
@@ -39,7 +40,7 @@ from copilot.protocol.jdl import Value, host_jdl
 from copilot.protocol.limits import Rate, Throttle, Tier
 from copilot.protocol.people import People
 from copilot.protocol.rules import FEATURES, Role
-from copilot.runtime.compose import Parts
+from copilot.runtime.compose import Parts, Performers
 from copilot.runtime.loop import Loop
 from copilot.runtime.reports import Happened
 from copilot.runtime.status import ComponentStatus
@@ -109,7 +110,7 @@ async def run(config: AgentConfig) -> int:
     config = _with_own_authority(config)
     daemon.make_directory(config.work_dir)
     log.info("Waking the component up.")
-    log.info("The security module does not need to be waken up.")
+    secure = agent_security(config, config.jm_jabber_address)
     files = Files.standard(
         ca_file=config.files_ca_file,
         shared=() if config.shared_dir is None else (config.shared_dir,),
@@ -136,7 +137,12 @@ async def run(config: AgentConfig) -> int:
     )
     logic = _logic(config, service, counts, _about(config, isolation, keeping))
     counts.slots, counts.held = config.slots, logic.phases
-    endpoint = daemon.endpoint(Role.AGENT, trusts=logic.trusts, throttle=_throttle(config, logic))
+    endpoint = daemon.endpoint(
+        Role.AGENT,
+        trusts=logic.trusts,
+        throttle=_throttle(config, logic),
+        security=None if secure is None else secure.security,
+    )
 
     async def standing() -> Mapping[str, str]:
         return logic.standing().fields()
@@ -144,8 +150,10 @@ async def run(config: AgentConfig) -> int:
     status = ComponentStatus("copilot-agent", endpoint, FEATURES, SystemClock().monotonic, standing)
     transport = daemon.transport(config, config.work_dir, "Co-Pilot agent", status=status, end=endpoint)
     happened = Happened(events=counts.happened)
-    parts = Parts([logic, *reporters(config.mon_jabber_address, "agent", happened, group=True)])
-    component, performer = with_heartbeat(parts, config, transport, performer=service, agent=True)
+    learners, keepers = learning(secure)
+    parts = Parts([logic, *learners, *reporters(config.mon_jabber_address, "agent", happened, group=True)])
+    effects = Performers(keepers, service)
+    component, performer = with_heartbeat(parts, config, transport, performer=effects, agent=True)
     loop = Loop(
         component,
         endpoint,

@@ -31,6 +31,7 @@ from copilot.protocol.envelope import bare
 from copilot.protocol.limits import Rate, Throttle, Tier
 from copilot.protocol.people import People
 from copilot.protocol.rules import FEATURES, Role
+from copilot.protocol.security import Security
 from copilot.runtime.loop import Loop
 from copilot.runtime.signals import on_stop
 from copilot.runtime.systemd import READY, Supervisor
@@ -159,6 +160,7 @@ def endpoint(
     features: Sequence[str] = FEATURES,
     throttle: Throttle | None = None,
     permits: Callable[[str, str], bool] = lambda _, __: True,
+    security: Security | None = None,
 ) -> Endpoint:
     """The protocol's end of a program."""
     return Endpoint(
@@ -169,6 +171,7 @@ def endpoint(
         trusts=trusts,
         throttle=throttle,
         permits=permits,
+        security=security,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import logging
@@ -19,6 +20,7 @@ from rich.console import Console
 
 from copilot.cli import daemon
 from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.securing import agent_security
 from copilot.client.config import SubmitterConfig
 from copilot.client.operating import Answer, Verb, answer
 from copilot.client.remote import Remote, Submitted, described
@@ -135,7 +137,7 @@ def lines(state: HaveJobState) -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def session(config: SubmitterConfig) -> AsyncIterator[Remote]:
-    """Logged in while inside. Raises `TransportError`."""
+    """Logged in while inside. Raises `TransportError`, and `ConfigError` if there are no keys for secure mode."""
     with tempfile.TemporaryDirectory(prefix="copilot-") as place:
         async with _session(_with_own_files(config, Path(place))) as remote:
             yield remote
@@ -143,15 +145,25 @@ async def session(config: SubmitterConfig) -> AsyncIterator[Remote]:
 
 def _with_own_files(config: SubmitterConfig, place: Path) -> SubmitterConfig:
     """What stands in the settings themselves, in files as all others expect it."""
-    if config.jabber_ca is None:
-        return config
-    file = place / "ca.pem"
-    file.write_text(config.jabber_ca)
-    return replace(config, jabber_ca_file=file, files_ca_file=config.files_ca_file or file)
+    if config.jabber_ca is not None:
+        file = place / "ca.pem"
+        file.write_text(config.jabber_ca)
+        config = replace(config, jabber_ca_file=file, files_ca_file=config.files_ca_file or file)
+    if config.own_key is not None:
+        key = place / "own.key"
+        try:
+            text = base64.b64decode(config.own_key, validate=True)
+        except ValueError:
+            raise ConfigError(f"{config.key('own_key')}: expected base64 of a key in PEM form") from None
+        key.touch(mode=0o600)
+        key.write_bytes(text)
+        config = replace(config, key_file=key)
+    return config
 
 
 @contextlib.asynccontextmanager
 async def _session(config: SubmitterConfig) -> AsyncIterator[Remote]:
+    secure = agent_security(config, config.jm_jabber_address)
     transport = XmppTransport(
         XmppSettings(
             jid=config.jid,
@@ -165,7 +177,11 @@ async def _session(config: SubmitterConfig) -> AsyncIterator[Remote]:
             name="Co-Pilot submitter",
         )
     )
-    endpoint = daemon.endpoint(Role.SUBMITTER, features=(FEATURE_STORAGE,))
+    endpoint = daemon.endpoint(
+        Role.SUBMITTER,
+        features=(FEATURE_STORAGE,),
+        security=None if secure is None else secure.security,
+    )
     files = Files.standard(ca_file=config.files_ca_file)
     remote = Remote(transport, endpoint, files, config.jm_jabber_address)
     try:

@@ -15,6 +15,7 @@ from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
 from copilot.cli.reporting import reporters
+from copilot.cli.securing import ServiceSecurity
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
 from copilot.clock import SystemClock
 from copilot.config.manager import GENERIC, ManagerSettings
@@ -46,6 +47,7 @@ from copilot.runtime.compose import Parts
 from copilot.runtime.counts import JobCounts
 from copilot.runtime.hints import hinted
 from copilot.runtime.loop import Loop
+from copilot.runtime.newkeys import KeyTeller
 from copilot.runtime.reports import Happened
 from copilot.runtime.secret import load_secrets
 from copilot.runtime.status import ComponentStatus, role_in_words
@@ -64,7 +66,6 @@ async def run(config: ManagerSettings) -> int:
     secrets = load_secrets(config.secret_file, clock.wall())
     store = open_store(config)
     log.info("The component does not need to be waken up.")
-    log.info("The security module does not need to be waken up.")
     sources = {} if config.storage_only_mode_on else make_sources(config, store)
     finisher = None if config.queue_only_mode_on else make_finisher(config, store)
     await _check(store)
@@ -94,7 +95,10 @@ async def run(config: ManagerSettings) -> int:
         apart = config.storage_only_mode_on or finisher is None
         features = FEATURES_APART if apart else FEATURES
         accounts = account_cache(config, store)
-        endpoint = _endpoint(config, role, features, accounts)
+        secure = ServiceSecurity(config, accounts.account)
+        if not config.storage_only_mode_on:
+            parts.append(KeyTeller(lambda: secure.ring, config.jid))
+        endpoint = _endpoint(config, role, features, accounts, secure)
         queue = Queue(store, clock.monotonic)
         program = f"copilot-{config.program.name}"
         status = ComponentStatus(
@@ -114,10 +118,8 @@ async def run(config: ManagerSettings) -> int:
         component, performer = with_heartbeat(Parts(parts), config, transport, members=_members(config))
         loop = Loop(component, endpoint, transport, performer=performer, doorman=accounts)
         traffic = (loop.counts, endpoint.counts, transport.counts)
-        metrics = showing_metrics(
-            config, counts, queue, store.numbers, *traffic, directories=_directories(config)
-        )
-        await stack.enter_async_context(metrics)
+        numbers = (counts, queue, store.numbers, *traffic)
+        await stack.enter_async_context(showing_metrics(config, *numbers, directories=_directories(config)))
         await stack.enter_async_context(accounts.kept_fresh())
         await stack.enter_async_context(_at_work(sources, config, store))
         if not config.storage_only_mode_on:
@@ -133,12 +135,21 @@ async def _kept(loop: Loop, store: Store, accounts: AccountCache, errands: Erran
 
 
 def _endpoint(
-    config: ManagerSettings, role: Role, features: Sequence[str], accounts: AccountCache
+    config: ManagerSettings,
+    role: Role,
+    features: Sequence[str],
+    accounts: AccountCache,
+    secure: ServiceSecurity,
 ) -> Endpoint:
     """Hears those whom it knows, and each of them no more than it may say."""
     services = config.mon_jabber_address, config.sm_jabber_address
-    throttle = daemon.throttle(config, *services, known=lambda jid: accounts.standing_of(jid) is not None)
-    return daemon.endpoint(role, features=features, permits=accounts.permits, throttle=throttle)
+    return daemon.endpoint(
+        role,
+        features=features,
+        permits=accounts.permits,
+        throttle=daemon.throttle(config, *services, known=lambda jid: accounts.standing_of(jid) is not None),
+        security=secure.security,
+    )
 
 
 def account_cache(config: ManagerSettings, store: Store) -> AccountCache:

@@ -15,6 +15,7 @@ from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
 from copilot.cli.reporting import reporters
+from copilot.cli.securing import ServiceSecurity
 from copilot.clock import SystemClock
 from copilot.monitor.carbon import CarbonLine, CarbonSettings, Points, carrying
 from copilot.monitor.config import MonitorConfig
@@ -43,7 +44,6 @@ async def run(config: MonitorConfig) -> int:
     """Until it is asked to stop."""
     clock, counts = SystemClock(), MonitorCounts()
     log.info("The component does not need to be waken up.")
-    log.info("The security module does not need to be waken up.")
     if config.managers is None:
         log.info("A manager's name belongs to the account that uses it first (MON_MANAGERS is not set).")
     monitor = Monitor(
@@ -53,7 +53,11 @@ async def run(config: MonitorConfig) -> int:
         wall=clock.wall,
         counts=counts,
     )
-    endpoint = daemon.endpoint(Role.MONITOR, throttle=daemon.throttle(config, *(config.managers or ())))
+    endpoint = daemon.endpoint(
+        Role.MONITOR,
+        throttle=daemon.throttle(config, *(config.managers or ())),
+        security=ServiceSecurity(config).security,
+    )
 
     async def standing() -> Mapping[str, str]:
         return counts.standing()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from copilot.config.groups import ComponentSettings
+from copilot.config.groups import SecureSettings
 from copilot.config.kinds import CERTIFICATE, JID, NAME, READABLE_FILE, TEXT
 from copilot.config.setting import Program, setting, settings
 
 
 @settings
-class SubmitterConfig(ComponentSettings):
+class SubmitterConfig(SecureSettings):
     """What `copilot-job-submit --remote` reads. No queue and no file area: it reaches neither."""
 
     program: ClassVar[Program] = Program(name="submitter", prefixes=("SUBMIT",))
@@ -47,3 +47,8 @@ class SubmitterConfig(ComponentSettings):
         default=None,
         unset="the only one of the account, if it has one",
     )
+
+    @property
+    def own_directory(self) -> Path:
+        """Where a person keeps keys."""
+        return Path.home() / ".copilot"

@@ -9,6 +9,7 @@ from typing import Any
 from copilot.config.kinds import (
     ADDRESS,
     ADDRESSES,
+    FLAG,
     HOST,
     JID,
     LOCAL_PART,
@@ -20,9 +21,9 @@ from copilot.config.kinds import (
     READABLE_FILE,
     RESOURCE,
     RETENTION,
-    SECURE_MODE,
     SHARE,
     SUBJECTS,
+    SUITES,
     TEXT,
     TLS,
     URL,
@@ -100,12 +101,6 @@ class ComponentSettings(LoggerSettings):
         default=None,
         unset="those of the system",
     )
-    secure_mode: bool = setting(
-        "*_SECURE_MODE",
-        "end-to-end protection between components; not yet available",
-        SECURE_MODE,
-        default="0",
-    )
 
     @property
     def jid(self) -> str:
@@ -122,7 +117,47 @@ class ComponentSettings(LoggerSettings):
 
 
 @settings
-class RoomSettings(ComponentSettings):
+class SecureSettings(ComponentSettings):
+    """Protection from end to end between components, on top of TLS to the XMPP server."""
+
+    secure_mode: bool = setting(
+        "*_SECURE_MODE",
+        "whether everything that components say to each other is sealed from end to end, and nothing else is heard",
+        FLAG,
+        default="0",
+    )
+    secure_suites: tuple[str, ...] = setting(
+        "*_SECURE_SUITES",
+        "how messages are sealed; v1 is the way of 2011, and is for programs that know no better",
+        SUITES,
+        default="v2",
+    )
+    key_file: Path = setting(
+        "*_KEY_FILE",
+        "private keys of this component; the same file for all instances of a service, which make it on the first start",
+        PATH,
+        default=None,
+        unset="ACCOUNT.key in the work or state directory (submitters: in ~/.copilot)",
+        own=True,
+        derive=lambda config: config.own_directory / f"{config.jabber_id}.key",
+    )
+    public_keys_file: Path = setting(
+        "*_PUBLIC_KEYS_FILE",
+        "public keys of services: a line with the Jabber ID of one, then its keys in PEM form, and so on",
+        PATH,
+        default=None,
+        unset="services.pub in the work or state directory (submitters: in ~/.copilot)",
+        derive=lambda config: config.own_directory / "services.pub",
+    )
+
+    @property
+    def own_directory(self) -> Path:
+        """The work or state directory."""
+        raise NotImplementedError
+
+
+@settings
+class RoomSettings(SecureSettings):
     """A component that can be asked how it fares, and by whom."""
 
     hb_chat_server: str | None = setting(

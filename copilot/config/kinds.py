@@ -270,10 +270,11 @@ def _certificate(value: str) -> str:
     return pem
 
 
-def _not_yet(value: str) -> bool:
-    if _flag(value):
+def _suites(value: str) -> tuple[str, ...]:
+    words = tuple(dict.fromkeys(value.split()))
+    if not words or not set(words) <= {"v1", "v2"}:
         raise ValueError
-    return False
+    return words
 
 
 TEXT = Kind("text without control characters", _text)
@@ -312,6 +313,6 @@ RETENTION = duration(3600)  # requests and reports of a job that was just over m
 PATH = Kind("an absolute path", _path)
 READABLE_FILE = Kind("the absolute path of a readable file", _readable_file)
 COMMAND = Kind("a command with its arguments, quoted as for a shell", _command)
-SECURE_MODE = Kind("0, because secure mode is not available in this version", _not_yet)
+SUITES = Kind("v2, v1 or both, separated by a blank", _suites)
 TLS = choice(Tls)
 LOG_FORMAT = choice(LogFormat)

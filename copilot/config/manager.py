@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from copilot.config.groups import (
@@ -144,6 +145,11 @@ class ManagerSettings(
         unset="*_JABBER_DOMAIN",
         derive=lambda config: (config.jabber_domain,),
     )
+
+    @property
+    def own_directory(self) -> Path:
+        """The state directory."""
+        return self.state_dir
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

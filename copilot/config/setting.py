@@ -101,7 +101,14 @@ def setting(
 ) -> T | None: ...
 @overload
 def setting(
-    key: str, doc: str, kind: Kind[Any], *, default: None, unset: str, derive: Callable[[Any], T]
+    key: str,
+    doc: str,
+    kind: Kind[Any],
+    *,
+    default: None,
+    unset: str,
+    derive: Callable[[Any], T],
+    own: bool = ...,
 ) -> T: ...
 def setting(
     key: str,

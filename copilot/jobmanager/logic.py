@@ -247,7 +247,7 @@ class JobManager:
                 continue
             self._counts.claimed(item, leased=asker.renews)
             log.info("%s: handed to %s", JobRef(item.spec.id, item.attempt), PeerRef(asker.jid))
-            actions.append(Send(to=asker.jid, command=command, void_at=void_at))
+            actions.append(Send(to=asker.jid, command=command, void_at=void_at, session=asker.session))
         return actions
 
     async def _not_ordered(self, item: Claimed, asker: Asker, error: CopilotError) -> None:

@@ -61,16 +61,25 @@ class Asker:
     jid: str
     features: frozenset[str] | None
     sealed: bool = False
+    session: str = ""  # the one in which it speaks, in secure mode
 
     @classmethod
     def of(cls, request: Received) -> Self:
         """Who has sent it."""
-        return cls(jid=request.sender, features=request.features, sealed=request.sealed)
+        return cls(
+            jid=request.sender,
+            features=request.features,
+            sealed=request.sealed,
+            session=request.session,
+        )
 
     @classmethod
     def parked(cls, parking: Parking) -> Self:
         """Who was parked before."""
-        return cls(jid=parking.jid, features=frozenset(parking.features))
+        session = parking.session
+        return cls(
+            jid=parking.jid, features=frozenset(parking.features), sealed=bool(session), session=session
+        )
 
     @property
     def renews(self) -> bool:
@@ -98,7 +107,7 @@ class Asker:
         if not self.waits:
             return None
         known = frozenset(FEATURES) & (self.features or frozenset())  # the store keeps nothing else of theirs
-        return Parking(jid=self.jid, features=tuple(sorted(known)))
+        return Parking(jid=self.jid, features=tuple(sorted(known)), session=self.session)
 
 
 class Orders:

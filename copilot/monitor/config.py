@@ -113,6 +113,11 @@ class MonitorConfig(MetricsSettings, QueuePlaceSettings, LimitSettings):
     )
 
     @property
+    def own_directory(self) -> Path:
+        """The state directory."""
+        return self.state_dir
+
+    @property
     def sees_queue(self) -> bool:
         """Whether it is known where the queue is."""
         return any((self.redis_server, self.redis_socket, self.redis_sentinels))

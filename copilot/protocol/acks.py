@@ -34,6 +34,7 @@ class Pending:
     sent: int = 0
     legacy: bool = False  # the receiver is, or may be, a peer of 2011
     info: Element | None = None  # `command` in somebody else's words, which go out as they are
+    session: str = ""  # it goes out sealed, or not at all: the session of `to`, as in `Received`
 
 
 class Outbox:

@@ -570,6 +570,19 @@ class SecurityError(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewKeys(Command):
+    """Manager, inside a session: these are my keys from now on. Ours (section 5).
+
+    `keys` is as a file of public keys has them, `signatures` (base64) are over that, under each signing key that the manager
+    has: the agent knows one of the older ones.
+    """
+
+    NAME: ClassVar[str] = "newKeys"
+    keys: str = attribute("keys")
+    signatures: tuple[str, ...] = attribute("signatures", WORDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GetTicket(Command):
     """Component, to the key manager. (2.2.7)"""
 

@@ -162,10 +162,9 @@ class Endpoint:
         Where the rule says so it is sent again until acknowledged or void; `void_at` (absolute) comes first.
         `info` is the same command as somebody else has put it: it goes out unchanged (a redirect that is followed).
         Whoever gets that may be of 2011 and is sent no more copies than such a peer: then we ask again who takes it.
-        `session`: the one that `to` has opened with another instance of ours, as in `Received`.
+        `session`: the one that `to` has opened, with us or with another instance, as in `Received`: then it is said sealed or not
+        at all.
         """
-        if session:
-            self._adopt(to, session, now)
         rule = RULES[command.NAME]
         peer = self._peers.get(to.lower())
         ends = [] if rule.void_after is None else [now + rule.void_after]
@@ -178,6 +177,7 @@ class Endpoint:
             legacy=info is not None
             or (peer is not None and peer.element is not None and peer.features is None),
             info=info,
+            session=session,
         )
         if rule.resend:
             self._outbox.add(message)
@@ -207,7 +207,7 @@ class Endpoint:
             return []
         due, void = self._outbox.take_due(now)
         self._void.extend(Expired(id=item.id, to=item.to, command=item.command) for item in void)
-        envelopes = [self._envelope(message) for message in (*self._once, *due)]
+        envelopes = [(self._envelope(message), message.session) for message in (*self._once, *due)]
         self._once.clear()
         self._end_patience(now)
         acks = [
@@ -215,7 +215,8 @@ class Endpoint:
         ]
         self.counts.sent["ack"] += len(acks)
         self._owed.clear()
-        return [*self._selftest.outgoing(), *self._sealed([*envelopes, *acks], now)]
+        sealed = self._sealed([*envelopes, *((ack, "") for ack in acks)], now)
+        return [*self._selftest.outgoing(), *sealed]
 
     def unsent(self, envelope: Envelope, due: float) -> None:
         """The transport would not take it: it is due again at `due`, or as soon as the session is back."""
@@ -362,16 +363,14 @@ class Endpoint:
             )
             self.counts.sent[SecurityError.NAME] += 1
 
-    def _sealed(self, envelopes: list[Envelope], now: float) -> list[Envelope]:
-        """As they go out. What cannot be sealed for anybody does not; what is said again until it is acknowledged may yet."""
+    def _sealed(self, envelopes: list[tuple[Envelope, str]], now: float) -> list[Envelope]:
+        """As they go out, each in its session if there is one. What cannot be sealed for anybody does not; what is said again
+        until it is acknowledged may yet."""
         clear, self._clear = self._clear, []
         sealed: list[Envelope] = []
-        for envelope in envelopes:
+        for envelope, session in envelopes:
             try:
-                ready = envelope if self._security is None else self._security.sealed(envelope, now)
-                if not ready.is_sealed and _is_confidential(ready):
-                    raise SealError(f"it has secrets of a job, and there is no session with {envelope.to}")
-                sealed.append(ready)
+                sealed.append(self._as_it_goes_out(envelope, session, now))
             except SealError as error:
                 self.counts.dropped[NOT_SEALED] += 1
                 self._void.append(
@@ -379,14 +378,12 @@ class Endpoint:
                 )
         return [*sealed, *clear]
 
-    def _adopt(self, to: str, session: str, now: float) -> None:
-        """Whoever cannot be answered in that session may be known by another one; else it is found out when it is to go out."""
+    def _as_it_goes_out(self, envelope: Envelope, session: str, now: float) -> Envelope:
         if self._security is not None:
-            try:
-                self._security.adopt(to, session, now)
-            except SealError as error:
-                self._void.append(Dropped(sender=to, id=None, reason=NOT_OPENED, text=str(error)))
-                self.counts.dropped[NOT_OPENED] += 1
+            return self._security.sealed(envelope, now, session=session)
+        if session:
+            raise SealError("it must be sealed, and secure mode is not in use here")
+        return envelope
 
     def _command(self, opened: Opened, now: float) -> list[ProtocolEvent]:
         envelope = opened.envelope

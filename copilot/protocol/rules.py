@@ -105,6 +105,7 @@ RULES: dict[str, Rule] = {
     "redirect": Rule(MANAGER, Role.AGENT, orders=True),
     "sleep": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True, ack_waits=ACK_NEEDS_NO_MESSAGE),
     "error": Rule(ANY, ANY, noack=True, orders=True),
+    "newKeys": Rule(Role.JOB_MANAGER, Role.AGENT, resend=True, void_after=10 * MINUTE, orders=True),
     "security_error": Rule(MANAGER, ANY, noack=True, orders=True),
     "reportEvent": Rule(ANY, Role.MONITOR, noack=True),
     "reportEventDuration": Rule(ANY, Role.MONITOR, noack=True),

@@ -57,8 +57,8 @@ class Suite(Protocol):
         ...
 
     def adopt(self, to: str, session: str, now: float) -> bool:
-        """Go on with a session that `to` (full JID) has opened with another instance; `session` as in `Opened`. False: it is
-        not of this suite. Raises `SealError`."""
+        """`to` (full JID) has opened this session, as in `Opened`, with us or with another instance: go on with it, unless it has
+        spoken to us since in another one. False: it is not of this suite. Raises `SealError`."""
         ...
 
 
@@ -93,18 +93,20 @@ class Security:
                 return suite.opened(envelope, now)
         raise SealError("it is sealed in a way that is not used here, or we have no keys")
 
-    def sealed(self, envelope: Envelope, now: float) -> Envelope:
-        """As it goes out: sealed, or, to those who may have it so, in clear. Raises `SealError` if it cannot go out."""
+    def sealed(self, envelope: Envelope, now: float, *, session: str = "") -> Envelope:
+        """As it goes out: sealed, or, to those who may have it so, in clear. With the `session` of its receiver (see `Opened`), who
+        may have opened it with another instance, never in clear. Raises `SealError` if it cannot go out."""
+        if session:
+            self._adopt(envelope.to, session, now)
         for suite in self._suites:
             found = suite.sealed(envelope, now)
             if found is not None:
                 return found
-        if self.strict and _command(envelope) != HEARD_IN_CLEAR:
+        if (self.strict and _command(envelope) != HEARD_IN_CLEAR) or session:
             raise SealError(f"there is no session with {envelope.to}, and we have no key of theirs")
         return envelope
 
-    def adopt(self, to: str, session: str, now: float) -> None:
-        """See `Suite.adopt`. Raises `SealError`."""
+    def _adopt(self, to: str, session: str, now: float) -> None:
         if len(session) > MOST_SESSION or not any(suite.adopt(to, session, now) for suite in self._all(now)):
             raise SealError(f"the session with {to} is of no suite that is used here")
 

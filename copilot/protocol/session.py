@@ -239,7 +239,14 @@ class V2:
         """See `Suite.adopt`."""
         if session.partition(":")[0] != v2.SUITE:
             return False
-        self._speaks(to, self._known(bare(to), Opening.of_text(session), now))
+        latest = self._latest.get(to.lower())
+        opening = Opening.of_text(session)
+        if (
+            latest is None
+            or int(latest.opening.time) < int(opening.time)
+            or not self._counts(bare(to), latest)
+        ):
+            self._speaks(to, self._known(bare(to), opening, now))
         return True
 
     # -- sessions that we open

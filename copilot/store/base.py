@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
@@ -43,10 +43,12 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parking:
-    """An agent that gets jobs later if there are none now: its full JID, and the features that it has announced."""
+    """An agent that gets jobs later if there are none now: its full JID, the features that it has announced, and in secure mode
+    the session in which it has asked (`Received.session`), by which any instance can speak to it."""
 
     jid: str
     features: tuple[str, ...] = ()
+    session: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -231,7 +231,7 @@ TABLE = (
         name="parking",
         kind=Kind.HASH,
         meaning="what such an agent can take: `<bare JID> <jobs> <lease> <host> <class> <attributes> <features …>`, `-` for what "
-        "there is not",
+        "there is not; last may come `session=…`: the session that it has opened in secure mode, sealed for the managers",
         life="as its entry in `parked`",
     ),
     Key(

@@ -180,6 +180,8 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
         return records
 
     def _park(self, parked: ParkedAgent) -> None:
+        if parked.to.session:
+            rules.check_session(parked.to.session)
         self._parked.pop(parked.to.jid, None)
         if parked.slots > 0:
             self._parked[parked.to.jid] = parked

@@ -48,6 +48,8 @@ from copilot.store.trial import Trial
 
 TIMEOUT = 10.0  # seconds for an answer: `appendfsync always` on a busy disk needs some
 
+SESSION = "session="  # before the session of a parked agent, among its features
+
 # Scripts that change nothing. All others wait for replicas where there are any.
 READS = (
     frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
@@ -226,7 +228,7 @@ class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, Store):
                     round(rules.HELD_MEMORY),
                     leased,
                 ),
-                *(("", "", "") if park is None else (park.jid, " ".join(park.features), digest(park.jid))),
+                *(("", "", "") if park is None else (park.jid, _words_of(park), digest(park.jid))),
                 *(jdl, round(rules.HOST_MEMORY), *look.words, most_asked, len(given)),
             )
             jobs = rows_of(6, flat)
@@ -620,7 +622,17 @@ def _claimed(
 
 def _dispatched(jid: str, features: str, *job: str) -> Dispatched:
     """A job for a parked agent as a script tells it."""
-    return Dispatched(to=Parking(jid=jid, features=tuple(features.split())), claimed=_claimed(*job))
+    words = features.split()
+    session = next((word for word in words if word.startswith(SESSION)), SESSION).removeprefix(SESSION)
+    known = tuple(word for word in words if not word.startswith(SESSION))
+    return Dispatched(to=Parking(jid=jid, features=known, session=session), claimed=_claimed(*job))
+
+
+def _words_of(park: Parking) -> str:
+    """What the scripts keep of a parked agent. Raises `ValueError` for a session that is no word."""
+    if not park.session:
+        return " ".join(park.features)
+    return " ".join((*park.features, f"{SESSION}{rules.check_session(park.session)}"))
 
 
 def _record(flat: Sequence[str]) -> JobRecord:

@@ -27,6 +27,7 @@ HELD_MEMORY = (
     30 * 24 * 3600.0
 )  # seconds for which it is known what was given to an agent of one job at a time
 PARKED_FOR = 900.0  # seconds for which an agent that has found no job is given one that comes; claiming.lua has the same
+LONGEST_SESSION = 2048  # characters of what is kept of a parked agent in secure mode
 MOST_FORGOTTEN_AT_ONCE = 100  # parked agents that one step forgets
 MOST_PARKED_LOOKED_AT = 1000  # by one `dispatch`; the script has the same number
 HOST_MEMORY = 7 * 24 * 3600.0  # seconds for which it is known what an agent has said of its host
@@ -105,6 +106,13 @@ LOST = Outcome(
 
 _SCAN = re.compile(r"[0-9]{0,20}\Z")
 _EVENT_ID = re.compile(r"(\$|[0-9]{1,19}(-[0-9]{1,20})?)\Z")
+
+
+def check_session(text: str) -> str:
+    """`text`, if it is one word and not too long. Raises `ValueError`."""
+    if len(text) > LONGEST_SESSION or text.split() != [text]:
+        raise ValueError(f"a session is one word of at most {LONGEST_SESSION} characters, not {text[:40]!r}")
+    return text
 
 
 def check_batch(specs: Sequence[JobSpec]) -> dict[str, tuple[JobSpec, str]]:

@@ -22,7 +22,8 @@ store, shared_server, redis_program, server = (
 )
 
 T = 1_800_000_000.0
-ONE, TWO = Parking(jid="agent@x/one", features=("lease", "push")), Parking(jid="other@x/a b")
+ONE = Parking(jid="agent@x/one", features=("lease", "push"), session="v2:0123:a+/=:" + "x" * 700)
+TWO = Parking(jid="other@x/a b")
 
 
 async def ask(store: Store, parking: Parking | None = ONE, *, count: int = 1, now: float = T) -> list[str]:
@@ -51,6 +52,12 @@ async def test_a_parked_agent_gets_the_job_that_comes_and_no_second_one(store: S
     assert record is not None
     assert record.agent == "agent@x"
     assert await dispatched(store) == []
+
+
+async def test_a_session_that_is_no_word_is_refused(store: Store) -> None:
+    for session in ("two words", "x" * 2049):
+        with pytest.raises(ValueError, match="one word"):
+            await ask(store, Parking(jid="agent@x/one", session=session))
 
 
 async def test_who_has_waited_for_longest_is_first(store: Store) -> None:

@@ -416,10 +416,18 @@ class TestRules:
         (line,) = problems(AgentConfig, tmp_path)
         assert line.startswith(f"{file}:6: AGENT_JABBER_TLS: expected 'required'")
 
-    def test_secure_mode_is_refused_clearly(self, tmp_path: Path) -> None:
+    def test_secure_mode_has_its_files_where_the_component_keeps_its_own(self, tmp_path: Path) -> None:
         write(tmp_path, "copilot-agent.conf", AGENT + "AGENT_SECURE_MODE 1\n")
+        config, _ = load(AgentConfig, tmp_path, {})
+        assert config.secure_mode
+        assert config.secure_suites == ("v2",)
+        assert config.key_file == config.work_dir / f"{config.jabber_id}.key"
+        assert config.public_keys_file == config.work_dir / "services.pub"
+
+    def test_a_suite_that_nobody_knows_is_refused(self, tmp_path: Path) -> None:
+        write(tmp_path, "copilot-agent.conf", AGENT + "AGENT_SECURE_SUITES v3\n")
         (line,) = problems(AgentConfig, tmp_path)
-        assert "AGENT_SECURE_MODE: expected 0, because secure mode is not available in this version" in line
+        assert "AGENT_SECURE_SUITES: expected v2, v1 or both" in line
 
     def test_queue_only_mode_needs_no_place_for_files(self, tmp_path: Path) -> None:
         text = without(MANAGER, "JM_CHIRP_SERVER", "JM_CHIRP_WORK_DIR", "JM_DONE_JOB_DIR")

@@ -35,6 +35,7 @@ KINDS = {
     id(commands.NUMBER): 1.0,
     id(commands.JOB_ID): "job-1",
     id(commands.NAME): "run.sh",
+    id(commands.WORDS): ("word",),
 }
 
 

@@ -164,7 +164,17 @@ def test_a_job_is_pushed_from_another_instance(agent: Endpoint, manager: Endpoin
 
 def test_a_session_that_cannot_be_adopted_is_told(manager: Endpoint) -> None:
     manager.send(AGENT, RUN, 0.0, session="v2:rubbish")
-    assert reasons(manager.events()) == [NOT_OPENED]
+    assert manager.outgoing(0.0) == []
+    assert reasons(manager.events()) == [NOT_SEALED]
+
+
+def test_what_has_a_session_never_goes_in_clear() -> None:
+    """A job with secrets was handed out sealed; whatever the instance that sends it can do, it does not send it otherwise."""
+    for security in (None, Security([], strict=False), Security([service_side()], strict=False)):
+        manager = sealed_endpoint(MANAGER_ROLE, MANAGER, security)
+        manager.send(AGENT, RUN, 0.0, session="v2:rubbish")
+        assert manager.outgoing(0.0) == []
+        assert reasons(manager.events()) == [NOT_SEALED]
 
 
 def test_who_speaks_sealed_is_answered_sealed_by_a_service_that_hears_both(agent: Endpoint) -> None:

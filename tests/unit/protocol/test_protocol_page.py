@@ -26,8 +26,9 @@ from copilot.jobmanager.config import ManagerConfig
 from copilot.log import limit
 from copilot.monitor import paths
 from copilot.monitor.config import MonitorConfig
-from copilot.protocol import acks, claim, codec, endpoint, rules
+from copilot.protocol import acks, claim, codec, endpoint, rules, session
 from copilot.protocol.commands import COMMANDS, SealedSecret, Secret
+from copilot.protocol.crypto import keys, v2
 from copilot.protocol.envelope import Element, Envelope
 from copilot.protocol.rules import RULES, Role, Rule
 from copilot.protocol.selftest import SelfTest
@@ -70,6 +71,9 @@ NUMBERED = (
     processes,
     report,
     rules,
+    session,
+    keys,
+    v2,
     slots,
     manager_logic,
     late,
