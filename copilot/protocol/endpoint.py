@@ -379,11 +379,12 @@ class Endpoint:
         return [*sealed, *clear]
 
     def _as_it_goes_out(self, envelope: Envelope, session: str, now: float) -> Envelope:
+        ready = envelope
         if self._security is not None:
-            return self._security.sealed(envelope, now, session=session)
-        if session:
-            raise SealError("it must be sealed, and secure mode is not in use here")
-        return envelope
+            ready = self._security.sealed(envelope, now, session=session)
+        if not ready.is_sealed and (session or _is_confidential(ready)):
+            raise SealError(f"it must be sealed, and there is no session with {envelope.to}")
+        return ready
 
     def _command(self, opened: Opened, now: float) -> list[ProtocolEvent]:
         envelope = opened.envelope

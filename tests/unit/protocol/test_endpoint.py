@@ -240,6 +240,8 @@ def test_an_agent_takes_orders_only_from_whom_it_trusts(agent: Endpoint, name: s
             "ticket": "t",
             "jid": "a@b",
             "attempt": "1",
+            "keys": "k",
+            "signatures": "s",
         }
         element = Element("info", attributes, (Element("info", {"command": "pong"}),))
     else:
