@@ -75,8 +75,7 @@ def submit(
     if screen.output_dir is not None and not screen.output_dir.is_dir():
         raise ConfigError(f"--output-dir {screen.output_dir}: expected a directory that exists")
     config = settings(place)
-    keys: Path | None = getattr(config, "public_keys_file", None)
-    submissions = with_secrets(submissions, secrets or {}, keys, config.jm_jabber_address)
+    submissions = with_secrets(submissions, secrets or {}, config.public_keys_file, config.jm_jabber_address)
     return asyncio.run(_run(submissions, config, screen))
 
 

@@ -74,12 +74,14 @@ async def run(config: ManagerSettings) -> int:
     counts = JobCounts()
     claims = Claims(config.jabber_domain, secrets)
     urls = None if config.files_url is None else UrlSigner(config.files_url, secrets[0], clock)
+    accounts = account_cache(config, store)
+    secure = ServiceSecurity(config, accounts.account)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         if not config.storage_only_mode_on:
             role |= Role.JOB_MANAGER
             parts += [
-                _job_manager(config, store, claims, urls, counts),
+                _job_manager(config, store, claims, urls, counts, secure),
                 _submissions(config, store, urls, clock),
             ]
         if finisher is not None:
@@ -94,10 +96,6 @@ async def run(config: ManagerSettings) -> int:
         parts.extend(reporters(config.mon_jabber_address, kind, happened, store=store))
         apart = config.storage_only_mode_on or finisher is None
         features = FEATURES_APART if apart else FEATURES
-        accounts = account_cache(config, store)
-        secure = ServiceSecurity(config, accounts.account)
-        if not config.storage_only_mode_on:
-            parts.append(KeyTeller(lambda: secure.ring, config.jid))
         endpoint = _endpoint(config, role, features, accounts, secure)
         queue = Queue(store, clock.monotonic)
         program = f"copilot-{config.program.name}"
@@ -114,11 +112,13 @@ async def run(config: ManagerSettings) -> int:
         )
         errands = Errands(store, transport.accounts, config.jid, wrote=counts.wrote)
         if role & Role.JOB_MANAGER:
-            parts.append(Enrolment(store, errands, domain=config.jabber_domain))
+            parts += [
+                Enrolment(store, errands, domain=config.jabber_domain),
+                KeyTeller(lambda: secure.ring, config.jid),
+            ]
         component, performer = with_heartbeat(Parts(parts), config, transport, members=_members(config))
         loop = Loop(component, endpoint, transport, performer=performer, doorman=accounts)
-        traffic = (loop.counts, endpoint.counts, transport.counts)
-        numbers = (counts, queue, store.numbers, *traffic)
+        numbers = (counts, queue, store.numbers, loop.counts, endpoint.counts, transport.counts)
         await stack.enter_async_context(showing_metrics(config, *numbers, directories=_directories(config)))
         await stack.enter_async_context(accounts.kept_fresh())
         await stack.enter_async_context(_at_work(sources, config, store))
@@ -205,7 +205,12 @@ async def _check(store: Store) -> None:
 
 
 def _job_manager(
-    config: ManagerSettings, store: Store, claims: Claims, urls: UrlSigner | None, counts: JobCounts
+    config: ManagerSettings,
+    store: Store,
+    claims: Claims,
+    urls: UrlSigner | None,
+    counts: JobCounts,
+    secure: ServiceSecurity,
 ) -> JobManager:
     chirp = chirp_address(config)
     settings = JobManagerSettings(
@@ -219,7 +224,16 @@ def _job_manager(
         chirp="" if chirp is None else address_text(chirp),
     )
     area = None if config.files_dir is None else FileArea(config.files_dir)
-    return JobManager(store, claims, settings, urls=urls, contents=area, random=random.random, counts=counts)
+    return JobManager(
+        store,
+        claims,
+        settings,
+        urls=urls,
+        contents=area,
+        opener=secure.open_secret,
+        random=random.random,
+        counts=counts,
+    )
 
 
 def _submissions(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from copilot.clock import SystemClock
 from copilot.config.groups import SecureSettings
 from copilot.errors import ConfigError
+from copilot.job import JobSecret
 from copilot.protocol.security import Security, Suite
 from copilot.roles import Account, Standing
 from copilot.runtime.component import Component, Performer
@@ -55,6 +56,12 @@ class ServiceSecurity:
         if account is not None and account.key:
             return (account.key,)
         return () if self.ring is None else self.ring.signers(jid)
+
+    def open_secret(self, secret: JobSecret, job: str) -> bytes:
+        """A secret of a job that was sealed for this service. Raises `SealError`."""
+        from copilot.protocol.crypto.job_secrets import opened
+
+        return opened(secret, job=job, keys=() if self.ring is None else self.ring.private.opening)
 
     def _suites(self) -> list[Suite]:
         from copilot.protocol.crypto.keys import service_keys
