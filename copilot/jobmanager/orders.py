@@ -151,10 +151,12 @@ class Orders:
             ours |= {"network": spec.network, "image": spec.image or None}
         if asker.renews:
             ours |= {"lease": item.lease, "exclusive": spec.exclusive or None}
-        if asker.takes_urls:
-            ours |= {"inputs": self._inputs(spec, with_contents=asker.takes_contents)}
-        if spec.secrets:
-            ours |= {"secrets": self._secrets(spec, asker)}
+        secrets = self._secrets(spec, asker) if spec.secrets else ()
+        if asker.takes_urls:  # what goes with the job goes in one stanza, secrets and inputs
+            room = SMALL_INPUTS - sum(len(secret.data) for secret in secrets)
+            ours |= {"inputs": self._inputs(spec, with_contents=asker.takes_contents, room=room)}
+        if secrets:
+            ours |= {"secrets": secrets}
         job = self._describe(spec, item.attempt, ours)
         required = self._require_file if asker.waits else None
         return RunJob(job=job, jm_job_data=self._claims.sign(claim), require_file=required)
@@ -186,8 +188,8 @@ class Orders:
             raise SealError(f"the secrets of the job are more than {MAX_SECRETS_BYTES} bytes")
         return tuple(Secret(name=name, data=b64encode(value).decode("ascii")) for name, value in values)
 
-    def _inputs(self, spec: JobSpec, *, with_contents: bool) -> tuple[JobInput, ...]:
-        inputs, left = [], SMALL_INPUTS if with_contents and not spec.secrets else 0
+    def _inputs(self, spec: JobSpec, *, with_contents: bool, room: int) -> tuple[JobInput, ...]:
+        inputs, left = [], room if with_contents else 0
         for item in spec.inputs:
             data = self._data(spec, item) if item.size <= left else None
             left -= 0 if data is None else item.size
