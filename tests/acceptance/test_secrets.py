@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import json
 import os
 import re
 import signal
 import tarfile
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,10 +18,16 @@ import aiohttp
 import psutil
 import pytest
 
+from copilot.local.process import give, unprivileged_user
+from copilot.local.redis import Redis
 from copilot.runtime.secret import load_secrets
-from tests.acceptance.running import LIMIT_S, Up, VariedSystem, processes_of, script
+from tests.acceptance.running import LIMIT_S, Up, VariedSystem, processes_of, run, script, service, until
 from tests.acceptance.shown import Shown
+from tests.acceptance.test_secure import Site, site_fixture
 
+__all__ = ["site_fixture"]
+
+OF_A_JOB = "canary-of-a-job-9c41d2"
 IN_ENVIRONMENT = "canary-of-a-plug-in-5b1e07"
 PROGRAMS = ("JM", "SM", "JM_FILES", "AGENT", "MON")
 DEBUG = "dispatchers = screen\nscreen.class = Log::Dispatch::Screen\nscreen.min_level = debug\nscreen.stderr = 1\n"
@@ -151,3 +160,57 @@ async def pages(system: VariedSystem, up: Up) -> dict[str, bytes]:
             async with session.get(url) as answer:
                 found[url] = await answer.read()
     return found
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("site", ["prosody"], indirect=True)
+def test_a_jobs_secret_reaches_the_payload_of_a_sealed_agent_and_nothing_else(
+    site: Site, redis_server: Redis
+) -> None:
+    made = run("copilot", "keys", "generate", "service", site.service_keys, **service())
+    assert made.returncode == 0, made.stderr
+    give(site.service_keys, unprivileged_user())
+    site.share_keys()
+    value, told = site.place / "token", {"JM_PUBLIC_KEYS_FILE": str(site.place / "work" / "services.pub")}
+    value.write_text(OF_A_JOB)
+    job = script(
+        site.place / "job.sh", 'stat -c %a "$COPILOT_SECRETS"/token; md5sum <"$COPILOT_SECRETS"/token; env'
+    )
+    submit = ("copilot-job-submit", "--config", site.etc, "--id", "secretive", "--command", job)
+    site.configure(JM_SECURE_MODE=0, AGENT_SECURE_MODE=0)  # those who move over, and those who have not yet
+    with site.manager("one"):
+        with site.agent("clear"):
+            for _ in range(2):  # once more changes nothing
+                done = run(*submit, "--secret", f"token={value}", **told, **service())
+                assert done.returncode == 0, done.stderr
+            site.does_a_job("plain")
+            shown = run("copilot", "jobs", "show", "secretive", "--config", site.etc, **service())
+            assert "secrets    token" in shown.stdout
+            assert "sealed session" in shown.stdout
+        site.configure(JM_SECURE_MODE=0)
+        with site.agent("sealed"):
+            package = site.place / "done" / "secretive" / "secretive.tgz"
+            until(package.exists, "the job is done")
+    with tarfile.open(package) as output:
+        (stdout,) = (output.extractfile(one) for one in output if one.name.endswith("stdout"))
+        assert stdout is not None
+        said = stdout.read().decode()
+    assert said.split()[:2] == ["400", hashlib.md5(OF_A_JOB.encode()).hexdigest()]
+    facts = run("copilot", "jobs", "show", "secretive", "--json", "--config", site.etc, **service())
+    assert json.loads(facts.stdout)["spec"]["secrets"] == ["token"]
+    seen = {
+        "output": said,
+        "show": facts.stdout + shown.stdout,
+        "logs": "".join(map(site.said, ("one", "clear", "sealed"))),
+    }
+    for directory in (
+        site.place / "work",
+        site.place / "files",
+        site.place / "state",
+        redis_server.directory,
+    ):
+        for path in (path for path in directory.rglob("*") if path.is_file()):
+            seen[str(path)] = path.read_bytes().decode(errors="replace")
+    plain = (OF_A_JOB, b64encode(OF_A_JOB.encode()).decode())
+    assert [where for where, text in seen.items() if any(form in text for form in plain)] == []
+    assert not list(Path("/dev/shm").glob("copilot-*/secretive*"))
