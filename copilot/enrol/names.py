@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 
 KEY_BYTES = 32  # Ed25519 (RFC 8032)
@@ -14,7 +13,7 @@ def checked_key(text: str) -> str:
     """A public key in base64. Raises ValueError."""
     try:
         data = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError("the key is no base64") from error
     if len(data) != KEY_BYTES or base64.b64encode(data).decode() != text:
         raise ValueError(f"the key has not {KEY_BYTES} bytes")
