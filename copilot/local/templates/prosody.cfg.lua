@@ -20,7 +20,8 @@ modules_enabled = { "roster", "saslauth", "tls", "disco", "ping", "time", "versi
 -- smacks: it would keep a dead agent's session, and so its presence, for minutes;
 -- offline: a message to an agent that is away must bounce or vanish, for acknowledgements repeat it.
 modules_disabled = { "offline", "s2s", "s2s_auth_certs" }
--- Bare JIDs that may manage accounts by ad-hoc commands (XEP-0133), where "admin_adhoc" is among the modules.
+-- Bare JIDs that may manage accounts by ad-hoc commands (XEP-0133), where "admin_adhoc" is among the modules: that of the job
+-- manager, which lets agents in (copilot bundle) and throws them out (copilot agents revoke).
 admins = { $admins }
 
 authentication = "internal_hashed"
