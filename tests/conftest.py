@@ -32,12 +32,13 @@ from copilot.local.redis import Redis
 from tests.carbon.servers import Graphite
 from tests.missing import missing
 
-ADMIN = "boss@copilot.internal"  # may make and remove accounts
+WORKERS = ("alone", *(f"gw{number}" for number in range(16)))
+ADMINS = [f"boss-{worker}@copilot.internal" for worker in WORKERS]  # may make and remove accounts
 Server = Chirp | Prosody | Ejabberd | Redis
 STARTERS: dict[str, Callable[[Path], Server]] = {
     "chirp": Chirp,
-    "prosody": partial(Prosody, admins=[ADMIN]),
-    "ejabberd": partial(Ejabberd, admins=[ADMIN]),
+    "prosody": partial(Prosody, admins=ADMINS),
+    "ejabberd": partial(Ejabberd, admins=ADMINS),
     "redis": Redis,
 }
 FIXTURES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -19,7 +20,6 @@ from copilot.transport.memory import MemoryNetwork, MemoryTransport
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
 
-BOSS = "the-password-of-the-boss"  # the admin of the servers of the run: all workers share it
 LIMIT_S = 10.0  # for whatever a test waits for
 Event = TypeVar("Event")
 
@@ -167,8 +167,10 @@ class ServerHub:
         return jid
 
     async def admin(self) -> str:
-        jid = await self.server.register("boss", BOSS)
-        self._passwords[jid] = BOSS
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+        password = uuid.uuid4().hex
+        jid = await self.server.register(f"boss-{worker}", password)
+        self._passwords[jid] = password
         return jid
 
     async def login(self, account: str, password: str) -> XmppTransport:
