@@ -12,6 +12,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from copilot.agent.isolation.base import Account
@@ -58,6 +59,8 @@ class Vault:
         directory = self._laid.pop(attempt, None)
         if directory is not None:
             remove_tree(directory)
+            with suppress(OSError):  # others are there
+                directory.parent.rmdir()
 
     def clear(self) -> None:
         """All of them, also of a former life."""
