@@ -216,6 +216,12 @@ class AgentService:
             spec = _spec(job, self._settings.network)
         except BadName as error:
             return _failure(error, Cause.USER_PREREQUISITE, "this agent takes no such job")
+        if spec.image:  # its requirements keep it from agents that do not say that they run images
+            return Outcome(
+                cause=Cause.USER_PREREQUISITE,
+                exit_code=NOT_STARTED,
+                reason=one_line(f"this agent runs no container images, and the job wants {spec.image}"),
+            )
         try:
             if not await self._prepared(sandbox, job, work):
                 return Outcome(cause=Cause.CANCELLED, exit_code=NOT_STARTED, reason="stopped before it began")

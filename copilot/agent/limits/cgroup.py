@@ -221,6 +221,8 @@ def prepare(tree: Tree) -> None:
     for path in set(tree.directories.values()):
         path.mkdir(exist_ok=True)
     if tree.level != "cgroup2":
+        for path in set(tree.directories.values()):
+            _clear_dead(path.parent)
         return
     own = next(iter(tree.directories.values()))
     leaf = own.parent / f"{_OWN}-self"
@@ -231,6 +233,17 @@ def prepare(tree: Tree) -> None:
     wanted = " ".join(f"+{controller}" for controller in _V2)
     (own.parent / "cgroup.subtree_control").write_text(wanted)
     (own / "cgroup.subtree_control").write_text(wanted)
+
+
+def _clear_dead(home: Path) -> None:
+    """Remove the groups of agents that were killed: their names end with a pid that nobody has any more."""
+    for left in home.glob(f"{_OWN}-*"):
+        pid = left.name.rpartition("-")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            for group in left.glob("*.a*"):
+                _remove(group)
+            with suppress(OSError):
+                left.rmdir()
 
 
 def _candidates(proc: Path) -> Iterator[Tree]:
