@@ -11,51 +11,24 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from copilot.job import State
-from copilot.local.configuration import DOMAIN, MANAGER
-from copilot.local.prosody import Prosody
-from copilot.roles import Account, Standing
+from copilot.local.configuration import DOMAIN
 from tests.acceptance.running import Up, run, script, started, until
 
-PASSWORD = "a password of the tests"
 BIG = random.Random(3).randbytes(5_000_000)
 
 
 class Laptop:
-    """Somebody's machine: a configuration file is all that it has of the system."""
+    """Somebody's machine: the file from `copilot users add` is all that it has of the system."""
 
-    def __init__(self, up: Up, name: str, standing: Standing | None, *projects: str) -> None:
+    def __init__(self, up: Up, name: str, *options: object) -> None:
         self.jid = f"{name}@{DOMAIN}"
-        self.config = up.directory.parent / f"laptop-{name}"
-        self.config.mkdir()
-        asyncio.run(self._register(up, name, standing, projects))
-        tls = up.directory / "prosody" / "tls"
-        (self.config / "ca.pem").write_bytes((tls / "ca.pem").read_bytes())
-        common = dict(
-            line.split(" ", 1)
-            for line in (up.etc / "Copilot.conf").read_text().splitlines()
-            if line[:2] == "JM"
-        )
-        file = self.config / "copilot-submitter.conf"
-        file.write_text(
-            f"SUBMIT_JABBER_SERVER {common['JM_JABBER_SERVER']}\nSUBMIT_JABBER_PORT {common['JM_JABBER_PORT']}\n"
-            f"SUBMIT_JABBER_DOMAIN {DOMAIN}\nSUBMIT_JABBER_ID {name}\nSUBMIT_JABBER_PASSWORD {PASSWORD}\n"
-            f"SUBMIT_JABBER_CA_FILE {self.config / 'ca.pem'}\nJM_JABBER_ADDRESS {MANAGER}@{DOMAIN}\n"
-        )
-        file.chmod(0o600)
-
-    async def _register(
-        self, up: Up, name: str, standing: Standing | None, projects: tuple[str, ...]
-    ) -> None:
-        await Prosody(up.directory / "prosody", domain=DOMAIN).register(name, PASSWORD)
-        if standing is None:
-            return
-        async with up.store() as store:
-            await store.put_account(
-                Account(jid=self.jid, standing=standing, projects=frozenset(projects)), password=PASSWORD
-            )
+        self.config = up.directory.parent / f"{name}.conf"
+        made = run("copilot", "users", "add", name, "-o", self.config, "--config", up.etc, *options)
+        assert made.returncode == 0, made.stderr
 
     def options(self, command: Path, *options: object) -> tuple[object, ...]:
         return ("--remote", "--config", self.config, "--command", command, *options)
@@ -65,15 +38,16 @@ class Laptop:
         return run("copilot", "jobs", verb, "--remote", "--config", self.config, *options)
 
     @contextlib.contextmanager
-    def as_agent(self, up: Up) -> Iterator[Path]:
+    def as_agent(self) -> Iterator[Path]:
         """An agent that logs in under this account."""
-        output, work = self.config / "agent.out", self.config / "work"
-        settings = (self.config / "copilot-submitter.conf").read_text().replace("SUBMIT_", "AGENT_")
-        file = self.config / "agent.conf"
-        file.write_text(f"{settings}AGENT_WORK_DIR {work}\n")
+        place = self.config.with_suffix(".agent")
+        place.mkdir()
+        ours = [line for line in self.config.read_text().splitlines() if "OWN_KEY" not in line]
+        file = place / "agent.conf"
+        file.write_text("\n".join([*ours, f"AGENT_WORK_DIR {place / 'work'}\n"]).replace("SUBMIT_", "AGENT_"))
         file.chmod(0o600)
-        with started("copilot-agent", "--config", file, output=output) as process:
-            yield output
+        with started("copilot-agent", "--config", file, output=place / "out") as process:
+            yield place / "out"
             process.kill()
 
     def submit(self, command: Path, *options: object) -> subprocess.CompletedProcess[str]:
@@ -91,6 +65,12 @@ def state_of(up: Up, job: str) -> State | None:
     return asyncio.run(read())
 
 
+def uploads(program: subprocess.Popen[bytes], up: Up) -> bool:
+    """Whether it has a connection to the file server."""
+    port = int((up.directory / "files-port").read_text())
+    return any(one.raddr and one.raddr.port == port for one in psutil.Process(program.pid).net_connections())
+
+
 @pytest.fixture(scope="module")
 def system(ground: Path) -> Iterator[Up]:
     up = Up(ground / "system")
@@ -100,12 +80,12 @@ def system(ground: Path) -> Iterator[Up]:
 
 @pytest.fixture(scope="module")
 def ada(system: Up) -> Laptop:
-    return Laptop(system, "ada", Standing.SUBMITTER, "atlas")
+    return Laptop(system, "ada", "--project", "atlas")
 
 
 @pytest.fixture(scope="module")
 def bob(system: Up) -> Laptop:
-    return Laptop(system, "bob", Standing.SUBMITTER)
+    return Laptop(system, "bob")
 
 
 def test_a_job_with_a_large_and_a_small_input_comes_back_with_its_output(
@@ -166,27 +146,51 @@ def test_a_running_job_is_stopped_and_its_follower_hears_of_it(system: Up, ada: 
 
 def test_an_agent_may_not_submit_and_a_submitter_gets_no_job(system: Up, ada: Laptop, place: Path) -> None:
     job = script(place / "job.sh", "exit 0")
-    agent = Laptop(system, "agent-9", None)  # an account of the domain, so an agent
-    refused = agent.submit(job, "--id", "by-an-agent")
+    agents = (system.directory / "agents" / "agent-2.conf").read_text()
+    file = place / "agent-2.conf"
+    file.write_text("".join(f"{line}\n".replace("AGENT_", "SUBMIT_") for line in agents.splitlines()))
+    file.chmod(0o600)
+    refused = run("copilot-job-submit", "--remote", "--config", file, "--command", job, "--id", "by-an-agent")
     assert refused.returncode == 1
     assert "may not say wantUpload here" in refused.stderr
     assert state_of(system, "by-an-agent") is None
     nowhere = system.submit(job, "--requirements", "other.Tag == 9", "--id", "for-nobody")
     assert nowhere.returncode == 0
-    with ada.as_agent(system) as output:
+    with ada.as_agent() as output:
         until(lambda: "may not say want_getJob" in system.log("jobmanager"), "the refusal")
         assert "for-nobody" not in output.read_text()
 
 
+def test_who_is_revoked_is_out_at_once_and_a_name_is_given_once(system: Up, ada: Laptop, place: Path) -> None:
+    job = script(place / "job.sh", "exit 0")
+    carl = Laptop(system, "carl", "--role", "operator", "--expires", "1h")
+    assert carl.config.stat().st_mode & 0o777 == 0o600
+    listed = json.loads(run("copilot", "users", "list", "--json", "--config", system.etc).stdout)
+    assert [(one["jid"], one["role"]) for one in listed if one["jid"] in (ada.jid, carl.jid)] == [
+        (ada.jid, "submitter"),
+        (carl.jid, "operator"),
+    ]
+    again = run("copilot", "users", "add", "carl", "-o", place / "carl.conf", "--config", system.etc)
+    assert (again.returncode, "is there already, as operator" in again.stderr) == (2, True)
+    assert not (place / "carl.conf").exists()
+    gone = run("copilot", "users", "revoke", "carl", "--config", system.etc)
+    assert gone.stdout == f"{carl.jid}: revoked\n"
+    refused = carl.submit(job, "--id", "too-late")
+    assert refused.returncode == 1
+    assert state_of(system, "too-late") is None
+
+
 def test_killed_programs_and_managers_cost_nothing(system: Up, ada: Laptop, place: Path) -> None:
-    """The manager dies between upload and submission, the laptop's program in the middle; the same command goes on."""
+    """The manager dies between its URLs and the submission, the laptop's program after the upload; the same command goes on."""
     (place / "big.dat").write_bytes(BIG[::-1])
     job = script(place / "job.sh", "wc -c < big.dat")
     options = ada.options(job, "-i", place / "big.dat", "--id", "killed", "--output-dir", place)
     area = system.directory / "files" / "killed.a0"
     with started("copilot-job-submit", *options, output=place / "first") as first:
+        with system.suspended("copilot-fileserver"):
+            until(lambda: uploads(first, system), "the URLs")
+            system.kill("copilot-jobmanager")
         until(lambda: any(area.rglob("big.dat")), "the upload")
-        system.kill("copilot-jobmanager")
         first.kill()
     with started("copilot-job-submit", *options, output=place / "second") as second:
         until(lambda: state_of(system, "killed") is not None, "the submission")
