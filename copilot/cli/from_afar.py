@@ -74,20 +74,26 @@ def submit(
         raise ConfigError("--unpack: where? Name a directory with --output-dir")
     if screen.output_dir is not None and not screen.output_dir.is_dir():
         raise ConfigError(f"--output-dir {screen.output_dir}: expected a directory that exists")
-    config = settings(place)
-    submissions = with_secrets(submissions, secrets or {}, config.public_keys_file, config.jm_jabber_address)
-    return asyncio.run(_run(submissions, config, screen))
+    with settings(place) as config:
+        keys = config.public_keys_file
+        submissions = with_secrets(submissions, secrets or {}, keys, config.jm_jabber_address)
+        return asyncio.run(_run(submissions, config, screen))
 
 
-def settings(place: Path | None) -> SubmitterConfig:
-    """Those of who submits from afar, with warnings told. Raises `ConfigError`."""
+@contextlib.contextmanager
+def settings(place: Path | None) -> Iterator[SubmitterConfig]:
+    """Those of who submits from afar, with warnings told; what stands in them instead of in files is in files while inside.
+
+    Raises `ConfigError`.
+    """
     if place is None and not os.environ.get(DIRECTORY_KEY):
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "copilot"
         place = home if home.is_dir() else None
     config, warnings = load(SubmitterConfig, place, os.environ, known=lambda: KNOWN_KEYS)
     for warning in (*set_up(config.logger_config_file, level=logging.WARNING), *warnings):
         print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
-    return config
+    with tempfile.TemporaryDirectory(prefix="copilot-") as own:
+        yield _with_own_files(config, Path(own))
 
 
 async def stop(config: SubmitterConfig, jobs: Sequence[str], reason: str) -> list[Answer]:
@@ -134,14 +140,6 @@ def lines(state: HaveJobState) -> Iterator[str]:
             yield f"  {name:<11}{one_line(str(value))}"
 
 
-@contextlib.asynccontextmanager
-async def session(config: SubmitterConfig) -> AsyncIterator[Remote]:
-    """Logged in while inside. Raises `TransportError`, and `ConfigError` if there are no keys for secure mode."""
-    with tempfile.TemporaryDirectory(prefix="copilot-") as place:
-        async with _session(_with_own_files(config, Path(place))) as remote:
-            yield remote
-
-
 def _with_own_files(config: SubmitterConfig, place: Path) -> SubmitterConfig:
     """What stands in the settings themselves, in files as all others expect it."""
     if config.jabber_ca is not None:
@@ -150,18 +148,26 @@ def _with_own_files(config: SubmitterConfig, place: Path) -> SubmitterConfig:
         config = replace(config, jabber_ca_file=file, files_ca_file=config.files_ca_file or file)
     if config.own_key is not None:
         key = place / "own.key"
-        try:
-            text = base64.b64decode(config.own_key, validate=True)
-        except ValueError:
-            raise ConfigError(f"{config.key('own_key')}: expected base64 of a key in PEM form") from None
         key.touch(mode=0o600)
-        key.write_bytes(text)
+        key.write_bytes(_decoded(config, "own_key", config.own_key))
         config = replace(config, key_file=key)
+    if config.service_keys is not None:
+        public = place / "services.pub"
+        public.write_bytes(_decoded(config, "service_keys", config.service_keys))
+        config = replace(config, public_keys_file=public)
     return config
 
 
+def _decoded(config: SubmitterConfig, name: str, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ConfigError(f"{config.key(name)}: expected base64 of keys in PEM form") from None
+
+
 @contextlib.asynccontextmanager
-async def _session(config: SubmitterConfig) -> AsyncIterator[Remote]:
+async def session(config: SubmitterConfig) -> AsyncIterator[Remote]:
+    """Logged in while inside. Raises `TransportError`, and `ConfigError` if there are no keys for secure mode."""
     secure = agent_security(config, config.jm_jabber_address)
     transport = XmppTransport(
         XmppSettings(

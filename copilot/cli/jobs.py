@@ -56,7 +56,8 @@ def cancel(
     """End jobs: those that run, when their agent has stopped them."""
     if remote:
         jobs = [check_job_id(job, submitted=True) for job in dict.fromkeys(ids)]
-        settled = asyncio.run(from_afar.stop(from_afar.settings(config), jobs, reason))
+        with from_afar.settings(config) as settings:
+            settled = asyncio.run(from_afar.stop(settings, jobs, reason))
         if as_json:
             print(json.dumps([asdict(answer) for answer in settled]))
         for answer in settled if not as_json else ():
@@ -92,7 +93,8 @@ def show(
 ) -> None:
     """Show a job and what became of each of its attempts; with --remote, how it stands and how its last attempt ended."""
     if remote:
-        state = asyncio.run(from_afar.look(from_afar.settings(config), check_job_id(job, submitted=True)))
+        with from_afar.settings(config) as settings:
+            state = asyncio.run(from_afar.look(settings, check_job_id(job, submitted=True)))
         print(json.dumps(from_afar.facts(state)) if as_json else "\n".join(from_afar.lines(state)))
         return
     story = asyncio.run(_read(_load(config), check_job_id(job, submitted=True)))

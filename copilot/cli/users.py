@@ -27,8 +27,10 @@ from copilot.errors import BadName, ConfigError
 from copilot.job import one_line
 from copilot.jobmanager.config import ManagerConfig, SubmitConfig
 from copilot.local.writing import write_file
+from copilot.protocol.crypto.keys import public_text
 from copilot.protocol.envelope import bare
 from copilot.roles import Account, Standing
+from copilot.runtime.keys import load_keys
 from copilot.store.base import Store
 
 app = typer.Typer(help="Let people in who submit from afar, list them, revoke them.", no_args_is_help=True)
@@ -75,7 +77,7 @@ def add(  # noqa: PLR0917  # one parameter per option
     if path.exists():
         raise ConfigError(f"{path} is there already; name another file with -o")
     try:
-        write_file(path, configuration(user, _common(settings, server)), mode=0o600)
+        write_file(path, configuration(user, common_settings(settings, server)), mode=0o600)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
     try:
@@ -162,8 +164,8 @@ def _end(text: str) -> float | None:
         raise BadName(f"--expires {text[:40]!r}: expected {_DURATION.expects}, or never") from None
 
 
-def _common(config: ManagerConfig, server: str | None) -> Mapping[str, str]:
-    """What all people of this deployment need."""
+def common_settings(config: ManagerConfig, server: str | None = None) -> Mapping[str, str]:
+    """What all people of this deployment need. Raises `ConfigError`."""
     host, port = (config.jabber_server, config.jabber_port) if server is None else _address(server)
     return {
         "JM_JABBER_ADDRESS": config.jid,
@@ -171,7 +173,17 @@ def _common(config: ManagerConfig, server: str | None) -> Mapping[str, str]:
         "SUBMIT_JABBER_PORT": str(port),
         "SUBMIT_JABBER_TLS": config.jabber_tls.value,
         "SUBMIT_JABBER_CA": "" if config.jabber_ca_file is None else _one_line(config.jabber_ca_file),
+        "SUBMIT_SECURE_MODE": "1" if config.secure_mode else "",
+        "SUBMIT_SERVICE_KEYS": _service_keys(config),
     }
+
+
+def _service_keys(config: ManagerConfig) -> str:
+    """The public keys of the job manager, whose instances make them on their first start in secure mode."""
+    if not config.secure_mode and not config.key_file.exists():
+        return ""
+    text = public_text({config.jid: load_keys(config.key_file).public})
+    return base64.b64encode(text.encode()).decode("ascii")
 
 
 def _address(text: str) -> Address:

@@ -32,6 +32,13 @@ class SubmitterConfig(SecureSettings):
         unset="none",
         secret=True,
     )
+    service_keys: str | None = setting(
+        "SUBMIT_SERVICE_KEYS",
+        "public keys of the services, as base64 of a file of public keys in one line; goes before SUBMIT_PUBLIC_KEYS_FILE",
+        TEXT,
+        default=None,
+        unset="none",
+    )
     files_ca_file: Path | None = setting(
         "SUBMIT_FILES_CA_FILE",
         "certificates (PEM) that alone may vouch for file servers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import uuid
@@ -11,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from copilot.cli.users import common_settings
+from copilot.client.users import User, configuration, new_user
+from copilot.config import load
+from copilot.jobmanager.config import ManagerConfig
 from copilot.local.ejabberd import Ejabberd
 from copilot.local.process import give, unprivileged_user
 from copilot.local.prosody import Prosody
@@ -126,6 +131,24 @@ class Site:
         done = run("copilot", "keys", arguments[0], *arguments[1:], self.service_keys, **service())
         assert done.returncode == 0, done.stderr
 
+    def laptop(self, name: str) -> Path:
+        """The file of a submitter, as `copilot users add` writes it."""
+        user = new_user(f"{name}@{self.xmpp.domain}", Standing.SUBMITTER, frozenset(), None)
+        asyncio.run(self._let_in(name, user))
+        config, _ = load(ManagerConfig, self.etc, {})
+        file = self.place / f"{name}.conf"
+        file.write_text(configuration(user, common_settings(config)))
+        file.chmod(0o600)
+        return file
+
+    async def _let_in(self, name: str, user: User) -> None:
+        await self.xmpp.register(name, user.password)
+        store = RedisStore.from_url(self._redis.url)
+        try:
+            await store.put_account(user.account)
+        finally:
+            await store.close()
+
     def does_a_job(self, name: str) -> None:
         job = script(self.place / f"{name}.sh", f"echo {name}")
         done = run("copilot-job-submit", "--config", self.etc, "--id", name, "--command", job, **service())
@@ -184,6 +207,11 @@ def test_a_job_goes_sealed_over_ejabberd_and_nothing_else_is_heard(site: Site) -
         site.share_keys()
         with site.agent():
             site.does_a_job("sealed")
+            laptop = site.laptop("ada")
+            job = script(site.place / "far.sh", "exit 7")
+            options = ("--config", laptop, "--command", job, "--id", "far", "--wait")
+            done = run("copilot-job-submit", "--remote", *options)
+            assert done.returncode == 7, done.stderr
         assert "dropped a message" not in site.said("one") + site.said("agent")
         site.configure(AGENT_SECURE_MODE=0)
         with site.agent("clear"):
