@@ -20,6 +20,7 @@ from copilot.config.kinds import (
     PATH,
     READABLE_FILE,
     SIZE,
+    TEXT,
     choice,
     duration,
     whole,
@@ -195,6 +196,15 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         default=None,
         unset="AGENT_JABBER_DOMAIN",
         derive=lambda config: (config.jabber_domain,),
+    )
+
+    ticket_password: str | None = setting(
+        "AGENT_TICKET_PASSWORD",
+        "what is shown to the key manager to get a ticket",
+        TEXT,
+        default=None,
+        unset="nothing but the account",
+        secret=True,
     )
 
     @property

@@ -110,7 +110,9 @@ async def run(config: AgentConfig) -> int:
     config = _with_own_authority(config)
     daemon.make_directory(config.work_dir)
     log.info("Waking the component up.")
-    secure = agent_security(config, config.jm_jabber_address)
+    secure = agent_security(
+        config, config.jm_jabber_address, credential=config.ticket_password or "No credential"
+    )
     files = Files.standard(
         ca_file=config.files_ca_file,
         shared=() if config.shared_dir is None else (config.shared_dir,),

@@ -8,6 +8,7 @@ from copilot.config import Settings
 from copilot.errors import ConfigError
 from copilot.heartbeat.config import HeartbeatConfig
 from copilot.jobmanager.config import FileServerConfig, ManagerConfig, SubmitConfig
+from copilot.keymanager.config import KeyManagerConfig
 from copilot.monitor.config import MonitorConfig
 from copilot.storagemanager.config import StorageManagerConfig
 
@@ -20,6 +21,7 @@ COMPONENTS: tuple[type[Settings], ...] = (
     SubmitterConfig,
     MonitorConfig,
     HeartbeatConfig,
+    KeyManagerConfig,
 )
 
 KNOWN_KEYS = frozenset(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("copilot.security")
 
-OURS = "v2"
+OURS, OF_2011 = "v2", "v1"
 ON = "Secure mode is on: everything is sealed from end to end, and nothing else is heard."
 OFF = "The security module does not need to be waken up."  # as in the report
 HEARS_BOTH = "Secure mode is off; who speaks sealed is answered so, with the keys in %s."
@@ -33,10 +33,16 @@ class ServiceSecurity:
     """That of a service. In secure mode its key file is made on the first start; else it is used as soon as there is one."""
 
     def __init__(
-        self, config: SecureSettings, account: Callable[[str], Account | None] = lambda _: None
+        self,
+        config: SecureSettings,
+        account: Callable[[str], Account | None] = lambda _: None,
+        *,
+        gives_tickets: bool = False,
     ) -> None:
-        """`account(bare JID)` is a record that counts now. Raises `ConfigError` if a key file cannot be used."""
+        """`account(bare JID)` is a record that counts now; `gives_tickets`: it is the key manager. Raises `ConfigError` if a key
+        file cannot be used."""
         self._config = config
+        self._gives_tickets = gives_tickets
         self._account = account
         self._clock = SystemClock()
         self.ring: FileRing | None = None
@@ -65,20 +71,30 @@ class ServiceSecurity:
 
     def _suites(self) -> list[Suite]:
         from copilot.protocol.crypto.keys import service_keys
-        from copilot.protocol.session import V2
         from copilot.runtime.keyring import FileRing
 
         config = self._config
-        if OURS not in config.secure_suites:
-            return []
         make = service_keys if config.secure_mode else None
         self.ring = FileRing(config.key_file, config.public_keys_file, now=self._clock.monotonic, make=make)
-        if not self.ring.private.opening or not self.ring.private.signing:
+        suites: list[Suite] = []
+        if OURS in config.secure_suites:  # first: who speaks both is answered in it
+            suites.append(self._v2(self.ring))
+        if OF_2011 in config.secure_suites:
+            from copilot.cli.securing_v1 import answering
+
+            suites.append(answering(config, self.ring, self.signers, gives_tickets=self._gives_tickets))
+        return suites
+
+    def _v2(self, ring: FileRing) -> Suite:
+        from copilot.protocol.session import V2
+
+        config = self._config
+        if not ring.private.opening or not ring.private.signing:
             raise ConfigError(
                 f"the key file {config.key_file}: suite v2 needs a key that opens and one that signs; "
                 "`copilot keys generate service FILE` makes both"
             )
-        return [V2(config.jid, self.ring, signers=self.signers, wall=self._clock.wall)]
+        return V2(config.jid, ring, signers=self.signers, wall=self._clock.wall)
 
     def _later(self) -> list[Suite]:
         if not self._config.key_file.exists():
@@ -94,20 +110,32 @@ class ServiceSecurity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSecurity:
-    """That of who opens sessions."""
+    """That of who opens sessions. `ring` is None in suite v1; `keeper` gets tickets there, if there is a key manager."""
 
     security: Security
-    ring: FileRing
+    ring: FileRing | None
+    keeper: Component | None = None
 
 
-def agent_security(config: SecureSettings, service: str) -> AgentSecurity | None:
+def agent_security(
+    config: SecureSettings, service: str, *, credential: str | None = None
+) -> AgentSecurity | None:
     """That of who opens sessions and answers none: an agent, a submitter; None without secure mode. `service` is the bare JID of
-    whom it speaks to first. Raises `ConfigError` if there are no keys: it does not begin to speak in clear for that."""
+    whom it speaks to first; `credential` is what a key manager wants to see, None for who does not speak v1. Raises `ConfigError` if there are no keys: it does not begin to speak in clear for that."""
     if not config.secure_mode:
         log.info(OFF)
         return None
-    if OURS not in config.secure_suites:
-        raise ConfigError(f"{config.key('secure_suites')}: expected v2: we speak v1 only to agents of 2011")
+    if config.secure_suites == (OF_2011,) and credential is not None:
+        from copilot.cli.securing_v1 import opening
+
+        suite, keeper = opening(config, service, credential)
+        log.info(ON)
+        return AgentSecurity(security=Security([suite], strict=True), ring=None, keeper=keeper)
+    if config.secure_suites != (OURS,):
+        expected = (
+            "v2" if credential is None else "v2 or v1, and one of them alone: who opens sessions speaks one"
+        )
+        raise ConfigError(f"{config.key('secure_suites')}: expected {expected}")
     from copilot.protocol.session import V2
     from copilot.runtime.keyring import LEARNED, FileRing
 
@@ -131,9 +159,10 @@ def agent_security(config: SecureSettings, service: str) -> AgentSecurity | None
 
 
 def learning(secure: AgentSecurity | None) -> tuple[list[Component], dict[type, Performer]]:
-    """The part of an agent that hears of new keys of its manager, and who keeps them; nothing without secure mode."""
-    if secure is None:
-        return [], {}
+    """The part of an agent that hears of new keys of its manager, and who keeps them; in suite v1 the one that gets tickets;
+    nothing without secure mode."""
+    if secure is None or secure.ring is None:
+        return [] if secure is None or secure.keeper is None else [secure.keeper], {}
     from copilot.runtime.newkeys import KeepKeys, KeyLearner
 
     learner = KeyLearner(secure.ring)

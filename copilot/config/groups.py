@@ -150,6 +150,20 @@ class SecureSettings(ComponentSettings):
         derive=lambda config: config.own_directory / "services.pub",
     )
 
+    secure_v1_acks: bool = setting(
+        "*_SECURE_V1_ACKS",
+        "whether programs of 2011 are sent acknowledgements in suite v1; the public agent of 2011 ends on the first one",
+        FLAG,
+        default="0",
+    )
+    km_jabber_address: str | None = setting(
+        "KM_JABBER_ADDRESS",
+        "Jabber ID of the key manager, whose tickets are asked for in suite v1",
+        JID,
+        default=None,
+        unset="no tickets",
+    )
+
     @property
     def own_directory(self) -> Path:
         """The work or state directory."""

@@ -17,6 +17,8 @@ from copilot.agent.counts import WAITS, AgentCounts
 from copilot.files.counts import FETCH, METHODS, STORE, ServerCounts, TransferCounts
 from copilot.histogram import Histogram
 from copilot.job import Cause, Phase
+from copilot.keymanager.counts import REFUSALS as NO_TICKETS
+from copilot.keymanager.counts import KeyManagerCounts
 from copilot.metrics.disk import Disk
 from copilot.metrics.lag import Lag
 from copilot.metrics.queue import Queue
@@ -30,8 +32,9 @@ from copilot.store.counts import ERRORS, StoreCounts
 from copilot.transport.counts import SessionCounts
 
 MANAGERS, AGENTS, MONITOR, FILE_SERVER = "managers", "agents", "monitor", "file server"
-ALL = (MANAGERS, AGENTS, MONITOR, FILE_SERVER)
-TALKERS = (MANAGERS, AGENTS, MONITOR)  # those with an XMPP session
+KEY_MANAGER = "key manager"
+ALL = (MANAGERS, AGENTS, MONITOR, FILE_SERVER, KEY_MANAGER)
+TALKERS = (MANAGERS, AGENTS, MONITOR, KEY_MANAGER)  # those with an XMPP session
 
 _NO_RETURN = (Cause.OK, Cause.CANCELLED)  # a job never goes back after these
 _COMMANDS = tuple(RULES)
@@ -499,6 +502,26 @@ _SERVER = Part[ServerCounts](
     ),
 )
 
+_TICKETS = Part[KeyManagerCounts](
+    source=KeyManagerCounts,
+    shown_by=(KEY_MANAGER,),
+    metrics=(
+        Metric(
+            name="copilot_tickets_issued_total",
+            meaning="Tickets that the key manager has given.",
+            read=lambda of: of.issued,
+        ),
+        Metric(
+            name="copilot_tickets_refused_total",
+            meaning="Requests for a ticket that were refused, by why: not sealed (in-clear), from somebody who is not on the list "
+            "and has no account record (not-registered), or with the wrong credential (wrong-credential).",
+            read=lambda of: of.refused,
+            labels=("reason",),
+            known=NO_TICKETS,
+        ),
+    ),
+)
+
 _MONITOR = Part[MonitorCounts](
     source=MonitorCounts,
     shown_by=(MONITOR,),
@@ -575,7 +598,7 @@ _DISK = Part[Disk](
 )
 
 PARTS: tuple[Part[Any], ...] = (
-    *(_ABOUT, _JOBS, _QUEUE, _STORE, _AGENT, _TRANSFERS, _SERVER, _MONITOR),
+    *(_ABOUT, _JOBS, _QUEUE, _STORE, _AGENT, _TRANSFERS, _SERVER, _MONITOR, _TICKETS),
     *(_LOOP, _MESSAGES, _SESSION, _LAG, _DISK),
 )
 METRICS: tuple[Metric[Any], ...] = tuple(metric for part in PARTS for metric in part.metrics)

@@ -34,7 +34,7 @@ from copilot.protocol.events import (
 )
 from copilot.protocol.limits import Throttle
 from copilot.protocol.rules import MANAGER, RULES, Role
-from copilot.protocol.security import IN_CLEAR, NOT_OPENED, NOT_SEALED, UNREADABLE, Opened, Security
+from copilot.protocol.security import IN_CLEAR, NOT_OPENED, NOT_SEALED, UNREADABLE, Opened, Security, Unsaid
 from copilot.protocol.selftest import SelfTest
 
 PEERS_REMEMBERED = 50_000
@@ -353,11 +353,14 @@ class Endpoint:
         peer = self._peer(envelope.sender)
         if now - peer.last_security_error >= SECONDS_BETWEEN_SECURITY_ERRORS:
             peer.last_security_error = now
+            told = codec.encode(SecurityError(error_string=UNREADABLE))
+            in_body = envelope.sealed_body is not None or envelope.body is not None
             self._clear.append(
                 Envelope(
                     to=envelope.sender,
                     id=self._new_id(),
-                    element=codec.encode(SecurityError(error_string=UNREADABLE)),
+                    body=told if in_body else None,
+                    element=None if in_body else told,
                     noack=True,
                 )
             )
@@ -371,6 +374,8 @@ class Endpoint:
         for envelope, session in envelopes:
             try:
                 sealed.append(self._as_it_goes_out(envelope, session, now))
+            except Unsaid:
+                continue
             except SealError as error:
                 self.counts.dropped[NOT_SEALED] += 1
                 self._void.append(
@@ -429,6 +434,7 @@ class Endpoint:
             info=info,
             at=now,
             sealed=opened.sealed,
+            in_v1=opened.in_v1,
             session=opened.session,
             key=opened.key,
         )

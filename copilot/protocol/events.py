@@ -14,6 +14,7 @@ class Received:
 
     `info` is the command as it stood on the wire, for those that pass it on. `at` is when it came, in seconds of the clock
     that the endpoint's `now` is of. `sealed`: nobody but the two of us has read or changed it (protocol page, section 5).
+    `in_v1`: it came sealed in suite v1, which proves no sender.
     `session` and `key` as in `copilot.protocol.security.Opened`: who wants to speak to the sender from another instance needs
     the former, who lets it in the latter.
     """
@@ -27,6 +28,7 @@ class Received:
     info: Element = field(default_factory=lambda: Element("info"))
     at: float = field(default=0.0, compare=False)
     sealed: bool = False
+    in_v1: bool = False
     session: str = field(default="", compare=False)
     key: str = field(default="", compare=False)
 

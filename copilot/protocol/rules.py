@@ -106,7 +106,7 @@ RULES: dict[str, Rule] = {
     "sleep": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True, ack_waits=ACK_NEEDS_NO_MESSAGE),
     "error": Rule(ANY, ANY, noack=True, orders=True),
     "newKeys": Rule(Role.JOB_MANAGER, Role.AGENT, resend=True, void_after=10 * MINUTE, orders=True),
-    "security_error": Rule(MANAGER, ANY, noack=True, orders=True),
+    "security_error": Rule(MANAGER | Role.KEY_MANAGER, ANY, noack=True, orders=True),
     "reportEvent": Rule(ANY, Role.MONITOR, noack=True),
     "reportEventDuration": Rule(ANY, Role.MONITOR, noack=True),
     "reportEventValue": Rule(ANY, Role.MONITOR, noack=True),
@@ -115,5 +115,5 @@ RULES: dict[str, Rule] = {
     "Heartbeat:ping": Rule(ANY, ANY, in_rooms=True),
     "pong": Rule(ANY, ANY, noack=True, in_rooms=True),
     "getTicket": Rule(ANY, Role.KEY_MANAGER, resend=True, void_after=10 * MINUTE),
-    "storeTicket": Rule(Role.KEY_MANAGER, ANY, orders=True),
+    "storeTicket": Rule(Role.KEY_MANAGER, ANY),  # what it is good for says its signature
 }

@@ -25,9 +25,14 @@ MOST_SESSION = 2048  # characters of a session as its opener sent it
 LOOK_AGAIN = 2.0  # s until it is looked again whether there are keys by now
 
 
+class Unsaid(SealError):
+    """Its receiver must not hear it, and misses nothing: there is nothing to tell anybody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A message in clear. `sealed`: it was not so on its way. `session` is the session as its opener sent it, "" if we have
+    """A message in clear. `sealed`: it was not so on its way, and its sender is proven. `in_v1`: it was sealed in suite v1, which
+    proves nobody. `session` is the session as its opener sent it, "" if we have
     opened it. `key` is the signing key under which it was opened, as in `copilot.roles.Account.key`. `only_enrols`: that key is
     not registered; who has it may ask to be let in, and nothing else."""
 
@@ -36,6 +41,7 @@ class Opened:
     session: str = ""
     key: str = ""
     only_enrols: bool = False
+    in_v1: bool = False
 
 
 class Suite(Protocol):
@@ -53,7 +59,12 @@ class Suite(Protocol):
         ...
 
     def sealed(self, envelope: Envelope, now: float) -> Envelope | None:
-        """None: there is no session with its receiver, and none can be opened. Raises `SealError` if it must not be sent at all."""
+        """None: there is no session with its receiver, and none can be opened. Raises `SealError` if it must not be sent at all,
+        `Unsaid` if nobody need know."""
+        ...
+
+    def in_clear(self, envelope: Envelope) -> Envelope | None:
+        """What of a message in clear is heard all the same, where nothing else is; None: nothing."""
         ...
 
     def adopt(self, to: str, session: str, now: float) -> bool:
@@ -87,6 +98,9 @@ class Security:
                 return Opened(envelope=envelope, sealed=False)
             if _command(envelope) == HEARD_IN_CLEAR:
                 return Opened(envelope=replace(envelope, acks=(), noack=True), sealed=False)
+            for suite in self._suites:
+                if (heard := suite.in_clear(envelope)) is not None:
+                    return Opened(envelope=heard, sealed=False)
             raise SealError("it came in clear")
         for suite in self._all(now):
             if suite.recognises(envelope):

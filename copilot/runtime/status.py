@@ -16,6 +16,7 @@ WORDS = {
     Role.JOB_MANAGER: "job manager",
     Role.STORAGE_MANAGER: "storage manager",
     Role.MONITOR: "monitor",
+    Role.KEY_MANAGER: "key manager",
 }
 
 

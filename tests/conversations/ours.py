@@ -18,6 +18,7 @@ MODULES = {
     "agent": "copilot.cli.agent",
     "manager": "copilot.cli.jobmanager",
     "storage": "copilot.cli.storagemanager",
+    "keymanager": "copilot.cli.keymanager",
 }
 LAUNCHER = Path(__file__).with_name("clocked.py")
 ROOT = Path(__file__).parents[2]

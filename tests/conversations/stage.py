@@ -15,9 +15,11 @@ from tests.conftest import Account
 from tests.conversations.files import ChirpFiles
 from tests.conversations.ours import Ours, configuration, private
 from tests.conversations.peer import Peer
+from tests.conversations.secure import Secured
 from tests.conversations.stream import Stream
 
 MANAGERS = {"manager": "JM", "storage": "SM"}
+PREFIXES = MANAGERS | {"agent": "AGENT", "keymanager": "KM"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,21 +46,21 @@ class Stage:
     variables: dict[str, str] = field(default_factory=dict)
     _accounts: dict[str, Account] = field(default_factory=dict)
 
-    async def enter_peer(self, name: str, kind: str) -> None:
-        """A program of 2011 logs in."""
-        account = await self._account(kind)
+    async def enter_peer(self, name: str, kind: str, secured: Secured | None = None) -> None:
+        """A program of 2011 logs in; `secured` if it is in secure mode."""
+        account = await self.account(kind)
         prosody, resource = self.servers.prosody, self.random.randbytes(16).hex()
         stream = await Stream.open(account, resource, port=prosody.port, ca_file=prosody.ca_file)
-        self.peers[name] = Peer(stream, account.jid, f"{account.jid}/{resource}", self.random)
+        self.peers[name] = Peer(stream, account.jid, f"{account.jid}/{resource}", self.random, secured)
         self.variables[f"{name}.full"] = self.peers[name].full_jid
 
     async def enter_ours(self, name: str, kind: str, settings: dict[str, str]) -> None:
         """One of our programs logs in."""
-        account = await self._account(kind)
+        account = await self.account(kind)
         if kind in MANAGERS:
             await self.files.trust_managers()
-        own = self._manager(name, kind) if kind in MANAGERS else self._agent(name)
-        prefix = MANAGERS.get(kind, "AGENT")
+        own = self._own(name, kind)
+        prefix = PREFIXES[kind]
         prosody, (localpart, _, domain) = self.servers.prosody, account.jid.partition("@")
         session = {
             "JABBER_SERVER": "127.0.0.1",
@@ -76,7 +78,12 @@ class Stage:
         self.ours[name] = await Ours.start(kind, written)
         self.variables[f"{name}.full"] = f"{account.jid}/{name}"
 
-    def _manager(self, name: str, kind: str) -> dict[str, object]:
+    def _own(self, name: str, kind: str) -> dict[str, object]:
+        if kind in MANAGERS:
+            return self._manager()
+        return {"STATE_DIR" if kind == "keymanager" else "WORK_DIR": private(self.directory / name)}
+
+    def _manager(self) -> dict[str, object]:
         password, _, address = self.servers.redis.removeprefix("redis://:").rpartition("@")
         state = self.directory / "state"  # shared: what one signs, the other must believe
         return {
@@ -90,10 +97,8 @@ class Stage:
             "STATE_DIR": state if state.exists() else private(state),
         }
 
-    def _agent(self, name: str) -> dict[str, object]:
-        return {"WORK_DIR": private(self.directory / name)}
-
-    async def _account(self, kind: str) -> Account:
+    async def account(self, kind: str) -> Account:
+        """The account of this kind of program; all of the kind share it."""
         if kind not in self._accounts:
             self._accounts[kind] = await self.servers.account(kind)
             self.variables[kind] = self._accounts[kind].jid

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.conversations import jobs, talk
+from tests.conversations import jobs, keys, talk
 from tests.conversations.files import unpacked
 from tests.conversations.script import Step
+from tests.conversations.secure import Consumer, Provider
 from tests.conversations.stage import Stage
 
 
@@ -19,6 +20,10 @@ async def _program(stage: Stage, step: Step) -> bool:
     match step.words:
         case ("peer", name):
             await stage.enter_peer(name, _kind(name))
+        case ("peer", name, "secured"):
+            await stage.enter_peer(name, _kind(name), keys.secured(stage, _kind(name)))
+        case ("keys", *services):
+            await keys.make(stage, services)
         case ("our", name):
             await stage.enter_ours(name, _kind(name), dict(step.values))
         case ("pass", seconds, name):
@@ -66,6 +71,15 @@ def _habit(stage: Stage, step: Step) -> bool:
             stage.peers[name].heed(set(commands))
         case (name, "loses", "its", "acknowledgements"):
             stage.peers[name].silent = True
+        case (name, "takes", "ticket", text):
+            secured = stage.peers[name].secured
+            assert isinstance(secured, Consumer)
+            secured.ticket = text
+        case (name, "was", "shown", text):
+            secured = stage.peers[name].secured
+            assert isinstance(secured, Provider)
+            shown = {"a ticket" if "###" in ticket else ticket for ticket in secured.tickets}
+            assert shown == {text}, f"shown: {secured.tickets}"
         case (name, "acknowledges", "again"):
             stage.peers[name].silent = False
         case _:

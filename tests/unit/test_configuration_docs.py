@@ -14,11 +14,19 @@ from copilot.client.config import SubmitterConfig
 from copilot.config import Settings
 from copilot.heartbeat.config import HeartbeatConfig
 from copilot.jobmanager.config import FileServerConfig, ManagerConfig, SubmitConfig
+from copilot.keymanager.config import KeyManagerConfig
 from copilot.monitor.config import MonitorConfig
 from copilot.storagemanager.config import StorageManagerConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-WITH_TABLE = (AgentConfig, ManagerConfig, MonitorConfig, HeartbeatConfig, SubmitterConfig)
+WITH_TABLE = (
+    AgentConfig,
+    ManagerConfig,
+    MonitorConfig,
+    HeartbeatConfig,
+    SubmitterConfig,
+    KeyManagerConfig,
+)
 WITH_LIST = (SubmitConfig, FileServerConfig)
 EXPLAINED = {"JM_JABBER_ADDRESS", "JM_PUBLIC_KEYS_FILE"}  # below the list
 

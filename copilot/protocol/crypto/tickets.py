@@ -22,7 +22,7 @@ from copilot.protocol.envelope import bare
 ANY_COMPONENT = "*"
 NO_TICKET = "No ticket"  # what stands in its place where there is no key manager
 LONGEST = 4096  # characters
-CLOCKS_APART = 60.0  # s; so much earlier than it begins a ticket is taken
+EARLY = 60.0  # s; so much earlier than it begins a ticket is taken
 
 _JOINT = "###"
 
@@ -42,7 +42,7 @@ class Ticket:
             return "another account's ticket"
         if self.component != ANY_COMPONENT and bare(self.component) != bare(receiver):
             return "a ticket for another component"
-        if now < self.valid_from - CLOCKS_APART:
+        if now < self.valid_from - EARLY:
             return "a ticket that is not valid yet"
         if now > self.valid_to:
             return "a ticket that has expired"

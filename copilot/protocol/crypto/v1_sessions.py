@@ -36,17 +36,23 @@ class Opening:
         self._sessions: dict[str, bytes] = {}  # by the bare JID of the service
         self.ticket = tickets.NO_TICKET if key_manager is None else ""
 
-    def ready(self, command: str) -> bool:
-        """Whether this can be said now: all but the question for a ticket needs one."""
-        return bool(self.ticket) or command == ASKS_FOR_TICKET
+    def knows(self, jid: str) -> bool:
+        """Whether a session with this service is open."""
+        return bare(jid) in self._sessions
+
+    def reaches(self, jid: str) -> bool:
+        """Whether we could open one."""
+        return (self._keys(jid) or self._keys(bare(jid))) is not None
 
     def seal(self, to: str, info: Element) -> Attributes:
-        """The attributes that say `info` to `to`. Raises `SealError` if we have no key of theirs."""
+        """The attributes that say `info` to `to`. Raises `SealError` if we have no key of theirs, or no ticket yet."""
         key = self._keys(to) or self._keys(bare(to))
         if key is None:
             raise SealError(
                 f"the file of public keys has none of {to}: suite v1 needs a line for it, and for each of its instances"
             )
+        if not self.ticket and _command(info) != ASKS_FOR_TICKET:
+            raise SealError("our key manager has not given us a ticket yet")
         secret = self._sessions.setdefault(bare(to), v1.new_secret())
         if _command(info) != ASKS_FOR_TICKET:
             info = replace(info, attributes={**info.attributes, TICKET: codec.encode_value(self.ticket)})
@@ -65,7 +71,7 @@ class Answering:
 
     def __init__(
         self,
-        keys: Sequence[RSAPrivateKey],
+        keys: Callable[[], Sequence[RSAPrivateKey]],
         *,
         jid: str,
         wall: Callable[[], float],
@@ -73,7 +79,7 @@ class Answering:
         ticket_keys: Sequence[RSAPublicKey] = (),
         gives_tickets: bool = False,
     ) -> None:
-        """`keys` open what is sealed for us, all of them that we still have. `belongs(bare JID)` is False for whom this suite
+        """`keys()` open what is sealed for us, all of them that we still have. `belongs(bare JID)` is False for whom this suite
         is not good enough. `ticket_keys` are those of the key manager; none: nobody needs a ticket. `wall()` is in seconds
         since the epoch."""
         self._keys = keys
@@ -88,13 +94,15 @@ class Answering:
         """Whether a session with this full JID is open."""
         return jid.lower() in self._sessions
 
+    reaches = knows  # nobody is spoken to who has not opened one
+
     def opened(self, sender: str, attributes: Attributes) -> Element:
         """The `<info>`, without its ticket. Raises `SealError`; its text may name the cause, for the log alone."""
         if not self._belongs(bare(sender)):
             raise SealError("an account that is enrolled for suite v2 must not speak v1")
         if SESSION_KEY not in attributes or INFO not in attributes:
             raise SealError(v1.UNREADABLE)
-        secret = v1.unwrap(attributes[SESSION_KEY], self._keys)
+        secret = v1.unwrap(attributes[SESSION_KEY], self._keys())
         info = v1.opened(attributes[INFO], secret)
         shown = info.attributes.get(TICKET)
         if self._ticket_keys and not (self._gives_tickets and _command(info) == ASKS_FOR_TICKET):
@@ -109,6 +117,13 @@ class Answering:
         if secret is None:
             raise SealError(f"{to} has not opened a session of suite v1 with us")
         return {INFO: v1.seal(v1.written(info), secret)}
+
+    def adopt(self, to: str, wrapped: str) -> None:
+        """Answer `to` (full JID) under the K that it has sent to another instance, unless we have one. Raises `SealError`."""
+        if not self._belongs(bare(to)):
+            raise SealError("an account that is enrolled for suite v2 is not spoken to in v1")
+        if not self.knows(to):
+            self._remember(to, v1.unwrap(wrapped, self._keys()))
 
     def _check(self, sender: str, shown: str | None) -> None:
         ticket = tickets.read(_text(shown or ""), self._ticket_keys)

@@ -50,6 +50,7 @@ DAEMONS = {
     "copilot-agent",
     "copilot-fileserver",
     "copilot-jobmanager-generic",
+    "copilot-keymanager",
     "copilot-monitor",
     "copilot-storagemanager",
 }

@@ -12,6 +12,7 @@ from copilot.agent.counts import AgentCounts
 from copilot.errors import StoreUnavailable
 from copilot.files.counts import ServerCounts, TransferCounts
 from copilot.job import State
+from copilot.keymanager.counts import KeyManagerCounts
 from copilot.metrics.disk import Disk
 from copilot.metrics.exposition import Exposition
 from copilot.metrics.lag import Lag
@@ -56,13 +57,14 @@ class World:
     transfers: TransferCounts = field(default_factory=TransferCounts)
     server: ServerCounts = field(default_factory=ServerCounts)
     monitor: MonitorCounts = field(default_factory=MonitorCounts)
+    tickets: KeyManagerCounts = field(default_factory=KeyManagerCounts)
 
     def __post_init__(self) -> None:
         self.lag = Lag(lambda: self.now)
         disk = Disk({"work": Path("/")}, lambda: self.now)
         given = (About(component="agent"), Queue(self.store, lambda: self.now), self.lag, disk)
         counted = (self.jobs, self.messages, self.loop, self.session, self.asked)
-        others = (self.agent, self.transfers, self.server, self.monitor)
+        others = (self.agent, self.transfers, self.server, self.monitor, self.tickets)
         self.exposition = Exposition((*given, *counted, *others))
 
     async def scrape(self) -> dict[str, float]:

@@ -28,7 +28,7 @@ from copilot.monitor import paths
 from copilot.monitor.config import MonitorConfig
 from copilot.protocol import acks, claim, codec, endpoint, rules, session
 from copilot.protocol.commands import COMMANDS, SealedSecret, Secret
-from copilot.protocol.crypto import keys, v2
+from copilot.protocol.crypto import keys, tickets, v2
 from copilot.protocol.envelope import Element, Envelope
 from copilot.protocol.rules import RULES, Role, Rule
 from copilot.protocol.selftest import SelfTest
@@ -55,6 +55,7 @@ NUMBERED = (
     codec,
     endpoint,
     store_rules,
+    tickets,
     stanza,
     job,
     limit,

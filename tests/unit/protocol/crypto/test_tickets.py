@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copilot.protocol.crypto.tickets import CLOCKS_APART, NO_TICKET, Ticket, issue, read
+from copilot.protocol.crypto.tickets import EARLY, NO_TICKET, Ticket, issue, read
 from tests.unit.protocol.crypto.vectors import VECTORS, key
 
 OF_2011 = VECTORS["ticket"]["value"]
@@ -85,11 +85,11 @@ def test_without_a_key_manager_there_is_no_ticket() -> None:
 
 def test_a_ticket_is_good_for_its_account_its_time_and_its_component() -> None:
     assert TICKET.refusal(AGENT, MANAGER, 1_500) is None
-    assert TICKET.refusal(AGENT, MANAGER, 1_000 - CLOCKS_APART) is None
+    assert TICKET.refusal(AGENT, MANAGER, 1_000 - EARLY) is None
     assert TICKET.refusal(AGENT, MANAGER, 2_000) is None
     ours = replace(TICKET, component="JM@example.org")
     assert ours.refusal(AGENT, MANAGER, 1_500) is None
     assert ours.refusal(AGENT, "sm@example.org/x", 1_500) == "a ticket for another component"
     assert TICKET.refusal("b@example.org/node7", MANAGER, 1_500) == "another account's ticket"
-    assert TICKET.refusal(AGENT, MANAGER, 999 - CLOCKS_APART) == "a ticket that is not valid yet"
+    assert TICKET.refusal(AGENT, MANAGER, 999 - EARLY) == "a ticket that is not valid yet"
     assert TICKET.refusal(AGENT, MANAGER, 2_001) == "a ticket that has expired"

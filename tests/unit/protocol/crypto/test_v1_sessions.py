@@ -25,7 +25,7 @@ def manager(
     *, tickets: bool = False, belongs: Callable[[str], bool] = lambda _: True, now: float = 1_500
 ) -> Answering:
     ticket_keys = [PUBLIC[KM]] if tickets else []
-    return Answering([key("jm")], jid=JM, wall=lambda: now, belongs=belongs, ticket_keys=ticket_keys)
+    return Answering(lambda: [key("jm")], jid=JM, wall=lambda: now, belongs=belongs, ticket_keys=ticket_keys)
 
 
 def agent(*, key_manager: str | None = None) -> Opening:
@@ -61,8 +61,8 @@ def test_the_question_for_a_ticket_has_none() -> None:
     sealed = ours.seal(KM, codec.encode(ASK))
     info = v1.opened(sealed[INFO], v1.unwrap(sealed[SESSION_KEY], [key("km")]))
     assert TICKET not in info.attributes
-    assert ours.ready("getTicket")
-    assert not ours.ready("want_getJob")
+    with pytest.raises(SealError, match="not given us a ticket yet"):
+        ours.seal(JM, codec.encode(WANT))
 
 
 def test_each_service_gets_a_key_of_its_own() -> None:
@@ -115,7 +115,7 @@ def test_with_a_ticket_of_the_key_manager_one_is_let_in() -> None:
 @pytest.mark.parametrize(
     "shown",
     [
-        "",
+        " ",
         NO_TICKET,
         ticket(signer="jm"),
         ticket(requester="other@example.org"),
@@ -139,7 +139,9 @@ def test_nor_with_one_that_has_expired() -> None:
 
 
 def test_the_key_manager_alone_hears_the_question_for_a_ticket_without_one() -> None:
-    theirs = Answering([key("km")], jid=KM, wall=lambda: 1_500, ticket_keys=[PUBLIC[KM]], gives_tickets=True)
+    theirs = Answering(
+        lambda: [key("km")], jid=KM, wall=lambda: 1_500, ticket_keys=[PUBLIC[KM]], gives_tickets=True
+    )
     assert said(theirs.opened(AGENT, agent(key_manager=KM).seal(KM, codec.encode(ASK)))) == ASK
     with pytest.raises(SealError, match="no ticket"):
         manager(tickets=True).opened(AGENT, agent(key_manager=KM).seal(JM, codec.encode(ASK)))
@@ -149,6 +151,8 @@ def test_an_account_that_is_enrolled_for_v2_is_not_heard() -> None:
     theirs = manager(belongs=lambda jid: jid != "agent@example.org")
     with pytest.raises(SealError, match="v2"):
         theirs.opened(AGENT, agent().seal(JM, codec.encode(WANT)))
+    with pytest.raises(SealError, match="v2"):
+        theirs.adopt(AGENT, "anything")
 
 
 def test_sessions_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""The key manager: gives tickets to those who belong, in the form of 2011."""
