@@ -16,6 +16,7 @@ import typer
 from copilot.cli.agents import AsJson, ConfigOption, load_queue
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.queue import open_store
+from copilot.cli.service_keys import service_keys_text
 from copilot.client.story import when
 from copilot.config import load
 from copilot.config.kinds import ADDRESS, Address, duration
@@ -79,7 +80,7 @@ def create(
         projects=frozenset(project or ()),
         server=None if server is None else _address(server),
     )
-    bundle, file = new_bundle(wish, settings, "")
+    bundle, file = new_bundle(wish, settings, service_keys_text(settings))
     suffix = "user-data" if cloud_init else "conf"
     path = output or Path(f"bundle-{bundle.id}.{suffix}")
     refuse_existing(path)

@@ -26,7 +26,7 @@ from copilot.errors import BundleRefused, CertificateRefused, ConfigError, JoinF
 from copilot.protocol.commands import SecurityError
 from copilot.protocol.crypto import v2
 from copilot.protocol.crypto.identity import account_password
-from copilot.protocol.crypto.keys import agent_keys, kid, read_public
+from copilot.protocol.crypto.keys import PublicKeys, agent_keys, kid, read_public
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.rules import FEATURES, Role
 from copilot.protocol.security import Security
@@ -89,10 +89,8 @@ class _Joiner:
             jid = agent_jid(self._public, bundle.domain)
             if not (self._tried_before and await self._is_in(jid)):
                 raise BundleRefused(self._gone()) from error
-        settings = dict(bundle.settings)
-        if bundle.public_keys:
-            write_private(self._directory / SERVICE_KEYS, bundle.public_keys)
-            settings |= self._secure()
+        settings = {**bundle.settings, **self._secure()}
+        write_private(self._directory / SERVICE_KEYS, bundle.public_keys)
         text = configuration_text(bundle, self._directory, jid, self._password, settings)
         write_private(self._directory / CONFIGURATION, text)
         log.info("this agent is %s now; its credentials are in %s", jid, self._directory / CONFIGURATION)
@@ -133,9 +131,7 @@ class _Joiner:
             raise JoinFailed(f"{bundle.manager} has given us the account of another key; nothing was kept")
         return joining.jid
 
-    def _security(self) -> Security | None:
-        if not self._bundle.public_keys:
-            return None
+    def _security(self) -> Security:
         ring = _Ring(self._key, self._pinned())
         suite = V2(self._bundle.account, ring, wall=SystemClock().wall, shows_key=True)
         return Security([suite], strict=True)
@@ -145,6 +141,10 @@ class _Joiner:
             known = read_public(self._bundle.public_keys)
         except ValueError as error:
             raise ConfigError(f"bundle {self._file}: BUNDLE_PUBLIC_KEYS: {error}") from error
+        if not known.get(self._bundle.manager, PublicKeys()).opening:
+            raise ConfigError(
+                f"bundle {self._file}: BUNDLE_PUBLIC_KEYS: there is none of {self._bundle.manager}"
+            )
         return {jid: [Pinned(kid(key), key) for key in keys.opening] for jid, keys in known.items()}
 
     def _settings(self, jid: str, password: str) -> XmppSettings:

@@ -28,7 +28,7 @@ MAX_BYTES = 256 * 1024  # of a bundle that is read; one has 3 kB
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleFile:
     """What a bundle says. `settings` are those of the agent; `expires` in seconds since the epoch; `public_keys` is the text of
-    a file of public keys, "" where the service has none."""
+    a file of public keys: those of the services."""
 
     id: str
     account: str  # bare JID
@@ -38,7 +38,7 @@ class BundleFile:
     server: str
     port: int
     ca: str | None = None  # PEM
-    public_keys: str = ""
+    public_keys: str
     expires: float | None = None
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -71,7 +71,7 @@ def read_bundle(path: Path) -> BundleFile:
         server=reader.needed("AGENT_JABBER_SERVER", HOST),
         port=reader.needed("AGENT_JABBER_PORT", PORT),
         ca=reader.optional("AGENT_JABBER_CA", CERTIFICATE),
-        public_keys=reader.optional("BUNDLE_PUBLIC_KEYS", _KEYS) or "",
+        public_keys=reader.needed("BUNDLE_PUBLIC_KEYS", _KEYS),
         expires=expires,
         settings={
             key: entry.value

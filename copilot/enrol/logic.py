@@ -62,6 +62,9 @@ class Enrolment:
         """It wants no ticks."""
 
     async def _enrol(self, received: Received, command: Enrol) -> Actions:
+        if not received.sealed or received.key != command.key:
+            text = "an agent comes in by a sealed session that is signed with its key: it needs a bundle of this version"
+            return [Refuse(received=received, code="not-sealed", text=text)]
         try:
             jid = agent_jid(checked_key(command.key), self._domain)
             enrolled = await self._store.enrol(

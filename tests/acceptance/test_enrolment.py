@@ -120,6 +120,7 @@ def test_an_agent_comes_in_by_a_bundle_does_a_job_and_needs_the_bundle_no_more(d
         record = desk.up.job(script(desk.place / "sum.sh", "echo $((2+2))"))
         assert packed(record)["stdout"] == "4\n"
         assert record["agent"] == jid
+        assert "Secure mode is on" in agent.said
     facts = desk.agents()[jid]
     assert (facts["bundle"], facts["projects"]) == (ident, ["theory"])
     credentials = agent.work / "agent.conf"
