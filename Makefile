@@ -63,7 +63,7 @@ lint: $(TESTS)  ## style, types and the direction of imports
 	.venv/bin/lint-imports
 
 servers: $(TESTS)  ## find the servers and tools of the tests, or fetch them into a cache (installs nothing)
-	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server chirp_server promtool chromium bwrap
+	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server chirp_server promtool chromium bwrap nft
 	.venv/bin/python -m tests.carbon.environment
 	.venv/bin/python -m bench.virtual tests/acceptance/requirements/aioxmpp.txt
 

@@ -38,6 +38,7 @@ PACKAGES = {
     "bwrap": "bubblewrap",
     "chirp_server": "coop-computing-tools",
     "chirp_put": "coop-computing-tools",
+    "nft": "nftables",
     "promtool": "prometheus",
 }
 # How a system's package manager installs, and what it calls our programs where its name differs from Debian's.

@@ -16,11 +16,28 @@ from copilot.transport.gate import MAX_UNFINISHED_BYTES
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text()
 INPUTS = PAGE.partition("## Hostile input\n")[2]
-ROWS = [
-    [cell.strip() for cell in line.strip("|").split("|")]
-    for line in INPUTS.splitlines()
-    if line.startswith("|") and not line.startswith(("| Input ", "|---"))
-]
+THREATS = PAGE.partition("## Threat model\n")[2].partition("## Who may do what\n")[0]
+ADVERSARIES = {
+    "hostile agent",
+    "hostile job",
+    "hostile user",
+    "hostile operator of the XMPP server",
+    "thief of a bundle",
+    "attacker on the network",
+}
+
+
+def rows_of(text: str, head: str) -> list[list[str]]:
+    """The cells of the tables of a text, but for their heads, which begin with `head`."""
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|") and not line.startswith((f"| {head} ", "|---"))
+    ]
+
+
+ROWS = rows_of(INPUTS, "Input")
+AGAINST = rows_of(THREATS, "Adversary")
 TEST = re.compile(r"`(tests/[^`:]+\.py)::(test_\w+)`")
 
 
@@ -33,7 +50,11 @@ def names_in(path: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:50])
+def test_every_adversary_is_there() -> None:
+    assert {row[0] for row in AGAINST} == ADVERSARIES
+
+
+@pytest.mark.parametrize("row", [*AGAINST, *ROWS], ids=lambda row: " ".join(row[:2])[:60])
 def test_each_row_says_what_happens_and_names_tests_that_are_there(row: list[str]) -> None:
     assert len(row) == 4
     assert row[0]
