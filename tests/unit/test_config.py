@@ -598,8 +598,9 @@ class TestDeclarations:
             assert item.field in (expected, item.key.lower())
 
     @pytest.mark.parametrize("cls", COMPONENTS)
-    def test_secrets_are_just_the_passwords(self, cls: type[Settings]) -> None:
-        assert all(item.secret == item.key.endswith("_PASSWORD") for item in cls.declared())
+    def test_secrets_are_passwords_and_private_keys_and_nothing_else(self, cls: type[Settings]) -> None:
+        named = ("_PASSWORD", "_OWN_KEY")
+        assert all(item.secret == item.key.endswith(named) for item in cls.declared())
 
 
 class TestKeptResource:
