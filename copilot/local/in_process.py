@@ -27,8 +27,10 @@ from copilot.host import read_host
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.protocol.claim import SECRET_BYTES, Claims
 from copilot.protocol.endpoint import Endpoint
+from copilot.protocol.envelope import bare
 from copilot.protocol.jdl import host_jdl
 from copilot.protocol.rules import FEATURES, Role
+from copilot.protocol.security import Security
 from copilot.runtime.compose import Parts
 from copilot.runtime.hints import hinted
 from copilot.runtime.loop import Loop
@@ -58,11 +60,17 @@ class InProcess:
 
 @contextlib.asynccontextmanager
 async def in_process(
-    directory: Path, store: Store, *, agents: int = 1, connect: Callable[[str], Transport] | None = None
+    directory: Path,
+    store: Store,
+    *,
+    agents: int = 1,
+    connect: Callable[[str], Transport] | None = None,
+    security: Callable[[str], Security | None] = lambda _: None,
 ) -> AsyncIterator[InProcess]:
     """One manager and some agents while inside; everything is stopped on the way out.
 
-    `connect` makes the session of a full JID; without it all talk over a network in memory.
+    `connect` makes the session of a full JID; without it all talk over a network in memory. `security` is the secure mode of a
+    bare JID.
     """
     for name in ("files", "done"):
         (directory / name).mkdir(parents=True, exist_ok=True)
@@ -70,9 +78,11 @@ async def in_process(
     network = MemoryNetwork()
     connect = connect or (lambda jid: MemoryTransport(network, jid))
     become_subreaper()
-    loops = [_manager(connect(f"{MANAGER}/one"), store, area, done)]
+    loops = [_manager(connect(f"{MANAGER}/one"), store, area, done, security(MANAGER))]
     names = {number: f"agent-{number}@{DOMAIN}/a" for number in range(1, agents + 1)}
-    loops += [_agent(connect(name), directory, number) for number, name in names.items()]
+    loops += [
+        _agent(connect(name), directory, number, security(bare(name))) for number, name in names.items()
+    ]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop.run()) for loop, _ in loops]
         manager, *others = (endpoint for _, endpoint in loops)
@@ -84,7 +94,9 @@ async def in_process(
         loops[0][0].stop()
 
 
-def _manager(transport: Transport, store: Store, area: FileArea, done: Path) -> tuple[Loop, Endpoint]:
+def _manager(
+    transport: Transport, store: Store, area: FileArea, done: Path, security: Security | None
+) -> tuple[Loop, Endpoint]:
     secret = secrets.token_bytes(SECRET_BYTES)
     claims, urls = Claims(MANAGER, [secret]), UrlSigner(area.root.as_uri(), secret, SystemClock())
     outputs = Directories(
@@ -96,11 +108,13 @@ def _manager(transport: Transport, store: Store, area: FileArea, done: Path) -> 
             StorageManager(store, claims, outputs, random=random.random),
         ]
     )
-    endpoint = _endpoint(Role.JOB_MANAGER | Role.STORAGE_MANAGER)
+    endpoint = _endpoint(Role.JOB_MANAGER | Role.STORAGE_MANAGER, security)
     return Loop(parts, endpoint, transport), endpoint
 
 
-def _agent(transport: Transport, directory: Path, number: int) -> tuple[Loop, Endpoint]:
+def _agent(
+    transport: Transport, directory: Path, number: int, security: Security | None
+) -> tuple[Loop, Endpoint]:
     work_dir = directory / "work" / f"agent-{number}"
     work_dir.mkdir(parents=True, exist_ok=True)
     files = Files.standard(shared=(directory / "files",))
@@ -115,15 +129,18 @@ def _agent(transport: Transport, directory: Path, number: int) -> tuple[Loop, En
         phase=service.phase,
         package=service.package,
     )
-    endpoint = _endpoint(Role.AGENT, trusts=logic.trusts)
+    endpoint = _endpoint(Role.AGENT, security, trusts=logic.trusts)
     return Loop(logic, endpoint, transport, performer=service, announce_to=MANAGER), endpoint
 
 
-def _endpoint(role: Role, trusts: Callable[[str], bool] = lambda _: True) -> Endpoint:
+def _endpoint(
+    role: Role, security: Security | None, trusts: Callable[[str], bool] = lambda _: True
+) -> Endpoint:
     return Endpoint(
         role,
         new_id=lambda: str(uuid.uuid4()),
         random=random.random,
         features=FEATURES,
         trusts=trusts,
+        security=security,
     )

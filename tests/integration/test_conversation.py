@@ -28,6 +28,7 @@ TIMES = int(os.environ.get("SIMULATE", "1"))  # `make simulate` runs that many t
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if TIMES > 1 else []))
 SCHEDULES = settings(max_examples=120 * TIMES, deadline=None, print_blob=True, phases=PHASES)
 FEWER = settings(SCHEDULES, max_examples=60 * TIMES)
+FEW = settings(SCHEDULES, max_examples=8 * TIMES)
 
 
 BAD_NETWORK = st.builds(
@@ -143,6 +144,18 @@ def test_managers_that_die_at_any_step_cost_no_job_and_no_attempt(weather: Weath
 @FEWER
 @given(BAD_AGENTS)
 def test_agents_that_die_and_come_back_cost_attempts_but_no_job(weather: Weather) -> None:
+    ended(weather)
+
+
+@FEW
+@given(st.builds(replace, BAD_MANAGERS, apart=st.booleans(), sealed=st.just(True)))
+def test_in_secure_mode_the_same_costs_no_job_and_no_attempt(weather: Weather) -> None:
+    assert attempts_used(ended(weather)) == {1}
+
+
+@FEW
+@given(st.builds(replace, BAD_AGENTS, splits=st.integers(0, 2), sealed=st.just(True)))
+def test_in_secure_mode_agents_that_die_cost_attempts_but_no_job(weather: Weather) -> None:
     ended(weather)
 
 

@@ -7,10 +7,12 @@ The figures are the difference between a run of 15 jobs and one of 5, for each t
 from __future__ import annotations
 
 import asyncio
+import base64
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -20,11 +22,18 @@ from copilot.files.staging import DiskStaging
 from copilot.job import State
 from copilot.local.in_process import MANAGER, in_process
 from copilot.local.prosody import Prosody
+from copilot.protocol.codec import PREFIX
+from copilot.protocol.envelope import Envelope
+from copilot.protocol.security import Security
+from copilot.protocol.session import V2
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
 from copilot.transport.base import Transport, TransportEvent
+from copilot.transport.memory import MemoryNetwork, MemoryTransport
 from copilot.transport.settings import XmppSettings
+from copilot.transport.stanza import encode
 from copilot.transport.xmpp import XmppTransport
+from tests import sealing
 
 BY_THE_CLOCK = ("reap", "unpublished", "dispatch", "cancelling", "draining")
 MESSAGES_OF_THE_AGENT = {
@@ -33,6 +42,7 @@ MESSAGES_OF_THE_AGENT = {
 MESSAGES_OF_THE_MANAGER = {"runJob": 1}  # with the acknowledgement of jobDone
 CALLS = {"finish": 1, "publish": 1}
 MOST_ACKS = 0.3  # that go alone: a report or two that came while the request of another was out
+ONCE_MORE = 0.1  # in ten jobs: who looks for work on a busy machine may ask again before the answer is there
 MOST_ROUND_TRIPS = 3.0  # to Redis; what happens by the clock is among them
 MOST_CALLS = {
     "claim": 1.0,
@@ -43,6 +53,7 @@ MOST_CALLS = {
 def check(agent: dict[str, float], manager: dict[str, float], calls: dict[str, float]) -> None:
     """The figures for one job."""
     assert all(one.pop("ack", 0.0) <= MOST_ACKS for one in (agent, manager))
+    assert abs(agent.pop("getJob", 0.0)) <= ONCE_MORE
     assert all(calls.pop(name, 0.0) <= most for name, most in MOST_CALLS.items())
     assert (agent, manager, calls) == (MESSAGES_OF_THE_AGENT, MESSAGES_OF_THE_MANAGER, CALLS)
 
@@ -80,6 +91,7 @@ async def run(
     watching: MemoryStore | RedisStore,
     jobs: int,
     connect: Callable[[str], Transport] | None,
+    security: Callable[[str], Security | None],
 ) -> tuple[Counter[str], Counter[str], Counter[str], Counter[str]]:
     """Messages of the agent, messages of the manager, calls of its store, and their round trips, for so many jobs.
 
@@ -95,7 +107,10 @@ async def run(
     for number in range(jobs):
         submission = Submission(id=f"{directory.name}-{number}", command=script)
         await submit(submission, watching, DiskStaging(FileArea(directory / "files"), agents=()))
-    async with in_process(directory, counted, connect=connect) as system, asyncio.timeout(30):
+    async with (
+        in_process(directory, counted, connect=connect, security=security) as system,
+        asyncio.timeout(30),
+    ):
         (agent,) = system.agents
         while (await watching.counts())[State.DONE] < before + jobs or await watching.unpublished():
             await asyncio.sleep(0.01)
@@ -108,9 +123,10 @@ async def for_one_job(
     store: MemoryStore | RedisStore,
     watching: MemoryStore | RedisStore,
     connect: Callable[[str], Transport] | None = None,
+    security: Callable[[str], Security | None] = lambda _: None,
 ) -> tuple[dict[str, float], ...]:
-    few = await run(directory / "few", store, watching, 5, connect)
-    many = await run(directory / "many", store, watching, 15, connect)
+    few = await run(directory / "few", store, watching, 5, connect, security)
+    many = await run(directory / "many", store, watching, 15, connect, security)
     return tuple(
         {
             name: (more[name] - less[name]) / 10
@@ -125,6 +141,39 @@ async def test_a_job_costs_two_messages_and_a_few_calls(tmp_path: Path) -> None:
     store = MemoryStore()
     *figures, _ = await for_one_job(tmp_path, store, store)
     check(*figures)
+
+
+class Recorded(MemoryTransport):
+    """Keeps what the server sees."""
+
+    stanzas: ClassVar[list[str]] = []
+
+    def send(self, envelope: Envelope) -> bool:
+        self.stanzas.append(encode(envelope))
+        return super().send(envelope)
+
+
+async def test_in_secure_mode_it_costs_the_same_and_nothing_of_it_is_seen_on_the_way(tmp_path: Path) -> None:
+    """Ids of messages stand outside; what they say, acknowledge and carry does not, in clear or as base64."""
+    store, network = MemoryStore(), MemoryNetwork()
+    known = {MANAGER: sealing.service().public}
+    signers = (sealing.public(sealing.agent()),)
+
+    def security(jid: str) -> Security:
+        ring = sealing.Ring(sealing.service()) if jid == MANAGER else sealing.Ring(sealing.agent(), known)
+        return sealing.strict(V2(jid, ring, signers=lambda _: signers, wall=time.time))
+
+    Recorded.stanzas.clear()
+    *figures, _ = await for_one_job(tmp_path, store, store, lambda jid: Recorded(network, jid), security)
+    check(*figures)
+    seen = "\n".join(Recorded.stanzas)
+    assert len(Recorded.stanzas) > 40
+    assert all("sealed='" in one for one in Recorded.stanzas)
+    words = ("info", "command", "ack=", "noack", "features", "body", PREFIX)
+    assert not [word for word in words if word in seen]
+    told = ("runJob", "jobDone", "true.sh", "few-0", "many-14", "exitCode", "jobID", "claim")
+    as_base64 = [base64.b64encode(word.encode()).decode().rstrip("=")[:-1] for word in told]
+    assert not [word for word in (*told, *as_base64) if word in seen]
 
 
 @pytest.mark.timeout(90)

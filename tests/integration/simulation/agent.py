@@ -43,7 +43,7 @@ class AgentNode(Node):
             package=lambda assignment: small_package_of(*_attempt(assignment)),
             journal=tuple(journal.values()),
         )
-        super().__init__(world, jid, jid, agent, world.endpoint(Role.AGENT, trusts=agent.trusts))
+        super().__init__(world, jid, jid, agent, world.endpoint(Role.AGENT, jid, trusts=agent.trusts))
 
     def _go(self) -> None:
         super()._go()

@@ -40,7 +40,7 @@ class ManagerNode(Node):
         elif world.weather.apart:
             self._parts, role = (storage,), Role.STORAGE_MANAGER
         features = FEATURES_APART if world.weather.apart else FEATURES
-        super().__init__(world, machine, jid, self, world.endpoint(role, features=features))
+        super().__init__(world, machine, jid, self, world.endpoint(role, jid, features=features))
 
     def hear_of_end(self, jid: str) -> None:
         """The server says that this session has ended."""

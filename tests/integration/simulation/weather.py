@@ -11,7 +11,7 @@ class Weather:
 
     `splits` keep some agents and some managers from hearing each other, `store_splits` some managers from the store, and
     `server_outages` everybody from the XMPP server, each for up to `longest_split`. `apart`: as many storage managers
-    again, on an account of their own, to which the job managers redirect.
+    again, on an account of their own, to which the job managers redirect. `sealed`: all are in secure mode.
     """
 
     seed: int
@@ -38,3 +38,4 @@ class Weather:
     longest_job: float = 30.0
     lease: float = 900.0
     apart: bool = False
+    sealed: bool = False

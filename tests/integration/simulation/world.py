@@ -12,8 +12,11 @@ from copilot.protocol.commands import RunJob
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.rules import FEATURES, Role
+from copilot.protocol.security import Security
+from copilot.protocol.session import V2
 from copilot.store.memory import MemoryStore
 from copilot.transport.memory import Faults, MemoryNetwork
+from tests import sealing
 from tests.integration.simulation.agenda import Time, at_once
 from tests.integration.simulation.agent import AgentNode
 from tests.integration.simulation.jobs import Job
@@ -81,6 +84,7 @@ class World:
     def endpoint(
         self,
         role: Role,
+        jid: str,
         trusts: Callable[[str], bool] = lambda _: True,
         *,
         features: Sequence[str] = FEATURES,
@@ -91,7 +95,16 @@ class World:
             random=self.random.random,
             features=features,
             trusts=trusts,
+            security=self._security(role, bare(jid)) if self.weather.sealed else None,
         )
+
+    def _security(self, role: Role, jid: str) -> Security:
+        """All agents have one key, and both services."""
+        wall, known = self.time.wall, dict.fromkeys((SERVICE, STORAGE), sealing.service().public)
+        if role & Role.AGENT:
+            return sealing.strict(V2(jid, sealing.Ring(sealing.agent(), known), wall=wall))
+        ring, signers = sealing.Ring(sealing.service()), (sealing.public(sealing.agent()),)
+        return sealing.strict(V2(jid, ring, signers=lambda _: signers, wall=wall))
 
     def _new_manager(self, machine: str) -> ManagerNode:
         return ManagerNode(self, machine, f"{machine}.{next(self._numbers)}")
