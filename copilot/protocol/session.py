@@ -141,6 +141,7 @@ class _Ours:
 
     opening: Opening
     pair: v2.Pair
+    head: Mapping[str, str]  # as on the wire
     born: float
     sent: int = 0
     asked: float | None = None  # since when an answer is missing
@@ -167,6 +168,7 @@ class _Theirs:
     pair: v2.Pair
     key: str
     text: str
+    head: Mapping[str, str]  # as on the wire
 
 
 class V2:
@@ -212,7 +214,7 @@ class V2:
             inside = self._read(envelope, values, ours.opening, _ANSWERER, ours.pair)
             ours.asked = None
             return Opened(envelope=self._plain(envelope, inside))
-        theirs = self._known(sender, Opening.read(values), now)
+        theirs = self._heard_before(sender, values) or self._known(sender, Opening.read(values), now)
         plain = self._plain(envelope, self._read(envelope, values, theirs.opening, _OPENER, theirs.pair))
         self._speaks(envelope.sender, theirs)
         return Opened(
@@ -234,7 +236,7 @@ class V2:
         ours.sent += 1
         if ours.asked is None and envelope.id is not None and not envelope.noack:
             ours.asked = now
-        return self._written(envelope, ours.opening, _OPENER, ours.pair.opener, ours.opening.attributes())
+        return self._written(envelope, ours.opening, _OPENER, ours.pair.opener, ours.head)
 
     def in_clear(self, envelope: Envelope) -> Envelope | None:  # noqa: ARG002  # as the port has it
         """See `Suite.in_clear`."""
@@ -296,7 +298,8 @@ class V2:
             signer=v2.public_form(signing) if self._shows_key else "",
         )
         signature = v2.sign_session(signing, *unsigned.signed(self._jid, jid))
-        return _Ours(replace(unsigned, sig=_text(signature)), v2.pair(secret, session), born=now)
+        opening = replace(unsigned, sig=_text(signature))
+        return _Ours(opening, v2.pair(secret, session), opening.attributes(), born=now)
 
     def _ours(self, jid: str, session: str) -> _Ours:
         service = self._services.get(jid)
@@ -308,9 +311,21 @@ class V2:
     # -- sessions that others open
 
     def _counts(self, jid: str, theirs: _Theirs) -> bool:
-        """Whether the key under which a session was opened is still its opener's."""
+        """Whether the key under which a session was opened is still its opener's, and we still have the one for which it was."""
         signers = self._signers(jid)
-        return theirs.key in signers or signers == ANY_KEY
+        ours = self._ring.opening(theirs.opening.kid) is not None
+        return ours and (theirs.key in signers or signers == ANY_KEY)
+
+    def _heard_before(self, sender: str, values: Mapping[str, str]) -> _Theirs | None:
+        """The session, if just this one is open: what most messages need."""
+        found = self._theirs.get((sender, values.get("session", "")))
+        if found is None or not self._counts(sender, found):
+            return None
+        if values != {**found.head, "sealed": values.get("sealed", "")}:
+            return None
+        self._theirs.move_to_end((sender, found.opening.session))
+        self._in_time(found.opening)
+        return found
 
     def _known(self, sender: str, opening: Opening, now: float) -> _Theirs:
         """The session, opened now if it is new to us."""
@@ -347,7 +362,7 @@ class V2:
             )
         secret = v2.unwrap(_data(opening.key), private)
         self.opened_sessions += 1
-        return _Theirs(opening, v2.pair(secret, opening.session), key, opening.text())
+        return _Theirs(opening, v2.pair(secret, opening.session), key, opening.text(), opening.attributes())
 
     def _in_time(self, opening: Opening) -> None:
         age = self._wall() - int(opening.time)
@@ -366,7 +381,7 @@ class V2:
     # -- what is inside
 
     def _written(
-        self, envelope: Envelope, opening: Opening, direction: str, key: Any, head: dict[str, str]
+        self, envelope: Envelope, opening: Opening, direction: str, key: Any, head: Mapping[str, str]
     ) -> Envelope:
         info = envelope.element or envelope.body
         inside = json.dumps(

@@ -161,6 +161,16 @@ def test_a_key_that_is_no_longer_registered_ends_its_sessions(opener: V2) -> Non
     assert answerer.sealed(Envelope(to=AGENT, element=INFO), 0.0) is None
 
 
+def test_a_key_of_ours_that_was_dropped_ends_the_sessions_that_were_opened_for_it(opener: V2) -> None:
+    ring = Ring(service())
+    answerer = V2("jm@x", ring, signers=lambda _: (public(agent()),), wall=lambda: 1e9)
+    answerer.opened(asked(opener), 0.0)
+    ring.keys = service(1)
+    with pytest.raises(SealError, match="do not have any more"):
+        answerer.opened(asked(opener), 0.0)
+    assert answerer.sealed(Envelope(to=AGENT, element=INFO), 0.0) is None
+
+
 def test_who_has_no_key_yet_shows_one_and_may_only_ask_to_be_let_in() -> None:
     ring = Ring(agent(3), {"jm@x": service().public})
     new = V2("bundle@x", ring, wall=lambda: 1e9, shows_key=True)
