@@ -105,7 +105,7 @@ def show(
 def rotate(file: File, as_json: AsJson = False) -> None:
     """Put new keys in front; the old ones stay, and open what comes until they are dropped.
 
-    A manager uses the new ones when it is started again, and tells its agents then.
+    A manager reads them within 5 s, and tells its agents.
     """
 
     def change(keys: PrivateKeys) -> PrivateKeys:
@@ -117,7 +117,7 @@ def rotate(file: File, as_json: AsJson = False) -> None:
         return keys.with_new(new)
 
     keys = change_key_file(file, change)
-    told = f"{file}: new keys stand first; start the instances of the service again, one after the other"
+    told = f"{file}: new keys stand first; instances of the service that run read them within 5 s"
     _tell(told, keys.public, as_json=as_json, file=str(file))
 
 
