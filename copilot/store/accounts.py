@@ -20,7 +20,7 @@ MAX_JID = 1023  # characters of a bare JID that we take; RFC 7622 allows 2047 by
 MAX_PASSWORD = 200  # characters
 MAX_PROJECTS = 100  # of one account
 MAX_AGENTS = 1_000_000  # of one bundle
-MAX_REASON = 300  # characters of a refusal that is kept with an errand
+MAX_REASON = 1000  # characters of a refusal that is kept with an errand
 ERRAND_LEASE = 30.0  # s for which an errand is left to the instance that has taken it
 USED_UP_GRACE = (
     60.0  # s that the last agent of a bundle has to hear its answer, before the bundle's account goes
