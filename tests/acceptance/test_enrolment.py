@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -131,25 +132,15 @@ def test_an_agent_comes_in_by_a_bundle_does_a_job_and_needs_the_bundle_no_more(d
     with agent.running(options=("--join", file, "--dir", agent.work)):
         assert agent.jid == jid
         assert "is in already" in agent.said
+    code, said = desk.joined(file).ends()  # it was for one
+    assert code == REFUSED
+    assert "has let in as many agents as it may" in said or "was used up or revoked" in said
+    (bundle,) = (one for one in json.loads(desk.run("bundle", "list", "--json")) if one["id"] == ident)
+    assert (bundle["used"], bundle["state"]) == (1, "used-up")
     secrets = re.findall(r"(?:PASSWORD|SECRET) (\S+)", file.read_text() + credentials.read_text())
     assert len(secrets) == 3
     logs = agent.said + "".join(path.read_text() for path in (desk.up.directory / "log").iterdir())
     assert not any(secret in logs for secret in secrets)
-
-
-def test_a_bundle_lets_in_as_many_as_it_says_and_no_more(desk: Desk) -> None:
-    ident, file = desk.bundle("--agents", "2")
-    names = set()
-    for _ in range(2):
-        agent = desk.joined(file)
-        with agent.running():
-            names.add(agent.jid)
-    assert len(names) == 2
-    code, said = desk.joined(file).ends()
-    assert code == REFUSED
-    assert "has let in as many agents as it may" in said or "was used up or revoked" in said
-    (facts,) = (one for one in json.loads(desk.run("bundle", "list", "--json")) if one["id"] == ident)
-    assert (facts["used"], facts["state"]) == (2, "used-up")
 
 
 def test_a_revoked_agent_is_out_at_once_and_its_job_ends_elsewhere(desk: Desk) -> None:
@@ -164,7 +155,7 @@ def test_a_revoked_agent_is_out_at_once_and_its_job_ends_elsewhere(desk: Desk) -
     with first.running() as process:
         job = desk.up.submit(slow, "--json").stdout
         ident = json.loads(job)["id"]
-        until(lambda: desk.agents()[first.jid]["runs"] == [ident], "the job at the first agent")
+        until(lambda: desk.up.record(ident).agent == first.jid, "the job at the first agent")
         (mark / "go").touch()
         told = desk.run("agents", "revoke", first.jid)
         assert told == f"agent {first.jid}: revoked; 1 of its jobs wait again\n"
@@ -206,8 +197,11 @@ def test_an_agent_that_is_killed_while_it_comes_in_ends_with_one_account_and_one
 
 
 def used(desk: Desk, ident: str) -> int:
-    found = json.loads(desk.run("bundle", "list", "--json"))
-    return next(int(one["used"]) for one in found if one["id"] == ident)
+    async def ask() -> int:
+        async with desk.up.store() as store:
+            return next(one.used for one in await store.bundles() if one.id == ident)
+
+    return asyncio.run(ask())
 
 
 def test_what_is_no_bundle_says_so_in_one_line(desk: Desk, place: Path) -> None:
