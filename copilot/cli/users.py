@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import os
-import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,6 +20,7 @@ from copilot.cli.queue import open_store
 from copilot.client.story import when
 from copilot.client.users import bring_in, configuration, new_user, people, revoke
 from copilot.config import load
+from copilot.config.certificate import certificate_line
 from copilot.config.groups import QueuePlaceSettings
 from copilot.config.kinds import ADDRESS, Address, duration
 from copilot.errors import BadName, ConfigError
@@ -172,7 +172,7 @@ def common_settings(config: ManagerConfig, server: str | None = None) -> Mapping
         "SUBMIT_JABBER_SERVER": host,
         "SUBMIT_JABBER_PORT": str(port),
         "SUBMIT_JABBER_TLS": config.jabber_tls.value,
-        "SUBMIT_JABBER_CA": "" if config.jabber_ca_file is None else _one_line(config.jabber_ca_file),
+        "SUBMIT_JABBER_CA": "" if config.jabber_ca_file is None else certificate_line(config.jabber_ca_file),
         "SUBMIT_SECURE_MODE": "1" if config.secure_mode else "",
         "SUBMIT_SERVICE_KEYS": _service_keys(config),
     }
@@ -191,14 +191,6 @@ def _address(text: str) -> Address:
         return ADDRESS.convert(text)
     except ValueError:
         raise BadName(f"--server {text[:100]!r}: expected {ADDRESS.expects}") from None
-
-
-def _one_line(file: Path) -> str:
-    """A certificate as base64 of its DER form. Raises `ConfigError`."""
-    try:
-        return base64.b64encode(ssl.PEM_cert_to_DER_cert(file.read_text().strip())).decode("ascii")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: expected one certificate in PEM form: {error}") from error
 
 
 def _facts(account: Account) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import secrets
 from collections.abc import Mapping
@@ -11,12 +10,12 @@ from dataclasses import dataclass, field
 from copilot.errors import BadName, UserNotMade
 from copilot.protocol.crypto.keys import agent_keys, private_text
 from copilot.roles import Account, Standing
+from copilot.runtime.errand import why_not_made
 from copilot.store.accounts import check_account
 from copilot.store.base import Store
 
 PASSWORD_BYTES = 24
 PEOPLE = (Standing.SUBMITTER, Standing.OPERATOR, Standing.ADMIN)
-POLL = 0.1  # s
 PAGE = 1000
 
 
@@ -76,26 +75,13 @@ async def bring_in(store: Store, user: User, *, limit: float) -> None:
         raise BadName(f"{jid} is there already, as {known.standing}: revoke it first, or choose another name")
     await store.put_account(user.account, password=user.password)
     try:
-        why = await _made(store, jid, limit)
+        why = await why_not_made(store, jid, limit)
     except BaseException:
         await store.revoke(jid)
         raise
     if why is not None:
         await store.revoke(jid)
         raise UserNotMade(f"{jid} was not made: {why}")
-
-
-async def _made(store: Store, jid: str, limit: float) -> str | None:
-    """None when it is; else why not."""
-    try:
-        async with asyncio.timeout(limit):
-            while (errand := await store.errand(jid)) is not None:
-                if errand.tried:
-                    return errand.tried
-                await asyncio.sleep(POLL)
-    except TimeoutError:
-        return f"no job manager has made the account within {limit:g} s: is one up, and of this version?"
-    return None
 
 
 async def people(store: Store) -> list[Account]:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import secrets
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from copilot.config.certificate import certificate_line
 from copilot.config.kinds import Address
 from copilot.config.manager import ManagerSettings
 from copilot.enrol.bundle import BundleFile
 from copilot.enrol.names import secret_hash
-from copilot.errors import ConfigError, CopilotError, JoinFailed
+from copilot.errors import CopilotError, JoinFailed
+from copilot.runtime.errand import why_not_made
 from copilot.store.accounts import Bundle
 from copilot.store.base import Store
 
 SECRET_BYTES = 32
 ID_DIGITS = 12  # hexadecimal
-POLL = 0.1  # s
-_PEM = "-----BEGIN CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,31 +67,13 @@ async def bring_in(store: Store, bundle: Bundle, password: str, *, limit: float)
     nobody ever comes in by it, and an error says why."""
     await store.add_bundle(bundle, password=password)
     try:
-        why = await _made(store, bundle.jid, limit)
+        why = await why_not_made(store, bundle.jid, limit)
     except BaseException:
         await store.revoke_bundle(bundle.id)
         raise
     if why is not None:
         await store.revoke_bundle(bundle.id)
         raise JoinFailed(f"no bundle was made: {why}")
-
-
-async def _made(store: Store, jid: str, limit: float) -> str | None:
-    """None when it is; else why not."""
-    try:
-        async with asyncio.timeout(limit):
-            while True:
-                errand = await store.errand(jid)
-                if errand is None:
-                    return None
-                if errand.tried:
-                    return errand.tried
-                await asyncio.sleep(POLL)
-    except TimeoutError:
-        return (
-            f"no job manager has made its account within {limit:g} s. Is one up, with a session (copilot-heartbeat), and of this "
-            "version?"
-        )
 
 
 def _settings(config: ManagerSettings, host: str, port: int) -> Mapping[str, str]:
@@ -105,7 +84,7 @@ def _settings(config: ManagerSettings, host: str, port: int) -> Mapping[str, str
         "AGENT_JABBER_PORT": str(port),
         "AGENT_JABBER_DOMAIN": config.jabber_domain,
         "AGENT_JABBER_TLS": config.jabber_tls.value,
-        "AGENT_JABBER_CA": "" if config.jabber_ca_file is None else one_line(config.jabber_ca_file),
+        "AGENT_JABBER_CA": "" if config.jabber_ca_file is None else certificate_line(config.jabber_ca_file),
         "MON_JABBER_ADDRESS": config.mon_jabber_address or "",
         "HB_CHAT_SERVER": config.hb_chat_server or "",
         "HB_CHAT_ROOM": config.hb_chat_room or "",
@@ -114,19 +93,6 @@ def _settings(config: ManagerSettings, host: str, port: int) -> Mapping[str, str
         "HB_ALLOW": " ".join(config.hb_allow or ()),
     }
     return {key: value for key, value in wanted.items() if value}
-
-
-def one_line(file: Path) -> str:
-    """A certificate in a form that fits a setting: base64 of its DER form. Raises `ConfigError`."""
-    try:
-        text = file.read_text()
-        if text.count(_PEM) != 1:
-            raise ConfigError(
-                f"{file}: expected one certificate, found {text.count(_PEM)}: a bundle carries that of one authority"
-            )
-        return base64.b64encode(ssl.PEM_cert_to_DER_cert(text[text.index(_PEM) :].strip())).decode("ascii")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: the certificate cannot be read: {error}") from error
 
 
 def refuse_existing(path: Path) -> None:

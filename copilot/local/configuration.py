@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from copilot.config.certificate import certificate_line
 from copilot.config.kinds import Address
 from copilot.local.writing import write_file
 
@@ -194,7 +193,7 @@ def _agent(facts: Facts, passwords: Passwords, number: int) -> str:
         AGENT_JABBER_DOMAIN=DOMAIN,
         AGENT_JABBER_ID=name,
         AGENT_JABBER_PASSWORD=passwords.of(name),
-        AGENT_JABBER_CA=_one_line(facts.tls / "ca.pem"),
+        AGENT_JABBER_CA=certificate_line(facts.tls / "ca.pem"),
         AGENT_WORK_DIR=f"{REMOTE_WORK_DIR}-{number}",
         AGENT_REQUEST_INTERVAL="2s",
         **_seen(),
@@ -207,8 +206,3 @@ def _text(head: str, **values: object) -> str:
 
 def _host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
-
-
-def _one_line(certificate: Path) -> str:
-    """A certificate in a form that fits a setting: base64 of its DER form."""
-    return base64.b64encode(ssl.PEM_cert_to_DER_cert(certificate.read_text())).decode("ascii")

@@ -51,7 +51,7 @@ async def test_what_cannot_be_made_is_taken_back_with_the_reason() -> None:
     store, user = MemoryStore(), new_user(JID, Standing.ADMIN, frozenset(), None)
     with pytest.raises(UserNotMade, match="ada@x was not made: no admin"):
         await asyncio.gather(bring_in(store, user, limit=10), carried_out(store, "no admin"))
-    with pytest.raises(UserNotMade, match="no job manager has made the account within 0 s"):
+    with pytest.raises(UserNotMade, match="no job manager has made its account within 0 s"):
         await bring_in(store, user, limit=0)
     account = await store.account(JID)
     assert account
