@@ -42,6 +42,7 @@ from copilot.protocol.commands import (
     JobDone,
     LeaseLost,
     Leaving,
+    NewKeys,
     Redirect,
     RenewLease,
     RunJob,
@@ -569,6 +570,8 @@ class Agent:
                 return self._search.offered(received.sender, features, offer, self._room(), now)
             case RunJob() as order:
                 return self._assigned(received, order, now)
+            case NewKeys():  # it is parked under the old ones, which may go any time: it asks again, under the new
+                self._search.soon(now)
             case Sleep() as sleep:
                 self._search.told_to_sleep(received.sender, sleep, now)
                 self._tell_of_room(now)

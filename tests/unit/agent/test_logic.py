@@ -48,6 +48,7 @@ from copilot.protocol.commands import (
     Job,
     JobDone,
     LeaseLost,
+    NewKeys,
     Redirect,
     RenewLease,
     RunJob,
@@ -492,6 +493,16 @@ def test_sleep_means_ask_again_later() -> None:
     wakeup = world.agent.wakeup()
     assert wakeup is not None
     assert wakeup == world.now + 1.25 * 4.0
+
+
+def test_an_idle_agent_asks_again_when_its_manager_has_new_keys() -> None:
+    """Where it waits it is known by the session for the old ones, which may be dropped."""
+    world = World()
+    world.tell(Online(jid="agent@x/a"))
+    world.hear(HaveGetJob())
+    world.hear(Sleep(retry_after=480.0))
+    world.hear(NewKeys(keys="k", signatures=("s",)))
+    assert world.agent.wakeup() == world.now
 
 
 def test_sleep_out_of_turn_changes_nothing() -> None:
