@@ -501,8 +501,7 @@ def test_an_idle_agent_asks_again_when_its_manager_has_new_keys() -> None:
     world.tell(Online(jid="agent@x/a"))
     world.hear(HaveGetJob())
     world.hear(Sleep(retry_after=480.0))
-    world.hear(NewKeys(keys="k", signatures=("s",)))
-    assert world.agent.wakeup() == world.now
+    assert said(world.hear(NewKeys(keys="k", signatures=("s",)))) == [(MANAGER, WantGetJob)]
 
 
 def test_sleep_out_of_turn_changes_nothing() -> None:
