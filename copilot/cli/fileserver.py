@@ -41,6 +41,7 @@ async def run(config: FileServerConfig) -> int:
         clock=clock,
         done=config.done_job_dir,
         prefix=urlsplit(config.files_url or "").path,
+        most=config.files_connections,
     )
     host, port = config.files_listen
     try:

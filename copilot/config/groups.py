@@ -409,6 +409,13 @@ class FileServerSettings(StagingSettings):
     files_listen: Address = setting(
         "*_FILES_LISTEN", "where copilot-fileserver listens", ADDRESS, default="127.0.0.1:8094"
     )
+    files_connections: int = setting(
+        "*_FILES_CONNECTIONS",
+        "how many connections copilot-fileserver holds, half of them of one address; with TLS about 80 kB of memory each, and "
+        "an agent keeps one for a minute",
+        whole(16, 100_000),
+        default="4096",
+    )
     files_metrics_listen: Address | None = setting(
         "*_FILES_METRICS_LISTEN",
         f"where Prometheus can read the numbers of copilot-fileserver, {AT_METRICS}",

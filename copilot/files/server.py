@@ -42,7 +42,7 @@ from copilot.log import JobRef, rate_limited
 STALL = 60.0  # seconds that a peer may take for a request's head, or for the next block of a body
 MIN_RATE = BLOCK / STALL  # bytes a second (4 kB/s), the slowest a peer may take a file
 GRACE = 5.0  # seconds that transfers get to end when the server stops
-MOST_CONNECTIONS = 4096  # agents keep one for a minute; with TLS some 100 kB of memory each
+MOST_CONNECTIONS = 4096
 BREAK_OFF = 0.5  # seconds that those which did not end get to clean up
 
 _log = logging.getLogger("copilot.files")

@@ -312,23 +312,24 @@ class TestRateLimit:
         lines = captured(limiter, ("a", 0), ("b", 1), ("c", 2), ("b", 3), ("c", 4), ("a", 5), clock=clock)
         assert lines == ["from a", "from b", "from c", "from a"]
 
-    def test_ever_new_keys_do_not_fill_the_log_and_errors_are_written_all_the_same(self) -> None:
-        clock = HandClock()
-        limiter = RateLimiter(clock, most_lines=2)
-        calls = [(f"{number}", number * 0.1) for number in range(10)]
-        lines = captured(limiter, *calls, ("late", 60.0), clock=clock)
-        assert lines[:2] == ["from 0", "from 1"]
-        assert "is not, until it has passed" in lines[2]
-        assert lines[3:] == ["from late"]
-        logger = logging.Logger("own")
-        logger.addHandler(handler := logging.handlers.BufferingHandler(10))
-        for number in range(5):
-            rate_limited(logger, f"e{number}", logging.ERROR, "x", limiter=limiter)
-        assert len(handler.buffer) == 5
-
     def test_a_level_that_is_off_uses_nothing_up(self) -> None:
         clock = HandClock()
         limiter = RateLimiter(clock)
         logger = logging.Logger("quiet", level=logging.ERROR)
         rate_limited(logger, "a", logging.INFO, "x", limiter=limiter)
         assert limiter.take(("quiet", "a")) == 0
+
+
+def test_ever_new_keys_do_not_fill_the_log_and_errors_are_written_all_the_same() -> None:
+    clock = HandClock()
+    limiter = RateLimiter(clock, most_lines=2)
+    calls = [(f"{number}", number * 0.1) for number in range(10)]
+    lines = captured(limiter, *calls, ("late", 60.0), clock=clock)
+    assert lines[:2] == ["from 0", "from 1"]
+    assert "is not, until it has passed" in lines[2]
+    assert lines[3:] == ["from late"]
+    logger = logging.Logger("own")
+    logger.addHandler(handler := logging.handlers.BufferingHandler(10))
+    for number in range(5):
+        rate_limited(logger, f"e{number}", logging.ERROR, "x", limiter=limiter)
+    assert len(handler.buffer) == 5
