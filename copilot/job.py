@@ -155,6 +155,11 @@ def check_job_id(text: str, *, submitted: bool = False) -> str:
     return text
 
 
+def image_kind(image: str) -> str:
+    """What a host must be able to run for a container image: `docker`, or `sif` for a file. A word of the JDL's attribute `Images`."""
+    return "docker" if image.startswith("docker://") else "sif"
+
+
 def alias(job: str, attempt: int) -> str:
     """The name of one attempt: the job's own for the first, `<job>.a<attempt>` for later ones.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from copilot.agent.drain import LAST_STEPS
-from copilot.agent.isolation.base import Network
+from copilot.agent.isolation.base import Network, Pull, ToolWish
 from copilot.agent.limits.keeping import LimitsWish
 from copilot.config.groups import MetricsSettings, ServiceSettings
 from copilot.config.kinds import (
@@ -133,6 +133,35 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         "whose name payloads in a sandbox run under if the agent is root",
         NAME,
         default="nobody",
+    )
+    images: ToolWish = setting(
+        "AGENT_IMAGES",
+        "which tool runs jobs that name a container image: auto (the first of the others that works here), apptainer, podman or none; "
+        "with a name, the agent does not start without it",
+        choice(ToolWish),
+        default="auto",
+    )
+    image_registries: tuple[str, ...] = setting(
+        "AGENT_IMAGE_REGISTRIES",
+        "registries whose images jobs may name",
+        HOSTS,
+        default="docker.io",
+    )
+    image_dir: Path | None = setting(
+        "AGENT_IMAGE_DIR",
+        "directory below which jobs may name image files (.sif)",
+        PATH,
+        default=None,
+        unset="no image files",
+    )
+    image_pull: Pull = setting(
+        "AGENT_IMAGE_PULL",
+        "when an image is fetched from its registry: never, if it is missing here, or always, for each job",
+        choice(Pull),
+        default="missing",
+    )
+    image_pull_limit: float = setting(
+        "AGENT_IMAGE_PULL_LIMIT", "how long that may take", duration(1), default="10m"
     )
     limits: LimitsWish = setting(
         "AGENT_LIMITS",

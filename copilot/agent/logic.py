@@ -95,12 +95,16 @@ class AgentSettings:
     limits: Limits = NO_LIMITS
 
 
+def _no_images(image: str) -> str:
+    return f"image {image}: this agent runs no container images"
+
+
 class Agent:
     """One agent. `jdl()` describes the host, `has_file(path)` looks for a required file, `random()` yields 0 … 1.
 
     `wall()` is in seconds since the epoch: what the journal keeps must outlive the clock that `now` is of. `phase(…)`
     says what an assignment that is being executed is at; `package(…)` has the packed output of one if it is so small that it
-    goes with the report itself. What is done is counted in `counts`.
+    goes with the report itself; `image_fault(…)` says why this host cannot run a container image, None if it may. What is done is counted in `counts`.
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class Agent:
         wall: Callable[[], float],
         phase: Callable[[Assignment], str],
         package: Callable[[Assignment], bytes | None],
+        image_fault: Callable[[str], str | None] = _no_images,
         journal: Iterable[Note] = (),
         counts: AgentCounts | None = None,
     ) -> None:
@@ -120,6 +125,7 @@ class Agent:
         self._settings = settings
         self._random = random
         self._has_file = has_file
+        self._image_fault = image_fault
         self._wall = wall
         self._search = Search(
             settings.manager,
@@ -304,6 +310,10 @@ class Agent:
             text = f"it requires {order.require_file}, which this host does not have"
             log.info("%s: %s", JobRef(job.id, job.attempt), text)
             return [Refuse(received=received, code="no-file", text=text, job=job.id)]
+        if job.image and (reason := self._image_fault(job.image)) is not None:
+            self._search.refused()
+            log.info("%s: %s", JobRef(job.id, job.attempt), reason)
+            return [Refuse(received=received, code="no-image", text=reason, job=job.id)]
         if (reason := self._why_not(job, now)) is not None:
             self._search.refused()
             return [Refuse(received=received, code="no-slot", text=reason, job=job.id)]

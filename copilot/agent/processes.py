@@ -69,7 +69,9 @@ class Exit:
 
 
 class NotStarted(OSError):
-    """The command could not be started: nothing of it has run."""
+    """The command could not be started: nothing of it has run. `code`: what the tool ended with that was to start it, if one did."""
+
+    code: int | None = None
 
 
 def _future() -> asyncio.Future[None]:
@@ -88,12 +90,15 @@ class Wishes:
 class _Leader:
     """A command that was started. `ended` comes with its wait status as `subprocess` tells it: -n for signal n."""
 
-    def __init__(self, process: subprocess.Popen[bytes], report: Report | None = None) -> None:
-        """`report`: it is contained."""
+    def __init__(
+        self, process: subprocess.Popen[bytes], report: Report | None = None, token: str = ""
+    ) -> None:
+        """`report`: it is contained; its processes bear the `token` then."""
         self.pid = process.pid
         self.used: resource.struct_rusage | None = None  # with all that was waited for, at its end
         self.ended = self._end_of(process)
         self.report = report
+        self._token = token
 
     def _end_of(self, process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
         """The exit status, once there is one; it is then taken. Costs no thread where the kernel has pidfd_open(2)."""
@@ -131,16 +136,12 @@ class _Leader:
         """
         if self.ended.done():
             return
-        first = self._first_inside() if self.report else None
+        first = strays.first_inside(self.pid, self._token) if self.report else None
         with suppress(ProcessLookupError, PermissionError):  # a set-uid program
             os.killpg(self.pid if first is None else first, number)
         if first is not None and number == signal.SIGKILL:  # it may just have led its session elsewhere
             with suppress(ProcessLookupError):
                 os.kill(first, number)
-
-    def _first_inside(self) -> int | None:
-        """Its pid here; None while there is none yet."""
-        return next((one.pid for one in strays.children_of(self.pid) if one.session == one.pid), None)
 
     def end(self) -> tuple[int | None, int | None]:
         """Code and signal by which it ended. Raises `NotStarted` if the command was never begun."""
@@ -149,9 +150,11 @@ class _Leader:
             return (status, None) if status >= 0 else (None, -status)
         end = self.report.read(status)
         if not end.began:
-            raise NotStarted(
+            fault = NotStarted(
                 0, end.said or "the sandbox could not be made; what it said is in the job's stderr"
             )
+            fault.code = end.code
+            raise fault
         return end.code, end.signal
 
     def use(self) -> tuple[float | None, int | None]:
@@ -214,6 +217,7 @@ async def run(
         leader = _start(
             argv,
             report,
+            token=token,
             cwd=cwd,
             env=full,
             stdout=stdout,
@@ -271,6 +275,7 @@ def _start(
     argv: Sequence[str],
     report: Report | None,
     *,
+    token: str,
     stdout: Path,
     stderr: Path,
     **more: Any,
@@ -291,7 +296,7 @@ def _start(
         raise NotStarted(error.errno, error.strerror, error.filename) from error
     _leaders.add(process.pid)
     _choose_first(process.pid)
-    return _Leader(process, report)
+    return _Leader(process, report, token)
 
 
 def _choose_first(pid: int) -> None:

@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,10 +28,20 @@ from copilot.agent.isolation.base import Account, Allowed, Bare, Isolation, Plac
 from copilot.agent.limits.keeping import Keeping
 from copilot.agent.limits.rlimits import ProcessLimits
 from copilot.agent.spares import PAYLOAD, TEMPORARY, Spares
+from copilot.agent.strays import TOKEN_VARIABLE
 from copilot.agent.threads import in_thread
 from copilot.agent.trees import remove_tree
 from copilot.agent.verdict import DISK_FULL_TEXT, judge, memory_refused
-from copilot.agent.wrapper import NOT_STARTED, SCRIPT, STATUS, Step, Wrapper, plain_command
+from copilot.agent.wrapper import (
+    CANNOT_EXECUTE,
+    NOT_FOUND,
+    NOT_STARTED,
+    SCRIPT,
+    STATUS,
+    Step,
+    Wrapper,
+    plain_command,
+)
 from copilot.errors import BadName, NoSpace, TransferRefused
 from copilot.files.archive import pack
 from copilot.files.base import FileFacts
@@ -102,7 +112,7 @@ class Sandbox:
         self._job, self._attempt, self._cores = job, attempt, cores
         self._package_tool = package_tool
         self._spares = spares or Spares(jobs)
-        self._isolation = isolation or Bare()
+        self.isolation = isolation or Bare()  # a job's image may bring another
         self.secrets: Path | None = None  # where they lie, if the job has any
         self._keeping = keeping or Keeping()
         self.ran: float | None = None  # s that the command ran, if it did
@@ -176,7 +186,7 @@ class Sandbox:
         return replace(
             outcome,
             tail=said[-TAIL:].strip(),
-            sandbox=f"{self._isolation.level}, {self._keeping.level}",
+            sandbox=f"{self.isolation.level}, {self._keeping.level}",
             cpu_time=None if used.cpu_time is None else round(used.cpu_time, 3),
             memory=used.memory,
             disk=used.disk,
@@ -185,7 +195,7 @@ class Sandbox:
     def _disk_is_full(self, said: str) -> bool:
         """Of the host. What a payload says in a sandbox may as well be about its own `/tmp`, which is small."""
         free = self.free_bytes()
-        near = isinstance(self._isolation, Bare) or free < NEARLY_FULL
+        near = isinstance(self.isolation, Bare) or free < NEARLY_FULL
         return free < LEAST_SPACE or (DISK_FULL_TEXT in said and near)
 
     async def validate(self, spec: JobSpec, wishes: processes.Wishes | None = None) -> int:
@@ -313,7 +323,7 @@ class Sandbox:
             self._watched,
             spec=spec,
             place=place,
-            environment=self._environment(self._isolation.inside(place)),
+            environment=self._environment(self.isolation.inside(place)),
             stdout=out or self.stdout,
             stderr=out or self.stderr,
             token=token,
@@ -321,10 +331,12 @@ class Sandbox:
             limit=limit,
             wishes=wishes,
         )
+        if spec.image:
+            run = partial(run, environment=self._environment(self.isolation.inside(place), host=False))
         plain = plain_command(command, arguments, spec.environment, spec.packages)
-        if self._isolation.account is not None:
+        if self.isolation.account is not None:
             for path in place.streams:
-                _give(path, self._isolation.account)
+                _give(path, self.isolation.account)
         self._make_executable(command)
         self._hand_over(spec)
         if plain is not None:
@@ -332,9 +344,14 @@ class Sandbox:
             with suppress(processes.NotStarted):
                 needs = self._interpreter(command)
                 return await run(plain, needs=needs), Step.STARTED
-        shell = shutil.which("bash") or "/bin/sh"
-        script = self._write_wrapper(spec, shell, command, arguments, self._isolation.inside(place))
-        return await run([shell, script]), self._status()
+        shell = (None if spec.image else shutil.which("bash")) or "/bin/sh"
+        script = self._write_wrapper(spec, shell, command, arguments, self.isolation.inside(place))
+        try:
+            return await run([shell, script]), self._status()
+        except processes.NotStarted as error:
+            if spec.image and error.code in (CANNOT_EXECUTE, NOT_FOUND):
+                raise BadName(f"image {spec.image}: it has no {shell} that can be started here") from error
+            raise
 
     async def _watched(
         self,
@@ -343,6 +360,8 @@ class Sandbox:
         spec: JobSpec,
         place: Place,
         needs: tuple[str, ...] = (),
+        environment: Mapping[str, str],
+        token: str,
         **how: Any,
     ) -> processes.Exit:
         """`processes.run` under the job's limits, as the isolation has it; after what it leaves behind, or a cancellation, the
@@ -350,12 +369,19 @@ class Sandbox:
         clean, self._left_nothing = self._left_nothing, False
         with self._keeping.hold(self.directory.name, spec.limits, self.directory) as held:
             limits = ProcessLimits.of(
-                held.limits, data=held.group is None, processes=self._isolation.counts_processes
+                held.limits, data=held.group is None, processes=self.isolation.counts_processes
             )
-            allowed = Allowed(network=spec.network, needs=needs, preamble=limits.shell())
-            with self._isolation.launch(argv, place, allowed) as launch:
+            allowed = Allowed(
+                network=spec.network,
+                needs=needs,
+                preamble=limits.shell(),
+                environment={**environment, TOKEN_VARIABLE: token},
+            )
+            with self.isolation.launch(argv, place, allowed) as launch:
                 ended = await processes.run(
                     held.entered(launch.argv),
+                    environment=environment if launch.environment is None else launch.environment,
+                    token=token,
                     cwd=launch.cwd,
                     descriptors=launch.descriptors,
                     contained=launch.contained,
@@ -363,12 +389,12 @@ class Sandbox:
                     watch=held.watch,
                     **how,
                 )
-        self._left_nothing = clean and ended.strays == 0 and self._isolation.forgets(allowed)
+        self._left_nothing = clean and ended.strays == 0 and self.isolation.forgets(allowed)
         return ended
 
     def _hand_over(self, spec: JobSpec) -> None:
         """Give what the payload may change to the account that it runs as, if that is another one than ours."""
-        account = self._isolation.account
+        account = self.isolation.account
         if account is None or self._handed_over:
             return
         names = {spec.command, spec.validation or spec.command, *(item.name for item in spec.inputs)}
@@ -417,18 +443,19 @@ class Sandbox:
             for name, text in wrapper.files().items():
                 write_small(self._wrapper / name, text.encode())
             (self._wrapper / STATUS).unlink(missing_ok=True)
-            if self._isolation.account is not None:
+            if self.isolation.account is not None:
                 for path in (self._wrapper, *(self._wrapper / name for name in wrapper.files())):
-                    _give(path, self._isolation.account)
+                    _give(path, self.isolation.account)
         return str(inside.wrapper / SCRIPT)
 
-    def _environment(self, inside: Place) -> dict[str, str]:
+    def _environment(self, inside: Place, *, host: bool = True) -> dict[str, str]:
+        """Not of the `host`: an image knows better what its programs need."""
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        of_host = {"PATH": _DEFAULT_PATH, **kept} if host else {}
         streams = dict(zip(("COPILOT_STDOUT", "COPILOT_STDERR"), map(str, inside.streams), strict=False))
         secrets = {} if inside.secrets is None else {"COPILOT_SECRETS": str(inside.secrets)}
         return {
-            "PATH": _DEFAULT_PATH,
-            **kept,
+            **of_host,
             **streams,
             **secrets,
             "HOME": str(inside.payload),

@@ -23,6 +23,8 @@ from copilot.agent.cache import InputCache
 from copilot.agent.counts import AgentCounts
 from copilot.agent.effects import Assignment, Begin, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
 from copilot.agent.isolation.base import Bare, Isolation, Network
+from copilot.agent.isolation.image import NoImage
+from copilot.agent.isolation.images import NO_TOOL, Images
 from copilot.agent.journal import Journal, attempt_name
 from copilot.agent.limits.keeping import Keeping
 from copilot.agent.processes import Wishes
@@ -60,6 +62,7 @@ class ServiceSettings:
     isolation: Isolation = field(default_factory=Bare)
     keeping: Keeping = field(default_factory=Keeping)
     network: Network = Network.ASKED
+    images: Images | None = None
 
 
 class AgentService:
@@ -216,17 +219,16 @@ class AgentService:
             spec = _spec(job, self._settings.network)
         except BadName as error:
             return _failure(error, Cause.USER_PREREQUISITE, "this agent takes no such job")
-        if spec.image:  # its requirements keep it from agents that do not say that they run images
-            return Outcome(
-                cause=Cause.USER_PREREQUISITE,
-                exit_code=NOT_STARTED,
-                reason=one_line(f"this agent runs no container images, and the job wants {spec.image}"),
-            )
         try:
             if not await self._prepared(sandbox, job, work):
-                return Outcome(cause=Cause.CANCELLED, exit_code=NOT_STARTED, reason="stopped before it began")
+                return _stopped()
         except (CopilotError, OSError) as error:
             return _failure(error, Cause.INFRA_FETCH, "an input file could not be fetched")
+        try:
+            if spec.image and not await _unless(work.wishes.stop, self._take_image(sandbox, spec.image)):
+                return _stopped()
+        except (CopilotError, OSError) as error:
+            return _failure(error, Cause.INFRA_FETCH, "its container image cannot be had")
         work.phase = Phase.RUN
         try:
             self._lay_secrets(sandbox, job)
@@ -235,6 +237,17 @@ class AgentService:
             return _failure(error, Cause.INFRA_LOST, "this host could not run the job to its end")
         finally:
             self._vault.remove(sandbox.directory.name)
+
+    def image_fault(self, image: str) -> str | None:
+        """Why this host cannot run jobs of that container image, as far as it is known at once; None if nothing speaks against it."""
+        images = self._settings.images
+        return f"image {image}: {NO_TOOL}" if images is None else images.fault(image)
+
+    async def _take_image(self, sandbox: Sandbox, image: str) -> None:
+        """Have it here, and the payload run in it. Raises `NoImage`, `BadName`, OSError."""
+        if self._settings.images is None:
+            raise NoImage(f"image {image}: {NO_TOOL}")
+        sandbox.isolation = await self._settings.images.isolation(image)
 
     def _lay_secrets(self, sandbox: Sandbox, job: Job) -> None:
         """Just before the payload begins. Raises `TransferError`s, and `ProtocolError` for what is no base64."""
@@ -245,9 +258,7 @@ class AgentService:
         except ValueError:
             raise ProtocolError("bad-value", "a secret that came with the job is not base64") from None
         with disk_errors("writing the secrets of a job"):
-            sandbox.secrets = self._vault.lay(
-                sandbox.directory.name, values, self._settings.isolation.account
-            )
+            sandbox.secrets = self._vault.lay(sandbox.directory.name, values, sandbox.isolation.account)
 
     async def _prepared(self, sandbox: Sandbox, job: Job, work: _Work) -> bool:
         """What comes before the payload begins; whether that came to its end before somebody wished the job's."""
@@ -399,6 +410,10 @@ def _spec(job: Job, network: Network) -> JobSpec:
         image=job.image or "",
         **{name: getattr(job, name) for name in LIMITS},
     )
+
+
+def _stopped() -> Outcome:
+    return Outcome(cause=Cause.CANCELLED, exit_code=NOT_STARTED, reason="stopped before it began")
 
 
 def _validated(outcome: Outcome, script: str, code: int) -> Outcome:

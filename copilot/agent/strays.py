@@ -91,9 +91,29 @@ def children_of(pid: int) -> list[Process]:
     return found
 
 
+def first_inside(leader: int, token: str) -> int | None:
+    """The first process of the namespace that was made for an attempt: a child of its leader, or of a helper of that which has
+    become ours, as podman's does. It leads a session of its own. None while there is none."""
+    for child in children_of(leader):
+        if child.session == child.pid:
+            return child.pid
+    return next((one.pid for one in _below_orphans(leader, token) if one.session == one.pid), None)
+
+
+def _below_orphans(leader: int, token: str) -> list[Process]:
+    """Children with this token of our children, but of those of the `leader`."""
+    mark = f"{TOKEN_VARIABLE}={token}".encode()
+    return [
+        process
+        for orphan in children((leader,))
+        for process in children_of(orphan.pid)
+        if mark in _environment(process).split(b"\0")
+    ]
+
+
 def members_near(token: str, leader: int, since: int) -> list[Process]:
     """The living processes of an attempt that can be found without looking at all processes: those below its leader, and those
-    that have become ours but bear its token or are of its session, with all below them."""
+    that have become ours, or whose parent has, and that bear its token or are of its session, with all below them."""
     found: dict[int, Process] = {}
     pending = children_of(leader)
     with suppress(OSError):
@@ -104,6 +124,8 @@ def members_near(token: str, leader: int, since: int) -> list[Process]:
             orphan.session == leader or mark in _environment(orphan).split(b"\0")
         ):
             pending += [orphan, *children_of(orphan.pid)]
+        elif orphan.started >= since:
+            pending += [one for one in children_of(orphan.pid) if mark in _environment(one).split(b"\0")]
     while pending:
         process = pending.pop()
         if process.pid not in found:

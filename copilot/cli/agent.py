@@ -20,6 +20,7 @@ from copilot.agent.drain import Limits
 from copilot.agent.guard import start_guard
 from copilot.agent.isolation.base import Isolation, Network
 from copilot.agent.isolation.choosing import SandboxContext, choose
+from copilot.agent.isolation.images import ImageRules, Images, choose_images
 from copilot.agent.limits.keeping import Keeping, keep, most_for
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
@@ -123,6 +124,9 @@ async def run(config: AgentConfig) -> int:
     log.info("Payloads run in this sandbox: %s.", isolation.level)
     keeping = keep(config.limits, _most(config), config.max_files)
     log.info("Their limits are kept by: %s.", keeping.level)
+    images = choose_images(config.images, _sandbox_context(config), _image_rules(config))
+    if images is not None:
+        log.info("Jobs in container images run by: %s.", images.tool.level)
     counts = AgentCounts()
     service = AgentService(
         ServiceSettings(
@@ -133,11 +137,12 @@ async def run(config: AgentConfig) -> int:
             isolation=isolation,
             keeping=keeping,
             network=config.sandbox_network,
+            images=images,
         ),
         files,
         counts=counts,
     )
-    logic = _logic(config, service, counts, _about(config, isolation, keeping))
+    logic = _logic(config, service, counts, _about(config, isolation, keeping, images))
     counts.slots, counts.held = config.slots, logic.phases
     endpoint = daemon.endpoint(
         Role.AGENT,
@@ -224,8 +229,11 @@ def _most(config: AgentConfig) -> JobLimits:
     )
 
 
-def _about(config: AgentConfig, isolation: Isolation, keeping: Keeping) -> Mapping[str, Value]:
-    """What the host's JDL says of the sandbox: how payloads are kept apart and limited, and how large a job may be."""
+def _about(
+    config: AgentConfig, isolation: Isolation, keeping: Keeping, images: Images | None
+) -> Mapping[str, Value]:
+    """What the host's JDL says of the sandbox: how payloads are kept apart and limited, how large a job may be, and of which kinds
+    its container image."""
     network = config.sandbox_network is not Network.NEVER or not isolation.level.startswith("bubblewrap")
     return {
         "Sandbox": isolation.level,
@@ -233,7 +241,18 @@ def _about(config: AgentConfig, isolation: Isolation, keeping: Keeping) -> Mappi
         "Network": network,
         "MaxMemory": (keeping.most.memory or 0) // MEBIBYTE,
         "MaxDisk": (keeping.most.disk or 0) // KIBIBYTE,
+        **({} if images is None else {"Images": images.kinds}),
     }
+
+
+def _image_rules(config: AgentConfig) -> ImageRules:
+    """What is allowed of images."""
+    return ImageRules(
+        directory=config.image_dir,
+        registries=config.image_registries,
+        pull=config.image_pull,
+        limit=config.image_pull_limit,
+    )
 
 
 def _sandbox_context(config: AgentConfig) -> SandboxContext:
@@ -280,6 +299,7 @@ def _logic(
         wall=SystemClock().wall,
         phase=service.phase,
         package=service.package,
+        image_fault=service.image_fault,
         journal=service.recover(),
         counts=counts,
     )

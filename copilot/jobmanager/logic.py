@@ -67,7 +67,7 @@ PUSH_WITHIN = 25.0  # s that a parked agent has to confirm a job: time for one c
 GONE_FOR = 5.0  # s; who was parked later than that before we hear that it is gone has come back meanwhile
 LONGEST_RETURN = 600.0  # s after an outage; who has not come back then is taken for dead
 UNREADABLE = 125  # exit code of a job that never began, as an agent has it
-REFUSED_FOR_NOW = ("no-slot", "busy-with-job", "no-file")
+REFUSED_FOR_NOW = ("no-slot", "busy-with-job", "no-file", "no-image")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

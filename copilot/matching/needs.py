@@ -6,14 +6,8 @@ import math
 from collections.abc import Iterator
 
 from copilot.host import KIBIBYTE, MEBIBYTE
+from copilot.job import image_kind
 from copilot.matching.requirements import normal_requirements
-
-IMAGE_KINDS = ("docker", "sif")  # words of the JDL's attribute Images
-
-
-def image_kind(image: str) -> str:
-    """What a host must be able to run for it."""
-    return "docker" if image.startswith("docker://") else "sif"
 
 
 def with_needs(

@@ -165,7 +165,7 @@ def running_in(directory: Path) -> list[str]:
 
 async def test_it_sees_its_own_secrets_and_nobody_elses(payload: Payload, tmp_path: Path) -> None:
     vault = Vault(tmp_path)
-    account = payload.sandbox._isolation.account
+    account = payload.sandbox.isolation.account
     other = vault.lay("other.a1", {"token": b"of another"}, account)
     payload.sandbox.secrets = vault.lay("job.a1", {"token": b"canary"}, account)
     try:

@@ -7,15 +7,16 @@ end stays the affair of `copilot.agent.processes`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from copilot.errors import CopilotError
 
 NONE = "none"
+INSIDE = Path("/job")  # where a payload finds what is its own, if it has a file system of its own
 
 
 class Network(enum.StrEnum):
@@ -23,6 +24,23 @@ class Network(enum.StrEnum):
 
     NEVER = "never"
     ASKED = "asked"  # those whose job asks for it
+    ALWAYS = "always"
+
+
+class ToolWish(enum.StrEnum):
+    """Which tool the operator wants for container images."""
+
+    AUTO = "auto"
+    APPTAINER = "apptainer"
+    PODMAN = "podman"
+    NONE = "none"
+
+
+class Pull(enum.StrEnum):
+    """When an image is fetched from its registry."""
+
+    NEVER = "never"
+    MISSING = "missing"
     ALWAYS = "always"
 
 
@@ -41,6 +59,16 @@ class Place:
     streams: tuple[Path, ...] = ()
     secrets: Path | None = None
 
+    def inside(self) -> Place:
+        """The same paths for every job, below `INSIDE`: they tell nothing of the host."""
+        return Place(
+            payload=INSIDE / "payload",
+            temporary=INSIDE / "tmp",
+            wrapper=INSIDE / "wrapper",
+            streams=tuple(INSIDE / path.name for path in self.streams),
+            secrets=None if self.secrets is None else INSIDE / "secrets",
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
@@ -54,7 +82,7 @@ class Account:
 class Launch:
     """What to start instead of a payload's own command.
 
-    `descriptors` go to it. `contained`: its processes have a process table of their own that ends with its first one, which
+    `descriptors` go to it, and `environment` instead of the payload's if what is started is a tool that sets that itself. `contained`: its processes have a process table of their own that ends with its first one, which
     is `first.SCRIPT`; nothing of them can outlive that.
     """
 
@@ -62,16 +90,18 @@ class Launch:
     cwd: Path
     descriptors: tuple[int, ...] = ()
     contained: bool = False
+    environment: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
     """What one job may have, and needs: `network`; the programs without which it cannot begin (`needs`); the shell text that sets
-    limits of its processes (`preamble`)."""
+    limits of its processes (`preamble`). `environment` is what its payload gets."""
 
     network: bool = False
     needs: tuple[str, ...] = ()
     preamble: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Isolation(Protocol):

@@ -13,13 +13,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from copilot.agent.isolation.base import Account, Allowed, Launch, Place
+from copilot.agent.isolation.base import INSIDE, Account, Allowed, Launch, Place
 from copilot.agent.isolation.first import first_command
 
 NAME = "bubblewrap"
 PROGRAM = "bwrap"
 CHANGER = "setpriv"
-INSIDE = Path("/job")  # where a payload finds what is its own
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/cvmfs")
 # What resolvers and programs that count processors read outside of these.
 MORE_OF_SYSTEM = ("/run/systemd/resolve", "/sys/devices/system/cpu", "/sys/devices/system/node")
@@ -63,14 +62,8 @@ class Bubblewrap:
         return "+".join([NAME, *(["net"] if self.network else []), *(["seccomp"] if self.filter else [])])
 
     def inside(self, place: Place) -> Place:
-        """The same paths for every job: they tell nothing of the host."""
-        return Place(
-            payload=INSIDE / "payload",
-            temporary=INSIDE / "tmp",
-            wrapper=INSIDE / "wrapper",
-            streams=tuple(INSIDE / path.name for path in place.streams),
-            secrets=None if place.secrets is None else INSIDE / "secrets",
-        )
+        """As in `Place`."""
+        return place.inside()
 
     @contextmanager
     def launch(self, argv: Sequence[str], place: Place, allowed: Allowed) -> Iterator[Launch]:

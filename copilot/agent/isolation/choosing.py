@@ -88,11 +88,11 @@ def choose(wish: str, context: SandboxContext) -> Isolation:
 def bubblewrap(context: SandboxContext) -> Isolation:
     """With all that works here. Raises `NoIsolation`."""
     account = context.account
-    program = _found(PROGRAM, "bubblewrap")
+    program = find_program(PROGRAM, "bubblewrap")
     best = Bubblewrap(
         program=program,
         account=account,
-        changer=CHANGER if account is None else _found(CHANGER, "util-linux"),
+        changer=CHANGER if account is None else find_program(CHANGER, "util-linux"),
         hidden=(context.work_dir, *context.hidden),
         shown=context.shown,
         filter=native_filter(),
@@ -109,7 +109,8 @@ def bubblewrap(context: SandboxContext) -> Isolation:
     raise NoIsolation(f"{PROGRAM} does not work here: {faults[0]}")
 
 
-def _found(program: str, package: str) -> str:
+def find_program(program: str, package: str) -> str:
+    """Its path. Raises `NoIsolation`, saying which package to install."""
     path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_PATH}")
     if path is None:
         raise NoIsolation(f"{program} is not installed; install {package}")
@@ -147,12 +148,14 @@ def fault_of(isolation: Isolation, context: SandboxContext, preamble: str = "") 
 def _try(isolation: Isolation, place: Place, preamble: str) -> str | None:
     inside, report = isolation.inside(place), Report.open()
     try:
-        with isolation.launch(["/bin/sh", "-c", _TRIAL], place, Allowed(preamble=preamble)) as launch:
+        mine = {"PATH": _PATH, "HOME": str(inside.payload), "TMPDIR": str(inside.temporary)}
+        allowed = Allowed(preamble=preamble, environment=mine)
+        with isolation.launch(["/bin/sh", "-c", _TRIAL], place, allowed) as launch:
             ended = subprocess.run(
                 launch.argv,
                 stdin=report.descriptor if launch.contained else subprocess.DEVNULL,
                 capture_output=True,
-                env={"PATH": _PATH, "HOME": str(inside.payload), "TMPDIR": str(inside.temporary)},
+                env=mine if launch.environment is None else launch.environment,
                 cwd=launch.cwd,
                 pass_fds=launch.descriptors,
                 start_new_session=True,

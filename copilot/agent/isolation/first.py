@@ -21,6 +21,7 @@ _BEGUN = "begun"
 _REPORT_BYTES = 4096
 # Its standard input is the file for its report. The memory of the payload is taken before that of the agent (proc(5)).
 _SCRIPT = """\
+{opening}
 exec 3>&2 2>&0 </dev/null
 echo 500 >/proc/self/oom_score_adj
 {preamble}
@@ -37,11 +38,18 @@ _SILENT = frozenset({signal.SIGINT, signal.SIGPIPE, signal.SIGTERM})
 
 
 def first_command(
-    argv: Sequence[str], directory: Path, *, needs: Sequence[str] = (), preamble: str = ""
+    argv: Sequence[str],
+    directory: Path,
+    *,
+    needs: Sequence[str] = (),
+    preamble: str = "",
+    opening: str = "",
 ) -> list[str]:
     """The words that start `argv` in `directory` below the first process. Without the programs `needs` it does not begin, and
-    `preamble` is shell text that goes before it."""
+    `preamble` is shell text that goes before it; `opening` is what goes before all else, where the report does not come as
+    standard input for instance."""
     script = _SCRIPT.format(
+        opening=opening,
         preamble=preamble,
         directory=shlex.quote(str(directory)),
         needed=shlex.join([argv[0], *needs]),
