@@ -127,7 +127,9 @@ def _weaker(best: Bubblewrap) -> Iterator[Bubblewrap]:
         yield replace(best, network=False, filter=b"")
 
 
-def fault_of(isolation: Isolation, context: SandboxContext, preamble: str = "") -> str | None:
+def fault_of(
+    isolation: Isolation, context: SandboxContext, preamble: str = "", *, limit: float = TRIAL_LIMIT
+) -> str | None:
     """What a real process in a real directory comes to grief with; None if it does not."""
     jobs = context.work_dir / "jobs"
     jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -138,14 +140,16 @@ def fault_of(isolation: Isolation, context: SandboxContext, preamble: str = "") 
             path.mkdir(mode=0o700)
             if isolation.account is not None:
                 os.chown(path, isolation.account.uid, isolation.account.gid)
-        return _try(isolation, place, preamble)
+        return _try(isolation, place, preamble, limit)
+    except subprocess.TimeoutExpired:
+        return f"it did not end within {limit:g} s"
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
     finally:
         remove_tree(root)
 
 
-def _try(isolation: Isolation, place: Place, preamble: str) -> str | None:
+def _try(isolation: Isolation, place: Place, preamble: str, limit: float) -> str | None:
     inside, report = isolation.inside(place), Report.open()
     try:
         mine = {"PATH": _PATH, "HOME": str(inside.payload), "TMPDIR": str(inside.temporary)}
@@ -159,7 +163,7 @@ def _try(isolation: Isolation, place: Place, preamble: str) -> str | None:
                 cwd=launch.cwd,
                 pass_fds=launch.descriptors,
                 start_new_session=True,
-                timeout=TRIAL_LIMIT,
+                timeout=limit,
                 check=False,
             )
         said = ended.stderr.decode(errors="replace").strip()

@@ -26,6 +26,7 @@ from copilot.job import image_kind, one_line
 log = logging.getLogger("copilot.agent")
 
 NO_TOOL = "this agent runs no container images"
+TRIAL_LIMIT = 60.0  # s; a tool that was just installed makes its storage first
 LOOK_LIMIT = 60.0  # s to find out whether an image is here
 _SAID = 300  # characters of what a tool has said
 
@@ -166,7 +167,7 @@ def choose_images(wish: ToolWish, context: SandboxContext, rules: ImageRules) ->
 def _tried(name: str, make: Callable[[str, SandboxContext], Tool], context: SandboxContext) -> Tool:
     tool = make(find_program(name, name), context)
     with _trial_root(context) as (root, shown):
-        fault = fault_of(tool.of_directory(root, shown), context)
+        fault = fault_of(tool.of_directory(root, shown), context, limit=TRIAL_LIMIT)
     if fault is not None:
         raise NoIsolation(f"{name} does not work here: {one_line(fault)}")
     return tool

@@ -96,6 +96,7 @@ class World:
         journal: tuple[Note, ...] = (),
         limits: Limits = NO_LIMITS,
         features: frozenset[str] = frozenset(),
+        images: tuple[str, ...] = (),
     ) -> None:
         self.now = 1000.0
         self.phase = "run"
@@ -112,6 +113,7 @@ class World:
             wall=lambda: EPOCH + self.now,
             phase=lambda _: self.phase,
             package=lambda _: b"packed",
+            image_fault=lambda image: None if image in images else f"no {image}",
             journal=journal,
             counts=self.counts,
         )
@@ -190,6 +192,17 @@ def test_a_required_file_must_be_there(files: tuple[str, ...], expected: list[ob
     world = World(files=files)
     world.tell(Online(jid="agent@x/a"))
     assert said(world.hear(HaveGetJob(require_file="/opt/root"))) == expected
+
+
+def test_a_job_whose_image_this_host_cannot_run_is_refused_and_one_that_it_can_is_taken() -> None:
+    world = World(images=("docker://a",))
+    world.tell(Online(jid="agent@x/a"))
+    actions = world.hear(replace(RUN, job=replace(JOB, image="docker://b")))
+    assert [(one.code, one.text, one.job) for one in actions if isinstance(one, Refuse)] == [
+        ("no-image", "no docker://b", "j1")
+    ]
+    actions = world.hear(replace(RUN, job=replace(JOB, image="docker://a")))
+    assert any(isinstance(one, Perform) and isinstance(one.effect, Remember) for one in actions)
 
 
 def test_a_manager_whose_file_is_missing_is_asked_again_in_the_next_round() -> None:

@@ -30,6 +30,8 @@ from copilot.agent.effects import (
     Stop,
     Upload,
 )
+from copilot.agent.isolation.images import ImageRules, Images
+from copilot.agent.isolation.podman import Podman
 from copilot.agent.journal import Journal
 from copilot.agent.processes import become_subreaper
 from copilot.agent.sandbox import Sandbox
@@ -645,3 +647,24 @@ async def test_secrets_that_cannot_be_read_are_no_fault_of_the_job(tmp_path: Pat
     outcome = await world.run(world.assigned("exit 0", secrets=(Secret(name="token", data="canary!"),)))
     assert outcome.cause is Cause.INFRA_LOST
     assert "canary" not in outcome.reason
+
+
+async def test_a_job_whose_image_cannot_be_had_says_why_and_may_run_elsewhere(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    outcome = await world.run(world.assigned("exit 0", image="docker://debian:12"))
+    assert (outcome.cause, outcome.reason) == (
+        Cause.INFRA_FETCH,
+        "its container image cannot be had: image docker://debian:12: this agent runs no container images",
+    )
+    assert world.service.image_fault("docker://debian:12") is not None
+
+
+async def test_a_name_that_is_no_images_is_the_jobs_own_fault(tmp_path: Path) -> None:
+    images = Images(tool=Podman(program="/bin/false"), rules=ImageRules(registries=("docker.io",)))
+    world = World(tmp_path, images=images)
+    assert world.service.image_fault("docker://a//b") is None  # taken, to end for good
+    outcome = await world.run(world.assigned("exit 0", image="docker://a//b"))
+    assert outcome.cause is Cause.USER_PREREQUISITE
+    outcome = await world.run(world.assigned("exit 0", image="docker://a"))
+    assert outcome.cause is Cause.INFRA_FETCH
+    assert "could not be fetched" in outcome.reason

@@ -297,7 +297,7 @@ class Eager(MemoryStore):
         return event
 
 
-@pytest.mark.parametrize("code", ["no-slot", "busy-with-job", "no-file"])
+@pytest.mark.parametrize("code", ["no-slot", "busy-with-job", "no-file", "no-image"])
 async def test_who_refuses_a_job_does_not_get_it_again(code: str) -> None:
     world = Pushing()
     world.store = world.manager._store = store = Eager(clock=world)
