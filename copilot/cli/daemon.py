@@ -219,6 +219,7 @@ def transport(
         ),
         status=status,
         lets=(lambda _: True) if end is None else (lambda sender: end.lets(sender, time.monotonic())),
+        lost=(lambda: None) if end is None else end.lost,
     )
 
 

@@ -32,7 +32,7 @@ from copilot.protocol.events import (
     Refused,
     Undeliverable,
 )
-from copilot.protocol.limits import Throttle
+from copilot.protocol.limits import NO_ROOM, Throttle
 from copilot.protocol.rules import MANAGER, RULES, Role
 from copilot.protocol.security import IN_CLEAR, NOT_OPENED, NOT_SEALED, UNREADABLE, Opened, Security, Unsaid
 from copilot.protocol.selftest import SelfTest
@@ -235,6 +235,10 @@ class Endpoint:
         return events
 
     # -- what we hear
+
+    def lost(self) -> None:
+        """A message was read, and there was no room to keep it until its turn."""
+        self.counts.dropped[NO_ROOM] += 1
 
     def lets(self, sender: str, now: float) -> bool:
         """Whether a stanza of this full JID is to be read at all; the transport asks before it does. One that is not is

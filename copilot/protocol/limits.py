@@ -20,6 +20,7 @@ from copilot.protocol.envelope import bare
 ACCOUNTS_REMEMBERED = 20_000  # 200 bytes each
 STRANGERS_REMEMBERED = 2_000
 OVER_LIMIT = "too-fast"  # the reasons for which a message is dropped
+NO_ROOM = "no-room"  # within the limit, and more than is worked on just now
 STRANGER_OVER_LIMIT = "stranger-too-fast"
 
 

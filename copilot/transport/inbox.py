@@ -1,7 +1,8 @@
 """The events of a transport that nobody has taken yet. It ends once, and then for everybody who asks.
 
 Each sender has a line of his own, and the lines take turns: who says ten thousand things at once waits for himself, and the
-one message of somebody else is next but a few. What one sender says stays in its order, and so does everything around the
+one message of somebody else is next but a few. A line has an end, so that we go on reading: else his messages would wait in
+the server's buffers, and all others behind them. What one sender says stays in its order, and so does everything around the
 begin and the end of a session.
 """
 
@@ -22,6 +23,8 @@ from copilot.transport.base import (
     RoomLeft,
     TransportEvent,
 )
+
+MOST_IN_LINE = 1000  # messages of one account; what comes above that is lost, and said again by who means it
 
 
 class Inbox:
@@ -46,16 +49,19 @@ class Inbox:
         """True once `fail` or `close` was called."""
         return self._error is not None
 
-    def put(self, event: TransportEvent) -> None:
-        """Add an event; dropped when the inbox has ended."""
+    def put(self, event: TransportEvent) -> bool:
+        """Add an event; dropped when the inbox has ended. False: a message that is lost because its sender's line is full."""
         if self.ended:
-            return
+            return True
+        if isinstance(event, Arrived) and len(self._lines.get(_sender(event), ())) >= MOST_IN_LINE:
+            return False
         self._count += 1
         if self._later or isinstance(event, Connected | Disconnected):
             self._later.append(event)
         else:
             self._stand_in_line(event)
         self._changed.set()
+        return True
 
     def fail(self, error: TransportError) -> None:
         """Raise `error` for whoever asks after the events that are still here. The first error stays."""

@@ -14,7 +14,7 @@ from copilot.protocol.envelope import Envelope, bare
 from copilot.protocol.markup import escape
 from copilot.retry import full_jitter
 from copilot.transport.accounts import AccountService, XmppAccounts
-from copilot.transport.base import Connected, Disconnected, Status, TransportEvent
+from copilot.transport.base import Arrived, Connected, Disconnected, Status, TransportEvent
 from copilot.transport.connection import Connection, Ended
 from copilot.transport.counts import SessionCounts
 from copilot.transport.inbox import Inbox
@@ -31,7 +31,8 @@ log = logging.getLogger("copilot.transport")
 
 class XmppTransport:
     """A Transport over one XMPP account. `random` gives numbers in [0, 1) for the waits, `status` is told to those who
-    may ask for it, `lets` says whether a stanza of a full JID is read at all.
+    may ask for it, `lets` says whether a stanza of a full JID is read at all, `lost` hears of each message for
+    which there is no room.
 
     Raises ConfigError if the CA file or the JID cannot be used.
     """
@@ -42,12 +43,14 @@ class XmppTransport:
         *,
         status: Status | None = None,
         lets: Callable[[str], bool] = lambda _: True,
+        lost: Callable[[], object] = lambda: None,
         random: Callable[[], float] = random_module.random,
     ) -> None:
         _check(settings)
         self._settings = settings
         self._status = status
         self._lets = lets
+        self._lost = lost
         self._random = random
         self._inbox = Inbox()
         self.counts = SessionCounts(buffered=self._buffered, unread=self._inbox.__len__)
@@ -162,7 +165,13 @@ class XmppTransport:
             self.counts.up = True
             self.counts.begun += 1
             self.counts.login.observe(asyncio.get_running_loop().time() - self._began)
-        self._inbox.put(event)
+        if not self._inbox.put(event) and isinstance(event, Arrived):
+            self._lost()
+            sender, text = (
+                event.envelope.sender,
+                "%s says more than we can work on: some of it is lost, and not acknowledged",
+            )
+            rate_limited(log, f"{bare(sender)} line", logging.WARNING, text, PeerRef(sender))
         if self._connection is not None and len(self._inbox) >= self._settings.inbox_events:
             self._connection.listen(False)
 

@@ -21,7 +21,7 @@ AGENTS, SLOTS = 2, 2
 SHOWN = ("JM", "SM", "MON", "JM_FILES")  # whose metrics are read
 UNREAD = {  # reasons for which a message is dropped before its command counts as one
     *("too-fast", "stranger-too-fast", "malformed", "bad-value", "unknown-command", "missing-attribute"),
-    *("no-command", "too-large", "not-opened"),
+    *("no-command", "too-large", "not-opened", "no-room"),
 }
 REASONS = ("copilot_messages_dropped_total", "copilot_messages_refused_total")
 

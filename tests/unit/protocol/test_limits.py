@@ -11,6 +11,7 @@ from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.limits import (
     ACCOUNTS_REMEMBERED,
     ALL_STRANGERS,
+    NO_ROOM,
     OVER_LIMIT,
     STRANGER,
     STRANGER_OVER_LIMIT,
@@ -93,4 +94,5 @@ def test_the_endpoint_counts_what_is_not_read_by_reason() -> None:
     read = [end.lets("agent@x/a", 0.0) for _ in range(8)]
     assert read == [True] * 5 + [False] * 3
     assert [end.lets("s@y/a", 0.0) for _ in range(11)][-1] is False
-    assert end.counts.dropped == {OVER_LIMIT: 3, STRANGER_OVER_LIMIT: 1}
+    end.lost()
+    assert end.counts.dropped == {OVER_LIMIT: 3, STRANGER_OVER_LIMIT: 1, NO_ROOM: 1}

@@ -18,7 +18,7 @@ from copilot.transport.base import (
     RoomJoined,
     TransportEvent,
 )
-from copilot.transport.inbox import Inbox
+from copilot.transport.inbox import MOST_IN_LINE, Inbox
 
 
 async def test_events_come_in_order() -> None:
@@ -108,6 +108,15 @@ async def test_nobody_gets_past_the_begin_or_end_of_a_session_nor_into_a_room_be
     expected = ["f0", "f1", "Disconnected", "a0", "a1", "Connected", "RoomJoined", "b0", "r0"]
     assert await taken(inbox) == expected
     assert len(inbox) == 0
+
+
+async def test_a_line_has_an_end_and_those_of_others_do_not_feel_it() -> None:
+    inbox = Inbox()
+    kept = [inbox.put(said(f"flood@x/{number}", f"f{number}")) for number in range(MOST_IN_LINE + 5)]
+    assert kept == [True] * MOST_IN_LINE + [False] * 5
+    assert inbox.put(said("a@x/1", "a0"))
+    assert inbox.put(PresenceChanged("flood@x/1", False))
+    assert (await taken(inbox))[:2] == ["f0", "a0"]
 
 
 @given(st.lists(st.one_of(st.integers(0, 2), st.sampled_from(["get", "session"]))))
