@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import tempfile
 from pathlib import Path
@@ -11,7 +12,9 @@ from copilot.config.load import resolve
 from copilot.errors import ConfigError
 
 MOST = 4096
-_FILE = Path(tempfile.mkdtemp(prefix="copilot-fuzz-")) / "copilot-agent.conf"
+_DIRECTORY = tempfile.TemporaryDirectory(prefix="copilot-fuzz-")
+atexit.register(_DIRECTORY.cleanup)
+_FILE = Path(_DIRECTORY.name) / "copilot-agent.conf"
 
 
 def run(data: bytes) -> None:
