@@ -12,7 +12,7 @@ import logging
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -389,6 +389,9 @@ async def described(submission: Submission, *, watch: bool) -> tuple[SubmitJob, 
         watch=WATCH if watch else None,
         inputs=tuple(SentInput(name=one.name, size=one.size, sha256=one.sha256) for one in facts),
         secrets=tuple(SealedSecret(name=one.name, sealed=one.sealed) for one in spec.secrets),
+        network=spec.network or None,
+        image=spec.image or None,
+        **asdict(spec.limits),
     )
     return job, files
 

@@ -22,7 +22,16 @@ from typing import Protocol, TypeVar
 
 from copilot.errors import BadName, JobExists, QueueFull, TooManyJobs, TransferError
 from copilot.files.area import input_name
-from copilot.job import DEFAULT_MAX_ATTEMPTS, InputFile, JobRecord, JobSecret, JobSpec, check_job_id, one_line
+from copilot.job import (
+    DEFAULT_MAX_ATTEMPTS,
+    LIMITS,
+    InputFile,
+    JobRecord,
+    JobSecret,
+    JobSpec,
+    check_job_id,
+    one_line,
+)
 from copilot.jobmanager.watching import Watching
 from copilot.log import JobRef, PeerRef
 from copilot.matching.requirements import normal_requirements
@@ -313,6 +322,9 @@ class Submissions:
                 project=_project(account, job.project),
                 staged=draft.staged,
                 secrets=tuple(JobSecret(name=one.name, sealed=one.sealed) for one in job.secrets),
+                network=bool(job.network),
+                image=job.image or "",
+                **{name: getattr(job, name) for name in LIMITS},
             )
         except BadName as error:
             raise _Refused("bad-job", str(error)) from error

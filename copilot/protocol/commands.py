@@ -388,7 +388,7 @@ class SealedSecret(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitJob(Command):
-    """Ours: submitter: put this on the queue. `environment` is shell text, as in `Job`; `max_run_time` in s.
+    """Ours: submitter: put this on the queue. `environment` is shell text, as in `Job`; `max_run_time` in s; `memory` to `image` as in `Job`.
 
     `watch`: for so many seconds, tell me when its state changes.
     """
@@ -408,6 +408,14 @@ class SubmitJob(Command):
     exclusive: bool | None = attribute("exclusive", FLAG, default=None)
     project: str | None = attribute("project", default=None)
     watch: float | None = attribute("watch", NUMBER, default=None)
+    memory: int | None = attribute("memory", SIZE, default=None)
+    cpu_time: float | None = attribute("cpuTime", NUMBER, default=None)
+    processes: int | None = attribute("processes", SIZE, default=None)
+    open_files: int | None = attribute("openFiles", SIZE, default=None)
+    file_size: int | None = attribute("fileSize", SIZE, default=None)
+    disk: int | None = attribute("disk", SIZE, default=None)
+    network: bool | None = attribute("network", FLAG, default=None)
+    image: str | None = attribute("image", default=None)
     inputs: tuple[SentInput, ...] = child(SentInput, many=True)
     secrets: tuple[SealedSecret, ...] = child(SealedSecret, many=True)
 

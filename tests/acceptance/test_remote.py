@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -69,6 +71,11 @@ def uploads(program: subprocess.Popen[bytes], up: Up) -> bool:
     """Whether it has a connection to the file server."""
     port = int((up.directory / "files-port").read_text())
     return any(one.raddr and one.raddr.port == port for one in psutil.Process(program.pid).net_connections())
+
+
+def ended(up: Up, job: str) -> bool:
+    state = state_of(up, job)
+    return state is not None and state.final
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +227,36 @@ def test_an_error_is_one_clear_line(
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (code, "", 1), ended.stderr
     assert ended.stderr.startswith("copilot-job-submit: ")
     assert message in ended.stderr
+
+
+HOGS = {  # each ends by itself, soon after it should have been stopped, and takes little of the machine
+    "memory": (
+        "x=$(head -c 150000000 /dev/zero | tr '\\0' a); sleep 10",
+        ("--memory", "48 MiB", "--cpu-time", "60", "--file-size", "5 MiB"),
+        ("memory 48 MiB, CPU time 60 s, file size 5 MiB", "more memory than the 48 MiB that it may"),
+    ),
+    "processes": (
+        "n=0; while [ $n -lt 24 ]; do sleep 10 & n=$((n + 1)); done; wait",
+        ("--processes", "8", "--open-files", "64", "--disk", "20 MiB"),
+        ("processes 8, open files 64, disk 20 MiB", "8 are allowed"),
+    ),
+}
+
+
+def test_who_asks_for_limits_is_held_to_them_and_told_so(system: Up, ada: Laptop, place: Path) -> None:
+    """From afar and on the spot; what is told of it has the cause, what was used, and the level of the sandbox."""
+    for kind, (text, options, _) in HOGS.items():
+        submit = ada.submit if kind == "memory" else system.submit
+        told = submit(script(place / f"{kind}.sh", text), *options, "--id", kind)
+        assert told.returncode == 0, told.stderr
+    for kind, (_, _, (limits, reason)) in HOGS.items():
+        until(partial(ended, system, kind), f"the end of {kind}")
+        shown = run("copilot", "jobs", "show", "--config", system.etc, kind).stdout
+        assert f"job {kind}: failed (user-{kind}, " in shown
+        for name, value in (
+            ("limits", limits),
+            ("reason", f".*{reason}"),
+            ("used", "CPU time .*, memory .* MiB"),
+        ):
+            assert re.search(rf"^  {name} +{value}", shown, re.MULTILINE), (name, shown)
+        assert re.search(r"^  sandbox +\S+, (watch|cgroup\d)$", shown, re.MULTILINE), shown

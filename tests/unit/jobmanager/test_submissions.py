@@ -6,12 +6,15 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from copilot.client.remote import described
+from copilot.client.submission import Submission
 from copilot.errors import NoSpace, QueueFull
-from copilot.job import Cause, InputFile, JobSpec, Outcome, Output, State
+from copilot.job import Cause, InputFile, JobSpec, Limits, Outcome, Output, State
 from copilot.jobmanager import watching
 from copilot.jobmanager.submissions import MOST_OPEN, Submissions, SubmissionSettings, staged_for
 from copilot.protocol.commands import (
@@ -439,3 +442,25 @@ async def test_there_is_an_end_to_those_who_are_told(world: World, monkeypatch: 
         await world.store.cancel(f"j{number}")
     told = [one.job_id for _ in range(3) for one in await world.look()]
     assert told == ["j1", "j2"]
+
+
+async def test_what_it_may_use_and_needs_is_on_the_queue_as_its_submitter_said(
+    world: World, tmp_path: Path
+) -> None:
+    script = tmp_path / "run.sh"
+    script.write_bytes(b"exit 0")
+    limits = Limits(memory=2**20, cpu_time=1.5, processes=3, open_files=16, file_size=5, disk=6)
+    submission = Submission(id="j", command=script, limits=limits, network=True, image="docker://debian:12")
+    job, _ = await described(submission, watch=False)
+    job = replace(job, inputs=(sent("run.sh", b"exit 0", inside=True),))
+    await world.hear(job)
+    record = await world.record()
+    assert (record.spec.limits, record.spec.network, record.spec.image) == (
+        limits,
+        True,
+        "docker://debian:12",
+    )
+    assert record.spec.requirements == job.requirements
+    assert "other.Images" in job.requirements
+    for bad in (replace(job, job_id="k", memory=0), replace(job, job_id="k", image="docker://-v")):
+        assert await world.code(bad) == "bad-job"
