@@ -16,7 +16,7 @@ import typer
 from copilot.cli.agents import AsJson, ConfigOption, load_queue
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.queue import open_store
-from copilot.cli.service_keys import service_keys_text
+from copilot.cli.service_keys import service_keys_text, without_keys
 from copilot.client.story import when
 from copilot.config import load
 from copilot.config.kinds import ADDRESS, Address, duration
@@ -80,7 +80,10 @@ def create(
         projects=frozenset(project or ()),
         server=None if server is None else _address(server),
     )
-    bundle, file = new_bundle(wish, settings, service_keys_text(settings))
+    public_keys = service_keys_text(settings)
+    if (lack := without_keys(settings, public_keys)) is not None:
+        print(f"copilot: warning: {lack}", file=sys.stderr)
+    bundle, file = new_bundle(wish, settings, public_keys)
     suffix = "user-data" if cloud_init else "conf"
     path = output or Path(f"bundle-{bundle.id}.{suffix}")
     refuse_existing(path)

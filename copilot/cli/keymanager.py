@@ -85,7 +85,7 @@ async def run(config: KeyManagerConfig) -> int:
         )
         component, performer = with_heartbeat(parts, config, transport)
         loop = Loop(component, endpoint, transport, performer=performer, doorman=accounts, clock=clock)
-        numbers = (counts, loop.counts, endpoint.counts, transport.counts)
+        numbers = (counts, loop.counts, endpoint.counts, transport.counts, secure.openings)
         await stack.enter_async_context(
             showing_metrics(config, *numbers, directories={"state": config.state_dir})
         )

@@ -118,7 +118,15 @@ async def run(config: ManagerSettings) -> int:
             ]
         component, performer = with_heartbeat(Parts(parts), config, transport, members=_members(config))
         loop = Loop(component, endpoint, transport, performer=performer, doorman=accounts)
-        numbers = (counts, queue, store.numbers, loop.counts, endpoint.counts, transport.counts)
+        numbers = (
+            counts,
+            queue,
+            store.numbers,
+            loop.counts,
+            endpoint.counts,
+            transport.counts,
+            secure.openings,
+        )
         await stack.enter_async_context(showing_metrics(config, *numbers, directories=_directories(config)))
         await stack.enter_async_context(accounts.kept_fresh())
         await stack.enter_async_context(_at_work(sources, config, store))

@@ -23,6 +23,7 @@ from copilot.monitor.counts import MonitorCounts
 from copilot.monitor.logic import Monitor
 from copilot.monitor.names import Names
 from copilot.monitor.paths import KnownPaths
+from copilot.monitor.records import Records
 from copilot.monitor.storeboard import StoreBoard
 from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.compose import Parts
@@ -53,10 +54,14 @@ async def run(config: MonitorConfig) -> int:
         wall=clock.wall,
         counts=counts,
     )
+    store = open_store(config) if config.sees_queue else None
+    records = None if store is None else Records(store)
+    secure = ServiceSecurity(config) if records is None else ServiceSecurity(config, records.cache.account)
     endpoint = daemon.endpoint(
         Role.MONITOR,
         throttle=daemon.throttle(config, *(config.managers or ())),
-        security=ServiceSecurity(config).security,
+        security=secure.security,
+        permits=(lambda _, __: True) if records is None else records.permits,
     )
 
     async def standing() -> Mapping[str, str]:
@@ -65,14 +70,26 @@ async def run(config: MonitorConfig) -> int:
     status = ComponentStatus("copilot-monitor", endpoint, FEATURES, clock.monotonic, standing)
     transport = daemon.transport(config, config.state_dir, "Co-Pilot monitor", status=status, end=endpoint)
     async with contextlib.AsyncExitStack() as stack:
+        if store is not None:
+            stack.push_async_callback(store.close)
+        if records is not None:
+            await stack.enter_async_context(records.cache.kept_fresh(wait=False))
         carbon = await stack.enter_async_context(_carbon(config, counts, clock))
         parts = Parts([monitor, *reporters(config.jid, "monitor", Happened(events=dict))])
         component, performer = with_heartbeat(parts, config, transport, performer=Points(carbon))
         # The managers, which keep the chat rooms, let us in then, and tell at once how they fare.
         owner = config.room_owner
-        loop = Loop(component, endpoint, transport, performer=performer, announce_to=owner, clock=clock)
-        store = await stack.enter_async_context(_dashboard(config, monitor, clock))
-        numbers = (counts, loop.counts, endpoint.counts, transport.counts)
+        loop = Loop(
+            component,
+            endpoint,
+            transport,
+            performer=performer,
+            announce_to=owner,
+            doorman=records,
+            clock=clock,
+        )
+        await stack.enter_async_context(_dashboard(config, store, monitor, clock))
+        numbers = (counts, loop.counts, endpoint.counts, transport.counts, secure.openings)
         queue = () if store is None else (store.numbers,)
         metrics = showing_metrics(config, *numbers, *queue, directories={"state": config.state_dir})
         await stack.enter_async_context(metrics)
@@ -99,25 +116,23 @@ async def _carbon(
 
 @contextlib.asynccontextmanager
 async def _dashboard(
-    config: MonitorConfig, monitor: Monitor, clock: SystemClock
-) -> AsyncIterator[RedisStore | None]:
-    """The dashboard while inside, and the queue that it looks at; None where nobody said where that is."""
+    config: MonitorConfig, store: RedisStore | None, monitor: Monitor, clock: SystemClock
+) -> AsyncIterator[None]:
+    """The dashboard while inside; there is none where nobody said where the queue is (`store` None)."""
     if config.dashboard_listen is None:
-        yield None
+        yield
         return
-    if not config.sees_queue:
+    if store is None:
         log.warning("There is no dashboard: MON_REDIS_SERVER does not say where the queue is.")
-        yield None
+        yield
         return
-    store = open_store(config)
     board = StoreBoard(
         store, components=lambda _: monitor.components(), clock=clock, version=copilot.__version__
     )
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(store.close)
         await stack.enter_async_context(_following(board))
         await stack.enter_async_context(showing_dashboard(config, board))
-        yield store
+        yield
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,7 @@ from copilot.clock import SystemClock
 from copilot.config.groups import SecureSettings
 from copilot.errors import ConfigError
 from copilot.job import JobSecret
-from copilot.protocol.security import Security, Suite
+from copilot.protocol.security import Openings, Security, Suite
 from copilot.roles import Account, Standing
 from copilot.runtime.component import Component, Performer
 
@@ -45,6 +45,7 @@ class ServiceSecurity:
         self._gives_tickets = gives_tickets
         self._account = account
         self._clock = SystemClock()
+        self.openings = Openings()
         self.ring: FileRing | None = None
         suites = self._suites() if config.secure_mode or config.key_file.exists() else ()
         self.security = Security(suites, strict=config.secure_mode, later=self._later)
@@ -61,7 +62,10 @@ class ServiceSecurity:
             return ANY_KEY
         if account is not None and account.key:
             return (account.key,)
-        return () if self.ring is None else self.ring.signers(jid)
+        if self.ring is None:
+            return ()
+        self.ring.refresh()  # a service may have come since
+        return self.ring.signers(jid)
 
     def open_secret(self, secret: JobSecret, job: str) -> bytes:
         """A secret of a job that was sealed for this service. Raises `SealError`."""
@@ -94,7 +98,7 @@ class ServiceSecurity:
                 f"the key file {config.key_file}: suite v2 needs a key that opens and one that signs; "
                 "`copilot keys generate service FILE` makes both"
             )
-        return V2(config.jid, ring, signers=self.signers, wall=self._clock.wall)
+        return V2(config.jid, ring, signers=self.signers, wall=self._clock.wall, openings=self.openings)
 
     def _later(self) -> list[Suite]:
         if not self._config.key_file.exists():

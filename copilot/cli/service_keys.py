@@ -6,7 +6,7 @@ import os
 
 from copilot.config.manager import ManagerSettings
 from copilot.errors import ConfigError
-from copilot.protocol.crypto.keys import PublicKeys, public_text, service_keys
+from copilot.protocol.crypto.keys import PublicKeys, public_text, read_public, service_keys
 from copilot.protocol.envelope import bare
 from copilot.runtime.keys import load_keys, load_public_keys
 
@@ -33,6 +33,17 @@ def service_keys_text(config: ManagerSettings) -> str:
         if jid is not None and bare(jid) in known
     }
     return public_text({**others, bare(config.jid): keys.public})
+
+
+def without_keys(config: ManagerSettings, public_keys: str) -> str | None:
+    """What is wrong if `public_keys` (see `service_keys_text`) have none of the monitor: agents would report nothing to it."""
+    monitor = config.mon_jabber_address
+    if monitor is None or read_public(public_keys).get(bare(monitor), PublicKeys()).opening:
+        return None
+    return (
+        f"{config.public_keys_file} has no key of the monitor {bare(monitor)}, so agents that come in by this bundle cannot report to "
+        "it: see 'Secure mode' in docs/operating.md"
+    )
 
 
 def _give_to_the_service(config: ManagerSettings) -> None:

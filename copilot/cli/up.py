@@ -83,12 +83,13 @@ async def _run(system: LocalSystem) -> None:
 
 
 def _instructions(system: LocalSystem) -> str:
-    places, spare, port = system.places, system.spare_agent, system.dashboard_port
+    places, port = system.places, system.dashboard_port
     look = f"""
   Look at it:    {system.dashboard}   (from elsewhere: ssh -L {port}:{LOOPBACK}:{port} this-machine)"""
     return f"""Running. Ctrl-C stops it; data stay in {places.root}.
   Submit a job:  copilot-job-submit --config {places.etc} --command FILE --wait
-  Add an agent:  copy {spare} to a machine that reaches this one, and run there: copilot-agent --config {spare.name}\
+  Add a machine: copilot bundle create --config {places.etc} -o bundle.conf
+                 copy bundle.conf to a machine that reaches this one, and run there: copilot-agent --join bundle.conf\
 {look if system.monitored else ""}
   Ask them all:  copilot-heartbeat --config {places.etc} systemLoad
   Outputs: {places.done}   Logs: {places.log}"""

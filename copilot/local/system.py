@@ -4,7 +4,7 @@ DIR/
   prosody/  redis/            the servers, each with its data and log
   etc/                        the components' configuration: COPILOT_CONFIG=DIR/etc for the commands
   agents/agent-N.conf         one file an agent, ready to copy to another machine
-  files/  done/  state/       file area, finished jobs, claim secret
+  files/  done/  state/       file area, finished jobs, claim secret and keys
   work/agent-N/               where the agents of this machine work
   log/                        one log a component
   lock                        held by the one system that runs here
@@ -33,6 +33,7 @@ from copilot.local.prosody import Prosody
 from copilot.local.redis import Redis
 from copilot.local.server import LOOPBACK
 from copilot.local.service import Service
+from copilot.local.service_keys import make_keys
 from copilot.local.writing import write_file
 
 READY = "Ready as "
@@ -98,7 +99,7 @@ class LocalSystem:
 
     @property
     def spare_agent(self) -> Path:
-        """The configuration of an agent that is not started here: for another machine."""
+        """The configuration of an agent that is not started here: for another machine, where no bundle is wanted."""
         return self.places.agent(self._agents + 1)
 
     @property
@@ -160,6 +161,8 @@ class LocalSystem:
         for path, text in configuration.files(facts, passwords).items():
             write_file(path, text, mode=0o600)
             give(path, self._user)
+        if self.monitored:  # else `copilot bundle create` makes the one that is needed
+            await asyncio.to_thread(make_keys, self.places.state, self._user)
 
     def _file_server(self) -> Component:
         return self._component("fileserver", "copilot-fileserver", self.places.etc, ready=SERVING)

@@ -25,6 +25,7 @@ from copilot.metrics.queue import Queue
 from copilot.monitor.counts import REFUSALS, MonitorCounts
 from copilot.protocol.endpoint import Counts
 from copilot.protocol.rules import RULES
+from copilot.protocol.security import Openings
 from copilot.runtime.counts import FOREIGN, JobCounts
 from copilot.runtime.loop_counts import NOT_HANDLED, LoopCounts
 from copilot.store.base import Verdict
@@ -234,6 +235,25 @@ _MESSAGES = Part[Counts](
             meaning="Messages of this program that it says again until somebody acknowledges them.",
             read=lambda of: of.unanswered(),
             kind=Kind.GAUGE,
+        ),
+    ),
+)
+
+_OPENINGS = Part[Openings](
+    source=Openings,
+    shown_by=(MANAGERS, MONITOR, KEY_MANAGER),
+    metrics=(
+        Metric(
+            name="copilot_sealed_sessions_opened_total",
+            meaning="Sealed sessions (suite v2) that others have opened with this instance; an agent opens one a day with each "
+            "service, and each costs 2 ms.",
+            read=lambda of: of.opened,
+        ),
+        Metric(
+            name="copilot_sealed_sessions_refused_total",
+            meaning="Attempts to open one that were refused: no key is registered for the sender, or another one, or too many at "
+            "a time. The log says which.",
+            read=lambda of: of.refused,
         ),
     ),
 )
@@ -599,6 +619,6 @@ _DISK = Part[Disk](
 
 PARTS: tuple[Part[Any], ...] = (
     *(_ABOUT, _JOBS, _QUEUE, _STORE, _AGENT, _TRANSFERS, _SERVER, _MONITOR, _TICKETS),
-    *(_LOOP, _MESSAGES, _SESSION, _LAG, _DISK),
+    *(_LOOP, _MESSAGES, _OPENINGS, _SESSION, _LAG, _DISK),
 )
 METRICS: tuple[Metric[Any], ...] = tuple(metric for part in PARTS for metric in part.metrics)

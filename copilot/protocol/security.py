@@ -44,6 +44,15 @@ class Opened:
     in_v1: bool = False
 
 
+@dataclass(slots=True)
+class Openings:
+    """Sessions that others have opened with us, for metrics: each that was `opened` has cost a signature and an RSA decryption. One
+    that was `refused` may have."""
+
+    opened: int = 0
+    refused: int = 0
+
+
 class Suite(Protocol):
     """One way of sealing. `now` is in seconds of a clock that never jumps."""
 

@@ -24,7 +24,7 @@ from copilot.protocol import codec
 from copilot.protocol.crypto import v2
 from copilot.protocol.envelope import Element, Envelope, bare
 from copilot.protocol.limits import Buckets, Rate
-from copilot.protocol.security import Opened
+from copilot.protocol.security import Opened, Openings
 
 LIFETIME = 24 * 3600.0  # s; then its opener opens another one
 LIFETIME_LEFT = 3600.0  # s more for which it is taken: for answers and for agents that were parked before
@@ -185,9 +185,10 @@ class V2:
         signers: Callable[[str], Sequence[str]] = lambda _: (),
         wall: Callable[[], float],
         shows_key: bool = False,
+        openings: Openings | None = None,
     ) -> None:
         """`signers(bare JID)` are the keys (as in `copilot.roles.Account.key`) under which an account may open sessions with us,
-        or `ANY_KEY`. `wall()` is in seconds since the epoch. `shows_key`: ours is registered nowhere yet."""
+        or `ANY_KEY`. `wall()` is in seconds since the epoch. `shows_key`: ours is registered nowhere yet. `openings` counts."""
         self._jid = bare(jid)
         self._ring = ring
         self._signers = signers
@@ -199,8 +200,7 @@ class V2:
             OrderedDict()
         )  # the one in which a full or bare JID has spoken last
         self._openings = Buckets(OPENINGS, SESSIONS_REMEMBERED)
-        self.opened_sessions = 0
-        """How many sessions of others were opened: each cost a signature and an RSA decryption."""
+        self.openings = openings or Openings()
 
     def recognises(self, envelope: Envelope) -> bool:
         """See `Suite.recognises`."""
@@ -331,7 +331,11 @@ class V2:
         """The session, opened now if it is new to us."""
         found = self._theirs.get((sender, opening.session))
         if found is None or found.opening != opening or not self._counts(sender, found):
-            found = self._checked(sender, opening, now)
+            try:
+                found = self._checked(sender, opening, now)
+            except SealError:
+                self.openings.refused += 1
+                raise
             self._theirs[sender, opening.session] = found
             while len(self._theirs) > SESSIONS_REMEMBERED:
                 self._theirs.popitem(last=False)
@@ -361,7 +365,7 @@ class V2:
                 "needs our present public keys"
             )
         secret = v2.unwrap(_data(opening.key), private)
-        self.opened_sessions += 1
+        self.openings.opened += 1
         return _Theirs(opening, v2.pair(secret, opening.session), key, opening.text(), opening.attributes())
 
     def _in_time(self, opening: Opening) -> None:

@@ -73,6 +73,10 @@ class AccountCache:
         account = self._records.get(jid)
         return account if account is not None and account.counts(self._clock.wall()) else None
 
+    def has_record(self, jid: str) -> bool:
+        """Whether there is a record of this bare JID, whether it counts or not."""
+        return jid in self._records
+
     def knows(self, jid: str) -> bool:
         """Whether this bare JID was looked up already, or need not be."""
         return jid in self._records or jid in self._services or jid in self._strangers
@@ -104,9 +108,15 @@ class AccountCache:
         self._stir.set()
 
     @contextlib.asynccontextmanager
-    async def kept_fresh(self, refreshed: Callable[[], object] = lambda: None) -> AsyncIterator[None]:
-        """All that is known at the start, and what is new from then on, while inside; `refreshed` is called after each look."""
-        await self.refresh()
+    async def kept_fresh(
+        self, refreshed: Callable[[], object] = lambda: None, *, wait: bool = True
+    ) -> AsyncIterator[None]:
+        """All that is known at the start, and what is new from then on, while inside; `refreshed` is called after each look.
+        Without `wait` the start is left to that, too: the store may be away."""
+        if wait:
+            await self.refresh()
+        else:
+            self.hint()
         task = asyncio.create_task(self._keep_fresh(refreshed))
         try:
             yield

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import re
+import shlex
 import shutil
 import signal
 import stat
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 from copilot.local.process import unprivileged_user
+from copilot.protocol.nick import nick
 from tests.acceptance.running import Up, packed, run, script, service, started, stop, until
 
 GONE, REFUSED, LATER = 77, 77, 75  # exit codes
@@ -75,7 +78,7 @@ class Joined:
 def up(ground: Path) -> Iterator[Up]:
     """A system without agents of its own."""
     system = Up(ground / "enrolment")
-    with system.running("--agents", "0"):
+    with system.running("--agents", "0", monitor=True):
         yield system
 
 
@@ -141,6 +144,45 @@ def test_an_agent_comes_in_by_a_bundle_does_a_job_and_needs_the_bundle_no_more(d
     assert len(secrets) == 3
     logs = agent.said + "".join(path.read_text() for path in (desk.up.directory / "log").iterdir())
     assert not any(secret in logs for secret in secrets)
+
+
+def test_the_printed_line_makes_a_bundle_by_which_an_agent_comes_in_and_reports_to_the_monitor(
+    desk: Desk,
+) -> None:
+    printed = re.search(r"Add a machine: copilot (bundle create .*) -o bundle.conf\n", desk.up.said())
+    assert printed is not None
+    file = desk.place / "bundle.conf"
+    made = run("copilot", *shlex.split(printed[1]), "-o", file)
+    assert (made.returncode, made.stderr) == (0, "")
+    agent = desk.joined(file)
+    before = told(desk.up, "agent").get("job.succeeded", 0)
+    with agent.running():
+        me = re.search(r"Ready as (agent-\S+)", agent.said)
+        assert me is not None
+        until(
+            lambda: "system.load.1min" in told(desk.up, f"agent.{nick(me[1])}"), "what it tells of its host"
+        )
+        assert desk.up.job(script(desk.place / "true.sh", "true"))["state"] == "done"
+        until(lambda: told(desk.up, "agent").get("job.succeeded", 0) == before + 1, "the event")
+    log = desk.up.log("monitor")
+    assert "Secure mode is off; who speaks sealed is answered so" in log
+    assert "not-opened" not in log
+    managers = ("jobmanager.generic.jobmanager", "monitor.monitor")
+    assert all(told(desk.up, name) for name in managers), "services report sealed, too"
+
+
+def told(up: Up, name: str) -> dict[str, Any]:
+    """What the dashboard shows of a component: its values and how often its events have happened."""
+    address = re.search(r"Look at it: +(http://127\.0\.0\.1:\d+/) ", up.said())
+    assert address is not None
+    with urllib.request.urlopen(f"{address[1]}api/now", timeout=10) as answer:
+        rows = json.load(answer)["components"]
+    return {
+        key: value
+        for row in rows
+        if row["name"] == name
+        for key, value in (*row["values"].items(), *row["counts"].items())
+    }
 
 
 def test_a_revoked_agent_is_out_at_once_and_its_job_ends_elsewhere(desk: Desk) -> None:

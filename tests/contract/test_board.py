@@ -13,7 +13,9 @@ from copilot.clock import SystemClock
 from copilot.errors import CopilotError
 from copilot.job import Cause, EventKind, Outcome, State
 from copilot.monitor.board import ComponentRow, Fleet, Now
+from copilot.monitor.records import Records
 from copilot.monitor.storeboard import StoreBoard
+from copilot.roles import Account, Standing
 from copilot.store.base import Held, Parking, Store
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
@@ -240,6 +242,8 @@ async def test_a_user_of_redis_that_may_only_read_is_enough(
         )
         await writer.submit([spec(4)])
         assert await claim(writer, ANN, "1") == ["job-4"]
+        await writer.put_account(Account(jid="agent@x", standing=Standing.AGENT))
+        known = await writer.account("agent@x")
         await reader.check()
         async with watching(reader) as board:
             now = await until(board, owners_total=2)
@@ -251,11 +255,19 @@ async def test_a_user_of_redis_that_may_only_read_is_enough(
             view = await board.job("job-4")
             assert view is not None
             assert len(view.events) == 3
+            records = Records(reader)
+            await records.cache.refresh()
+            await records.look_up("agent@x")
+            assert (records.cache.account("agent@x"), records.knows("agent@x")) == (known, True)
+            await records.look_up("stranger@x")
+            assert records.knows("stranger@x")
             async with asyncio.timeout(10):
                 while not (await board.now()).newest:
                     await asyncio.sleep(0.05)
         with pytest.raises(CopilotError, match="refuse"):
             await reader.submit([spec(5)])
+        with pytest.raises(CopilotError, match="refuse"):
+            await reader.put_account(Account(jid="agent@x", standing=Standing.ADMIN))
         with pytest.raises(CopilotError, match="refuse"):
             await reader.raw("DEL", f"{prefix}events")
     finally:

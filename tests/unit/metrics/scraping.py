@@ -20,6 +20,7 @@ from copilot.metrics.queue import Queue
 from copilot.metrics.table import About
 from copilot.monitor.counts import MonitorCounts
 from copilot.protocol.endpoint import Counts
+from copilot.protocol.security import Openings
 from copilot.runtime.counts import JobCounts
 from copilot.runtime.loop_counts import LoopCounts
 from copilot.store.counts import StoreCounts
@@ -50,6 +51,7 @@ class World:
     store: ShakyStore = field(default_factory=ShakyStore)
     jobs: JobCounts = field(default_factory=JobCounts)
     messages: Counts = field(default_factory=Counts)
+    openings: Openings = field(default_factory=Openings)
     loop: LoopCounts = field(default_factory=LoopCounts)
     session: SessionCounts = field(default_factory=SessionCounts)
     asked: StoreCounts = field(default_factory=StoreCounts)
@@ -63,7 +65,7 @@ class World:
         self.lag = Lag(lambda: self.now)
         disk = Disk({"work": Path("/")}, lambda: self.now)
         given = (About(component="agent"), Queue(self.store, lambda: self.now), self.lag, disk)
-        counted = (self.jobs, self.messages, self.loop, self.session, self.asked)
+        counted = (self.jobs, self.messages, self.openings, self.loop, self.session, self.asked)
         others = (self.agent, self.transfers, self.server, self.monitor, self.tickets)
         self.exposition = Exposition((*given, *counted, *others))
 
