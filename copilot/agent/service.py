@@ -116,6 +116,8 @@ class AgentService:
         self._spares.clear()
         self._vault.clear()
         self._settings.keeping.close()
+        if self._settings.images is not None:
+            self._settings.images.close()
 
     def perform(self, effect: Any) -> Awaitable[Any] | None:
         """Do it; see the effects."""

@@ -111,6 +111,15 @@ def _below_orphans(leader: int, token: str) -> list[Process]:
     ]
 
 
+def end_children_with(mark: bytes) -> None:
+    """Kill our children that have this word (`NAME=value`) in their environment: what a tool has left with us, say."""
+    for process in children():
+        if mark in _environment(process).split(b"\0"):
+            _signal({process.pid}, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(process.pid, 0)
+
+
 def members_near(token: str, leader: int, since: int) -> list[Process]:
     """The living processes of an attempt that can be found without looking at all processes: those below its leader, and those
     that have become ours, or whose parent has, and that bear its token or are of its session, with all below them."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from copilot.agent import strays
 from copilot.agent.isolation import apptainer, podman
 from copilot.agent.isolation.base import Isolation, NoIsolation, Pull, ToolWish
 from copilot.agent.isolation.bubblewrap import SYSTEM
@@ -78,6 +79,10 @@ class Images:
     def kinds(self) -> tuple[str, ...]:
         """In the words of the host's JDL (`Images`)."""
         return tuple(kind for kind in self.tool.kinds if kind != "sif" or self.rules.directory is not None)
+
+    def close(self) -> None:
+        """Leave nothing of the tool running. No job runs any more."""
+        _end_pause()
 
     def fault(self, image: str) -> str | None:
         """Why this host cannot run jobs of that image, as far as it is known at once; None if nothing speaks against it. A name
@@ -164,11 +169,17 @@ def choose_images(wish: ToolWish, context: SandboxContext, rules: ImageRules) ->
     return None
 
 
+def _end_pause() -> None:
+    """podman keeps a process that holds an ordinary user's namespaces; one that was started by us has become our child."""
+    strays.end_children_with(b"_PODMAN_PAUSE=1")
+
+
 def _tried(name: str, make: Callable[[str, SandboxContext], Tool], context: SandboxContext) -> Tool:
     tool = make(find_program(name, name), context)
     with _trial_root(context) as (root, shown):
         fault = fault_of(tool.of_directory(root, shown), context, limit=TRIAL_LIMIT)
     if fault is not None:
+        _end_pause()
         raise NoIsolation(f"{name} does not work here: {one_line(fault)}")
     return tool
 

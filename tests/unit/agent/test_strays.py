@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,17 @@ def test_a_process_that_has_no_environment_at_all_is_not_waited_for(monkeypatch:
     monkeypatch.setattr(strays, "process_table", lambda: [process])
     monkeypatch.setattr(strays, "_environment", lambda _: b"")
     assert strays._members("t", None, 0) == set()
+
+
+def test_children_with_a_word_in_their_environment_are_ended_and_no_others() -> None:
+    marked, other = (
+        subprocess.Popen(["sleep", "60"], env={**os.environ, "COPILOT_TEST_MARK": value}) for value in "ab"
+    )
+    try:
+        strays.end_children_with(b"COPILOT_TEST_MARK=a")
+        assert not Path(f"/proc/{marked.pid}").exists()
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+        marked.wait()
