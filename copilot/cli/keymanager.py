@@ -70,7 +70,10 @@ async def run(config: KeyManagerConfig) -> int:
             counts=counts,
         )
         endpoint = daemon.endpoint(
-            Role.KEY_MANAGER, throttle=daemon.throttle(config), security=secure.security
+            Role.KEY_MANAGER,
+            permits=(lambda _, __: True) if accounts is None else accounts.permits,
+            throttle=daemon.throttle(config),
+            security=secure.security,
         )
 
         async def standing() -> Mapping[str, str]:

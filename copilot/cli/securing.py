@@ -48,7 +48,9 @@ class ServiceSecurity:
         self.openings = Openings()
         self.ring: FileRing | None = None
         suites = self._suites() if config.secure_mode or config.key_file.exists() else ()
-        self.security = Security(suites, strict=config.secure_mode, later=self._later)
+        self.security = Security(
+            suites, strict=config.secure_mode, later=self._later, sealed_alone=self._has_key
+        )
         log.info(ON if config.secure_mode else OFF)
         if suites and not config.secure_mode:
             log.info(HEARS_BOTH, config.key_file)
@@ -66,6 +68,10 @@ class ServiceSecurity:
             return ()
         self.ring.refresh()  # a service may have come since
         return self.ring.signers(jid)
+
+    def _has_key(self, jid: str) -> bool:
+        account = self._account(jid)
+        return account is not None and bool(account.key)
 
     def open_secret(self, secret: JobSecret, job: str) -> bytes:
         """A secret of a job that was sealed for this service. Raises `SealError`."""

@@ -51,4 +51,5 @@ def _give_to_the_service(config: ManagerSettings) -> None:
     if os.geteuid() != 0:
         return
     place = config.key_file.parent.stat()
-    os.chown(config.key_file, place.st_uid, place.st_gid)
+    # That user may have put a link in its place meanwhile, to a file that he must not have.
+    os.chown(config.key_file, place.st_uid, place.st_gid, follow_symlinks=False)

@@ -27,6 +27,7 @@ from copilot.errors import BadName, ConfigError
 from copilot.job import one_line
 from copilot.jobmanager.config import ManagerConfig, SubmitConfig
 from copilot.local.writing import write_file
+from copilot.protocol.crypto import v2
 from copilot.protocol.crypto.keys import public_text
 from copilot.protocol.envelope import bare
 from copilot.roles import Account, Standing
@@ -72,12 +73,14 @@ def add(  # noqa: PLR0917  # one parameter per option
     for warning in warnings:
         print(f"copilot: warning: {warning}", file=sys.stderr)
     jid = _jid(name, settings)
-    user = new_user(jid, _standing(role), frozenset(project or ()), _end(expires))
+    common = common_settings(settings, server)
+    signs = bool(common["SUBMIT_SECURE_MODE"])  # a key on record means that nothing in clear is heard
+    user = new_user(jid, _standing(role), frozenset(project or ()), _end(expires), signs=signs)
     path = output or Path(f"{jid.partition('@')[0]}.conf")
     if path.exists():
         raise ConfigError(f"{path} is there already; name another file with -o")
     try:
-        write_file(path, configuration(user, common_settings(settings, server)), mode=0o600)
+        write_file(path, configuration(user, common), mode=0o600)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
     try:
@@ -88,7 +91,8 @@ def add(  # noqa: PLR0917  # one parameter per option
     if as_json:
         print(json.dumps({**_facts(user.account), "file": str(path)}))
     else:
-        print(f"{jid}: may log in; {path} is for that person alone: it holds a password and a key")
+        holds = "a password and a key" if signs else "a password"
+        print(f"{jid}: may log in; {path} is for that person alone: it holds {holds}")
 
 
 @app.command("list")
@@ -167,20 +171,21 @@ def _end(text: str) -> float | None:
 def common_settings(config: ManagerConfig, server: str | None = None) -> Mapping[str, str]:
     """What all people of this deployment need. Raises `ConfigError`."""
     host, port = (config.jabber_server, config.jabber_port) if server is None else _address(server)
+    keys = _service_keys(config)
     return {
         "JM_JABBER_ADDRESS": config.jid,
         "SUBMIT_JABBER_SERVER": host,
         "SUBMIT_JABBER_PORT": str(port),
         "SUBMIT_JABBER_TLS": config.jabber_tls.value,
         "SUBMIT_JABBER_CA": "" if config.jabber_ca_file is None else certificate_line(config.jabber_ca_file),
-        "SUBMIT_SECURE_MODE": "1" if config.secure_mode else "",
-        "SUBMIT_SERVICE_KEYS": _service_keys(config),
+        "SUBMIT_SECURE_MODE": "1" if config.secure_mode or keys else "",
+        "SUBMIT_SERVICE_KEYS": keys,
     }
 
 
 def _service_keys(config: ManagerConfig) -> str:
     """The public keys of the job manager, whose instances make them on their first start in secure mode."""
-    if not config.secure_mode and not config.key_file.exists():
+    if not config.secure_mode and not (config.key_file.exists() and v2.SUITE in config.secure_suites):
         return ""
     text = public_text({config.jid: load_keys(config.key_file).public})
     return base64.b64encode(text.encode()).decode("ascii")

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from copilot.errors import BadName, UserNotMade
-from copilot.protocol.crypto.keys import agent_keys, private_text
+from copilot.protocol.crypto import v2
+from copilot.protocol.crypto.keys import PrivateKeys, agent_keys, private_text
 from copilot.roles import Account, Standing
 from copilot.runtime.errand import why_not_made
 from copilot.store.accounts import check_account
@@ -25,24 +26,25 @@ class User:
 
     account: Account
     password: str = field(repr=False)
-    key: str = field(repr=False)  # PEM
+    key: str = field(repr=False)  # PEM; "": it signs nothing
 
 
-def new_user(jid: str, standing: Standing, projects: frozenset[str], expires: float | None) -> User:
-    """With a key and a password of its own. Raises `BadName` for what cannot be."""
-    keys = agent_keys()
-    (public,) = keys.public.signing
+def new_user(
+    jid: str, standing: Standing, projects: frozenset[str], expires: float | None, *, signs: bool = True
+) -> User:
+    """With a password and, if it `signs`, a key of its own: then it is heard sealed alone. Raises `BadName` for what cannot be."""
+    keys = agent_keys() if signs else PrivateKeys()
     account = Account(
         jid=jid.lower(),
         standing=standing,
         projects=projects,
-        key=base64.b64encode(public.public_bytes_raw()).decode("ascii"),
+        key=v2.public_form(keys.signing[0]) if keys.signing else "",
         expires=expires,
     )
     return User(
         account=check_account(account),
         password=secrets.token_urlsafe(PASSWORD_BYTES),
-        key=private_text(keys),
+        key=private_text(keys) if signs else "",
     )
 
 
@@ -55,8 +57,9 @@ def configuration(user: User, common: Mapping[str, str]) -> str:
         "SUBMIT_JABBER_PASSWORD": user.password,
         "SUBMIT_OWN_KEY": base64.b64encode(user.key.encode()).decode("ascii"),
     }
+    holds = "a password and a key" if user.key else "a password"
     lines = [
-        f"# For {user.account.jid} alone: it holds a password and a key. Use it with copilot-job-submit --remote --config FILE,",
+        f"# For {user.account.jid} alone: it holds {holds}. Use it with copilot-job-submit --remote --config FILE,",
         "# or keep it as ~/.config/copilot/copilot-submitter.conf, readable for yourself alone.",
         *(f"{key} {value}" for key, value in {**common, **own}.items() if value),
     ]

@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from copilot.errors import AccountRefused, CopilotError
+from copilot.errors import AccountRefused
 from copilot.job import Event
 from copilot.log import JobRef, PeerRef, rate_limited
 from copilot.store.accounts import AccountStore, Errand
@@ -76,7 +76,7 @@ class Errands:
             try:
                 await self._end_accounts()
                 busy = await self.round()
-            except CopilotError as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is: the next account is not to wait for ever
                 rate_limited(log, "errands", logging.WARNING, "accounts cannot be kept for now: %s", error)
                 busy = False
             if not busy:

@@ -22,6 +22,7 @@ from copilot.protocol.rules import (
     FEATURES,
     SMALL_INPUTS,
 )
+from copilot.protocol.security import proves_sender
 from copilot.store.base import Claimed, Parking
 
 
@@ -78,7 +79,10 @@ class Asker:
         """Who was parked before."""
         session = parking.session
         return cls(
-            jid=parking.jid, features=frozenset(parking.features), sealed=bool(session), session=session
+            jid=parking.jid,
+            features=frozenset(parking.features),
+            sealed=proves_sender(session),
+            session=session,
         )
 
     @property

@@ -401,8 +401,8 @@ class Endpoint:
         command, features = codec.decode(info)
         rule = RULES[command.NAME]
         to_all = envelope.kind == "groupchat"
-        through_room = to_all or bare(envelope.sender) in self._rooms
-        if through_room and not rule.in_rooms:
+        through_room = bare(envelope.sender) in self._rooms  # anybody can send the kind `groupchat`
+        if (to_all or through_room) and not rule.in_rooms:
             return [self._drop(envelope, "in-room", f"{command.NAME} must not come through a chat room")]
         peer = self._peer(envelope.sender)
         if not rule.noack:  # what asks for no acknowledgement announces no features

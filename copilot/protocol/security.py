@@ -13,7 +13,7 @@ from typing import Protocol
 
 from copilot.errors import ProtocolError, SealError
 from copilot.protocol import codec
-from copilot.protocol.envelope import Envelope
+from copilot.protocol.envelope import Envelope, bare
 
 # What every peer is told, whatever is wrong: who tries things out learns nothing.
 UNREADABLE = "the message cannot be opened, or its sender does not belong here"
@@ -23,6 +23,11 @@ NOT_SEALED = "not-sealed"  # one of ours: there is nobody for whom it could be s
 HEARD_IN_CLEAR = "security_error"
 MOST_SESSION = 2048  # characters of a session as its opener sent it
 LOOK_AGAIN = 2.0  # s until it is looked again whether there are keys by now
+
+
+def proves_sender(session: str) -> bool:
+    """Whether who has opened this session (as in `Opened`) is known for sure: `v1` proves nobody."""
+    return session.startswith("v2:")
 
 
 class Unsaid(SealError):
@@ -86,13 +91,20 @@ class Security:
     """The secure mode of one component."""
 
     def __init__(
-        self, suites: Sequence[Suite], *, strict: bool, later: Callable[[], Sequence[Suite]] | None = None
+        self,
+        suites: Sequence[Suite],
+        *,
+        strict: bool,
+        later: Callable[[], Sequence[Suite]] | None = None,
+        sealed_alone: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """`strict`: nothing in clear is heard but `security_error`, and nothing is said in clear. Else who speaks sealed is
-        answered so. Without `suites`, `later` is asked for some when somebody speaks sealed."""
+        answered so, and `sealed_alone(bare JID)` says for whom it is strict all the same: who has a key of his own would else be
+        whoever the XMPP server says. Without `suites`, `later` is asked for some when somebody speaks sealed."""
         self._suites = tuple(suites)
         self.strict = strict
         self._later = later
+        self._sealed_alone = sealed_alone
         self._next_look = float("-inf")
 
     @property
@@ -103,7 +115,7 @@ class Security:
     def opened(self, envelope: Envelope, now: float) -> Opened:
         """The message as the endpoint hears it. Raises `SealError`."""
         if not envelope.is_sealed:
-            if not self.strict:
+            if not self._strict_with(envelope.sender):
                 return Opened(envelope=envelope, sealed=False)
             if _command(envelope) == HEARD_IN_CLEAR:
                 return Opened(envelope=replace(envelope, acks=(), noack=True), sealed=False)
@@ -125,9 +137,12 @@ class Security:
             found = suite.sealed(envelope, now)
             if found is not None:
                 return found
-        if (self.strict and _command(envelope) != HEARD_IN_CLEAR) or session:
+        if session or (self._strict_with(envelope.to) and _command(envelope) != HEARD_IN_CLEAR):
             raise SealError(f"there is no session with {envelope.to}, and we have no key of theirs")
         return envelope
+
+    def _strict_with(self, jid: str) -> bool:
+        return self.strict or self._sealed_alone(bare(jid))
 
     def _adopt(self, to: str, session: str, now: float) -> None:
         if len(session) > MOST_SESSION or not any(suite.adopt(to, session, now) for suite in self._all(now)):

@@ -430,7 +430,7 @@ class V2:
             age = self._wall() - float(said)
             acks = tuple(map(str, acks))[:MAX_ACKS]
             info = None if told is None else _untold(told, 0)
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
             raise SealError(f"what was sealed makes no message: {error}") from None
         if age < -CLOCKS_APART:
             raise SealError(_apart("it was said", -age))

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection
 
 from copilot.clock import Clock, SystemClock
-from copilot.errors import CopilotError
 from copilot.log import rate_limited
 from copilot.protocol.envelope import bare
 from copilot.protocol.people import People
@@ -132,7 +131,7 @@ class AccountCache:
             self._stir.clear()
             try:
                 await self.refresh()
-            except CopilotError as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is: if this ended, nobody would be revoked any more
                 rate_limited(log, "accounts", logging.WARNING, "accounts cannot be read for now: %s", error)
                 await asyncio.sleep(REFRESH_EVERY)
             else:

@@ -168,7 +168,8 @@ class AccountStore(Protocol):
         ...
 
     async def done_errand(self, errand: Errand) -> bool:
-        """It was carried out. False if something else is wanted by now: that stays."""
+        """It was carried out. False if something else is wanted by now: that stays. If it is that there is no such account, that
+        is carried out once more: nobody knows which of the two the server was told last."""
         ...
 
     async def tried_errand(

@@ -212,8 +212,9 @@ class MemoryAccounts(AccountStore, abc.ABC):
 
     async def done_errand(self, errand: Errand) -> bool:
         """It was carried out: see `AccountStore.done_errand`."""
-        self.round_trips += 1
+        time = self._begin(None)
         if not self._stands(errand):
+            self._overtaken(errand.jid, time)
             return False
         del self._people.errands[errand.jid]
         del self._people.due[errand.jid]
@@ -228,6 +229,16 @@ class MemoryAccounts(AccountStore, abc.ABC):
         if self._stands(errand):
             self._people.errands[errand.jid] = replace(errand, tried=short(reason))
             self._people.due[errand.jid] = time + again
+        else:
+            self._overtaken(errand.jid, time)
+
+    def _overtaken(self, jid: str, time: float) -> None:
+        """An older errand than the last one has come to its end: it may have made an account after that was removed."""
+        wanted, account = self._people.errands.get(jid), self._people.accounts.get(jid)
+        if wanted is not None and wanted.password is None:
+            self._people.errands[jid] = replace(wanted, number=self._note_change(jid))
+        elif wanted is None and account is not None and not account.counts(time):
+            self._send_errand(jid, None, time)
 
     def _stands(self, errand: Errand) -> bool:
         known = self._people.errands.get(errand.jid)

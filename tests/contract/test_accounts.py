@@ -14,6 +14,7 @@ from copilot.job import State
 from copilot.roles import Account, Standing
 from copilot.store.accounts import Bundle, Entry, Errand
 from copilot.store.base import Held, Parking, Store, Verdict
+from copilot.store.redis import RedisStore
 from copilot.store.rules import OUT_OF_TIME
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import history, spec
@@ -407,3 +408,37 @@ async def test_why_an_errand_failed_is_kept_until_it_is_tried_again(store: Store
     assert await store.errands(now=T + 4) == ()
     (again,) = await store.errands(now=T + 5)
     assert (again.number, again.password) == (errand.number, "pw")
+
+
+async def test_an_account_that_was_made_late_is_removed_once_more(store: Store) -> None:
+    """One instance has been told to make it, and another one to remove it, and nobody knows who came first to the server."""
+    for late_first in (True, False):
+        await store.put_account(agent(), password="pw", now=T)
+        (making,) = await store.errands(now=T)
+        await store.revoke(A, now=T)
+        (removing,) = await store.errands(now=T)
+        if late_first:
+            assert not await store.done_errand(making)
+            assert not await store.done_errand(removing)
+        else:
+            assert await store.done_errand(removing)
+            assert not await store.done_errand(making)
+        errand = await store.errand(A)
+        assert errand is not None
+        assert errand.password is None
+        assert await store.done_errand(errand)
+        assert await store.errand(A) is None
+
+
+async def test_what_comes_after_changes_that_were_lost_has_a_number_that_nobody_has_seen(
+    store: Store,
+) -> None:
+    if not isinstance(store, RedisStore):
+        return  # memory is lost as a whole
+    await store.put_account(agent(), now=T)
+    await store.put_account(agent(B), now=T)
+    seen = (await store.accounts()).number
+    await store._client.hdel(store._keys.accounts, B)
+    await store._client.zrem(f"{store._keys.accounts}-changed", B)
+    await store.put_account(agent("agent-c@x"), now=T + 1)
+    assert [one.jid for one in (await store.accounts(after=seen)).accounts] == ["agent-c@x"]

@@ -1,10 +1,11 @@
 -- Changes of accounts. The loader puts it in front of the scripts that use it.
 
 -- The account has changed; returns the number of the change, which no other one has. Records never go, so the last number is
--- there.
+-- there; unless Redis has lost the last ones when it died: so numbers follow the clock (ms), and what comes after that is above
+-- what managers have seen before it.
 local function note_change(jid)
   local last = redis.call('ZREVRANGE', ACCOUNTS_CHANGED, 0, 0, 'WITHSCORES')[2] or 0
-  local number = tonumber(last) + 1
+  local number = math.max(tonumber(last) + 1, math.floor(tonumber(now) * 1000))
   redis.call('ZADD', ACCOUNTS_CHANGED, string.format('%.0f', number), jid)
   return number
 end

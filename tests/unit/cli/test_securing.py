@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from copilot.agent.config import AgentConfig
+from copilot.cli import service_keys as service_keys_module
 from copilot.cli.securing import ServiceSecurity, agent_security
 from copilot.config import load
 from copilot.errors import ConfigError, SealError
@@ -82,6 +83,39 @@ def test_whose_keys_count(tmp_path: Path) -> None:
     assert secure.signers("b@x") == ANY_KEY
     assert secure.signers("c@x") == ()
     assert secure.signers("mon@example.org") == (public(service(1)),)
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_in_the_name_of_who_has_a_key_nothing_in_clear_is_heard_or_said(tmp_path: Path, keys: bool) -> None:
+    """Whatever the mode: else the XMPP server could take the seal away."""
+    records = {
+        "a@x": Account(jid="a@x", standing=Standing.AGENT, key=public(agent())),
+        "c@x": Account(jid="c@x", standing=Standing.AGENT),
+    }
+    if keys:
+        new_key_file(tmp_path / "jm.key", service())
+    security = ServiceSecurity(manager_config(tmp_path), records.get).security
+    clear = Envelope(to=JM, sender="A@x/r", id="1", element=Element("info", {}), acks=("m",))
+    assert not security.opened(replace(clear, sender="c@x/r"), 0.0).sealed
+    for heard in (clear, replace(clear, element=None), replace(clear, element=None, body=clear.element)):
+        with pytest.raises(SealError, match="in clear"):
+            security.opened(heard, 0.0)
+    assert security.sealed(replace(clear, to="c@x/r"), 0.0) == replace(clear, to="c@x/r")
+    with pytest.raises(SealError, match="no session"):
+        security.sealed(replace(clear, to="A@x/r"), 0.0)
+
+
+def test_root_gives_the_service_its_key_file_and_nothing_that_a_link_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, given = manager_config(tmp_path), []
+    target = tmp_path / "of-root"
+    target.touch()
+    config.key_file.symlink_to(target)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("os.chown", lambda path, *_, follow_symlinks=True: given.append(follow_symlinks))
+    service_keys_module._give_to_the_service(config)
+    assert given == [False]
 
 
 def test_a_key_file_of_an_agent_is_none_of_a_service(tmp_path: Path) -> None:

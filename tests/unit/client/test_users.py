@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from copilot.cli.users import common_settings
 from copilot.client.config import SubmitterConfig
 from copilot.client.users import bring_in, configuration, new_user, people, revoke
 from copilot.config import load
 from copilot.errors import BadName, UserNotMade
 from copilot.protocol.crypto.keys import read_private
 from copilot.roles import Account, Standing
+from copilot.runtime.keys import new_key_file
 from copilot.store.memory import MemoryStore
+from tests.sealing import service
+from tests.unit.cli.test_securing import manager_config
 
 JID = "ada@x"
 
@@ -94,3 +98,18 @@ def test_the_file_is_a_configuration_that_is_complete(tmp_path: Path) -> None:
     assert (config.jid, config.jabber_password, config.jabber_port) == (JID, user.password, 5223)
     assert config.own_key
     assert base64.b64decode(config.own_key).decode() == user.key
+
+
+@pytest.mark.parametrize("suites", ["v2", "v1"])
+def test_who_has_a_key_is_told_to_speak_sealed_and_others_have_none(tmp_path: Path, suites: str) -> None:
+    """A key on record means that nothing in clear is heard in that name."""
+    values = {"JM_SECURE_SUITES": suites}
+    assert common_settings(manager_config(tmp_path, **values))["SUBMIT_SECURE_MODE"] == ""
+    new_key_file(tmp_path / "jm.key", service())
+    common = common_settings(manager_config(tmp_path, **values))
+    assert (common["SUBMIT_SECURE_MODE"], bool(common["SUBMIT_SERVICE_KEYS"])) == (
+        ("1", True) if suites == "v2" else ("", False)
+    )
+    plain = new_user(JID, Standing.SUBMITTER, frozenset(), None, signs=False)
+    assert (plain.account.key, plain.key) == ("", "")
+    assert "SUBMIT_OWN_KEY" not in configuration(plain, common)

@@ -596,6 +596,16 @@ def test_what_is_said_to_all_is_never_acknowledged(seated: Endpoint) -> None:
     assert not event.wants_ack
 
 
+def test_the_kind_of_a_message_leads_nobody_past_the_table_of_standings() -> None:
+    """An XMPP server carries `groupchat` from anybody to a full JID: only what a room says comes from a room."""
+    manager = Endpoint(Role.JOB_MANAGER, new_id=lambda: "m", random=lambda: 0.5, permits=lambda *_: False)
+    manager.online("jm@x/one")
+    for kind in ("normal", "groupchat"):
+        (dropped,) = manager.receive(replace(old(Ping()), kind=kind), 0.0)
+        assert isinstance(dropped, Dropped)
+        assert dropped.reason == "not-allowed"
+
+
 def test_a_message_to_all_is_no_command_from_any_other_place(manager: Endpoint) -> None:
     (dropped,) = manager.receive(replace(old(WANT), kind="groupchat"), 0.0)
     assert isinstance(dropped, Dropped)

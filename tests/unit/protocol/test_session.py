@@ -315,6 +315,14 @@ def test_whatever_is_sealed_makes_a_message_or_a_clear_error(inside: object) -> 
         suite._plain(Envelope(to=AGENT), inside)
 
 
+def test_what_is_nested_without_end_is_a_clear_error_too() -> None:
+    nested: object = []
+    for _ in range(5000):
+        nested = [nested]
+    with pytest.raises(SealError):
+        agent_side()._plain(Envelope(to=AGENT), [1e9, [nested], 0, None])
+
+
 attributes = st.dictionaries(
     st.sampled_from(["suite", "kid", "session", "key", "signer", "sig", "time", "sealed"]),
     st.text(max_size=30) | st.sampled_from(["v2", "0" * 16, "A" * 22, "AAAA", "1000000000"]),

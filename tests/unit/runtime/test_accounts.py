@@ -105,9 +105,11 @@ async def test_what_is_new_is_known_after_a_hint_or_a_moment(monkeypatch: pytest
         await until(lambda: made.standing_of(AGENT) is None)
 
 
+@pytest.mark.parametrize("trouble", [StoreUnavailable("it is away"), KeyError("it is away")])
 async def test_a_store_that_is_away_leaves_what_is_known(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    trouble: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Nor is the looking over when it tells what we do not understand."""
     monkeypatch.setattr(accounts_module, "REFRESH_EVERY", 0.001)
     store = MemoryStore()
     await store.put_account(Account(jid=AGENT, standing=Standing.AGENT))
@@ -116,14 +118,14 @@ async def test_a_store_that_is_away_leaves_what_is_known(
     async def away(**_: int) -> None:
         nonlocal looks
         looks += 1
-        raise StoreUnavailable("it is away")
+        raise trouble
 
     async with made.kept_fresh():
         monkeypatch.setattr(store, "accounts", away)
         await until(lambda: looks > 2)
         assert made.standing_of(AGENT) is Standing.AGENT
         monkeypatch.undo()
-    assert "accounts cannot be read for now: it is away" in caplog.text
+    assert f"accounts cannot be read for now: {trouble}" in caplog.text
 
 
 async def test_who_is_not_known_is_looked_up_before_he_is_heard_and_all_he_says_stays_in_order() -> None:
