@@ -178,6 +178,7 @@ def test_a_jobs_secret_reaches_the_payload_of_a_sealed_agent_and_nothing_else(
     )
     submit = ("copilot-job-submit", "--config", site.etc, "--id", "secretive", "--command", job)
     site.configure(JM_SECURE_MODE=0, AGENT_SECURE_MODE=0)  # those who move over, and those who have not yet
+    asyncio.run(site.record(has_key=False))
     with site.manager("one"):
         with site.agent("clear"):
             for _ in range(2):  # once more changes nothing
@@ -187,6 +188,7 @@ def test_a_jobs_secret_reaches_the_payload_of_a_sealed_agent_and_nothing_else(
             shown = run("copilot", "jobs", "show", "secretive", "--config", site.etc, **service())
             assert "secrets    token" in shown.stdout
             assert "sealed session" in shown.stdout
+        asyncio.run(site.record())
         site.configure(JM_SECURE_MODE=0)
         with site.agent("sealed"):
             package = site.place / "done" / "secretive" / "secretive.tgz"

@@ -56,7 +56,11 @@ class Site:
         made = run("copilot", "keys", "generate", "agent", self.agent_key)
         assert made.returncode == 0, made.stderr
         give(self.agent_key, unprivileged_user())
-        key = v2.public_form(load_keys(self.agent_key).signing[0])
+        await self.record()
+
+    async def record(self, *, has_key: bool = True) -> None:
+        """The agent's account in the queue: with its key it is heard sealed alone."""
+        key = v2.public_form(load_keys(self.agent_key).signing[0]) if has_key else ""
         store = RedisStore.from_url(self._redis.url)
         try:
             await store.put_account(Account(jid=self.jid("agent"), standing=Standing.AGENT, key=key))
