@@ -38,8 +38,8 @@ from copilot.local.writing import write_file
 
 READY = "Ready as "
 SERVING = "Serving "
-# What programs of the system get of our environment; the last one is a setting of agents that depends on the machine.
-_PASSED_ON = ("PATH", "LANG", "TZ", "AGENT_SANDBOX")
+# What programs of the system get of our environment; the last two are settings of agents that depend on the machine.
+_PASSED_ON = ("PATH", "LANG", "TZ", "AGENT_SANDBOX", "AGENT_IMAGES")
 RUN_AS = "COPILOT_RUN_AS"  # read by copilot.cli.identity
 
 
