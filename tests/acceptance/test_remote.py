@@ -231,7 +231,7 @@ def test_an_error_is_one_clear_line(
 
 HOGS = {  # each ends by itself, soon after it should have been stopped, and takes little of the machine
     "memory": (
-        "x=$(head -c 150000000 /dev/zero | tr '\\0' a); sleep 10",
+        "x=$(head -c 60000000 /dev/zero | tr '\\0' a); sleep 10",
         ("--memory", "48 MiB", "--cpu-time", "60", "--file-size", "5 MiB"),
         ("memory 48 MiB, CPU time 60 s, file size 5 MiB", "more memory than the 48 MiB that it may"),
     ),
