@@ -335,8 +335,9 @@ class Sandbox:
             run = partial(run, environment=self._environment(self.isolation.inside(place), host=False))
         plain = plain_command(command, arguments, spec.environment, spec.packages)
         if self.isolation.account is not None:
-            for path in place.streams:
-                _give(path, self.isolation.account)
+            with disk_errors(f"making the output files of {self._job}"):
+                for path in {out or self.stdout, out or self.stderr, *place.streams}:
+                    _make_for(path, self.isolation.account)
         self._make_executable(command)
         self._hand_over(spec)
         if plain is not None:
@@ -472,6 +473,16 @@ class Sandbox:
             return read_small(self._wrapper / STATUS).decode(errors="backslashreplace").strip()
         except (OSError, TransferRefused):
             return ""
+
+
+def _make_for(path: Path, account: Account) -> None:
+    """A file for what a payload says, which it may open again (as /dev/stderr, for instance)."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        os.fchown(descriptor, account.uid, account.gid)
+    finally:
+        os.close(descriptor)
 
 
 def _give(path: Path, account: Account) -> None:

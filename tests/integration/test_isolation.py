@@ -176,3 +176,43 @@ async def test_it_sees_its_own_secrets_and_nobody_elses(payload: Payload, tmp_pa
     finally:
         vault.clear()
     assert (outcome.cause, payload.said) == (Cause.OK, "token\ncanary")
+
+
+async def test_its_output_files_can_be_opened_again(payload: Payload) -> None:
+    outcome = await payload.run(
+        "#!/bin/sh\necho out >>/proc/self/fd/1 && echo err | tee -a /dev/stderr >/dev/null"
+    )
+    assert outcome.cause is Cause.OK, outcome
+    assert (payload.said, payload.sandbox.stderr.read_text()) == ("out\n", "err\n")
+
+
+async def test_it_cannot_take_back_that_it_has_begun(payload: Payload) -> None:
+    text = "echo run >>$HOME/runs; for n in 0 1 2; do printf '\\0\\0\\0\\0\\0\\0\\0\\0' 1<>/proc/1/fd/$n; done; exit 125"
+    outcome = await payload.run(f"#!/bin/sh\n{text}")
+    assert (outcome.cause, outcome.exit_code) == (Cause.USER_EXIT, 125)
+    assert (payload.sandbox.payload / "runs").read_text() == "run\n"
+
+
+async def test_what_more_there_is_to_read_can_be_read(payload: Payload) -> None:
+    """Root's agent makes the directories above, and its payloads are another user's."""
+    places = [path for path in ("/sys/devices/system/cpu", "/run/systemd/resolve") if Path(path).exists()]
+    outcome = await payload.run(f"#!/bin/sh\nls {' '.join(places)}")
+    assert outcome.cause is Cause.OK, outcome
+
+
+async def test_what_is_hidden_is_hidden_behind_a_symlink_too(tmp_path: Path, isolation: Isolation) -> None:
+    del isolation  # it has found bwrap
+    real = tmp_path / "data/real"
+    real.mkdir(parents=True)
+    (real / "key").write_text("of the agent")
+    (real / "open").write_text("for all")
+    (tmp_path / "link").symlink_to(real)
+    context = SandboxContext(
+        work_dir=tmp_path / "work", hidden=(real / "key",), shown=(str(tmp_path / "link"),)
+    )
+    made = Payload(context.work_dir, choose("bubblewrap", context))
+    try:
+        await made.run(f"#!/bin/sh\ncat {tmp_path}/link/open {tmp_path}/link/key {real}/key")
+        assert made.said == "for all", made.sandbox.stderr.read_text()
+    finally:
+        made.sandbox.remove()

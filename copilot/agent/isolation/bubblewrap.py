@@ -139,16 +139,18 @@ class Bubblewrap:
             "/tmp",  # noqa: S108
         )
         yield from ("--perms", "0755", "--dir", str(INSIDE))
-        seen: list[Path] = []
+        seen, made = list[Path](), set[Path]()
         for path in map(Path, (*SYSTEM, *MORE_OF_SYSTEM, *self.shown)):
-            if path.is_symlink() and len(path.parts) == 2:
+            if str(path) in SYSTEM and path.is_symlink():
                 yield from ("--symlink", os.readlink(path), str(path))  # noqa: PTH115 - as it is written
             elif path.exists():
+                for above in reversed(path.parents[:-1]):  # bwrap itself would make them for the agent's user alone
+                    if above not in made:
+                        yield from ("--perms", "0755", "--dir", str(above))
+                        made.add(above)
                 yield from ("--ro-bind", str(path), str(path))
                 seen.append(path)
-        for path in (*ALWAYS_HIDDEN, *self.hidden):
-            if not any(path.is_relative_to(one) for one in seen):
-                continue
+        for path in dict.fromkeys(self._hidden_in(seen)):
             if path.is_dir():
                 yield from (
                     "--size",
@@ -162,3 +164,11 @@ class Bubblewrap:
                 )
             elif path.exists():
                 yield from ("--ro-bind", "/dev/null", str(path))
+
+    def _hidden_in(self, seen: Sequence[Path]) -> Iterator[Path]:
+        """Where what is hidden would be seen: also by a way that leads over a symlink."""
+        for hidden in (*ALWAYS_HIDDEN, *self.hidden):
+            path = hidden.resolve()
+            for one in seen:
+                if path.is_relative_to(root := one.resolve()):
+                    yield one / path.relative_to(root)

@@ -1,16 +1,16 @@
 """The first process of a payload's namespace: a few lines of shell that start the payload and tell truthfully how it ended.
 
 bubblewrap's own first process makes 128 + n of signal n, which a payload may as well exit with. A shell does the same, but it
-also names the signal on its standard error, which here is a file of the agent (`Report`). It reaps orphans, takes no
+also names the signal on its standard error, which here is a socket of the agent (`Report`). It reaps orphans, takes no
 signal from inside, and when it ends, the kernel ends all the rest before anybody sees that it has ended.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import signal
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ SHELL = "/bin/sh"
 CANNOT_BEGIN = 125  # exit code
 _BEGUN = "begun"
 _REPORT_BYTES = 4096
-# Its standard input is the file for its report. The memory of the payload is taken before that of the agent (proc(5)).
+# Its standard input is where it reports. The memory of the payload is taken before that of the agent (proc(5)).
 _SCRIPT = """\
 {opening}
 exec 3>&2 2>&0 </dev/null
@@ -61,27 +61,30 @@ def first_command(
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The file on which the first process reports: nowhere on a disk. Close it."""
+    """The end of a socket at which the first process reports, and ours. Close it."""
 
     descriptor: int
+    _ours: socket.socket
 
     @classmethod
     def open(cls) -> Report:
-        """An empty one, which cannot grow: the payload may write there, too."""
-        descriptor = os.memfd_create("copilot-report", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(descriptor, _REPORT_BYTES)
-        fcntl.fcntl(
-            descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-        )
-        return cls(descriptor)
+        """An empty one. The payload may write there, too, but what was said it cannot take back: a socket is not opened by
+        /proc/PID/fd, and what is in it is ours."""
+        ours, its = socket.socketpair()
+        ours.setblocking(False)
+        return cls(its.detach(), ours)
 
     def close(self) -> None:
         """Nothing can be read any more."""
         os.close(self.descriptor)
+        self._ours.close()
 
     def read(self, code: int) -> End:
-        """What an exit of the first process with `code` means."""
-        text = os.pread(self.descriptor, _REPORT_BYTES, 0).rstrip(b"\0").decode(errors="replace")
+        """What an exit of the first process with `code` means. Once."""
+        try:
+            text = self._ours.recv(_REPORT_BYTES).decode(errors="replace")
+        except BlockingIOError:
+            text = ""
         before, begun, after = text.partition(f"{_BEGUN}\n")
         if not begun:
             return End(code=code, signal=None, began=False, said=before.strip())
