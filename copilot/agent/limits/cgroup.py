@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -99,7 +100,7 @@ class ControlGroup:
     def entrance(self) -> str:
         """A process of one thread moves itself: to move others waits for all processors (kernel/cgroup)."""
         file = "cgroup.procs" if self.version == 2 else "tasks"
-        return " && ".join(f"echo 0 >{path}/{file}" for path in self.places)
+        return " && ".join(f"echo 0 >{shlex.quote(f'{path}/{file}')}" for path in self.places)
 
     def cpu_time(self) -> float:
         """Seconds, of all processes that were in it."""
@@ -119,11 +120,14 @@ class ControlGroup:
             return 0
 
     def out_of_memory(self) -> int:
-        """How many processes were killed for it."""
+        """How many processes were killed for it. The kernel counts those as well that it killed because the machine, or a group above,
+        had none left: then this one has never reached its own limit."""
         place = self.directories["memory"]
-        return _named(place / ("memory.events" if self.version == 2 else "memory.oom_control")).get(
-            "oom_kill", 0
-        )
+        if self.version == 2:
+            events = _named(place / "memory.events")
+            return events.get("oom_kill", 0) if events.get("oom", 0) else 0
+        killed = _named(place / "memory.oom_control").get("oom_kill", 0)
+        return killed if killed and int((place / "memory.failcnt").read_text()) else 0
 
     def forks_refused(self) -> int:
         """How often."""
@@ -220,9 +224,8 @@ def prepare(tree: Tree) -> None:
     """Make the agent's own group. In version 2 the agent itself has to leave the one above. Raises OSError."""
     for path in set(tree.directories.values()):
         path.mkdir(exist_ok=True)
+        _clear_dead(path.parent)
     if tree.level != "cgroup2":
-        for path in set(tree.directories.values()):
-            _clear_dead(path.parent)
         return
     own = next(iter(tree.directories.values()))
     leaf = own.parent / f"{_OWN}-self"
@@ -247,6 +250,7 @@ def _clear_dead(home: Path) -> None:
 
 
 def _candidates(proc: Path) -> Iterator[Tree]:
+    own = f"{_OWN}-{os.getpid()}"  # several agents may have been started in the same group
     mounted = _mounts((proc / "self/mountinfo").read_text())
     paths = _paths((proc / "self/cgroup").read_text())
     if "" in mounted and "" in paths:
@@ -255,12 +259,12 @@ def _candidates(proc: Path) -> Iterator[Tree]:
         if set(_V2) <= controllers:
             if home.name == f"{_OWN}-self":  # a former life in the same unit
                 home = home.parent
-            yield Tree(level="cgroup2", directories=dict.fromkeys((*_V2, "cpuacct"), home / _OWN))
+            yield Tree(level="cgroup2", directories=dict.fromkeys((*_V2, "cpuacct"), home / own))
     if all(name in mounted and name in paths for name in _V1):
         homes = {name: _inside(mounted[name], paths[name]) for name in _V1}
         yield Tree(
             level="cgroup1",
-            directories={name: home / f"{_OWN}-{os.getpid()}" for name, home in homes.items()},
+            directories={name: home / own for name, home in homes.items()},
         )
 
 

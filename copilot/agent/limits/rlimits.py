@@ -61,7 +61,7 @@ class ProcessLimits:
             if value is not None:
                 lines.append(f"ulimit -{name} {math.ceil(value / unit)}")
         if (cpu := _below(resource.RLIMIT_CPU, self.cpu)) is not None:
-            lines += [f"ulimit -S -t {cpu}", f"ulimit -H -t {cpu + CPU_GRACE}"]
+            lines += [f"ulimit -S -t {cpu}", f"ulimit -H -t {_below(resource.RLIMIT_CPU, cpu + CPU_GRACE)}"]
         if (processes := _below(resource.RLIMIT_NPROC, self.processes)) is not None:
             lines.append(f"ulimit -u {processes} 2>/dev/null || ulimit -p {processes}")  # bash, dash
         return "\n".join(f"{{ {line}; }} || exit 125" for line in lines)
@@ -82,7 +82,9 @@ class ProcessLimits:
             if (number := _below(which, value)) is not None:
                 yield which, number, number
         if (cpu := _below(resource.RLIMIT_CPU, self.cpu)) is not None:
-            yield resource.RLIMIT_CPU, cpu, cpu + CPU_GRACE
+            hard = _below(resource.RLIMIT_CPU, cpu + CPU_GRACE)
+            assert hard is not None
+            yield resource.RLIMIT_CPU, cpu, hard
         if (processes := _below(resource.RLIMIT_NPROC, self.processes)) is not None:
             yield resource.RLIMIT_NPROC, processes, processes
 

@@ -214,6 +214,9 @@ def disk_use(root: Path, *, size: int | None = None, files: int | None = None) -
                 found = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
+            except PermissionError:  # it may be listed only
+                _unlock(os.path.dirname(entry.path))  # noqa: PTH120
+                found = entry.stat(follow_symlinks=False)
             count += 1
             if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
                 if found.st_ino in linked:

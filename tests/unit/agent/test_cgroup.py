@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from copilot.agent.limits.cgroup import ControlGroup, Tree, _candidates, prepare
@@ -32,7 +33,10 @@ def test_version_2_goes_first_if_its_controllers_are_there(tmp_path: Path) -> No
     home.mkdir(parents=True)
     (home / "cgroup.controllers").write_text("cpu memory pids\n")
     first, second = _candidates(proc)
-    assert (first.level, set(first.directories.values())) == ("cgroup2", {home / "copilot-agent"})
+    assert (first.level, set(first.directories.values())) == (
+        "cgroup2",
+        {home / f"copilot-agent-{os.getpid()}"},
+    )
     assert second.level == "cgroup1"
     assert second.directories["memory"].parent == tmp_path / "memory/a"
     assert second.directories["pids"].parent == tmp_path / "pids/b"
@@ -93,7 +97,35 @@ def test_version_1_in_its_own_words(tmp_path: Path) -> None:
     assert group.entrance == " && ".join(f"echo 0 >{path}/tasks" for path in places.values())
     (places["memory"] / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
     (places["cpuacct"] / "cpuacct.usage").write_text("1500000000\n")
+    (places["memory"] / "memory.failcnt").write_text("3\n")
     assert (group.out_of_memory(), group.cpu_time()) == (1, 1.5)
+
+
+def test_memory_that_ran_out_elsewhere_is_no_excess(tmp_path: Path) -> None:
+    """The kernel counts every process that it kills for want of memory, whoever has used it."""
+    (tmp_path / "memory.events").write_text("max 0\noom 0\noom_kill 1\n")
+    (tmp_path / "memory.oom_control").write_text("under_oom 0\noom_kill 1\n")
+    (tmp_path / "memory.failcnt").write_text("0\n")
+    for version in (1, 2):
+        assert ControlGroup(version=version, directories={"memory": tmp_path}).out_of_memory() == 0
+
+
+def test_a_group_whose_name_a_shell_would_change_is_entered(tmp_path: Path) -> None:
+    place = tmp_path / r"system-copilot\x2dagent.slice"  # of a template of systemd
+    place.mkdir()
+    group = ControlGroup(version=2, directories={"memory": place})
+    subprocess.run(["/bin/sh", "-c", group.entrance], check=True)
+    assert (place / "cgroup.procs").read_text() == "0\n"
+
+
+def test_agents_in_one_group_leave_each_others_attempts_alone(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").touch()
+    others = tmp_path / f"copilot-agent-{os.getppid()}/job.a1"
+    others.mkdir(parents=True)
+    tree = Tree(level="cgroup2", directories={"memory": tmp_path / f"copilot-agent-{os.getpid()}"})
+    prepare(tree)
+    tree.clear()
+    assert others.exists()
 
 
 def test_groups_of_an_agent_that_was_killed_go(tmp_path: Path) -> None:

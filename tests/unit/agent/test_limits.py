@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from copilot.agent.limits.watch import Watch, disk_use
 from copilot.job import Cause, Limits
 
 MEBIBYTE = 1024 * 1024
+AS_NOBODY = "if os.geteuid() == 0: os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n"
 
 
 def test_the_smaller_counts() -> None:
@@ -83,3 +85,40 @@ def test_an_end_that_a_limit_brought(
     (tmp_path / "made").write_bytes(bytes(10_000))
     excess = Watch(limits=limits, directory=tmp_path).at_end(code, number, cpu, None)
     assert (excess and excess.cause) == cause
+
+
+@pytest.mark.parametrize("how", ["shell", "prlimit"])
+def test_an_agent_with_a_limit_of_its_own_still_runs_jobs(how: str) -> None:
+    code = (
+        "import os, resource, subprocess, sys\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (100, 100))\n"
+        "from copilot.agent.limits.rlimits import ProcessLimits\n"
+        f"{AS_NOBODY}"
+        "limits = ProcessLimits(cpu=98, open_files=99)\n"
+        f"if {how!r} == 'shell': os.execv('/bin/sh', ['sh', '-c', limits.shell() + '\\ncat /proc/self/limits'])\n"
+        "limits.set_for(os.getpid())\n"
+        "sys.stdout.write(open('/proc/self/limits').read())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = {line[:26].strip(): line[26:].split()[:2] for line in done.stdout.splitlines()}
+    assert (found["Max cpu time"], found["Max open files"]) == (["98", "100"], ["99", "99"])
+
+
+def test_a_directory_that_can_be_listed_only_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "locked/file").write_bytes(bytes(10_000))
+    (tmp_path / "locked").chmod(0o600)
+    code = (
+        "import os, pathlib, sys\n"
+        "from copilot.agent.limits.watch import disk_use\n"
+        f"{AS_NOBODY}"
+        "print(disk_use(pathlib.Path('.')).largest)\n"
+    )
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 65534, 65534)
+        os.chown(tmp_path / "locked", 65534, 65534)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "10000\n", done.stderr
