@@ -9,12 +9,15 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent import strays
 from copilot.agent.sandbox import TOKEN_FILE
 from copilot.agent.vault import Vault
+from copilot.errors import TransferRefused
+from copilot.files.disk import read_small
 
 _PR_SET_NAME = 15  # linux/prctl.h
 _DEAF_TO = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
@@ -58,5 +61,6 @@ def _wait_and_stop(watched: int, jobs: Path) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_NAME, b"copilot-guard", 0, 0, 0)
     os.read(watched, 1)  # nobody writes: it returns when the last other end is closed
     for token in jobs.glob(f"*/{TOKEN_FILE}"):
-        strays.stop(token.read_text())
+        with suppress(OSError, TransferRefused, ValueError):  # a payload may have put something else there
+            strays.stop(read_small(token).decode())
     Vault(jobs.parent).clear()

@@ -34,9 +34,9 @@ class Spares:
         self._made = 0
 
     def clear(self) -> None:
-        """Remove all of them, those of a former life too, which nobody knows any more."""
+        """Remove all of them, those of a former life too, which nobody knows any more, and what is left of trials of the sandbox."""
         self._free.clear()
-        for path in self._jobs.glob(".spare-*"):
+        for path in (*self._jobs.glob(".spare-*"), *self._jobs.glob(".trial-*")):
             try:
                 remove_tree(path)
             except OSError as error:

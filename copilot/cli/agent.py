@@ -31,7 +31,8 @@ from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import agent_security, learning
 from copilot.clock import SystemClock
-from copilot.config import DIRECTORY_KEY
+from copilot.config import COMMON_FILE, DIRECTORY_KEY
+from copilot.config.secret import files_of_secrets
 from copilot.enrol.credentials import CONFIGURATION
 from copilot.errors import AgentRevoked, CertificateRefused, ConfigError, LoginRefused
 from copilot.files.clients import Files
@@ -122,6 +123,10 @@ async def run(config: AgentConfig) -> int:
     become_subreaper()
     isolation = choose(config.sandbox, _sandbox_context(config))
     log.info("Payloads run in this sandbox: %s.", isolation.level)
+    if config.sandbox_network is Network.NEVER and "net" not in isolation.level.split("+"):
+        log.warning(
+            "AGENT_SANDBOX_NETWORK is never, but payloads have the network: this sandbox cannot keep them from it"
+        )
     keeping = keep(config.limits, _most(config), config.max_files)
     log.info("Their limits are kept by: %s.", keeping.level)
     images = choose_images(config.images, _sandbox_context(config), _image_rules(config))
@@ -262,7 +267,10 @@ def _sandbox_context(config: AgentConfig) -> SandboxContext:
         config.shared_dir,
         config.chirp_ticket_file,
         config.logger_config_file,
+        config.key_file,
         settings and Path(settings),
+        settings and Path(settings).parent / COMMON_FILE,  # where `settings` is a file
+        *files_of_secrets(),
     )
     tool = shutil.which(config.package_tool[0]) if config.package_tool else None
     return SandboxContext(

@@ -17,6 +17,9 @@ MAX_SECRET_BYTES = 4096
 SECRET_ENDINGS = ("_PASSWORD", "_SECRET", "_TOKEN")
 
 
+_read: set[Path] = set()
+
+
 class Unreadable(Exception):
     """A secret's file cannot be used; the text says why, and nothing of what is in it."""
 
@@ -31,6 +34,7 @@ def credential(key: str, environ: Mapping[str, str]) -> Path | None:
 
 def read_secret(path: Path) -> tuple[str, bool]:
     """What the file holds, without the end of its line, and whether everybody may read or change it. Raises `Unreadable`."""
+    _read.add(path)
     try:
         with path.open("rb") as file:
             held, mode = file.read(MAX_SECRET_BYTES + 1), path.stat().st_mode
@@ -42,6 +46,11 @@ def read_secret(path: Path) -> tuple[str, bool]:
     if not text or "\n" in text or len(held) > MAX_SECRET_BYTES:
         raise Unreadable(f"{path}: expected one line of at most {MAX_SECRET_BYTES} bytes")
     return text, bool(mode & (stat.S_IROTH | stat.S_IWOTH))
+
+
+def files_of_secrets() -> tuple[Path, ...]:
+    """The files that this process has read secrets from: who hides something from others hides these as well."""
+    return tuple(_read)
 
 
 def secret_keys(names: Iterable[str], declared: Collection[str]) -> list[str]:

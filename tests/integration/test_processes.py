@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from copilot.agent import strays
+from copilot.agent.guard import start_guard
 from copilot.agent.processes import Exit, NotStarted, become_subreaper, run
 from copilot.agent.sandbox import TOKEN_FILE
 
@@ -237,6 +238,17 @@ async def test_nothing_of_a_payload_outlives_its_agent(tmp_path: Path, number: s
         assert len(strays._members(token, None, 0)) == 3
         agent.send_signal(number)
     await until(lambda: strays._members(token, None, 0) == set(), "the payload outlived its agent")
+
+
+def test_the_guard_is_not_stopped_by_what_a_payload_puts_in_place_of_its_token(tmp_path: Path) -> None:
+    for name, kind in (
+        ("a.a1", os.mkfifo),
+        ("b.a1", Path.mkdir),
+        ("c.a1", lambda path: path.write_bytes(b"\xff")),
+    ):
+        (tmp_path / "jobs" / name).mkdir(parents=True)
+        kind(tmp_path / "jobs" / name / TOKEN_FILE)
+    start_guard(tmp_path / "jobs").dismiss()
 
 
 async def test_a_payload_may_signal_its_own_group(tmp_path: Path, hang_up: None) -> None:

@@ -120,6 +120,7 @@ def test_what_cannot_be_removed_keeps_no_agent_from_starting(
 ) -> None:
     (tmp_path / ".spare-1").write_text("no directory")
     made(tmp_path, ".spare-2")
+    made(tmp_path, ".trial-of-a-sandbox")  # by an agent that was killed at its start
     Spares(tmp_path).clear()
     assert [path.name for path in tmp_path.iterdir()] == [".spare-1"]
     assert "cannot be removed" in caplog.text
