@@ -144,26 +144,16 @@ class Bubblewrap:
             if str(path) in SYSTEM and path.is_symlink():
                 yield from ("--symlink", os.readlink(path), str(path))  # noqa: PTH115 - as it is written
             elif path.exists():
-                for above in reversed(path.parents[:-1]):  # bwrap itself would make them for the agent's user alone
+                for above in reversed(
+                    path.parents[:-1]
+                ):  # bwrap itself would make them for the agent's user alone
                     if above not in made:
                         yield from ("--perms", "0755", "--dir", str(above))
                         made.add(above)
                 yield from ("--ro-bind", str(path), str(path))
                 seen.append(path)
         for path in dict.fromkeys(self._hidden_in(seen)):
-            if path.is_dir():
-                yield from (
-                    "--size",
-                    _SMALLEST,
-                    "--perms",
-                    "0555",
-                    "--tmpfs",
-                    str(path),
-                    "--remount-ro",
-                    str(path),
-                )
-            elif path.exists():
-                yield from ("--ro-bind", "/dev/null", str(path))
+            yield from _covered(path)
 
     def _hidden_in(self, seen: Sequence[Path]) -> Iterator[Path]:
         """Where what is hidden would be seen: also by a way that leads over a symlink."""
@@ -172,3 +162,12 @@ class Bubblewrap:
             for one in seen:
                 if path.is_relative_to(root := one.resolve()):
                     yield one / path.relative_to(root)
+
+
+def _covered(path: Path) -> Iterator[str]:
+    """Nothing is seen at `path`."""
+    if path.is_dir():
+        size = ("--size", _SMALLEST, "--perms", "0555")
+        yield from (*size, "--tmpfs", str(path), "--remount-ro", str(path))
+    elif path.exists():
+        yield from ("--ro-bind", "/dev/null", str(path))

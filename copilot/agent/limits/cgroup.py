@@ -26,6 +26,10 @@ _POLL = 0.002  # s
 _OWN = "copilot-agent"
 _V1 = ("memory", "pids", "cpuacct")
 _V2 = ("memory", "pids")
+_FULL_V1 = (
+    "memory.failcnt",
+    "memory.memsw.failcnt",
+)  # how often a limit was reached: of memory, and with swap
 _NANOSECONDS, _MICROSECONDS = 1e-9, 1e-6
 
 
@@ -127,7 +131,7 @@ class ControlGroup:
             events = _named(place / "memory.events")
             return events.get("oom_kill", 0) if events.get("oom", 0) else 0
         killed = _named(place / "memory.oom_control").get("oom_kill", 0)
-        return killed if killed and int((place / "memory.failcnt").read_text()) else 0
+        return killed if killed and any(map(_number, (place / name for name in _FULL_V1))) else 0
 
     def forks_refused(self) -> int:
         """How often."""
@@ -174,6 +178,14 @@ def _kill_all(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _number(path: Path) -> int:
+    """0 where the kernel does not count it."""
+    try:
+        return int(path.read_text())
+    except FileNotFoundError:
+        return 0
 
 
 def _named(path: Path) -> dict[str, int]:

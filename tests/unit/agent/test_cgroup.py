@@ -97,7 +97,7 @@ def test_version_1_in_its_own_words(tmp_path: Path) -> None:
     assert group.entrance == " && ".join(f"echo 0 >{path}/tasks" for path in places.values())
     (places["memory"] / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
     (places["cpuacct"] / "cpuacct.usage").write_text("1500000000\n")
-    (places["memory"] / "memory.failcnt").write_text("3\n")
+    (places["memory"] / "memory.memsw.failcnt").write_text("3\n")
     assert (group.out_of_memory(), group.cpu_time()) == (1, 1.5)
 
 
