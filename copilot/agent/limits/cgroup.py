@@ -26,10 +26,8 @@ _POLL = 0.002  # s
 _OWN = "copilot-agent"
 _V1 = ("memory", "pids", "cpuacct")
 _V2 = ("memory", "pids")
-_FULL_V1 = (
-    "memory.failcnt",
-    "memory.memsw.failcnt",
-)  # how often a limit was reached: of memory, and with swap
+# Of a limit: then it was reached. Some kernels count no failures (memory.failcnt), and memory is charged by the batch.
+_FULL = 0.9
 _NANOSECONDS, _MICROSECONDS = 1e-9, 1e-6
 
 
@@ -131,7 +129,7 @@ class ControlGroup:
             events = _named(place / "memory.events")
             return events.get("oom_kill", 0) if events.get("oom", 0) else 0
         killed = _named(place / "memory.oom_control").get("oom_kill", 0)
-        return killed if killed and any(map(_number, (place / name for name in _FULL_V1))) else 0
+        return killed if killed and any(_was_full(place / kind) for kind in ("memory", "memory.memsw")) else 0
 
     def forks_refused(self) -> int:
         """How often."""
@@ -178,6 +176,12 @@ def _kill_all(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _was_full(counter: Path) -> bool:
+    """Whether what this counter of version 1 counts has ever come to its limit."""
+    most, limit = (_number(Path(f"{counter}.{name}")) for name in ("max_usage_in_bytes", "limit_in_bytes"))
+    return most > 0 and most >= _FULL * limit
 
 
 def _number(path: Path) -> int:

@@ -97,7 +97,7 @@ def test_version_1_in_its_own_words(tmp_path: Path) -> None:
     assert group.entrance == " && ".join(f"echo 0 >{path}/tasks" for path in places.values())
     (places["memory"] / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
     (places["cpuacct"] / "cpuacct.usage").write_text("1500000000\n")
-    (places["memory"] / "memory.memsw.failcnt").write_text("3\n")
+    (places["memory"] / "memory.max_usage_in_bytes").write_text("1000\n")
     assert (group.out_of_memory(), group.cpu_time()) == (1, 1.5)
 
 
@@ -105,7 +105,8 @@ def test_memory_that_ran_out_elsewhere_is_no_excess(tmp_path: Path) -> None:
     """The kernel counts every process that it kills for want of memory, whoever has used it."""
     (tmp_path / "memory.events").write_text("max 0\noom 0\noom_kill 1\n")
     (tmp_path / "memory.oom_control").write_text("under_oom 0\noom_kill 1\n")
-    (tmp_path / "memory.failcnt").write_text("0\n")
+    (tmp_path / "memory.max_usage_in_bytes").write_text("500\n")
+    (tmp_path / "memory.limit_in_bytes").write_text("1000\n")
     for version in (1, 2):
         assert ControlGroup(version=version, directories={"memory": tmp_path}).out_of_memory() == 0
 
