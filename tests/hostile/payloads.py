@@ -40,6 +40,7 @@ LIMIT_S = 20.0  # of a payload
 MOST = Limits(memory=192 * MEBIBYTE, processes=40, open_files=128, disk=32 * MEBIBYTE)
 MOST_FILES = 2000
 SECRET = "the-password-of-the-agent"
+MARK = f"9{os.getpid()}"  # s that a daemon of ours sleeps: nobody else has that number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ SCENARIOS = {
     ),
     "daemon": Scenario(
         text=f"{PERL}use POSIX; %ENV = (); unless (fork) {{ POSIX::setsid(); fork and exit; "
-        "exec {'/bin/sleep'} '/bin/sleep', '86399' } wait; sleep 1 unless -e '/proc/1'"
+        "exec {'/bin/sleep'} '/bin/sleep', '{mark}' } wait; sleep 1 unless -e '/proc/1'"
     ),
     "proc": Scenario(
         text=f"{SH}cat /proc/{{agent}}/environ /proc/{{agent}}/cmdline /proc/{{agent}}/maps && echo GOT agent\n"
@@ -177,6 +178,7 @@ async def scenario(world: World, name: str) -> dict[str, Any]:
     unix.bind(f"\0copilot-{port}")
     unix.listen()
     text = one.text.replace("{agent}", str(os.getpid())).replace("{work}", str(world.work))
+    text = text.replace("{mark}", MARK)
     text = text.replace("{port}", str(port)).replace("{{", "{").replace("}}", "}")
     begun, cpu = time.monotonic(), time.process_time()
     neighbour = asyncio.ensure_future(world.run("neighbour", f"{SH}sleep 0.5; seq 1 1000 | wc -l"))
@@ -209,7 +211,7 @@ def left(work: Path) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
-            if b"86399" in words or any(b"hostile-" in word for word in words):
+            if MARK.encode() in words or any(str(work / "jobs").encode() in word for word in words):
                 found.append(f"{process.name}: {words!r}")
     return found
 
