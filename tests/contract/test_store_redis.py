@@ -14,6 +14,7 @@ import pytest
 
 from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Cause, Outcome, Output, State
+from copilot.store.accounts import Bundle
 from copilot.store.base import Facts, Held, Parking, Verdict
 from copilot.store.connections import MAX_CONNECTIONS
 from copilot.store.keys import FIELDS, TABLE
@@ -444,6 +445,9 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
         await store.drain([AGENT])
         await store.hand_back("job-back", 2, cause=Cause.INFRA_UNDELIVERED)
         await store.cancel("job-running")
+        end = time.time() + 3600
+        door = Bundle(id="bundle01", jid="bundle-bundle01@x", secret_hash="0" * 64, agents=1, expires=end)
+        await store.add_bundle(door, password="pw")
     with server.client() as client:
         found = {key.removeprefix(prefix): client.type(key) for key in client.scan_iter(f"{prefix}*")}
         fields = {name for key in found if key.startswith("job:") for name in client.hkeys(prefix + key)}
