@@ -169,7 +169,7 @@ async def test_who_is_nobody_is_refused_told_so_counted_and_logged_once(
         await made.refresh()
         bench.say(GET, "m3", features=())
         await component.got(Received)
-    told = [line for line in caplog.messages if "not-allowed" in line]
+    told = [line for line in caplog.messages if "not-allowed: " in line]
     assert len(told) == 1
     assert f"{PEER} may not say getJob here" in told[0]
 
