@@ -166,7 +166,7 @@ class SecureSettings(ComponentSettings):
 
     @property
     def own_directory(self) -> Path:
-        """The work or state directory."""
+        """The work or state directory: each kind of component says which it has."""
         raise NotImplementedError
 
 

@@ -166,7 +166,7 @@ def _remove(path: Path) -> int:
                 for pid in pids:
                     with suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, signal.SIGKILL)
-        time.sleep(_POLL)
+        time.sleep(_POLL)  # nothing tells when a group is empty
 
 
 def _kill_all(path: Path) -> bool:

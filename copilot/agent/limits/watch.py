@@ -60,12 +60,12 @@ class Watch:
 
     async def over(self) -> Excess:
         """Returns when a limit was passed; else never: cancel it."""
-        await asyncio.sleep(FIRST_LOOK)
+        await asyncio.sleep(FIRST_LOOK)  # most jobs are over by then and cost no look
         while True:
             excess, cost = await in_thread(self._look)
             if excess is not None:
                 return excess
-            await asyncio.sleep(max(BETWEEN, cost * SHARE))
+            await asyncio.sleep(max(BETWEEN, cost * SHARE))  # so looking takes a bounded share of a core
 
     def _look(self) -> tuple[Excess | None, float]:
         begun = time.thread_time()
