@@ -39,6 +39,10 @@ MAX_NAME_BYTES = 255  # one part of a path
 DEFAULT_MAX_ATTEMPTS = 3
 MAX_IMAGE = 255  # characters of an image's name
 LARGEST_LIMIT = 2**63
+MAX_CORES = 4095  # of one job
+MAX_GPUS = 255
+MAX_TAGS = 16
+MAX_AFTER = 100  # jobs that one job waits for
 ANY_GROUP = "any"  # the queue of jobs that every host may take
 GROUP_DIGITS = 40  # hexadecimal; of the other groups
 # The requirement of jobs with secrets: what a host says of itself has nothing of it, managers add it (`copilot.matching.host`).
@@ -53,6 +57,7 @@ _IMAGE = re.compile(
     r"docker://[a-z0-9][A-Za-z0-9._/:@-]*\Z|/(?:[A-Za-z0-9_+,=@-][A-Za-z0-9._+,=@-]*/)*[A-Za-z0-9_+,=@-][A-Za-z0-9._+,=@-]*\.sif\Z",
     re.ASCII,
 )
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=-]{0,63}\Z")
 _LOOKS_LIKE_ALIAS = re.compile(r"\.a[0-9]+\Z")
 
 
@@ -293,6 +298,9 @@ class JobSpec:
     `staged` is the directory below that of the job's inputs where they lie, empty for that one itself: who submits from
     afar has one of his own, so that two who choose one id cannot meet. A job with `secrets` requires a sealed session. `memory` to `disk`
     as in `Limits`. `network`: it needs the network. `image` names the container image that it runs in, empty for none.
+    It needs at least so many `cores`, can use as many as `max_cores` (None: no more than that), and needs `gpus` for itself
+    (decision 20). `tags` are words by which people find it. It waits until the jobs of `after` are done, and those of
+    `after_any` over, however they ended (decision 21).
     """
 
     id: str
@@ -322,6 +330,12 @@ class JobSpec:
     disk: int | None = None
     network: bool = False
     image: str = ""
+    cores: int = 1
+    max_cores: int | None = None
+    gpus: int = 0
+    tags: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    after_any: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_job_id(self.id)
@@ -337,6 +351,7 @@ class JobSpec:
         if self.secrets:
             self._check_secrets()
         self._check_limits()
+        self._check_wishes()
 
     @property
     def limits(self) -> Limits:
@@ -408,6 +423,28 @@ class JobSpec:
                 f"job {self.id}: image {self.image[:140]!r}: expected docker://name[:tag], or the absolute path of a .sif file"
             )
 
+    def _check_wishes(self) -> None:
+        most = self.cores if self.max_cores is None else self.max_cores
+        if not 1 <= self.cores <= most <= MAX_CORES:
+            raise BadName(
+                f"job {self.id}: {self.cores} to {most} cores: expected 1 to {MAX_CORES}, and no more at least than at most"
+            )
+        if not 0 <= self.gpus <= MAX_GPUS:
+            raise BadName(f"job {self.id}: {self.gpus} gpus: expected 0 to {MAX_GPUS}")
+        if len(self.tags) > MAX_TAGS or not all(map(_TAG.match, self.tags)):
+            raise BadName(
+                f"job {self.id}: tags {' '.join(self.tags)[:140]!r}: expected at most {MAX_TAGS}, each of 1 to 64 letters, digits, "
+                "'.', '_', ':', '=' or '-', the first a letter or digit"
+            )
+        if len(self.after) + len(self.after_any) > MAX_AFTER:
+            raise BadName(
+                f"job {self.id}: waits for {len(self.after) + len(self.after_any)} jobs: at most {MAX_AFTER} are allowed; give "
+                "one job the task to wait for some of them"
+            )
+        for job in (*self.after, *self.after_any):
+            if check_job_id(job, submitted=True) == self.id:
+                raise BadName(f"job {self.id}: cannot wait for its own end")
+
     def to_json(self) -> str:
         """One line of JSON with the fields that differ from their defaults."""
         said = {name: value for name, default in _defaults() if (value := getattr(self, name)) != default}
@@ -423,7 +460,8 @@ class JobSpec:
         data = {name: value for name, value in data.items() if name in cls.__slots__}
         data["inputs"] = tuple(InputFile(**item) for item in data.get("inputs", ()))
         data["secrets"] = tuple(JobSecret(**item) for item in data.get("secrets", ()))
-        data["packages"] = tuple(data.get("packages", ()))
+        for name in ("packages", "tags", "after", "after_any"):
+            data[name] = tuple(data.get(name, ()))
         return cls(**data)
 
 
