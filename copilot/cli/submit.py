@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
 import os
-import socket
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -21,12 +19,13 @@ import copilot
 from copilot.cli import from_afar
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.queue import open_store
-from copilot.cli.storage import address_text, chirp_address, open_staging
+from copilot.cli.storage import open_staging
 from copilot.client.follow import follow
+from copilot.client.places import area_here, chirp_for_agents, chirp_named
 from copilot.client.secrets import named, with_secrets
-from copilot.client.submission import Submission, numbered, submit_all
+from copilot.client.submission import Submission, numbered, owner_here, submit_all
 from copilot.config import load
-from copilot.config.kinds import ADDRESS, HOST, SIZE, Address
+from copilot.config.kinds import SIZE, Address
 from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable, UnknownJob
 from copilot.files.area import FileArea
 from copilot.job import (
@@ -227,7 +226,7 @@ def command(  # noqa: PLR0917  # one parameter per option
             max_attempts=max_attempts,
             max_user_attempts=max_retries + 1,
             max_run_time=max_run_time,
-            owner=_owner(),
+            owner=owner_here(),
             exclusive=exclusive,
             requirements=requirements,
             project=project or "",
@@ -294,9 +293,9 @@ def _submit_here(
     settings, warnings = load(SubmitConfig, place, os.environ, known=lambda: KNOWN_KEYS)
     for warning in warnings:
         print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
-    chirp = _chirp(chirp_server, settings)
-    server = _for_agents(chirp, settings)
-    target = _Target(area=_area(chirp_dir, settings), chirp=chirp)
+    chirp = chirp_named(chirp_server, settings)
+    server = chirp_for_agents(chirp, settings)
+    target = _Target(area=area_here(chirp_dir, settings), chirp=chirp)
     submissions = [replace(one, chirp_server=server) for one in submissions]
     submissions = with_secrets(submissions, secrets, settings.public_keys_file, settings.jm_jabber_address)
     return asyncio.run(_run(submissions, settings, target, screen))
@@ -420,46 +419,6 @@ def _output(record: JobRecord, config: SubmitConfig) -> str | None:
     if not record.published or config.done_job_dir is None:
         return None
     return str(config.done_job_dir / record.spec.id / f"{record.spec.id}.tgz")
-
-
-def _area(chirp_dir: Path | None, config: SubmitConfig) -> FileArea | None:
-    """The file area, if it is on this machine."""
-    root = chirp_dir or config.files_dir
-    if root is None:
-        return None
-    if not root.is_dir() or not os.access(root, os.W_OK):
-        raise ConfigError(f"{root}: expected the directory of the file area, writable for you")
-    return FileArea(root)
-
-
-def _chirp(option: str | None, config: SubmitConfig) -> Address | None:
-    """The Chirp server that was named."""
-    if option is None:
-        return chirp_address(config)
-    try:
-        return Address(HOST.convert(option), config.chirp_port)
-    except ValueError:
-        pass
-    try:
-        return ADDRESS.convert(option)
-    except ValueError:
-        raise ConfigError(
-            f"--chirp-server {option!r}: expected {HOST.expects}, or {ADDRESS.expects}"
-        ) from None
-
-
-def _for_agents(chirp: Address | None, config: SubmitConfig) -> str | None:
-    """The Chirp server as agents are told of it (section 4.6): this machine, unless files go otherwise."""
-    if chirp is None and config.files_url is None:
-        chirp = Address(socket.gethostname(), config.chirp_port)
-    return None if chirp is None else address_text(chirp)
-
-
-def _owner() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in containers, users often have but a number
-        return str(os.getuid())
 
 
 def _pair(text: str, option: str, form: str) -> tuple[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -28,8 +30,8 @@ class Submission:
     """A job as its owner describes it: `command` and the other files are on this machine.
 
     `inputs` maps names in the job's directory to files here. `max_run_time` in seconds. `requirements` is an expression
-    over what a host says of itself, like `other.Memory >= 2000`; empty for a job that may run on any. `limits`, `network` and
-    `image` as in `JobSpec`; a host that cannot give so much does not get the job. `sealer` makes its secrets.
+    over what a host says of itself, like `other.Memory >= 2000`; empty for a job that may run on any. `limits` and all from `network`
+    on as in `JobSpec`; a host that cannot give so much does not get the job. `sealer` makes its secrets.
     """
 
     id: str
@@ -52,6 +54,12 @@ class Submission:
     limits: Limits = field(default_factory=Limits)
     network: bool = False
     image: str = ""
+    cores: int = 1
+    max_cores: int | None = None
+    gpus: int = 0
+    tags: Sequence[str] = ()
+    after: Sequence[str] = ()
+    after_any: Sequence[str] = ()
 
 
 async def submit(submission: Submission, store: Store, staging: Staging) -> JobSpec:
@@ -93,6 +101,12 @@ def described(submission: Submission) -> JobSpec:
         secrets=secrets,
         network=submission.network,
         image=submission.image,
+        cores=submission.cores,
+        max_cores=submission.max_cores,
+        gpus=submission.gpus,
+        tags=tuple(submission.tags),
+        after=tuple(submission.after),
+        after_any=tuple(submission.after_any),
         **asdict(submission.limits),
     )
 
@@ -128,6 +142,14 @@ def numbered(submission: Submission, count: int) -> list[Submission]:
         )
         for number in range(1, count + 1)
     ]
+
+
+def owner_here() -> str:
+    """Who runs this program: the owner of jobs that it puts straight on the queue."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in containers, users often have but a number
+        return str(os.getuid())
 
 
 def files_of(submission: Submission) -> dict[str, Path]:
