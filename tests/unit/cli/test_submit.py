@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from copilot.cli.storage import open_staging
-from copilot.cli.submit import _chirp, _for_agents
+from copilot.client.places import chirp_for_agents, chirp_named
 from copilot.config.kinds import Address
 from copilot.errors import ConfigError
 from copilot.files.area import FileArea
@@ -43,13 +43,13 @@ def test_agents_are_told_of_the_server_that_was_named_or_of_this_machine(
     option: str | None, fields: dict[str, Any], told: str | None
 ) -> None:
     settings = config(**fields)
-    assert _for_agents(_chirp(option, settings), settings) == told
+    assert chirp_for_agents(chirp_named(option, settings), settings) == told
 
 
 @pytest.mark.parametrize("option", ["", "a b", "chirp:x", "chirp:0", "http://chirp", "1.2.3"])
 def test_what_is_no_address_is_refused(option: str) -> None:
     with pytest.raises(ConfigError, match="--chirp-server"):
-        _chirp(option, config())
+        chirp_named(option, config())
 
 
 @asynccontextmanager
