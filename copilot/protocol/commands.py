@@ -135,7 +135,8 @@ class Job(Part):
 
     `attempt`, `max_run_time` (s), `lease` (s), `exclusive` (with a lease; None: it is not), the `inputs` and the `secrets` are ours. So is
     what it may use: `memory`, `cpu_time` (s), `processes`, `open_files`, `file_size`, `disk` (bytes; None: as much as any), whether it
-    needs the `network` (None: the manager does not know), and the container `image` that it runs in.
+    needs the `network` (None: the manager does not know), and the container `image` that it runs in. `cores` and `gpus`
+    (`resources`): how many it is given; None: one, and none.
     """
 
     TAG: ClassVar[str] = "job"
@@ -161,6 +162,8 @@ class Job(Part):
     disk: int | None = attribute("disk", SIZE, default=None)
     network: bool | None = attribute("network", FLAG, default=None)
     image: str | None = attribute("image", default=None)
+    cores: int | None = attribute("cores", SIZE, default=None)
+    gpus: int | None = attribute("gpus", SIZE, default=None)
     inputs: tuple[JobInput, ...] = child(JobInput, many=True)
     secrets: tuple[Secret, ...] = child(Secret, many=True)
 
@@ -191,7 +194,8 @@ class HaveGetJob(Command):
 class GetJob(Command):
     """Agent, to the manager that answered first: give it to me. (2.2.1.3)
 
-    `agent_class` as in `WantGetJob`. `slots` is ours, too: how many jobs it can take; none means one.
+    `agent_class` as in `WantGetJob`. `slots` is ours, too: how many jobs it can take; none means one. So is `free` (`resources`):
+    what it has free for them, as `copilot.matching.resources.Free` writes it; None: as many cores as `slots`, and else no limit.
     """
 
     NAME: ClassVar[str] = "getJob"
@@ -200,6 +204,7 @@ class GetJob(Command):
     agent_ip: str | None = attribute("agentIP", default=None)
     agent_class: str | None = attribute("agentClass", default=None)
     slots: int | None = attribute("slots", SIZE, default=None)
+    free: str | None = attribute("free", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +268,8 @@ class JobDone(Command):
     `exit_code` is an exit code from us and a raw wait status from a 2011 agent; `cause`, `reason`, `stderr_tail`,
     `output_size` (bytes) and `output_sha256` (hex) are ours; no size means that nothing was stored. So are `package`
     (`direct`), the packed output itself in base64, if it is small, and `slots`: so many jobs more it can take now, as an
-    agent of this `agent_class`; `sandbox`, `cpu_time` (s), `memory` and `disk` (bytes) as in `Outcome`.
+    agent of this `agent_class`, with this `free` as in `GetJob`; `sandbox`, `cpu_time` (s), `memory` and `disk` (bytes) as in
+    `Outcome`.
     """
 
     NAME: ClassVar[str] = "jobDone"
@@ -280,6 +286,7 @@ class JobDone(Command):
     output_sha256: str | None = attribute("outputSha256", default=None)
     package: str | None = attribute("package", default=None)
     slots: int | None = attribute("slots", SIZE, default=None)
+    free: str | None = attribute("free", default=None)
     agent_class: str | None = attribute("agentClass", default=None)
     sandbox: str | None = attribute("sandbox", default=None)
     cpu_time: float | None = attribute("cpuTime", NUMBER, default=None)

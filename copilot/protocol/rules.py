@@ -27,6 +27,7 @@ FEATURE_DIRECT = "direct"  # one manager instance is asked and told everything, 
 FEATURE_DRAIN = "drain"  # an agent can be asked to leave, and says goodbye (section 4)
 FEATURE_LEASE = "lease"  # jobs are held by leases that the agent renews (section 4)
 FEATURE_PUSH = "push"  # an agent that found no job is given one as soon as there is one (section 4)
+FEATURE_RESOURCES = "resources"  # an agent says what it has free, jobs what they take of it (section 4)
 FEATURE_SLOTS = "slots"  # an agent says how many jobs it can take (section 4)
 FEATURE_STORAGE = "storage"  # files as URLs with size and SHA-256 (section 4)
 # All that our components can do.
@@ -36,6 +37,7 @@ FEATURES = (
     FEATURE_DRAIN,
     FEATURE_LEASE,
     FEATURE_PUSH,
+    FEATURE_RESOURCES,
     FEATURE_SLOTS,
     FEATURE_STORAGE,
 )
