@@ -109,7 +109,8 @@ TABLE = (
         name="host:",
         suffix="<digest>",
         kind=Kind.STRING,
-        meaning="what an agent that is parked when idle has said of its host (JDL); the digest is SHA-256 over its full JID",
+        meaning="what an agent that is parked when idle, or that takes one job at a time, has said of its host (JDL); the digest is "
+        "SHA-256 over its full JID",
         life="7 days after it was said last",
     ),
     Key(
@@ -291,6 +292,19 @@ TABLE = (
         kind=Kind.ZSET,
         meaning="bare JIDs with an errand; score: when an instance may try it",
         life="as its entry in `errands`",
+    ),
+    Key(
+        name="hosts",
+        kind=Kind.ZSET,
+        meaning="agents (full JIDs) that asked for work lately, so that it can be told why a job does not run; score: when they asked "
+        "last, or ten minutes before they were found gone",
+        life="24 hours after the agent has asked last",
+    ),
+    Key(
+        name="alive",
+        kind=Kind.ZSET,
+        meaning="agents (bare JIDs) that renewed leases lately; score: when they did last",
+        life="24 hours; an entry leaves when the agent is found gone",
     ),
 )
 

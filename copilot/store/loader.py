@@ -22,6 +22,7 @@ SHARED = (
     "trial",
     "matching",
     "claiming",
+    "hosts",
     "accounts",
     "changing",
 )

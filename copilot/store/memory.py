@@ -34,6 +34,7 @@ from copilot.store.base import (
     Verdict,
 )
 from copilot.store.memory_accounts import AccountTables, MemoryAccounts
+from copilot.store.memory_explaining import Presence
 from copilot.store.memory_rows import Asker, Job, ParkedAgent, Request
 from copilot.store.memory_survey import MemorySurvey
 from copilot.store.trial import Failure, Trial, Trials
@@ -55,6 +56,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
         # not known by this place any more, are skipped.
         self._queues: dict[str, list[tuple[int, int, str]]] = {}
         self._hosts: dict[str, tuple[float, str]] = {}  # what agents that are parked said of theirs, and when
+        self._presence = Presence()
         self._places = itertools.count(1)
         self._delayed: dict[str, float] = {}  # until when, by waiting job
         self._trials = Trials()
@@ -149,6 +151,10 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
         if lease is not None:
             rules.check_seconds("lease", lease)
         self._end_delays(time)
+        if known_as := holder if park is None else park.jid:
+            self._presence.ask(known_as, time)
+            if park is None and bounded(host):
+                self._hosts[known_as] = (time, bounded(host))
         host = self._host(host, park, time)
         records = self._claim(Asker(agent=agent, lease=lease, host=host), count, time, dispatch_limit)
         if records:
@@ -218,6 +224,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
         """The agent is not there: see `Store.unpark`."""
         rules.check_seconds("parked_for", parked_for)
         time = self._begin(now)
+        self._presence.leave(jid, parked_for, time)
         if jid not in self._parked or self._parked[jid].since > time - parked_for:
             return False
         del self._parked[jid]
@@ -266,6 +273,8 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
         lost: list[Held] = []
         revived: list[Held] = []
         welcome = self._people.may_have_jobs(agent, time)
+        if welcome:
+            self._presence.renewed[agent] = time
         for one in held:
             job = self._leased(agent, one) if welcome else None
             if job is None:
@@ -720,6 +729,9 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
             heapq.heappop(queue)
         del self._queues[requirements]
         return None
+
+    def _welcome(self, agent: str, now: float) -> bool:
+        return self._people.may_have_jobs(agent, now)
 
     def _is_in_queue(self, job: Job) -> bool:
         return job.record.state is State.WAITING and job.record.spec.id not in self._delayed

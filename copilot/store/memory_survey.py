@@ -11,6 +11,7 @@ from typing import TypeVar
 from copilot.job import Attempt, Event, JobSpec, State
 from copilot.matching.host import slots_of
 from copilot.store import rules
+from copilot.store.memory_explaining import MemoryExplaining
 from copilot.store.memory_rows import Job, ParkedAgent
 from copilot.store.places import check_head, entry_order, read_place
 from copilot.store.survey import (
@@ -33,7 +34,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class MemorySurvey(Survey, abc.ABC):
+class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
     """Part of `MemoryStore`, over its tables."""
 
     round_trips: int

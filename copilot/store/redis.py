@@ -230,6 +230,7 @@ class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, Store):
                 ),
                 *(("", "", "") if park is None else (park.jid, _words_of(park), digest(park.jid))),
                 *(jdl, round(rules.HOST_MEMORY), *look.words, most_asked, len(given)),
+                *(known_as, digest(known_as) if known_as else ""),
             )
             jobs = rows_of(6, flat)
             given.extend(_claimed(*job, again=again) for *job, again in jobs)
@@ -237,6 +238,7 @@ class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, Store):
             return words
 
         jid, jdl = "" if park is None else park.jid, bounded(host)
+        known_as = jid or holder
         look = self._hosts.look(jid, jdl)
         for most_asked in ASKED:
             question = await ask(look, most_asked)

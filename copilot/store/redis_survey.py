@@ -8,7 +8,7 @@ from typing import Any
 
 from copilot.job import Event, State
 from copilot.matching.host import slots_of
-from copilot.store import codec, rules
+from copilot.store import codec, redis_explaining, rules
 from copilot.store.places import check_head, read_place
 from copilot.store.survey import (
     Group,
@@ -27,10 +27,13 @@ from copilot.store.survey import (
 )
 
 BEGIN = "0"  # of a scan, and its end
-SCRIPTS = frozenset({"groups", "oldest", "owners", "holders", "idle", "page", "work"})  # none of them writes
+# None of them writes.
+SCRIPTS = (
+    frozenset({"groups", "oldest", "owners", "holders", "idle", "page", "work"}) | redis_explaining.SCRIPTS
+)
 
 
-class RedisSurvey(Survey, abc.ABC):
+class RedisSurvey(redis_explaining.RedisExplaining, Survey, abc.ABC):
     """Part of `RedisStore`."""
 
     @abc.abstractmethod

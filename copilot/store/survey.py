@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from copilot.job import Event, State
+from copilot.store.explaining import Explaining
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -130,7 +131,7 @@ class Load:
     unpublished: int
 
 
-class Survey(Protocol):
+class Survey(Explaining, Protocol):
     """Part of `Store`; errors are those of its methods."""
 
     async def groups(self, limit: int = 20) -> Groups:

@@ -2,7 +2,7 @@
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
 -- host:<digest>, request:<digest>, held:<digest>, running, delayed, agents, trials, parked, parking, owners,
--- owners-running, events, accounts.
+-- owners-running, events, accounts, hosts.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- of two copies of one request, handled by two instances, the second must see what the first was given; and a job that
 -- comes between a look at the queue and the parking of the agent would wait although there is somebody for it.
@@ -12,8 +12,8 @@
 -- the full JID under which the agent is parked for what it did not get ('' for one that is not to be), its features;
 -- then of its host: the digest under which it is remembered ('' for not at all), what it says of itself ('' for what it
 -- said last), seconds to remember that, the attributes that its class was made from, the class ('' for not known);
--- verdicts on that (matching.lua), how many groups may be asked about, and how many jobs the request was given already,
--- before we had asked.
+-- verdicts on that (matching.lua), how many groups may be asked about, how many jobs the request was given already,
+-- before we had asked; and the full JID under which it is known who was there (hosts.lua), '' for none, with its digest.
 -- Returns six values a job: spec, attempt, time of the claim, the lease, time of the submission, '1' if the request had got it
 -- before; and, if there is one, a question (matching.lua): then the agent gets what is missing when this is called with the answer.
 --
@@ -22,7 +22,7 @@
 
 even_if_full()
 local agent, digest, limit, count, memory, holder, held_memory, lease, jid, features = unpack(ARGV, 2, 11)
-local host_digest, jdl, host_memory, names, class, verdicts, most, before = unpack(ARGV, 12)
+local host_digest, jdl, host_memory, names, class, verdicts, most, before, known_as, known_digest = unpack(ARGV, 12)
 local answer = {}
 
 if not may_have_jobs(agent) then
@@ -78,8 +78,11 @@ if jid ~= '' then
     features = features,
   })
 end
-if host_digest ~= '' and jdl ~= '' then
-  redis.call('SET', HOST .. host_digest, jdl, 'EX', host_memory)
+if known_as ~= '' then
+  note_time(HOSTS, known_as)
+end
+if known_digest ~= '' and jdl ~= '' then
+  redis.call('SET', HOST .. known_digest, jdl, 'EX', host_memory)
 elseif host_digest ~= '' then
   redis.call('EXPIRE', HOST .. host_digest, host_memory)
 end

@@ -1,7 +1,7 @@
 -- An agent lives and says what it holds: its leases begin anew.
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, attributes, running, delayed, owners, owners-running,
--- events, accounts.
+-- events, accounts, alive.
 -- Atomic because: the reaper or another agent may take the job between the look at the attempt and its new deadline.
 -- ARGV[2…]: agent, then three values an attempt: job, attempt, phase.
 -- Returns the numbers (from 1) of those that the agent does not hold, or no longer; then those of the revived ones.
@@ -12,6 +12,9 @@
 even_if_full()
 local agent = ARGV[2]
 local lost, revived, welcome = {}, {}, may_have_jobs(agent)
+if welcome then
+  note_time(ALIVE, agent)
+end
 for i = 3, #ARGV, 3 do
   local id, attempt, phase = unpack(ARGV, i, i + 2)
   local number = (i - 3) / 3 + 1

@@ -1,0 +1,110 @@
+"""Why a job does not run, as Redis tells it: see `copilot.store.explaining`."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from copilot.job import State
+from copilot.store.codec import trial_from_line
+from copilot.store.explaining import (
+    MOST_EVENTS,
+    MOST_GROUPS,
+    MOST_MACHINES,
+    PACE_OVER,
+    Before,
+    Circumstances,
+    Explaining,
+    Machine,
+    Machines,
+    Pace,
+    check_groups,
+    check_limit,
+)
+
+SCRIPTS = frozenset({"machines", "circumstances"})  # none of them writes
+_VALUES = 8  # of a machine
+
+
+class RedisExplaining(Explaining, abc.ABC):
+    """Part of `RedisSurvey`."""
+
+    @abc.abstractmethod
+    async def _run(self, name: str, now: float | None, *arguments: str | float | bytes) -> Any:
+        """Run a script."""
+
+    @abc.abstractmethod
+    async def _hosts_of(self, jids: Sequence[str]) -> Sequence[str | None]:
+        """What these agents have said of their hosts."""
+
+    async def machines(self, limit: int = MOST_MACHINES, *, now: float | None = None) -> Machines:
+        """Who was there lately: see `Explaining.machines`."""
+        time, total, flat = await self._run("machines", now, check_limit(limit))
+        rows = list(_machines(flat, float(time)))
+        hosts = await self._hosts_of([row.jid for row in rows]) if rows else ()
+        return Machines(
+            now=float(time),
+            total=total,
+            rows=[replace(row, host=host or "") for row, host in zip(rows, hosts, strict=True)],
+        )
+
+    async def circumstances(
+        self, job: str, *, groups: int = MOST_GROUPS, now: float | None = None
+    ) -> Circumstances | None:
+        """How a job stands: see `Explaining.circumstances`."""
+        found = await self._run("circumstances", now, job, check_groups(groups), MOST_EVENTS, PACE_OVER)
+        return _circumstances(found) if found else None
+
+
+def _machines(flat: Sequence[str], now: float) -> Iterator[Machine]:
+    for at in range(0, len(flat), _VALUES):
+        jid, asked, parked, entry, renewed, trial, leaves, out = flat[at : at + _VALUES]
+        agent = jid.partition("/")[0]
+        words = entry.split(" ")
+        known = trial_from_line(agent, trial) if trial else None
+        yield Machine(
+            jid=jid,
+            agent=agent,
+            asked=float(asked),
+            parked=_number(parked),
+            renewed=_number(renewed),
+            slots=int(words[1]) if len(words) > 2 and words[1].isdigit() else 0,
+            leased=words[2] != "-" if len(words) > 2 else None,
+            quarantine=known.ends if known is not None and known.ends > now else 0.0,
+            probation=known is not None and known.level > 0,
+            leaves=bool(leaves) and float(leaves) > now,
+            out=out == "1",
+        )
+
+
+def _circumstances(values: Sequence[Any]) -> Circumstances:
+    """What the script returns, in its order."""
+    now, state, delayed, held, deadline, cancelling, lease, confirmed, phase, suspected, *rest = values
+    places, struck, place, more, others, started, of_group, seconds = rest
+    return Circumstances(
+        now=float(now),
+        state=State(state),
+        delayed=_number(delayed),
+        held=_number(held),
+        deadline=_number(deadline),
+        cancelling=bool(cancelling),
+        lease=_number(lease),
+        confirmed=_number(confirmed),
+        phase=phase,
+        suspected=bool(suspected),
+        failed_at=tuple(places.split()),
+        struck=_number(struck),
+        place=None if place == "" else int(place),
+        more=int(more),
+        before=tuple(
+            Before(requirements=text, jobs=int(jobs))
+            for text, jobs in zip(others[::2], others[1::2], strict=True)
+        ),
+        pace=Pace(started=int(started), group=int(of_group), seconds=float(seconds)),
+    )
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None

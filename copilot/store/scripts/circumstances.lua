@@ -1,0 +1,77 @@
+-- Read how one job stands: what keeps it, which jobs come before it, and how fast jobs are started.
+--
+-- Touches (reads): job:<id>, queue:<group>, heads, group:<group>, running, cancelling, on-hold, delayed, events.
+-- Atomic because: places in several queues mean something at one time only.
+-- ARGV[2…]: id; of how many groups that come before it jobs are counted; how many events are read, and how many seconds back.
+-- Returns nothing if there is no such job, else: the time; state, until when it is delayed, since when held, deadline, '1' if somebody wants it to
+-- end, lease, when it was confirmed, phase, '1' if its agent seems to have lost it, where it failed, and when last, how
+-- many jobs of its group come before it ('' if it is in no queue; 'none' is '' everywhere); how many more groups there are that were
+-- not looked at; requirements and number of jobs before it of those that were, by turns; how many jobs were started, how many
+-- of them of its group, and in how many seconds.
+
+local id, most_groups, most_events, span = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local state, attempt, group, lease, confirmed, phase, suspected, places, struck =
+  unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'group', 'lease', 'confirmed', 'phase', 'suspected', 'failed_at', 'struck'))
+if not state then
+  return {}
+end
+
+-- How many jobs of a queue come before the place of this one.
+local function number_before(queue, rank, place)
+  local low = redis.call('ZCOUNT', queue, '-inf', '(' .. rank)
+  local high = low + redis.call('ZCOUNT', queue, rank, rank)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if string.sub(redis.call('ZRANGE', queue, middle, middle)[1], 1, 16) < place then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low
+end
+
+local own, more, others = '', 0, {}
+local _, rank, entry = queue_entry(id)
+if state == 'waiting' and redis.call('ZSCORE', QUEUE .. group, entry) then
+  local place, order = string.sub(entry, 1, 16), '(' .. order_of(entry, rank)
+  own = redis.call('ZRANK', QUEUE .. group, entry)
+  more = math.max(0, redis.call('ZLEXCOUNT', HEADS, '-', order) - most_groups)
+  local groups = {}
+  for i, head in ipairs(redis.call('ZRANGEBYLEX', HEADS, '-', order, 'LIMIT', 0, most_groups)) do
+    groups[i] = string.sub(head, 35)
+  end
+  groups[#groups + 1] = ANY
+  for _, one in ipairs(groups) do
+    local number = one ~= group and number_before(QUEUE .. one, rank, place) or 0
+    if number > 0 then
+      others[#others + 1] = one == ANY and '' or string.match(redis.call('GET', GROUP .. one) or '', '^%d+ (.*)$') or ''
+      others[#others + 1] = number
+    end
+  end
+end
+
+local began, all, of_group = tonumber(now) - span, 0, 0
+if state == 'waiting' then
+  local entries = redis.call('XREVRANGE', EVENTS, '+', '-', 'COUNT', most_events)
+  for i, one in ipairs(entries) do
+    local time, job, kind = tonumber(one[2][2]), one[2][4], one[2][6]
+    if time < tonumber(now) - span then
+      break
+    elseif i == most_events then
+      began = time
+    end
+    if kind == 'claimed' then
+      all = all + 1
+      of_group = of_group + (redis.call('HGET', JOB .. job, 'group') == group and 1 or 0)
+    end
+  end
+end
+local function score(key)
+  return redis.call('ZSCORE', key, id) or ''
+end
+return {
+  now, state, score(DELAYED), score(ON_HOLD), score(RUNNING), score(CANCELLING) ~= '' and '1' or '', lease or '', confirmed or '',
+  phase or '', suspected == attempt and '1' or '', places or '', struck or '', own, more, others, all, of_group,
+  exact(tonumber(now) - began),
+}

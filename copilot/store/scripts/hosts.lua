@@ -1,0 +1,22 @@
+-- Who has been there lately, so that it can be told why a job does not run. The loader puts it in front of the scripts that use it.
+--
+-- `hosts` has the full JIDs of agents by the time when they last asked for work, `alive` bare JIDs by the time when they last
+-- renewed leases. Neither decides anything: claims never read them.
+
+local HOSTS_KEPT = 86400
+local ONLINE_FOR = 600
+local MOST_OLD_AT_ONCE = 10 -- two for one would do
+
+local function note_time(key, name)
+  redis.call('ZADD', key, now, name)
+  local old = redis.call('ZRANGEBYSCORE', key, '-inf', after(-HOSTS_KEPT), 'LIMIT', 0, MOST_OLD_AT_ONCE)
+  if #old > 0 then
+    redis.call('ZREM', key, unpack(old))
+  end
+end
+
+-- This agent (full JID) has left, or cannot be reached: it counts as there when it is heard of again.
+local function note_absence(jid)
+  redis.call('ZADD', HOSTS, 'XX', 'LT', after(-ONLINE_FOR), jid)
+  redis.call('ZREM', ALIVE, string.match(jid, '^[^/]*'))
+end
