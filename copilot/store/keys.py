@@ -298,7 +298,7 @@ TABLE = (
         kind=Kind.ZSET,
         meaning="agents (full JIDs) that asked for work lately, so that it can be told why a job does not run; score: when they asked "
         "last, or ten minutes before they were found gone",
-        life="24 hours after the agent has asked last",
+        life="24 hours after the agent has asked last, the whole after the last one",
     ),
     Key(
         name="alive",

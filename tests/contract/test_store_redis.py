@@ -481,7 +481,7 @@ async def test_a_removed_job_leaves_nothing_but_what_expires_and_what_belongs_to
         left = {key.removeprefix(prefix): client.ttl(key) for key in client.scan_iter(f"{prefix}*")}
     assert {key for key, seconds in left.items() if seconds < 0} == {"sequence", "groups", "events"}
     expiring = {key.partition(":")[0] for key, seconds in left.items() if seconds >= 0}
-    assert expiring == {"request", "held", "agents", "failing", "group", "matches"}
+    assert expiring == {"request", "held", "agents", "failing", "group", "matches", "host", "hosts"}
 
 
 async def test_the_event_stream_is_bounded(server: RedisServer) -> None:

@@ -9,6 +9,7 @@ local MOST_OLD_AT_ONCE = 10 -- two for one would do
 
 local function note_time(key, name)
   redis.call('ZADD', key, now, name)
+  redis.call('EXPIRE', key, HOSTS_KEPT)
   local old = redis.call('ZRANGEBYSCORE', key, '-inf', after(-HOSTS_KEPT), 'LIMIT', 0, MOST_OLD_AT_ONCE)
   if #old > 0 then
     redis.call('ZREM', key, unpack(old))
