@@ -16,7 +16,7 @@
     ├── BundleRefused           a bundle lets us not in (exit code 77)
     ├── JoinFailed              nobody could let us in now; trying again helps (exit code 75)
     ├── StoreError              the queue refused
-    │   ├── StoreUnavailable    Redis is away or busy; trying again helps
+    │   ├── StoreUnavailable    Redis is away or busy; trying again helps (exit code 75)
     │   │   └── QueueFull       no room for new jobs; trying again later helps (exit code 75)
     │   ├── TooManyJobs         the owner has as many on the queue as he may; later helps (exit code 75)
     │   ├── JobExists           that id is taken by another job
@@ -138,12 +138,11 @@ class StoreUnavailable(StoreError):
     """Redis is away, loading, read-only or out of memory."""
 
     retryable: ClassVar[bool] = True
+    exit_code: ClassVar[int] = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class QueueFull(StoreUnavailable):
     """The memory of Redis is too full for new jobs; what is on the queue goes on."""
-
-    exit_code: ClassVar[int] = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class TooManyJobs(StoreError):

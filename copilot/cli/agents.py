@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.looking import load_queue
+from copilot.cli.options import AsJson, ConfigOption
 from copilot.cli.queue import open_store
 from copilot.client.agents import KnownAgent, known_agents
 from copilot.client.story import when
-from copilot.config import load
 from copilot.config.kinds import JID, duration
 from copilot.errors import BadName
 from copilot.job import one_line
@@ -34,13 +31,6 @@ app = typer.Typer(
 _DURATION = duration(0)
 
 Jids = Annotated[list[str], typer.Argument(metavar="JID", help="Jabber IDs of agents.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", help="Configuration directory or file; else $COPILOT_CONFIG, else /etc/copilot."
-    ),
-]
 
 
 @app.command("list")
@@ -159,14 +149,6 @@ def _checked(jid: str) -> str:
         return bare(str(JID.convert(jid.partition("/")[0])))
     except ValueError:
         raise BadName(f"agent {jid[:140]!r}: expected {JID.expects}; jobs tell it as their 'agent'") from None
-
-
-def load_queue(config: Path | None) -> SubmitConfig:
-    """The settings of the queue, for commands that work on it."""
-    settings, warnings = load(SubmitConfig, config, os.environ, known=lambda: KNOWN_KEYS)
-    for warning in warnings:
-        print(f"copilot: warning: {warning}", file=sys.stderr)
-    return settings
 
 
 def _end(text: str) -> float | None:

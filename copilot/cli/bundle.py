@@ -13,8 +13,9 @@ from typing import Annotated
 
 import typer
 
-from copilot.cli.agents import AsJson, ConfigOption, load_queue
 from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.looking import load_queue
+from copilot.cli.options import AsJson, ConfigOption
 from copilot.cli.queue import open_store
 from copilot.cli.service_keys import service_keys_text, without_keys
 from copilot.client.story import when

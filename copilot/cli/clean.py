@@ -15,7 +15,7 @@ import typer
 from rich.filesize import decimal
 
 from copilot.cli.components import KNOWN_KEYS
-from copilot.cli.jobs import AsJson, ConfigOption
+from copilot.cli.options import AsJson, ConfigOption
 from copilot.cli.queue import open_store
 from copilot.clock import SystemClock
 from copilot.config import load

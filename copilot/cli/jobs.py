@@ -1,12 +1,13 @@
-"""`copilot jobs`: what operators do with single jobs: cancel, hold, release, retry, and look."""
+"""`copilot jobs`: what people do with single jobs: look at them, cancel, hold, release, retry them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -14,74 +15,128 @@ from typing import Annotated
 import typer
 
 from copilot.cli import from_afar
-from copilot.cli.components import KNOWN_KEYS
-from copilot.cli.queue import open_store
+from copilot.cli.ask import confirm
+from copilot.cli.looking import load_queue, look, opened
+from copilot.cli.options import (
+    Agents,
+    AsJson,
+    ConfigOption,
+    Owners,
+    Projects,
+    Reason,
+    Remote,
+    States,
+    Tags,
+    Watch,
+    WhereOption,
+    Yes,
+    chosen,
+)
+from copilot.cli.output import Shown, print_json, progress
+from copilot.client.filters import Filter, every
 from copilot.client.operating import Answer, Verb, operate
 from copilot.client.story import Story, facts, lines
-from copilot.config import load
-from copilot.errors import UnknownJob
+from copilot.errors import ConfigError, UnknownJob
 from copilot.job import State, check_job_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
 
-app = typer.Typer(help="Cancel, hold, release, retry jobs, or look at one.", no_args_is_help=True)
+app = typer.Typer(
+    help="List jobs, look at them, wait for them; cancel, hold, release, retry them.", no_args_is_help=True
+)
 
-Ids = Annotated[list[str], typer.Argument(metavar="ID", help="Ids of jobs.")]
-Reason = Annotated[str, typer.Option(help="Why, for those who look at the job later.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", help="Configuration directory or file; else $COPILOT_CONFIG, else /etc/copilot."
-    ),
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of jobs; or say which by options.")
 ]
 
-
-Remote = Annotated[
-    bool,
-    typer.Option(
-        "--remote", "-r", help="By XMPP, with an account of your own, as `copilot-job-submit --remote`."
-    ),
-]
+AT_ONCE = 64  # wishes on their way to the queue
+TOLD_ONE_BY_ONE = 20  # of those that were not named; of more their number
+# Of which states a wish can be, where nobody says.
+_MEANT = {
+    Verb.CANCEL: (State.WAITING, State.RUNNING, State.HELD),
+    Verb.HOLD: (State.WAITING,),
+    Verb.RELEASE: (State.HELD,),
+    Verb.RETRY: (State.FAILED, State.CANCELLED),
+}
 
 
 @app.command()
-def cancel(
-    ids: Ids,
+def cancel(  # noqa: PLR0917  # one parameter per option
+    ids: Ids = None,
+    owner: Owners = None,
+    state: States = None,
+    project: Projects = None,
+    tag: Tags = None,
+    agent: Agents = None,
+    where: WhereOption = None,
     reason: Reason = "",
+    yes: Yes = False,
     config: ConfigOption = None,
     as_json: AsJson = False,
     remote: Remote = False,
 ) -> None:
     """End jobs: those that run, when their agent has stopped them."""
+    wanted = chosen(owner, state, project, tag, agent, where)
     if remote:
-        jobs = [check_job_id(job, submitted=True) for job in dict.fromkeys(ids)]
-        with from_afar.settings(config) as settings:
-            settled = asyncio.run(from_afar.stop(settings, jobs, reason))
-        if as_json:
-            print(json.dumps([asdict(answer) for answer in settled]))
-        for answer in settled if not as_json else ():
-            _say(answer)
-        raise typer.Exit(0 if all(answer.ok for answer in settled) else 1)
-    _command(Verb.CANCEL, ids, reason, config, as_json=as_json)
+        _cancel_from_afar(ids or (), wanted, reason, config, as_json=as_json)
+    _command(Verb.CANCEL, ids, wanted, reason, config, yes=yes, as_json=as_json)
 
 
 @app.command()
-def hold(ids: Ids, reason: Reason = "", config: ConfigOption = None, as_json: AsJson = False) -> None:
+def hold(  # noqa: PLR0917  # one parameter per option
+    ids: Ids = None,
+    owner: Owners = None,
+    state: States = None,
+    project: Projects = None,
+    tag: Tags = None,
+    agent: Agents = None,
+    where: WhereOption = None,
+    reason: Reason = "",
+    yes: Yes = False,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
     """Keep waiting jobs out of the queue."""
-    _command(Verb.HOLD, ids, reason, config, as_json=as_json)
+    wanted = chosen(owner, state, project, tag, agent, where)
+    _command(Verb.HOLD, ids, wanted, reason, config, yes=yes, as_json=as_json)
 
 
 @app.command()
-def release(ids: Ids, reason: Reason = "", config: ConfigOption = None, as_json: AsJson = False) -> None:
+def release(  # noqa: PLR0917  # one parameter per option
+    ids: Ids = None,
+    owner: Owners = None,
+    state: States = None,
+    project: Projects = None,
+    tag: Tags = None,
+    agent: Agents = None,
+    where: WhereOption = None,
+    reason: Reason = "",
+    yes: Yes = False,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
     """Let held jobs wait again, each at its old place."""
-    _command(Verb.RELEASE, ids, reason, config, as_json=as_json)
+    wanted = chosen(owner, state, project, tag, agent, where)
+    _command(Verb.RELEASE, ids, wanted, reason, config, yes=yes, as_json=as_json)
 
 
 @app.command()
-def retry(ids: Ids, reason: Reason = "", config: ConfigOption = None, as_json: AsJson = False) -> None:
+def retry(  # noqa: PLR0917  # one parameter per option
+    ids: Ids = None,
+    owner: Owners = None,
+    state: States = None,
+    project: Projects = None,
+    tag: Tags = None,
+    agent: Agents = None,
+    where: WhereOption = None,
+    reason: Reason = "",
+    yes: Yes = False,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
     """Run jobs once more that failed or were cancelled, with all their attempts."""
-    _command(Verb.RETRY, ids, reason, config, as_json=as_json)
+    wanted = chosen(owner, state, project, tag, agent, where)
+    _command(Verb.RETRY, ids, wanted, reason, config, yes=yes, as_json=as_json)
 
 
 @app.command()
@@ -89,39 +144,115 @@ def show(
     job: Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")],
     config: ConfigOption = None,
     as_json: AsJson = False,
+    watch: Watch = None,
     remote: Remote = False,
 ) -> None:
     """Show a job and what became of each of its attempts; with --remote, how it stands and how its last attempt ended."""
+    check_job_id(job, submitted=True)
     if remote:
         with from_afar.settings(config) as settings:
-            state = asyncio.run(from_afar.look(settings, check_job_id(job, submitted=True)))
+            state = asyncio.run(from_afar.look(settings, job))
         print(json.dumps(from_afar.facts(state)) if as_json else "\n".join(from_afar.lines(state)))
         return
-    story = asyncio.run(_read(_load(config), check_job_id(job, submitted=True)))
-    print(json.dumps(facts(story)) if as_json else "\n".join(lines(story)))
+
+    async def find(store: Store) -> Shown:
+        story = await read_story(store, job)
+        return Shown(data=facts(story), lines=lambda _: lines(story))
+
+    look(config, find, as_json=as_json, watch=watch)
 
 
-def _command(verb: Verb, ids: Sequence[str], reason: str, config: Path | None, *, as_json: bool) -> None:
-    """Nothing is done if one of the ids cannot be one."""
+def _cancel_from_afar(
+    ids: Sequence[str], wanted: Filter, reason: str, config: Path | None, *, as_json: bool
+) -> None:
+    if wanted or not ids:
+        raise ConfigError("--remote: name the jobs by their ids, for nobody lists jobs from afar")
     jobs = [check_job_id(job, submitted=True) for job in dict.fromkeys(ids)]
-    if not asyncio.run(_operate(_load(config), verb, jobs, reason, as_json=as_json)):
+    with from_afar.settings(config) as settings:
+        settled = asyncio.run(from_afar.stop(settings, jobs, reason))
+    if as_json:
+        print_json([asdict(answer) for answer in settled])
+    for answer in settled if not as_json else ():
+        _say(answer)
+    raise typer.Exit(0 if all(answer.ok for answer in settled) else 1)
+
+
+def _command(
+    verb: Verb,
+    ids: Sequence[str] | None,
+    wanted: Filter,
+    reason: str,
+    config: Path | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Nothing is done if one of the ids cannot be one, or if somebody says no."""
+    jobs = check_named(ids, wanted)
+    settings = load_queue(config)
+    if jobs and verb is Verb.CANCEL and len(jobs) > 1 and sys.stdin.isatty():
+        confirm(f"Cancel {len(jobs)} jobs?", yes=yes)
+    if not asyncio.run(_operate(settings, verb, jobs, wanted, reason, yes=yes, as_json=as_json)):
         raise typer.Exit(1)
 
 
+def check_named(ids: Sequence[str] | None, wanted: Filter) -> list[str]:
+    """The ids, each once; none: `wanted` says which jobs. Raises `BadName`, and `ConfigError` if it is both or neither."""
+    if ids and wanted:
+        raise ConfigError(
+            "name jobs by their ids or say which by options, not both; --where 'Id == \"…\"' does both"
+        )
+    if not ids and not wanted:
+        raise ConfigError(
+            "which jobs? Name their ids, or say which: --owner me, --tag x, --state held, --where 'Priority < 0'"
+        )
+    return [check_job_id(job, submitted=True) for job in dict.fromkeys(ids or ())]
+
+
+async def matching(store: Store, wanted: Filter) -> list[str]:
+    """The ids of all jobs that are meant, in order."""
+    total = sum((await store.counts()).values())
+    with progress("looking", total) as looked_at:
+        async with aclosing(every(store, wanted, looked_at)) as jobs:
+            return sorted([job.spec.id async for job in jobs])
+
+
 async def _operate(
-    config: SubmitConfig, verb: Verb, jobs: Sequence[str], reason: str, *, as_json: bool
+    config: SubmitConfig,
+    verb: Verb,
+    jobs: Sequence[str],
+    wanted: Filter,
+    reason: str,
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> bool:
-    store = open_store(config)
     answers: list[Answer] = []
-    try:
-        for job in jobs:
-            answers.append(await operate(store, verb, job, reason=reason))
-            if not as_json:
-                _say(answers[-1])
-    finally:  # what was done before the queue went away is told all the same
-        if as_json:
-            print(json.dumps([asdict(answer) for answer in answers]))
-        await store.close()
+    async with opened(config) as store:
+        named = bool(jobs)
+        if not named:
+            wanted = wanted if wanted.states else wanted.of_states(_MEANT[verb])
+            jobs = await matching(store, wanted)
+            if not jobs:
+                print("[]" if as_json else f"no job is meant: {wanted.described()}")
+                return True
+            confirm(f"{verb.capitalize()} {_jobs(len(jobs))} ({wanted.described()})?", yes=yes)
+        told = not as_json and (named or len(jobs) <= TOLD_ONE_BY_ONE)
+        try:
+            with progress(verb.value, len(jobs)) as done:
+                for begin in range(0, len(jobs), AT_ONCE if not named else 1):
+                    part = jobs[begin : begin + (AT_ONCE if not named else 1)]
+                    answers += await asyncio.gather(
+                        *(operate(store, verb, job, reason=reason) for job in part)
+                    )
+                    done(len(part))
+                    for answer in answers[-len(part) :] if told else ():
+                        _say(answer)
+        finally:  # what was done before the queue went away is told all the same
+            if as_json:
+                print_json([asdict(answer) for answer in answers])
+            elif not told:
+                _sum_up(answers)
     return all(answer.ok for answer in answers)
 
 
@@ -129,12 +260,16 @@ def _say(answer: Answer) -> None:
     print(f"job {answer.job}: {answer.text}", file=sys.stdout if answer.ok else sys.stderr)
 
 
-async def _read(config: SubmitConfig, job: str) -> Story:
-    store = open_store(config)
-    try:
-        return await read_story(store, job)
-    finally:
-        await store.close()
+def _sum_up(answers: Sequence[Answer]) -> None:
+    """Of many: how many were answered alike, and an example of what was refused."""
+    for (ok, text), number in Counter((answer.ok, answer.text) for answer in answers).most_common():
+        example = next(answer.job for answer in answers if (answer.ok, answer.text) == (ok, text))
+        like = "" if ok else f", like {example}"
+        print(f"{_jobs(number)}{like}: {text}", file=sys.stdout if ok else sys.stderr)
+
+
+def _jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number:,} jobs"
 
 
 async def read_story(store: Store, job: str) -> Story:
@@ -148,10 +283,3 @@ async def read_story(store: Store, job: str) -> Story:
         attempts=await store.attempts(job),
         cancelling=any(one.job == job and one.attempt == record.attempt for one in running),
     )
-
-
-def _load(config: Path | None) -> SubmitConfig:
-    settings, warnings = load(SubmitConfig, config, os.environ, known=lambda: KNOWN_KEYS)
-    for warning in warnings:
-        print(f"copilot: warning: {warning}", file=sys.stderr)
-    return settings

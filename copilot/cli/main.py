@@ -1,17 +1,32 @@
-"""`copilot`: what operators do with the system as a whole."""
+"""`copilot`: what people do with jobs, and operators with the system as a whole."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import copilot
-from copilot.cli import agents, bundle, clean, config, demo, jobs, keys, up, users
+from copilot.cli import agents, bundle, clean, config, demo, joblist, jobs, keys, up, users
+from copilot.cli.codes import ExitCode
+from copilot.cli.options import spelt
 from copilot.errors import CopilotError
 
+
+class _Group(TyperGroup):
+    """Options as people spell them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What `spelt` makes of them."""
+        return super().parse_args(ctx, spelt(args))
+
+
 app = typer.Typer(
+    cls=_Group,
     help="Co-Pilot: a broker for pilot jobs over XMPP.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -19,6 +34,9 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(demo.demo)
 app.command()(clean.clean)
+jobs.app.command("list")(joblist.list_)
+jobs.app.command()(joblist.wait)
+jobs.app.command()(joblist.history)
 app.add_typer(agents.app, name="agents")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(jobs.app, name="jobs")
@@ -49,3 +67,8 @@ def main() -> None:
     except CopilotError as error:
         print(f"copilot: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:  # so that Python does not say so once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.PIPE)

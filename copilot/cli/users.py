@@ -14,8 +14,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from copilot.cli.agents import AsJson, ConfigOption
 from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.options import AsJson, ConfigOption
 from copilot.cli.queue import open_store
 from copilot.client.story import when
 from copilot.client.users import bring_in, configuration, new_user, people, revoke

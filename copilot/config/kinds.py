@@ -22,6 +22,9 @@ T = TypeVar("T")
 E = TypeVar("E", bound=enum.StrEnum)
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)\Z")
+_DURATION_PARTS = re.compile(
+    r"(?:(?P<d>[0-9]+)d)?(?:(?P<h>[0-9]+)h)?(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?\Z"
+)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"([0-9]+) ?(B|KiB|MiB|GiB|TiB)?\Z")
 _BYTES = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -97,10 +100,12 @@ def duration(low: float) -> Kind[float]:
     """Seconds, at least `low`."""
 
     def convert(value: str) -> float:
-        match = _DURATION.match(value)
-        if not match:
+        if match := _DURATION.match(value):
+            seconds = float(match[1]) * _SECONDS[match[2]]
+        elif value and (match := _DURATION_PARTS.match(value)):
+            seconds = sum(float(number or 0) * _SECONDS[unit] for unit, number in match.groupdict().items())
+        else:
             raise ValueError
-        seconds = float(match[1]) * _SECONDS[match[2]]
         if seconds < low:
             raise ValueError
         return seconds

@@ -25,6 +25,7 @@ from copilot.store.survey import (
     Owners,
     Page,
     Part,
+    Records,
     Survey,
     Told,
     Work,
@@ -167,6 +168,28 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
         entries = list(itertools.islice(later, count))
         found = tuple(event for event in entries if event.job == job)
         return Told(looked_at=len(entries), last=entries[-1].id if entries else "", events=found)
+
+    async def records(
+        self,
+        after: str = "",
+        count: int = 1000,
+        *,
+        states: Sequence[State] = (),
+        owner: str | None = None,
+        words: Sequence[str] = (),
+    ) -> Records:
+        """Records of jobs: see `Survey.records`."""
+        self.round_trips += 1
+        jobs = sorted(self._jobs.values(), key=_ident)
+        part = _part(jobs, lambda job: job, after, count)
+        rows = (
+            job.record
+            for job in part.rows
+            if (not states or job.record.state in states)
+            and owner in (None, rules.owner_of(job.record.spec))
+            and all(word in job.text for word in words)
+        )
+        return Records(looked_at=len(part.rows), rows=tuple(rows), next=part.next)
 
     async def load(self) -> Load:
         """How full it is: see `Survey.load`. What the process uses is not known here."""

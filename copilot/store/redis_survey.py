@@ -21,6 +21,7 @@ from copilot.store.survey import (
     Owners,
     Page,
     Part,
+    Records,
     Survey,
     Told,
     Work,
@@ -29,7 +30,8 @@ from copilot.store.survey import (
 BEGIN = "0"  # of a scan, and its end
 # None of them writes.
 SCRIPTS = (
-    frozenset({"groups", "oldest", "owners", "holders", "idle", "page", "work"}) | redis_explaining.SCRIPTS
+    frozenset({"groups", "oldest", "owners", "holders", "idle", "page", "records", "work"})
+    | redis_explaining.SCRIPTS
 )
 
 
@@ -133,6 +135,28 @@ class RedisSurvey(redis_explaining.RedisExplaining, Survey, abc.ABC):
         entries = await self._entries(rules.check_entry(after), count)
         events = (codec.event_from_fields(ident, fields) for ident, fields in entries if fields["job"] == job)
         return Told(looked_at=len(entries), last=entries[-1][0] if entries else "", events=tuple(events))
+
+    async def records(
+        self,
+        after: str = "",
+        count: int = 1000,
+        *,
+        states: Sequence[State] = (),
+        owner: str | None = None,
+        words: Sequence[str] = (),
+    ) -> Records:
+        """Records of jobs: see `Survey.records`."""
+        place = rules.check_scan(after) or BEGIN
+        size = rules.check_count("count", count)
+        owned = ("", "") if owner is None else (owner, "1")
+        named = " ".join(state.value for state in states)
+        end, looked_at, found = await self._run("records", None, place, size, named, *owned, *words)
+        rows = (dict(zip(flat[::2], flat[1::2], strict=True)) for flat in found)
+        return Records(
+            looked_at=looked_at,
+            rows=tuple(map(codec.record_from_fields, rows)),
+            next="" if end == BEGIN else end,
+        )
 
     async def load(self) -> Load:
         """How full Redis is: see `Survey.load`."""

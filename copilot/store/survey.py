@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from copilot.job import Event, State
+from copilot.job import Event, JobRecord, State
 from copilot.store.explaining import Explaining
 
 T_co = TypeVar("T_co", covariant=True)
@@ -122,6 +122,16 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """Part of the records of jobs, in no order: how many were looked at, those that are meant, and `next`, to be asked for the next
+    part ("": this was the last one). What is there from the first part to the last one is in one of them, or in two."""
+
+    looked_at: int
+    rows: tuple[JobRecord, ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """Bytes of memory that the store uses and that it may use, or its machine has (0: not known), and how many settled jobs their
     finisher has not taken yet."""
@@ -170,6 +180,19 @@ class Survey(Explaining, Protocol):
 
     async def told(self, job: str, *, after: str = "0", count: int = 1000) -> Told:
         """Which of the `count` entries of the event stream behind `after` are about a job."""
+        ...
+
+    async def records(
+        self,
+        after: str = "",
+        count: int = 1000,
+        *,
+        states: Sequence[State] = (),
+        owner: str | None = None,
+        words: Sequence[str] = (),
+    ) -> Records:
+        """Records of jobs, about `count` (1 to 1000) looked at: those in one of `states` (none: in any), of `owner` (None: of
+        anybody), in whose specification, as JSON, each of `words` stands."""
         ...
 
     async def load(self) -> Load:

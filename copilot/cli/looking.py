@@ -1,0 +1,56 @@
+"""What commands that look at the queue share: settings, the store, once or `--watch`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from copilot.cli import output
+from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.output import Shown
+from copilot.cli.queue import open_store
+from copilot.config import load
+from copilot.jobmanager.config import SubmitConfig
+from copilot.store.base import Store
+
+
+def load_queue(config: Path | None) -> SubmitConfig:
+    """The settings of the queue, for commands that work on it. Raises `ConfigError`."""
+    settings, warnings = load(SubmitConfig, config, os.environ, known=lambda: KNOWN_KEYS)
+    for warning in warnings:
+        print(f"copilot: warning: {warning}", file=sys.stderr)
+    return settings
+
+
+@asynccontextmanager
+async def opened(config: SubmitConfig) -> AsyncIterator[Store]:
+    """The queue, given back on the way out."""
+    store = open_store(config)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def look(
+    config: Path | None,
+    find: Callable[[Store], Awaitable[Shown]],
+    *,
+    as_json: bool,
+    watch: float | None = None,
+) -> None:
+    """Show what `find` finds on the queue. Raises `CopilotError`."""
+    settings = load_queue(config)
+
+    async def run() -> None:
+        async with opened(settings) as store:
+            if watch is None:
+                output.show(await find(store), as_json=as_json)
+            else:
+                await output.watch(lambda: find(store), every=watch, as_json=as_json)
+
+    asyncio.run(run())

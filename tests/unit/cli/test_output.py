@@ -1,0 +1,112 @@
+"""What commands share: how they spell options, ask, show once and again, and which exit codes there are."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from copilot import errors
+from copilot.cli import output
+from copilot.cli.ask import NotWanted, confirm
+from copilot.cli.codes import MEANINGS, ExitCode, table
+from copilot.cli.options import chosen, spelt
+from copilot.cli.output import Shown
+from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable
+from copilot.job import State
+
+PAGE = Path(__file__).parents[3] / "docs" / "exit-codes.md"
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("list --watch", "list --watch=2"),
+        ("list --watch 5 x", "list --watch 5 x"),
+        ("list --watch .5", "list --watch .5"),
+        ("list --watch --json", "list --watch=2 --json"),
+        ("submit -- run --watch", "submit -- run --watch"),
+    ],
+)
+def test_watch_may_stand_without_a_number(words: str, meant: str) -> None:
+    assert spelt(words.split()) == meant.split()
+
+
+def test_where_nobody_can_answer_a_question_stops_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    with pytest.raises(ConfigError, match="Cancel all\\? Nobody can answer here: say --yes"):
+        confirm("Cancel all?", yes=False)
+    confirm("Cancel all?", yes=True)
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("said", "goes_on"), [("y\n", True), ("YES\n", True), ("\n", False), ("", False), ("no\n", False)]
+)
+def test_only_a_yes_goes_on(said: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(said))
+    if goes_on:
+        confirm("Sure?", yes=False)
+    else:
+        with pytest.raises(NotWanted):
+            confirm("Sure?", yes=False)
+
+
+def test_every_exit_code_is_on_the_page_and_every_error_has_one_of_them() -> None:
+    assert table() in PAGE.read_text()
+    assert set(MEANINGS) == set(ExitCode)
+    ours = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, CopilotError)]
+    assert {one.exit_code for one in ours} <= set(ExitCode)
+
+
+async def test_watching_shows_it_again_and_again_and_tells_of_a_queue_that_is_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    looks = 0
+    this = asyncio.current_task()
+    assert this is not None
+
+    async def look() -> Shown:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise StoreUnavailable("away")
+        if looks == 4:
+            this.cancel()
+        return Shown(data={"look": looks}, lines=lambda width: [f"look {looks}, width {width}"])
+
+    await output.watch(look, every=0.001, as_json=True)
+    said = capsys.readouterr()
+    assert [json.loads(line)["look"] for line in said.out.splitlines()] == [1, 3, 4]
+    assert said.err == "copilot: away\n"
+
+
+async def test_watching_in_a_pipe_prints_text_below_the_last(capsys: pytest.CaptureFixture[str]) -> None:
+    this = asyncio.current_task()
+    assert this is not None
+
+    async def look() -> Shown:
+        this.cancel()
+        return Shown(data={}, lines=lambda width: [f"width {width}"])
+
+    await output.watch(look, every=0.001, as_json=False)
+    assert capsys.readouterr().out == "width None\n\n"
+
+
+def test_options_say_which_jobs_are_meant() -> None:
+    meant = chosen(["a", "b"], ["WAITING", "held"], None, ["x"], None, "Priority > 3")
+    assert meant.states == (State.WAITING, State.HELD)
+    assert meant.described() == "state waiting or held, owner a or b, tag x, Priority > 3"
+    assert not chosen()
+    with pytest.raises(BadName, match="state 'asleep': expected one of waiting, "):
+        chosen(states=["asleep"])
