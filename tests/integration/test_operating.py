@@ -306,6 +306,6 @@ def test_the_program_ends_with_one_line_when_the_queue_is_away(site: Site) -> No
     program = [sys.executable, "-c", "from copilot.cli.main import main; main()"]
     words = ["jobs", "hold", "j", "--config", str(site.config)]
     done = subprocess.run([*program, *words], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (75, "")
     assert done.stderr.startswith("copilot: Redis does not answer")
     assert len(done.stderr.splitlines()) == 1

@@ -141,6 +141,7 @@ def test_the_scripts_that_wait_for_no_replica_change_nothing() -> None:
         "HMGET",
         "HSCAN",
         "LINDEX",
+        "SCAN",
         "TIME",
         "XRANGE",
         "XREVRANGE",
