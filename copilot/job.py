@@ -486,7 +486,8 @@ class Outcome:
     `exit_code` is what a shell would say (signal n as 128 + n). `reason` is one line for people.
     `output` is None where nothing could be stored. `tail` is the end of stderr. `sandbox` is how the payload was kept apart and
     limited, in the words of the host's JDL. What it used, as far as that is known: `cpu_time` (s) of all its processes,
-    the most `memory` at a time and `disk` in its directory (bytes).
+    the most `memory` at a time and `disk` in its directory (bytes). It lasted for `wall_time` (s), from the first input to the last
+    process; `bytes_in` were fetched for it, and `bytes_out` of output stored.
     """
 
     cause: Cause
@@ -500,6 +501,9 @@ class Outcome:
     cpu_time: float | None = None
     memory: int | None = None
     disk: int | None = None
+    wall_time: float | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,21 +37,23 @@ class InputCache:
 
     async def fetch(
         self, path: Path, *, size: int, sha256: str, download: Callable[[], Awaitable[object]]
-    ) -> None:
+    ) -> bool:
         """Have the file of this size and SHA-256 (hex) at `path`: from here or, if it is not here, by `download`, which puts
-        it there. Who wants a file that somebody else is just fetching waits for that. Raises what `download` raises."""
+        it there. Who wants a file that somebody else is just fetching waits for that. Returns whether it was here. Raises what
+        `download` raises."""
         if not _SHA256.match(sha256) or size * LARGEST_PART > self._quota:
             await download()
-            return
+            return False
         lock = self._locks.setdefault(sha256, asyncio.Lock())
         try:
             async with lock:
                 if await asyncio.to_thread(self._take, sha256, size, path):
                     self.counts.cache_hits += 1
-                    return
+                    return True
                 self.counts.cache_misses += 1
                 await self._download(download)
                 await asyncio.to_thread(self._keep, sha256, size, path)
+                return False
         finally:
             if not lock.locked():
                 self._locks.pop(sha256, None)

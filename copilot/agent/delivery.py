@@ -235,6 +235,8 @@ class Delivery:
             cpu_time=outcome.cpu_time,
             memory=outcome.memory,
             disk=outcome.disk,
+            wall_time=outcome.wall_time,
+            bytes_in=outcome.bytes_in,
             output_size=None if output is None else output.size,
             output_sha256=None if output is None else output.sha256,
             package=package,

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import logging
 import re
+import time
 from base64 import b64decode
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
@@ -205,11 +206,13 @@ class AgentService:
 
     async def _execute(self, assignment: Assignment, work: _Work) -> Outcome:
         """Fetch, run, validate, pack."""
-        sandbox = self._sandbox(assignment)
+        sandbox, begun = self._sandbox(assignment), time.monotonic()
         if not assignment.job.exclusive:
             work.heed(Begin(assignment=assignment))
         try:
             outcome = await self._attempt(sandbox, assignment.job, work)
+            wall_time = round(time.monotonic() - begun, 3)
+            outcome = replace(outcome, wall_time=wall_time, bytes_in=work.fetched)
             return await self._packed(sandbox, assignment, outcome)
         finally:
             if self._at_work.get(assignment.id) is work:
@@ -264,17 +267,19 @@ class AgentService:
 
     async def _prepared(self, sandbox: Sandbox, job: Job, work: _Work) -> bool:
         """What comes before the payload begins; whether that came to its end before somebody wished the job's."""
-        missing = [item for item in _inputs(job) if not _is_written(item, sandbox)]
+        inputs = _inputs(job)
+        missing = [item for item in inputs if not _is_written(item, sandbox)]
+        work.fetched = sum(item.size for item in inputs if item not in missing)
         if not missing and work.begin.done():
             return True
-        return await _unless(work.wishes.stop, self._fetch_all(sandbox, missing, work.begin))
+        return await _unless(work.wishes.stop, self._fetch_all(sandbox, missing, work))
 
-    async def _fetch_all(self, sandbox: Sandbox, missing: Sequence[JobInput], begin: Awaitable[None]) -> None:
+    async def _fetch_all(self, sandbox: Sandbox, missing: Sequence[JobInput], work: _Work) -> None:
         wanted = asyncio.Semaphore(FETCHES_AT_ONCE)
 
         async def fetch(item: JobInput) -> None:
             async with wanted:
-                await self._fetch(item, sandbox)
+                await self._fetch(item, sandbox, work)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -282,26 +287,29 @@ class AgentService:
                     group.create_task(fetch(item))
         except BaseExceptionGroup as failures:  # the first one ended the others
             raise failures.exceptions[0] from failures
-        await begin
+        await work.begin
 
-    async def _fetch(self, item: JobInput, sandbox: Sandbox) -> None:
+    async def _fetch(self, item: JobInput, sandbox: Sandbox, work: _Work) -> None:
         for wait in (*(FIRST_FETCH_RETRY * 2**n for n in range(FETCH_TRIES - 1)), None):
             try:
-                await self._fetch_once(item, sandbox.input_path(item.name))
+                size = await self._fetch_once(item, sandbox.input_path(item.name))
             except TransferError as error:
                 if wait is None or not error.retryable:
                     raise
                 log.warning("%s: %s: trying again in %.0f s", sandbox.ref, error, wait)
                 await asyncio.sleep(wait)
             else:
+                work.fetched += size
                 return
 
-    async def _fetch_once(self, item: JobInput, path: Path) -> None:
+    async def _fetch_once(self, item: JobInput, path: Path) -> int:
+        """How many bytes came from elsewhere."""
         if not item.sha256:  # a manager of 2011 says nothing of it
             await self._files.get(item.url, path)
-            return
+            return _size(path)
         download = partial(self._files.get, item.url, path, size=item.size, sha256=item.sha256)
-        await self._cache.fetch(path, size=item.size, sha256=item.sha256.lower(), download=download)
+        cached = await self._cache.fetch(path, size=item.size, sha256=item.sha256.lower(), download=download)
+        return 0 if cached else item.size
 
     async def _run(self, sandbox: Sandbox, spec: JobSpec, limit: float, wishes: Wishes) -> Outcome:
         outcome = await sandbox.run(spec, limit, wishes)
@@ -318,7 +326,8 @@ class AgentService:
     async def _packed(self, sandbox: Sandbox, assignment: Assignment, outcome: Outcome) -> Outcome:
         """With its output, or with the reason why there is none."""
         try:
-            return replace(outcome, output=await self._pack(sandbox, assignment))
+            output = await self._pack(sandbox, assignment)
+            return replace(outcome, output=output, bytes_out=output.size)
         except (CopilotError, OSError) as error:
             failure = _failure(error, Cause.INFRA_STORE, "the output could not be packed")
         log.error("%s: %s", assignment.ref, failure.reason)
@@ -342,11 +351,12 @@ def _future() -> asyncio.Future[None]:
 
 @dataclass(slots=True)
 class _Work:
-    """A job that is being executed. `begin` is done when it may run."""
+    """A job that is being executed. `begin` is done when it may run, `fetched` are bytes of inputs that came from elsewhere."""
 
     phase: Phase = Phase.FETCH
     begin: asyncio.Future[None] = field(default_factory=_future)
     wishes: Wishes = field(default_factory=Wishes)
+    fetched: int = 0
 
     def heed(self, order: Begin | Stop | Kill) -> None:
         """Somebody wants this of it."""
@@ -412,6 +422,10 @@ def _spec(job: Job, network: Network) -> JobSpec:
         image=job.image or "",
         **{name: getattr(job, name) for name in LIMITS},
     )
+
+
+def _size(path: Path) -> int:
+    return path.lstat().st_size
 
 
 def _stopped() -> Outcome:

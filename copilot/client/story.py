@@ -134,6 +134,9 @@ def _used(outcome: Outcome) -> str:
         ("CPU time", outcome.cpu_time, _seconds),
         ("memory", outcome.memory, sized),
         ("disk", outcome.disk, sized),
+        ("wall time", outcome.wall_time, _seconds),
+        ("fetched", outcome.bytes_in or None, sized),
+        ("stored", outcome.bytes_out, sized),
     )
 
 

@@ -268,7 +268,8 @@ class JobDone(Command):
     `exit_code` is an exit code from us and a raw wait status from a 2011 agent; `cause`, `reason`, `stderr_tail`,
     `output_size` (bytes) and `output_sha256` (hex) are ours; no size means that nothing was stored. So are `package`
     (`direct`), the packed output itself in base64, if it is small, and `slots`: so many jobs more it can take now, as an
-    agent of this `agent_class`, with this `free` as in `GetJob`; `sandbox`, `cpu_time` (s), `memory` and `disk` (bytes) as in
+    agent of this `agent_class`, with this `free` as in `GetJob`; `sandbox`, `cpu_time` (s), `memory` and `disk` (bytes),
+    `wall_time` (s) and `bytes_in` as in
     `Outcome`.
     """
 
@@ -292,6 +293,8 @@ class JobDone(Command):
     cpu_time: float | None = attribute("cpuTime", NUMBER, default=None)
     memory: int | None = attribute("memory", SIZE, default=None)
     disk: int | None = attribute("disk", SIZE, default=None)
+    wall_time: float | None = attribute("wallTime", NUMBER, default=None)
+    bytes_in: int | None = attribute("bytesIn", SIZE, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

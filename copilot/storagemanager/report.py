@@ -40,6 +40,9 @@ def outcome_of(report: JobDone, output: Output | None) -> Outcome:
         cpu_time=_plausible(report.cpu_time),
         memory=_plausible(report.memory),
         disk=_plausible(report.disk),
+        wall_time=_plausible(report.wall_time),
+        bytes_in=_plausible(report.bytes_in),
+        bytes_out=None if output is None else output.size,
     )
 
 
@@ -105,6 +108,7 @@ def outcome_of_2011(report: JobDone, output: Output | None) -> Outcome:
         host=report.agent_host[:255],
         validate_exit_code=validated,
         output=output,
+        bytes_out=None if output is None else output.size,
     )
 
 

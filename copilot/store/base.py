@@ -17,6 +17,7 @@ from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, Stat
 from copilot.store.accounts import AccountStore
 from copilot.store.survey import Survey
 from copilot.store.trial import Trial
+from copilot.store.usage import UsageSums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ class Facts:
     warnings: tuple[str, ...] = ()
 
 
-class Store(Survey, AccountStore, Protocol):
+class Store(Survey, AccountStore, UsageSums, Protocol):
     """The queue. All methods raise `StoreUnavailable` when the store cannot answer; then nothing is known to
     have happened, and the same call may be made again. They raise `ConfigError` if it refuses our password or rights,
     and `ValueError` for numbers out of range (`count` and `limit`: 1 to 1000)."""

@@ -94,5 +94,8 @@ def _outcome(text: str | None, output: str | None) -> Outcome | None:
 
 
 def _read_outcome(data: dict[str, Any], output: str | None) -> Outcome:
+    data = {
+        name: value for name, value in data.items() if name in _OF_OUTCOME
+    }  # a newer version may say more
     data["cause"] = Cause(data["cause"])
     return Outcome(**data, output=None if output is None else Output(**json.loads(output)))

@@ -306,6 +306,15 @@ TABLE = (
         meaning="agents (bare JIDs) that renewed leases lately; score: when they did last",
         life="24 hours; an entry leaves when the agent is found gone",
     ),
+    Key(
+        name="usage:",
+        suffix="<by>:<day>",
+        kind=Kind.HASH,
+        meaning="what attempts took that ended on a day (days since the epoch), by `owner`, `project` or `agent`: by name `<attempts> <ended "
+        "well> <cancelled> <handed back> <s of wall time> <s of CPU> <s of cores> <most bytes of memory> <bytes in> <bytes out>`; 20,000 "
+        "names at most, the others together as `*`",
+        life="400 days after its last new name; 60 days for agents",
+    ),
 )
 
 # Outside of our prefix: tools of 2011 write these (protocol page, section 2). `<list>` is one of `OLD_LISTS`, or the
@@ -388,6 +397,11 @@ FIELDS = (
         name="settled",
         meaning="the attempt whose end is known for good; a second report of it is a repetition",
     ),
+    Field(
+        name="charged",
+        meaning="what an attempt that is over, but perhaps not for good, is in the sums of `usage` with: `<attempt> <ended well> <cancelled> "
+        "<wall> <cpu> <cores> <in> <out>`; absent when the job is over",
+    ),
     Field(name="outcome", meaning="how the attempt ended, as JSON without the output"),
     Field(name="output", meaning="size and SHA-256 of the output, as JSON, for settled jobs only"),
     Field(name="finished", meaning="time of the end"),
@@ -427,6 +441,10 @@ class Keys:
     def package(self, job: str) -> str:
         """The packed output of a job, if it came with the report."""
         return f"{self._prefix}package:{job}"
+
+    def usage(self, by: str, day: int) -> str:
+        """What attempts took that ended on a day."""
+        return f"{self._prefix}usage:{by}:{day}"
 
     @property
     def accounts(self) -> str:

@@ -16,6 +16,7 @@ from functools import cache
 SHARED = (
     "prelude",
     "states",
+    "usage",
     "queues",
     "onlookers",
     "moves",

@@ -37,13 +37,15 @@ from copilot.store.memory_accounts import AccountTables, MemoryAccounts
 from copilot.store.memory_explaining import Presence
 from copilot.store.memory_rows import Asker, Job, ParkedAgent, Request
 from copilot.store.memory_survey import MemorySurvey
+from copilot.store.memory_usage import MemoryUsage
 from copilot.store.trial import Failure, Trial, Trials
+from copilot.store.usage import By, Sums
 
 _SYSTEM_CLOCK = SystemClock()
 _END_STATES = {Cause.OK: State.DONE, Cause.CANCELLED: State.CANCELLED}
 
 
-class MemoryStore(MemorySurvey, MemoryAccounts, Store):
+class MemoryStore(MemorySurvey, MemoryAccounts, MemoryUsage, Store):
     """The queue in memory. `round_trips` counts the calls, as if each went to a server."""
 
     def __init__(self, clock: Clock = _SYSTEM_CLOCK) -> None:
@@ -76,6 +78,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
         )
         self._events: deque[Event] = deque(maxlen=rules.EVENTS_KEPT)
         self._last_event = 0
+        self._usage: dict[tuple[By, int], dict[str, Sums]] = {}
         self._news = asyncio.Event()
 
     async def check(self) -> Facts:
@@ -384,6 +387,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
         known = replace(known, settled=attempt)
         text = rules.event_text(outcome.reason)
         known = self._count_failure(known, outcome.cause)
+        known = self._charge(known, outcome, time)
         move = self._requeue if known.again(outcome.cause) else self._settle
         events = (*begun, move(known, outcome, text, time), *self._judge(job, outcome.cause, time))
         record = self._jobs[job].record
@@ -585,6 +589,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
     def _hand_back(self, job: Job, cause: Cause, text: str, time: float) -> Event:
         record = replace(job.record, attempts_used=job.record.attempts_used - 1)
         job = replace(job, record=record, handed_back=record.attempt)
+        self._charge_nothing(job, time)
         if job.cancel is not None:
             return self._settle(job, job.cancel, text, time)
         job = replace(job, hand_backs=job.hand_backs + 1)
@@ -647,6 +652,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, Store):
         move = self._requeue if job.attempts_left else self._settle
         end = rules.OUT_OF_TIME if job.lease is None else rules.SILENT
         end = rules.LOST if job.suspected == job.record.attempt else end
+        job = self._charge(job, end, time)
         return [move(job, end, end.reason, time), *self._judge(job.record.spec.id, end.cause, time)]
 
     # ---------------------------------------------------------------- the tables

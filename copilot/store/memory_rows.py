@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from copilot.job import Cause, JobRecord, Outcome, State
 from copilot.store import rules
 from copilot.store.base import Parking
+from copilot.store.usage import Charge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Job:
     held: float = 0.0
     phase: str = ""
     cancel: Outcome | None = None
+    charged: Charge | None = None
 
     def holds(self, attempt: int) -> bool:
         return self.record.state is State.RUNNING and self.record.attempt == attempt

@@ -43,6 +43,7 @@ from copilot.store.fitness import check_fitness, disk_warning, memory_warning, r
 from copilot.store.hosts import ASKED, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
 from copilot.store.redis_survey import SCRIPTS, RedisSurvey, event_from_list, rows_of
+from copilot.store.redis_usage import RedisUsage
 from copilot.store.together import Together
 from copilot.store.trial import Trial
 
@@ -78,7 +79,7 @@ UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 
 _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 
 
-class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, Store):
+class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, RedisUsage, Store):
     """The queue in Redis. `numbers.round_trips` counts what was sent: one for all calls of the same moment, or one more when
     a script is new to the server.
 

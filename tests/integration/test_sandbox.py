@@ -58,7 +58,16 @@ async def run_script(sandbox: Sandbox, text: str, *, limit: float | None = 60, *
 
 def without_use(outcome: Outcome) -> Outcome:
     """But for what it used, which no two runs have alike."""
-    return replace(outcome, sandbox="", cpu_time=None, memory=None, disk=None)
+    return replace(
+        outcome,
+        sandbox="",
+        cpu_time=None,
+        memory=None,
+        disk=None,
+        wall_time=None,
+        bytes_in=None,
+        bytes_out=None,
+    )
 
 
 async def packed_names(sandbox: Sandbox) -> list[str]:

@@ -81,6 +81,7 @@ end
 local function hand_back(id, attempt, agent, cause, text)
   redis.call('HINCRBY', JOB .. id, 'attempts_used', -1)
   redis.call('HSET', JOB .. id, 'handed_back', attempt)
+  charge_nothing(id, agent)
   local times, delay = redis.call('HINCRBY', JOB .. id, 'hand_backs', 1)
   if times > HAND_BACKS_FREE then
     delay = math.min(2 ^ (times - HAND_BACKS_FREE), LONGEST_DELAY)

@@ -1,8 +1,8 @@
 -- Take back attempts that ran out of time, those longest overdue first, and let jobs into the queue whose delay is over.
 --
--- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, attempts:<id>, running, done,
--- failed, cancelled, cancelling, on-hold, delayed, agents, failing, trials, unpublished, parked, owners,
--- owners-running, events.
+-- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, attempts:<id>, running, done, failed,
+-- cancelled, cancelling, on-hold, delayed, agents, failing, trials, unpublished, parked, owners, owners-running,
+-- usage:<by>:<day>, events.
 -- Atomic because: every instance reaps, and a report or a confirmation may come in the same moment.
 -- ARGV[2…]: how many; seconds that agents had to renew their leases; seconds that attempts without a lease have for
 -- that; cause and text for attempts that were never confirmed; cause, outcome and text for those that ran too long, for
@@ -22,7 +22,9 @@ local answer = {}
 
 local function take_back(id, attempt, agent, cause, outcome, text)
   local used, most = unpack(redis.call('HMGET', JOB .. id, 'attempts_used', 'max_attempts'))
-  if tonumber(used) < tonumber(most) then
+  local again = tonumber(used) < tonumber(most)
+  charge(id, attempt, agent, cause, outcome, not again)
+  if again then
     return requeue(id, attempt, agent, cause, outcome, text)
   end
   return settle(id, attempt, agent, cause, outcome, '', text)

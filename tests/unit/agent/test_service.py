@@ -60,7 +60,16 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_use(outcome: Outcome) -> Outcome:
     """But for what it used, which no two runs have alike."""
-    return replace(outcome, sandbox="", cpu_time=None, memory=None, disk=None)
+    return replace(
+        outcome,
+        sandbox="",
+        cpu_time=None,
+        memory=None,
+        disk=None,
+        wall_time=None,
+        bytes_in=None,
+        bytes_out=None,
+    )
 
 
 class World:
@@ -174,6 +183,10 @@ class TestExecute:
         data = world.data(assignment)
         assert outcome.output == Output(size=len(data), sha256=hashlib.sha256(data).hexdigest())
         assert world.packed() == {"j/stdout": b"42\n", "j/stderr": b"", "j/result": b"made\n"}
+        fetched = sum(item.size for item in assignment.job.inputs)
+        assert (outcome.bytes_in, outcome.bytes_out) == (fetched, len(data))
+        assert outcome.wall_time is not None
+        assert 0 < outcome.wall_time < 20
 
     async def test_what_a_failed_job_leaves_is_packed_too(self, tmp_path: Path) -> None:
         world = World(tmp_path)

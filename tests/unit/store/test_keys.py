@@ -6,7 +6,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from copilot.store import explaining, rules, trial
+from copilot.store import explaining, rules, trial, usage
 from copilot.store.keys import (
     FIELDS,
     OLD_TABLE,
@@ -77,6 +77,7 @@ def numbers(script: str) -> dict[str, float]:
 def test_both_versions_count_with_the_same_numbers() -> None:
     shared = numbers(PRELUDE) | numbers(SCRIPTS["dispatch"])
     of_trials = {name: value for name, value in vars(trial).items() if name.isupper()}
+    of_trials |= {name: vars(usage)[name] for name in numbers(SCRIPTS["usage"])}
     assert {name: shared[name] for name in of_trials} == of_trials
     others, known = shared.keys() - of_trials, vars(explaining) | vars(rules)
     assert {name: shared[name] for name in others} == {name: known[name] for name in others}

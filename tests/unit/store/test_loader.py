@@ -35,7 +35,7 @@ def parts(name: str) -> list[str]:
     [
         ("confirm", ["prelude"]),
         ("publish", ["prelude"]),
-        ("finish", ["prelude", "states", "queues", "moves", "trial"]),
+        ("finish", ["prelude", "states", "usage", "queues", "moves", "trial"]),
         ("claim", ["prelude", "states", "queues", "trial", "matching", "claiming", "hosts", "accounts"]),
     ],
 )
