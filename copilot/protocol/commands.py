@@ -269,8 +269,7 @@ class JobDone(Command):
     `output_size` (bytes) and `output_sha256` (hex) are ours; no size means that nothing was stored. So are `package`
     (`direct`), the packed output itself in base64, if it is small, and `slots`: so many jobs more it can take now, as an
     agent of this `agent_class`, with this `free` as in `GetJob`; `sandbox`, `cpu_time` (s), `memory` and `disk` (bytes),
-    `wall_time` (s) and `bytes_in` as in
-    `Outcome`.
+    `wall_time` (s) and `bytes_in` as in `Outcome`.
     """
 
     NAME: ClassVar[str] = "jobDone"
