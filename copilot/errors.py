@@ -27,6 +27,9 @@
     │   ├── TransferCorrupt     size or SHA-256 differ from what was announced; once more may help
     │   └── NoSpace             the disk is full, here or there
     ├── UserNotMade             the account of a person could not be made
+    ├── JobFailed               a job whose result somebody waited for has none
+    ├── ExecutorBroken          an executor whose calls cannot get to the system any more
+    ├── NotPicklable            what a call came to cannot be brought home as a Python object
     ├── RemoteRefused           the job manager refused what was asked of it by XMPP
     └── ServerMissing           a program that the embedded system needs is not installed
 
@@ -35,6 +38,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import BrokenExecutor
 from typing import ClassVar
 
 
@@ -196,6 +200,28 @@ class RemoteRefused(CopilotError):
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class JobFailed(CopilotError):
+    """A job ended without what was wanted of it. `cause` is the word of how its last attempt ended (`copilot.job.Cause`),
+    `exit_status` what a shell would say, `tail` the end of its stderr as far as that is known."""
+
+    def __init__(
+        self, text: str, *, job: str = "", cause: str = "", exit_status: int | None = None, tail: str = ""
+    ) -> None:
+        super().__init__(text)
+        self.job = job
+        self.cause = cause
+        self.exit_status = exit_status
+        self.tail = tail
+
+
+class ExecutorBroken(CopilotError, BrokenExecutor):
+    """An executor has lost the system for good, or its initializer failed: nothing that was submitted to it goes on here."""
+
+
+class NotPicklable(CopilotError):
+    """What a call returned or raised on its agent cannot be made a Python object here; the text says what it was."""
 
 
 class ServerMissing(CopilotError):

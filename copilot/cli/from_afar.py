@@ -21,11 +21,13 @@ from rich.console import Console
 from copilot.cli import daemon
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.securing import agent_security
+from copilot.client.access import LARGEST_UNPACKED
+from copilot.client.afar import submit_from_afar
 from copilot.client.config import SubmitterConfig
 from copilot.client.operating import Answer, Verb, answer
-from copilot.client.remote import Remote, Submitted, described
+from copilot.client.remote import Remote, Submitted
 from copilot.client.secrets import with_secrets
-from copilot.client.submission import AT_ONCE, Submission
+from copilot.client.submission import Submission
 from copilot.config import load
 from copilot.config.load import DIRECTORY_KEY
 from copilot.errors import ConfigError, UnknownJob
@@ -44,7 +46,6 @@ from copilot.transport.xmpp import XmppTransport
 PROGRAM = "copilot-job-submit"
 INTERRUPTED = 130
 SESSION_LIMIT = 30.0  # s
-LARGEST_UNPACKED = 2**40  # bytes of files; what the disk does not hold is told as such
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +87,25 @@ def settings(place: Path | None) -> Iterator[SubmitterConfig]:
 
     Raises `ConfigError`.
     """
+    config, warnings = read_settings(place)
+    for warning in (*set_up(config.logger_config_file, level=logging.WARNING), *warnings):
+        print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
+    with own_files(config) as complete:
+        yield complete
+
+
+def read_settings(place: Path | None) -> tuple[SubmitterConfig, Sequence[str]]:
+    """Those at `place`, or where they are looked for without one, and warnings. Raises `ConfigError`."""
     if place is None and not os.environ.get(DIRECTORY_KEY):
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "copilot"
         place = home if home.is_dir() else None
     config, warnings = load(SubmitterConfig, place, os.environ, known=lambda: KNOWN_KEYS)
-    for warning in (*set_up(config.logger_config_file, level=logging.WARNING), *warnings):
-        print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
+    return config, warnings
+
+
+@contextlib.contextmanager
+def own_files(config: SubmitterConfig) -> Iterator[SubmitterConfig]:
+    """What stands in the settings themselves is in files while inside."""
     with tempfile.TemporaryDirectory(prefix="copilot-") as own:
         yield _with_own_files(config, Path(own))
 
@@ -204,7 +218,9 @@ async def _run(submissions: Sequence[Submission], config: SubmitterConfig, scree
     try:
         with on_stop(this.cancel):
             async with session(config) as remote:
-                submitted = await _submit_all(remote, submissions, config, screen)
+                submitted = await submit_from_afar(
+                    remote, submissions, project=config.project or "", watch=screen.follows
+                )
                 done.extend(one.id for one in submissions)
                 for one, there in zip(submissions, submitted, strict=True):
                     _tell_submitted(one.id, there, screen)
@@ -220,27 +236,6 @@ async def _run(submissions: Sequence[Submission], config: SubmitterConfig, scree
         print(f"{PROGRAM}: interrupted; job {done[len(codes)]}{rest} {verb} on", file=sys.stderr)
         return INTERRUPTED
     return next(filter(None, codes), 0)
-
-
-async def _submit_all(
-    remote: Remote, submissions: Sequence[Submission], config: SubmitterConfig, screen: Screen
-) -> list[Submitted]:
-    """All at once, but not more than the manager lets one account have open."""
-    gate = asyncio.Semaphore(min(AT_ONCE, 16))
-
-    async def one(submission: Submission) -> Submitted:
-        async with gate:
-            named = replace(submission, project=submission.project or config.project or "")
-            job, files = await described(named, watch=screen.follows)
-            return await remote.submit(job, files)
-
-    tasks = [asyncio.ensure_future(one(submission)) for submission in submissions]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _tell_submitted(job: str, there: Submitted, screen: Screen) -> None:

@@ -23,7 +23,7 @@ async def follow(store: Store, job: str, *, after: str | None = None) -> AsyncIt
         record = await store.get(job)
         if record is None:
             return
-        after = _just_before(record.first_event)
+        after = just_before(record.first_event)
     ended = False
     while True:
         events = await store.events(after=after, block=0.0 if ended else LOOK_AGAIN, count=PAGE)
@@ -39,7 +39,7 @@ async def follow(store: Store, job: str, *, after: str | None = None) -> AsyncIt
         ended = record is None or at_rest(record)  # then once more, for what was written before we looked
 
 
-def _just_before(event: str) -> str:
+def just_before(event: str) -> str:
     """The position in the stream after which `event` (`<milliseconds>-<number>`) comes first."""
     milliseconds, number = map(int, event.split("-"))
     return f"{milliseconds}-{number - 1}" if number else f"{milliseconds - 1}-{LAST_NUMBER}"

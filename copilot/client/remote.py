@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -180,7 +180,7 @@ class Remote:
         """Have the job end: at once if it waits, else when its agent has stopped it. Raises as `state`."""
         return await self._ask(StopJob(job_id=job, reason=reason), HaveJobState, limit=PATIENCE)
 
-    async def follow(self, job: str, state: HaveJobState | None = None) -> AsyncIterator[HaveJobState]:
+    async def follow(self, job: str, state: HaveJobState | None = None) -> AsyncGenerator[HaveJobState, None]:
         """How the job stands, and each change that we hear of, until there will be none any more. An outage is waited for.
 
         `state`: what was said last, with a promise to tell of changes.
@@ -194,6 +194,7 @@ class Remote:
                 told, look = essence, ASKED_AFTER
                 yield state
             if at_rest(state):
+                self._news.pop(job, None)
                 return
             try:
                 state = await self._unless_broken(asyncio.wait_for(news.get(), look))

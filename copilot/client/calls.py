@@ -1,0 +1,135 @@
+"""Calls of functions as files: what is sent to an agent, and what comes back.
+
+A result is unpickled, so who made it can run code here: calls go only to agents whose hosts are trusted with that.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import marshal
+import pickle
+import shlex
+import sys
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.util import MAGIC_NUMBER, source_hash
+from pathlib import Path
+from typing import Any
+
+from copilot.client import runner
+from copilot.errors import JobFailed, NotPicklable
+
+PYTHON = "python3"
+RUNNER = "copilot-call"  # what the file is called in the job's directory
+UNCHECKED = 0b01  # a .pyc whose source is not looked at
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same contents make the same bytes, so agents keep them
+
+
+class RemoteTraceback(Exception):  # what concurrent.futures calls its own
+    """Where a call has raised on its agent: the cause of what it has raised here."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class InitializerFailed(Exception):
+    """The initializer has raised on an agent; that is the cause."""
+
+
+def packed(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    initializer: Callable[..., object] | None = None,
+    initargs: Sequence[Any] = (),
+    many: bool = False,
+) -> bytes:
+    """A call as the runner reads it. `many`: `args` holds the arguments of many calls.
+
+    Raises what pickling raises: PicklingError or TypeError, most often.
+    """
+    import cloudpickle  # who makes no calls does without
+
+    head = {"python": sys.version_info[:2], "many": many}
+    body: bytes = cloudpickle.dumps((initializer, tuple(initargs), function, args, kwargs))
+    return json.dumps(head).encode() + b"\n" + body
+
+
+def unpacked(data: bytes) -> Any:
+    """What the call has returned. Raises what it has raised, with a `RemoteTraceback` as its cause, `NotPicklable` if that cannot be
+    made an object here, `InitializerFailed`, `JobFailed` if there was no Python that fits."""
+    line, _, body = data.partition(b"\n")
+    try:
+        head = json.loads(line)
+        kind, text = str(head["kind"]), str(head["text"])
+    except (ValueError, KeyError, TypeError):
+        raise NotPicklable(
+            "the agent's result of a call is none: something else wrote the file 'result'"
+        ) from None
+    if kind == runner.WRONG_PYTHON:
+        raise JobFailed(text)
+    if kind == runner.NO_PICKLE:
+        raise NotPicklable(f"what the call has raised cannot be pickled: {_last(text)}") from RemoteTraceback(
+            text
+        )
+    try:
+        value = pickle.loads(body)  # noqa: S301  # see the head of this file
+    except Exception as error:  # noqa: BLE001  # anything may come of what an agent sends
+        what = "returned" if kind == runner.RETURNED else f"raised ({_last(text)})"
+        cause = error if kind == runner.RETURNED else RemoteTraceback(text)
+        raise NotPicklable(
+            f"what the call has {what} cannot be unpickled here: {type(error).__name__}: {error}"
+        ) from cause
+    if kind == runner.RETURNED:
+        return value
+    value.__cause__ = RemoteTraceback(text)
+    if kind == runner.NOT_INITIALIZED:
+        raise InitializerFailed(_last(text)) from value
+    raise value
+
+
+def _last(text: str) -> str:
+    """The line of a traceback that says what it is about."""
+    return (text.strip().splitlines() or ["nothing is known of it"])[-1]
+
+
+@cache
+def runner_file(python: str = PYTHON) -> bytes:
+    """The program that runs a call: text for a shell that starts `python`, then an archive that it reads."""
+    import cloudpickle
+
+    package = Path(cloudpickle.__file__).parent
+    files = {"__main__.py": Path(runner.__file__).read_bytes()}
+    files |= {f"cloudpickle/{path.name}": path.read_bytes() for path in sorted(package.glob("*.py"))}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, data in files.items():
+            target.writestr(zipfile.ZipInfo(name, _EPOCH), data, zipfile.ZIP_DEFLATED)
+            if name != "__main__.py":  # so it need not be compiled again for each call
+                target.writestr(
+                    zipfile.ZipInfo(f"{name}c", _EPOCH), _compiled(name, data), zipfile.ZIP_DEFLATED
+                )
+    return _START.format(python=shlex.quote(python)).encode() + archive.getvalue()
+
+
+def _compiled(name: str, source: bytes) -> bytes:
+    """The contents of a .pyc that is taken as it is (PEP 552)."""
+    code = compile(source, name, "exec", dont_inherit=True)
+    return b"".join((MAGIC_NUMBER, UNCHECKED.to_bytes(4, "little"), source_hash(source), marshal.dumps(code)))
+
+
+_START = """\
+#!/bin/sh
+# One call of a Python function, by copilot.Executor. The rest of this file is an archive that Python reads.
+python={python}
+if command -v "$python" >/dev/null 2>&1; then exec "$python" "$PWD/copilot-call"; fi
+echo "copilot-call: $python is not on this host, or not in its PATH ($PATH)" >&2
+exit 127
+"""
