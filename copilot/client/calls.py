@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 import json
+import linecache
 import marshal
 import pickle
+import re
 import shlex
 import sys
 import zipfile
@@ -23,19 +25,21 @@ from copilot.errors import JobFailed, NotPicklable
 
 PYTHON = "python3"
 RUNNER = "copilot-call"  # what the file is called in the job's directory
+# A frame of a traceback that is not followed by its line.
+_FRAME = re.compile(r'^(  File "([^"\n]+)", line ([0-9]{1,7}), in [^\n]*)$(?!\n    )', re.MULTILINE)
 UNCHECKED = 0b01  # a .pyc whose source is not looked at
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same contents make the same bytes, so agents keep them
 
 
 class RemoteTraceback(Exception):  # what concurrent.futures calls its own
-    """Where a call has raised on its agent: the cause of what it has raised here."""
+    """Where a call has raised on its agent: the cause of what it has raised here. `tb` is that as text."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.text = text
+        self.tb = text
 
     def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
+        return f'\n"""\n{self.tb}"""'
 
 
 class InitializerFailed(Exception):
@@ -55,10 +59,10 @@ def packed(
 
     Raises what pickling raises: PicklingError or TypeError, most often.
     """
-    import cloudpickle  # who makes no calls does without
+    from copilot.client.pickler import dumps  # who makes no calls does without
 
     head = {"python": sys.version_info[:2], "many": many}
-    body: bytes = cloudpickle.dumps((initializer, tuple(initargs), function, args, kwargs))
+    body = dumps((initializer, tuple(initargs), function, args, kwargs))
     return json.dumps(head).encode() + b"\n" + body
 
 
@@ -75,13 +79,14 @@ def unpacked(data: bytes) -> Any:
         ) from None
     if kind == runner.WRONG_PYTHON:
         raise JobFailed(text)
+    text = _with_lines(text)
     if kind == runner.NO_PICKLE:
         raise NotPicklable(f"what the call has raised cannot be pickled: {_last(text)}") from RemoteTraceback(
             text
         )
     try:
         value = pickle.loads(body)  # noqa: S301  # see the head of this file
-    except Exception as error:  # noqa: BLE001  # anything may come of what an agent sends
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # anything may come of what an agent sends
         what = "returned" if kind == runner.RETURNED else f"raised ({_last(text)})"
         cause = error if kind == runner.RETURNED else RemoteTraceback(text)
         raise NotPicklable(
@@ -89,10 +94,24 @@ def unpacked(data: bytes) -> Any:
         ) from cause
     if kind == runner.RETURNED:
         return value
+    if not isinstance(value, BaseException):
+        raise NotPicklable(f"what the call has raised is no exception: {type(value).__name__}")
     value.__cause__ = RemoteTraceback(text)
     if kind == runner.NOT_INITIALIZED:
         raise InitializerFailed(_last(text)) from value
     raise value
+
+
+def _with_lines(text: str) -> str:
+    """A traceback with the lines of those of our files that its host does not have."""
+    ours = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+
+    def completed(found: re.Match[str]) -> str:
+        name, number = found[2], int(found[3])
+        line = linecache.getline(name, number).strip() if name in ours else ""
+        return f"{found[1]}\n    {line}" if line else found[1]
+
+    return _FRAME.sub(completed, text)
 
 
 def _last(text: str) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import random
 import secrets
 import socket
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from pathlib import Path
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
 from copilot.agent.service import AgentService, ServiceSettings
+from copilot.client.at_queue import QueueAccess
 from copilot.clock import SystemClock
 from copilot.files.area import FileArea
 from copilot.files.clients import Files
 from copilot.files.signing import UrlSigner
+from copilot.files.staging import DiskStaging
 from copilot.grid.done import DoneDirectory
 from copilot.host import read_host
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
@@ -38,6 +41,7 @@ from copilot.storagemanager.directories import Directories
 from copilot.storagemanager.disk import DiskStorage
 from copilot.storagemanager.logic import StorageManager
 from copilot.store.base import Store
+from copilot.store.memory import MemoryStore
 from copilot.transport.base import Transport
 from copilot.transport.memory import MemoryNetwork, MemoryTransport
 
@@ -92,6 +96,19 @@ async def in_process(
             loop.stop()
         await asyncio.gather(*tasks[1:])
         loops[0][0].stop()
+
+
+@contextlib.asynccontextmanager
+async def alone(*, agents: int = 1) -> AsyncIterator[QueueAccess]:
+    """A system of its own for a client or an executor, in a directory that goes away with it: to try things out."""
+    with tempfile.TemporaryDirectory(prefix="copilot-") as directory:
+        async with in_process(Path(directory), MemoryStore(), agents=agents) as system:
+            staging = DiskStaging(system.area, agents=())
+            access = QueueAccess(system.store, staging, done=system.done)
+            try:
+                yield access
+            finally:
+                await access.close()
 
 
 def _manager(

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+import copilot
+
 ROOT = Path(__file__).parents[2]
 LARGEST_AGENT_MIB = 38  # 32 of Python 3.11, asyncio and slixmpp, and some room for other versions
 HEAVY = (
     "aiodns",
     "aiohttp",
     "classad2",
+    "cloudpickle",
     "cryptography",
     "fsspec",
     "lxml",
@@ -40,6 +43,15 @@ def test_an_agent_starts_without_what_only_managers_and_commands_need(module: st
     loaded = loaded_by(module)
     assert "slixmpp" in loaded  # or we looked at the wrong thing
     assert loaded.isdisjoint(HEAVY)
+
+
+def test_the_package_itself_loads_nothing_of_what_it_offers_to_programs() -> None:
+    assert loaded_by("copilot").isdisjoint({*HEAVY, "asyncio", "slixmpp"})
+    text = "import copilot, sys; copilot.Client, copilot.Executor, copilot.Result; print('cloudpickle' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"  # the first call loads it
+    with pytest.raises(AttributeError, match="no attribute 'Cleint'"):
+        _ = copilot.Cleint  # type: ignore[attr-defined]
 
 
 def test_a_daemon_loads_the_settings_of_others_only_for_a_key_that_is_not_its_own(tmp_path: Path) -> None:
