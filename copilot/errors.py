@@ -18,6 +18,7 @@
     ├── StoreError              the queue refused
     │   ├── StoreUnavailable    Redis is away or busy; trying again helps (exit code 75)
     │   │   └── QueueFull       no room for new jobs; trying again later helps (exit code 75)
+    │   │       └── IntakePaused  somebody has stopped the intake of new jobs
     │   ├── TooManyJobs         the owner has as many on the queue as he may; later helps (exit code 75)
     │   ├── JobExists           that id is taken by another job
     │   └── UnknownJob          no such job
@@ -147,6 +148,10 @@ class StoreUnavailable(StoreError):
 
 class QueueFull(StoreUnavailable):
     """The memory of Redis is too full for new jobs; what is on the queue goes on."""
+
+
+class IntakePaused(QueueFull):
+    """Somebody has stopped the intake of new jobs."""
 
 
 class TooManyJobs(StoreError):

@@ -141,7 +141,9 @@ class EventKind(enum.StrEnum):
     RETRIED = "retried"  # once more, although it was over
     REVIVED = "revived"  # the attempt went back to waiting, but its agent lives and has it still
     PUBLISHED = "published"  # the output lies in its final place
-    QUARANTINED = "quarantined"  # of an agent: jobs keep failing there, so it gets none for a while
+    QUARANTINED = "quarantined"  # of an agent: jobs keep failing there, or somebody wants it, so it gets none for a while
+    PAUSED = "paused"  # of the queue: nothing is given out, or nothing new is taken
+    RESUMED = "resumed"  # of the queue: again
 
 
 def check_job_id(text: str, *, submitted: bool = False) -> str:

@@ -389,7 +389,7 @@ def _step(event: Event) -> str:
         EventKind.RETRIED: f"to be run once more: {event.text}",
         EventKind.PUBLISHED: "output stored",
     }
-    return texts[event.kind].removesuffix(": ")
+    return texts.get(event.kind, event.kind.value).removesuffix(": ")
 
 
 def _report(record: JobRecord, config: SubmitConfig, *, as_json: bool) -> int:

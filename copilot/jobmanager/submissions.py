@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from copilot.errors import BadName, JobExists, QueueFull, TooManyJobs, TransferError
+from copilot.errors import BadName, IntakePaused, JobExists, QueueFull, TooManyJobs, TransferError
 from copilot.files.area import input_name
 from copilot.job import (
     DEFAULT_MAX_ATTEMPTS,
@@ -232,7 +232,8 @@ class Submissions:
         except TooManyJobs as error:
             raise _Refused("too-many-jobs", str(error), FULL_FOR) from error
         except QueueFull as error:
-            raise _Refused("queue-full", "the queue is full: submit again later", FULL_FOR) from error
+            text = str(error) if isinstance(error, IntakePaused) else "the queue is full: submit again later"
+            raise _Refused("queue-full", text, FULL_FOR) from error
         except BadName as error:  # requirements that the store cannot take, too
             raise _Refused("bad-job", str(error)) from error
         except JobExists:  # a moment ago: whose it is, is told by its record

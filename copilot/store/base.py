@@ -15,6 +15,7 @@ from typing import Protocol
 
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.store.accounts import AccountStore
+from copilot.store.controls import Controls
 from copilot.store.survey import Survey
 from copilot.store.trial import Trial
 from copilot.store.usage import UsageSums
@@ -115,7 +116,7 @@ class Facts:
     warnings: tuple[str, ...] = ()
 
 
-class Store(Survey, AccountStore, UsageSums, Protocol):
+class Store(Survey, AccountStore, Controls, UsageSums, Protocol):
     """The queue. All methods raise `StoreUnavailable` when the store cannot answer; then nothing is known to
     have happened, and the same call may be made again. They raise `ConfigError` if it refuses our password or rights,
     and `ValueError` for numbers out of range (`count` and `limit`: 1 to 1000)."""
@@ -131,7 +132,8 @@ class Store(Survey, AccountStore, UsageSums, Protocol):
         jobs of each owner may wait or run then.
 
         Raises `JobExists` if an id is taken by a different specification, `BadName` for an id not to be submitted,
-        `BadRequirements` for requirements that cannot be read, `QueueFull` if there is no room for new ones,
+        `BadRequirements` for requirements that cannot be read, `QueueFull` if there is no room for new ones, `IntakePaused`
+        if none are taken,
         `TooManyJobs` if an owner would have more than `most`.
         """
         ...
@@ -317,11 +319,12 @@ class Store(Survey, AccountStore, UsageSums, Protocol):
         ...
 
     async def quarantine(self, agent: str, *, now: float | None = None) -> float:
-        """For how many seconds an agent (bare JID) is still in quarantine, 0.0 if it is not."""
+        """For how many seconds an agent (bare JID) is still in quarantine, 0.0 if it is not; at most `controls.ASKS_AGAIN` for one
+        that was set aside."""
         ...
 
     async def pardon(self, agent: str, *, reason: str = "", now: float | None = None) -> bool:
-        """Somebody knows that the agent is well: nothing is held against it any more. False if nothing was."""
+        """Somebody knows that the agent is well: nothing is held against it any more, nor is it set aside. False if nothing was."""
         ...
 
     async def events(self, *, after: str = "0", block: float = 0.0, count: int = 100) -> tuple[Event, ...]:

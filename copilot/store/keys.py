@@ -315,6 +315,19 @@ TABLE = (
         "names at most, the others together as `*`",
         life="400 days after its last new name; 60 days for agents",
     ),
+    Key(
+        name="paused",
+        kind=Kind.HASH,
+        meaning="what somebody has stopped, `dispatch` or `intake`: a line of JSON with by whom, why and since when",
+        life="until somebody lets it go on",
+    ),
+    Key(
+        name="set-aside",
+        kind=Kind.HASH,
+        meaning="agents (bare JIDs) that somebody has put in quarantine: a line of JSON with until when (empty: until somebody lets it "
+        "out), by whom, why and since when",
+        life="until then; entries that are over leave with the next one that comes",
+    ),
 )
 
 # Outside of our prefix: tools of 2011 write these (protocol page, section 2). `<list>` is one of `OLD_LISTS`, or the
@@ -465,6 +478,16 @@ class Keys:
     def trials(self) -> str:
         """What is held against agents."""
         return f"{self._prefix}trials"
+
+    @property
+    def paused(self) -> str:
+        """What somebody has stopped."""
+        return f"{self._prefix}paused"
+
+    @property
+    def set_aside(self) -> str:
+        """Agents that somebody has put in quarantine."""
+        return f"{self._prefix}set-aside"
 
     @property
     def parked(self) -> str:

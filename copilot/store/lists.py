@@ -61,7 +61,7 @@ class OldList:
     async def adopt(self, job: str, description: bytes, spec: JobSpec) -> Adoption:
         """Put `spec`, which is what `description` says, on the queue, and be done with the id.
 
-        Raises also `BadName`, `ValueError` and `QueueFull`, as `Store.submit` does; then the id is still being taken.
+        Raises also `BadName`, `ValueError` and `QueueFull` or `IntakePaused`, as `Store.submit` does; then the id is still being taken.
         """
         [(checked, text)] = rules.check_batch([spec]).values()
         return await self._adopt(job, description, *job_values(checked, text)[1:])
@@ -76,6 +76,8 @@ class OldList:
         answer = await self._store.script("adopt", *keys, description, share, job, *values)
         if answer == "full":
             raise self._store.full()
+        if answer == "paused":
+            raise await self._store.closed()
         return Adoption(answer)
 
     async def reject(self, ident: bytes) -> bool:

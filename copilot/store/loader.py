@@ -20,6 +20,7 @@ SHARED = (
     "queues",
     "onlookers",
     "moves",
+    "controls",
     "trial",
     "matching",
     "claiming",

@@ -33,7 +33,9 @@ from copilot.store.base import (
     Store,
     Verdict,
 )
+from copilot.store.controls import Gate
 from copilot.store.memory_accounts import AccountTables, MemoryAccounts
+from copilot.store.memory_controls import ControlTables, MemoryControls
 from copilot.store.memory_explaining import Presence
 from copilot.store.memory_rows import Asker, Job, ParkedAgent, Request
 from copilot.store.memory_survey import MemorySurvey
@@ -45,7 +47,7 @@ _SYSTEM_CLOCK = SystemClock()
 _END_STATES = {Cause.OK: State.DONE, Cause.CANCELLED: State.CANCELLED}
 
 
-class MemoryStore(MemorySurvey, MemoryAccounts, MemoryUsage, Store):
+class MemoryStore(MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, Store):
     """The queue in memory. `round_trips` counts the calls, as if each went to a server."""
 
     def __init__(self, clock: Clock = _SYSTEM_CLOCK) -> None:
@@ -63,6 +65,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, MemoryUsage, Store):
         self._delayed: dict[str, float] = {}  # until when, by waiting job
         self._trials = Trials()
         self._people = AccountTables()
+        self._controls = ControlTables()
         self._running: set[str] = set()
         self._cancelling: dict[str, None] = {}  # in the order of time
         self._packages: dict[str, str] = {}  # outputs that came with reports, until they are published
@@ -101,6 +104,8 @@ class MemoryStore(MemorySurvey, MemoryAccounts, MemoryUsage, Store):
             if job in self._jobs and self._jobs[job].text != text:
                 raise rules.job_exists(job)
         new = [spec for job, (spec, _) in batch.items() if job not in self._jobs]
+        if new and Gate.INTAKE in self._controls.paused:
+            raise rules.intake_paused(tuple(self._controls.paused.values()))
         if most is not None:
             self._check_owners(new, most)
         self._check_groups(new)
@@ -181,6 +186,8 @@ class MemoryStore(MemorySurvey, MemoryAccounts, MemoryUsage, Store):
 
     def _claim(self, asker: Asker, count: int, time: float, dispatch_limit: float) -> tuple[JobRecord, ...]:
         count = self._trials.allowance(asker.agent, count, time, self._runs)
+        if self._controls.gets_nothing(asker.agent, time):
+            count = 0
         jobs = self._pop(asker, count, time)
         deadline = time + dispatch_limit
         records = tuple(self._take(job, asker.agent, time, deadline, asker.lease) for job in jobs)
@@ -524,13 +531,15 @@ class MemoryStore(MemorySurvey, MemoryAccounts, MemoryUsage, Store):
     async def quarantine(self, agent: str, *, now: float | None = None) -> float:
         """For how many seconds an agent is still in quarantine, 0.0 if it is not."""
         time, held = self._begin(now), self._trials.trials.get(agent)
-        return 0.0 if held is None else max(0.0, held.ends - time)
+        return max(self._controls.seconds(agent, time), 0.0 if held is None else held.ends - time)
 
     async def pardon(self, agent: str, *, reason: str = "", now: float | None = None) -> bool:
         """Somebody knows that the agent is well: see `Store.pardon`."""
         time = self._begin(now)
-        if not self._trials.end(agent):
+        ended, aside = self._trials.end(agent), self._controls.aside.pop(agent, None)
+        if not ended and aside is None:
             return False
+        self._hint.set()
         self._write_of(agent, EventKind.RELEASED, time, None, rules.event_text(reason))
         return True
 

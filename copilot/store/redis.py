@@ -20,7 +20,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.sentinel import MasterNotFoundError
 
-from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
+from copilot.errors import ConfigError, IntakePaused, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.matching.host import bounded
 from copilot.store import codec, loader, redis_accounts, rules
@@ -42,6 +42,7 @@ from copilot.store.counts import NO_ENTRY, REFUSED, UNAVAILABLE, StoreCounts
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
 from copilot.store.hosts import ASKED, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
+from copilot.store.redis_controls import RedisControls
 from copilot.store.redis_survey import SCRIPTS, RedisSurvey, event_from_list, rows_of
 from copilot.store.redis_usage import RedisUsage
 from copilot.store.together import Together
@@ -79,7 +80,7 @@ UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 
 _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 
 
-class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, RedisUsage, Store):
+class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, RedisControls, RedisUsage, Store):
     """The queue in Redis. `numbers.round_trips` counts what was sent: one for all calls of the same moment, or one more when
     a script is new to the server.
 
@@ -184,12 +185,18 @@ class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, RedisUsage, Store):
             raise rules.too_many_jobs(most or 0)
         if answer == "full":
             raise self.full()
+        if answer == "paused":
+            raise await self.closed()
         if answer == "groups":
             raise rules.too_many_groups()
 
     def full(self) -> QueueFull:
         """The error for a new job above the high-water mark."""
         return rules.queue_full(self.high_water or 0.0)
+
+    async def closed(self) -> IntakePaused:
+        """The error for a new job while none is taken."""
+        return rules.intake_paused(await self.paused())
 
     @property
     def _share(self) -> float | str:

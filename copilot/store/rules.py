@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Sequence
 
-from copilot.errors import BadRequirements, JobExists, QueueFull, TooManyJobs
+from copilot.errors import BadRequirements, IntakePaused, JobExists, QueueFull, TooManyJobs
 from copilot.job import Cause, Event, JobSpec, Outcome, Phase, State, check_job_id, one_line
 from copilot.matching.requirements import read_requirements
 from copilot.store.base import Held
+from copilot.store.controls import Gate, Pause
 
 MAX_BATCH = 1000  # jobs or entries in one call, so that no step holds the store for long
 REQUEST_MEMORY = 600.0  # seconds for which a request gets the same jobs again (protocol page, section 1)
@@ -80,6 +81,14 @@ def queue_full(share: float) -> QueueFull:
     return QueueFull(
         f"the queue is full: Redis uses more than {share:.0%} of its memory, and the rest is kept for the jobs that are on "
         "it; submit again when some are done, remove old jobs with 'copilot clean', or raise maxmemory"
+    )
+
+
+def intake_paused(paused: Sequence[Pause]) -> IntakePaused:
+    """The error for a new job while none is taken."""
+    told = next((one.told() for one in paused if one.gate is Gate.INTAKE), "paused a moment ago")
+    return IntakePaused(
+        f"the queue is {told}; submit again later, or ask who runs it: `copilot resume --intake`"
     )
 
 

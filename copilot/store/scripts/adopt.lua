@@ -1,14 +1,14 @@
 -- Make a job of the old format one of ours: the record as `submit` makes it, and nothing left of the old one.
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, sequence, parked, owners,
--- owners-running, events, <list>:taking, job:<id>:description.
+-- owners-running, events, <list>:taking, job:<id>:description, paused.
 -- Atomic because: several managers may be at the same id, each may die at any time, and a tool may write meanwhile.
 -- ARGV[2…]: <list>:taking, job:<id>:description, the description as it was read ('' for none), the share of Redis'
 -- memory above which no new job is taken ('' for no limit), id, spec, group, rank, max_attempts, max_user_attempts,
 -- max_run_time, attributes, owner. Without a description all after the id are missing.
 -- Returns 'adopted'; 'known' (the same job was adopted before; the id is taken off all the same); or, with nothing
 -- changed, 'missing' (neither description nor job), 'changed' (another description than was read), 'taken' (the id is
--- that of another job), 'full' (the memory is).
+-- that of another job), 'full' (the memory is), 'paused' (no new job is taken).
 
 local TAKING, DESCRIPTION, text, share, id, spec = unpack(ARGV, 2, 7)
 local found = redis.call('GET', DESCRIPTION)
@@ -20,7 +20,9 @@ elseif found and (found ~= text or not spec) then
 elseif found and known and known ~= spec then
   return 'taken'
 end
-if not known and tonumber(share) and above(tonumber(share)) then
+if not known and is_paused('intake') then
+  return 'paused'
+elseif not known and tonumber(share) and above(tonumber(share)) then
   return 'full'
 elseif not known then
   add_job(unpack(ARGV, 6))

@@ -2,7 +2,7 @@
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
 -- host:<digest>, request:<digest>, held:<digest>, running, delayed, agents, trials, parked, parking, owners,
--- owners-running, events, accounts, hosts.
+-- owners-running, events, accounts, hosts, paused, set-aside.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- of two copies of one request, handled by two instances, the second must see what the first was given; and a job that
 -- comes between a look at the queue and the parking of the agent would wait although there is somebody for it.

@@ -47,7 +47,7 @@ local function claim_jobs(agent, host, count, lease, limit)
     end
     return nil
   end
-  for _ = 1, allowance(agent, count) do
+  for _ = 1, gets_nothing(agent) and 0 or allowance(agent, count) do
     local job = take()
     if not job then
       break

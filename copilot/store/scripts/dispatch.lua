@@ -2,7 +2,7 @@
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
 -- host:<digest>, request:<digest>, running, delayed, agents, trials, parked, parking, owners, owners-running, events,
--- accounts.
+-- accounts, paused, set-aside.
 -- Atomic because: all instances do this at the same moment, and each job and each free slot must be given once.
 -- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about, digest of
 -- this call, by which it is known if it comes again; then answers, four values each: full JID, attributes, class, verdicts
@@ -33,7 +33,7 @@ end
 local remembered = {}
 
 end_parking()
-if redis.call('EXISTS', PARKED) == 0 then
+if redis.call('EXISTS', PARKED) == 0 or is_paused('dispatch') then
   return {answer, questions, 0}
 end
 end_delays()

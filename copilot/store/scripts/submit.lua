@@ -1,12 +1,12 @@
 -- Put jobs on the queue, all or none.
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, sequence, parked, owners,
--- owners-running, events.
+-- owners-running, events, paused.
 -- Atomic because: two clients may submit one id at the same time, and one taken id must stop the whole batch.
 -- ARGV[2…]: the share of Redis' memory above which no new job is taken ('' for no limit), how many groups there may be,
 -- how many jobs an owner may have on the queue ('' for no limit), then nine values a job: id, spec, group, rank, max_attempts,
 -- max_user_attempts, max_run_time ('' for none), attributes, owner.
--- Returns 'submitted'; or, with nothing changed, 'full', 'groups' (there would be too many), 'many' (of an owner), or 'taken'
+-- Returns 'submitted'; or, with nothing changed, 'paused', 'full', 'groups' (there would be too many), 'many' (of an owner), or 'taken'
 -- and the first id that is taken by a different job. Jobs known with the same spec are left alone.
 
 local share, most_groups, most_jobs = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -23,6 +23,9 @@ for i = 5, #ARGV, 9 do
   elseif spec ~= ARGV[i + 1] then
     return {'taken', ARGV[i]}
   end
+end
+if #new > 0 and is_paused('intake') then
+  return {'paused'}
 end
 if share and #new > 0 and above(share) then
   return {'full'}

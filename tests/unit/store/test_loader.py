@@ -36,7 +36,10 @@ def parts(name: str) -> list[str]:
         ("confirm", ["prelude"]),
         ("publish", ["prelude"]),
         ("finish", ["prelude", "states", "usage", "queues", "moves", "trial"]),
-        ("claim", ["prelude", "states", "queues", "trial", "matching", "claiming", "hosts", "accounts"]),
+        (
+            "claim",
+            ["prelude", "states", "queues", "controls", "trial", "matching", "claiming", "hosts", "accounts"],
+        ),
     ],
 )
 def test_what_is_done_for_every_job_has_what_it_uses_and_no_more(name: str, expected: list[str]) -> None:

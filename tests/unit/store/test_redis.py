@@ -176,6 +176,7 @@ def test_the_scripts_that_wait_for_no_replica_change_nothing() -> None:
         "pairs",
         "queue_entry",
         "oldest_in",
+        "set_aside_for",
         "submission_of",
     }
     for name in READS:
