@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from copilot.client import runner
-from copilot.errors import JobFailed, NotPicklable
+from copilot.errors import ExecutorBroken, JobFailed, NotPicklable
 
 PYTHON = "python3"
 RUNNER = "copilot-call"  # what the file is called in the job's directory
@@ -42,7 +42,7 @@ class RemoteTraceback(Exception):  # what concurrent.futures calls its own
         return f'\n"""\n{self.tb}"""'
 
 
-class InitializerFailed(Exception):
+class InitializerFailed(ExecutorBroken):
     """The initializer has raised on an agent; that is the cause."""
 
 
@@ -98,7 +98,7 @@ def unpacked(data: bytes) -> Any:
         raise NotPicklable(f"what the call has raised is no exception: {type(value).__name__}")
     value.__cause__ = RemoteTraceback(text)
     if kind == runner.NOT_INITIALIZED:
-        raise InitializerFailed(_last(text)) from value
+        raise InitializerFailed(f"the initializer has failed on its agent: {_last(text)}") from value
     raise value
 
 

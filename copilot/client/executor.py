@@ -133,6 +133,11 @@ class Executor(futures.Executor):
         if wait:
             self._worker.join()
 
+    @property
+    def _broken(self) -> bool:
+        """Whether it has lost the system for good; as executors of CPython call it."""
+        return self._worker.broken
+
     def _check_open(self) -> None:
         if self._shut:
             raise RuntimeError("cannot schedule new futures after shutdown")

@@ -115,6 +115,11 @@ class Worker:
         self._reached = False  # something has got to the queue
         self._thread = threading.Thread(target=self._run, name=name)
 
+    @property
+    def broken(self) -> bool:
+        """Whether nothing is taken any more, because of an error."""
+        return self._broken is not None
+
     def add(self, call: Call) -> None:
         """Have it run. Raises `ExecutorBroken`, and RuntimeError after `close`."""
         with self._lock:
