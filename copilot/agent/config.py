@@ -14,6 +14,8 @@ from copilot.config.kinds import (
     AGENT_CLASS,
     CERTIFICATE,
     COMMAND,
+    FLAG,
+    GPUS,
     HOSTS,
     JID,
     NAME,
@@ -26,6 +28,7 @@ from copilot.config.kinds import (
     whole,
 )
 from copilot.config.setting import Program, setting, settings
+from copilot.job import MAX_CORES
 
 
 @settings
@@ -43,7 +46,49 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         default=None,
         unset="none",
     )
-    slots: int = setting("AGENT_SLOTS", "how many jobs run at the same time", whole(1, 1024), default="1")
+    cores: int | None = setting(
+        "AGENT_CORES",
+        "how many cores jobs use together",
+        whole(1, MAX_CORES),
+        default=None,
+        unset="all that the agent may use, or AGENT_SLOTS if that is more",
+    )
+    max_cores: int | None = setting(
+        "AGENT_MAX_CORES", "most cores of a job", whole(1, MAX_CORES), default=None, unset="AGENT_CORES"
+    )
+    slots: int | None = setting(
+        "AGENT_SLOTS",
+        "how many jobs run at the same time at most",
+        whole(1, 1024),
+        default=None,
+        unset="AGENT_CORES: one for each core",
+    )
+    memory: int | None = setting(
+        "AGENT_MEMORY",
+        "how much memory jobs use together, as far as they say what they need",
+        SIZE,
+        default=None,
+        unset="the machine's",
+    )
+    disk: int | None = setting(
+        "AGENT_DISK",
+        "how much disk jobs use together, as far as they say what they need",
+        SIZE,
+        default=None,
+        unset="what is free at the start",
+    )
+    gpus: tuple[str, ...] | None = setting(
+        "AGENT_GPUS",
+        "which GPUs jobs may use; each belongs to one job at a time, and the others are hidden from it",
+        GPUS,
+        default="auto",
+    )
+    bind: bool = setting(
+        "AGENT_BIND",
+        "whether each job is bound to as many cores as it has, which no other one gets",
+        FLAG,
+        default="0",
+    )
     request_interval: float = setting(
         "AGENT_REQUEST_INTERVAL",
         "longest wait between two requests for work while there is none",
@@ -175,7 +220,7 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         "most memory of a job",
         SIZE,
         default=None,
-        unset="the machine's, divided by AGENT_SLOTS",
+        unset="AGENT_MEMORY; of a job that does not say what it needs, what its share of the cores has of it",
     )
     max_cpu_time: float | None = setting(
         "AGENT_MAX_CPU_TIME", "most time of processors of a job", duration(1), default=None, unset="no limit"
@@ -201,7 +246,7 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         "most disk that the directory of a job may take",
         SIZE,
         default=None,
-        unset="what is free at the start, divided by AGENT_SLOTS",
+        unset="AGENT_DISK; of a job that does not say what it needs, what its share of the cores has of it",
     )
     max_files: int = setting(
         "AGENT_MAX_FILES",
@@ -249,7 +294,17 @@ class AgentConfig(MetricsSettings, ServiceSettings):
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from super().check(values)
+        yield from _too_large(values, "max_cores", "cores", "AGENT_CORES")
+        yield from _too_large(values, "max_memory", "memory", "AGENT_MEMORY")
+        yield from _too_large(values, "max_disk", "disk", "AGENT_DISK")
         lifetime, grace = values.get("lifetime"), values.get("drain_grace")
         if lifetime is not None and grace is not None and lifetime <= grace + LAST_STEPS:
             least = f"{grace:g} s of AGENT_DRAIN_GRACE and {LAST_STEPS:g} s for the end"
             yield "lifetime", f"expected more than {least}, found {lifetime:g} s: no job would be taken"
+
+
+def _too_large(values: Mapping[str, Any], part: str, whole_: str, key: str) -> Iterator[tuple[str, str]]:
+    """What one job gets cannot be more than what all have together."""
+    one, together = values.get(part), values.get(whole_)
+    if one is not None and together is not None and one > together:
+        yield part, f"expected at most {together}, which is {key}, found {one}"

@@ -22,6 +22,7 @@ from dataclasses import replace
 
 from copilot.agent.effects import Assignment, Note, Remember, Taken, Upload
 from copilot.agent.referral import NotFollowed, Referral, Request, forward
+from copilot.agent.search import Wish
 from copilot.errors import NoSpace, TransferUnavailable
 from copilot.job import Cause, Outcome, one_line
 from copilot.protocol.commands import GetJobOutputDir, JobDone, StoreJobOutputDir, WantGetJobOutputDir
@@ -96,14 +97,14 @@ class Delivery:
         return out or bare(self.assignment.manager) == jid
 
     def direct(
-        self, instance: str, package: str | None, now: float, *, slots: int | None, agent_class: str | None
+        self, instance: str, package: str | None, now: float, *, wish: Wish | None, agent_class: str | None
     ) -> Actions:
-        """The short way, to this full JID. `package` is the output in base64, if it is small; `slots` says how many jobs
+        """The short way, to this full JID. `package` is the output in base64, if it is small; `wish` says which jobs
         we can take now."""
         self._storage = instance
         if package is None and self.outcome.output is not None:
             return self._place(instance, now)
-        actions = self._report(package, slots, None if slots is None else agent_class)
+        actions = self._report(package, wish, None if wish is None else agent_class)
         self._due = now + DIRECT_WITHIN
         return actions
 
@@ -217,7 +218,7 @@ class Delivery:
         self.step = Step.KEPT
 
     def _report(
-        self, package: str | None = None, slots: int | None = None, agent_class: str | None = None
+        self, package: str | None = None, wish: Wish | None = None, agent_class: str | None = None
     ) -> list[Action]:
         self.step, self._due = Step.REPORTING, None
         outcome, output = self.outcome, self.outcome.output
@@ -240,7 +241,8 @@ class Delivery:
             output_size=None if output is None else output.size,
             output_sha256=None if output is None else output.sha256,
             package=package,
-            slots=slots,
+            slots=None if wish is None else wish.slots,
+            free=None if wish is None else wish.free,
             agent_class=agent_class,
         )
         return self._say(self._storage, report, void_at=self.until)

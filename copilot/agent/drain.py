@@ -81,6 +81,10 @@ class Draining:
             return False
         return now + run_time > self._until and run_time <= self._limits.lifetime - LAST_STEPS
 
+    def left(self, now: float) -> int | None:
+        """How many seconds a job may take that begins now; None: as many as it likes."""
+        return None if self._limits.lifetime is None else max(0, math.floor(self._until - now))
+
     def tick(self, now: float) -> None:
         """Close, and then let go, when it is time."""
         if self._idle_until() <= now:

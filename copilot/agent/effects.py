@@ -6,9 +6,10 @@ on the spot.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
+from copilot.agent.capacity import Share
 from copilot.job import Cause, Outcome, Output
 from copilot.log import JobRef
 from copilot.protocol.commands import Job
@@ -21,13 +22,14 @@ _OUTCOME = tuple(item.name for item in fields(Outcome) if item.name != "output")
 class Assignment:
     """A job as an agent holds it. `manager` is the bare JID it came from; `claim` goes back with every word about it.
 
-    `instance` is the full JID it came from, if that takes reports directly.
+    `instance` is the full JID it came from, if that takes reports directly. `resources`: it knows what jobs take of an agent.
     """
 
     job: Job
     manager: str
     claim: str | None
     instance: str | None = None
+    resources: bool = False
 
     @property
     def id(self) -> str:
@@ -123,6 +125,7 @@ class Execute:
     """
 
     assignment: Assignment
+    share: Share = field(default_factory=Share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,9 @@ import base64
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from copilot.agent.capacity import NOTHING, Capacity, Room, request_of
 from copilot.agent.counts import WAITS, AgentCounts
 from copilot.agent.delivery import KEPT_AFTER_RECEIPT, RESULT_KEPT, Delivery, Step
 from copilot.agent.drain import NO_LIMITS, Draining, Limits
@@ -53,7 +54,7 @@ from copilot.protocol.commands import (
 )
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Expired, Received, Refused, Undeliverable
-from copilot.protocol.rules import FEATURE_DIRECT
+from copilot.protocol.rules import FEATURE_DIRECT, FEATURE_RESOURCES
 from copilot.runtime.about import message_ref
 from copilot.runtime.component import (
     Action,
@@ -89,7 +90,7 @@ class AgentSettings:
     manager: str
     host: str
     agent_class: str | None = None
-    slots: int = 1
+    capacity: Capacity = field(default_factory=Capacity)
     request_interval: float = 10.0
     referral_domains: Sequence[str] = ()
     limits: Limits = NO_LIMITS
@@ -147,7 +148,7 @@ class Agent:
         self._stirred = False  # something has happened since we looked whether to leave
         self._phase = phase
         self._package = package
-        self._slots = Slots(settings.slots)
+        self._slots = Slots(settings.capacity)
         self._unwanted: set[str] = set()  # jobs whose payload is being stopped, and whose result nobody wants
         self._left_over = sorted(journal, key=lambda note: note.taken is None)  # read from its end
 
@@ -158,7 +159,7 @@ class Agent:
         if self._stirred:
             return 0.0
         times = [delivery.wakeup() for delivery in self._deliveries.values()]
-        search = self._search.wakeup() if self._room() > 0 else None
+        search = self._search.wakeup() if self._room(0.0).jobs else None
         lasting = (self._leases, self._exclusive, self._drain, self._goodbye)
         others = (search, *(part.wakeup() for part in lasting))
         return min((when for when in (*times, *others) if when is not None), default=None)
@@ -184,7 +185,7 @@ class Agent:
         at = self.phases()
         return Standing(
             manager=self._settings.manager,
-            slots=self._settings.slots,
+            slots=self._settings.capacity.jobs,
             held=len(self._held),
             waiting=at[WAITS],
             fetching=at[Phase.FETCH],
@@ -224,32 +225,37 @@ class Agent:
                 return self._give_back_unbegun(now)
         return []
 
-    def _room(self) -> int:
-        """How many jobs more we want."""
-        if self._on_their_way() > MOST_UNREPORTED * self._slots.count:
-            return 0
-        return self._places(self._slots.ahead if self._search.direct else 0)
+    def _room(self, now: float) -> Room:
+        """Which jobs we want besides those that we have."""
+        if len(self._on_their_way()) > MOST_UNREPORTED * self._settings.capacity.places:
+            return NOTHING
+        time = self._drain.left(now)
+        return self._slots.room(self._counted(), ahead=self._search.direct, time=time)
 
-    def _places(self, ahead: int) -> int:
-        """How many jobs more we can take if so many of them may wait for a slot."""
-        return self._slots.count + ahead - (len(self._held) - self._on_their_way())
+    def _counted(self) -> list[Job]:
+        """Those of our jobs that take something of what we have."""
+        gone = self._on_their_way()
+        return [one.job for job, one in self._held.items() if job not in gone]
 
-    def _on_their_way(self) -> int:
-        """How many results go to managers that take them directly; they take no slot."""
-        steps = [one.step for one in self._deliveries.values() if one.assignment.instance is not None]
-        return len(steps) - steps.count(Step.KEPT)
+    def _on_their_way(self) -> set[str]:
+        """Jobs whose results go to managers that take them directly; they take nothing."""
+        return {
+            job
+            for job, one in self._deliveries.items()
+            if one.assignment.instance is not None and one.step is not Step.KEPT
+        }
 
-    def _wants_work(self) -> bool:
-        return self._room() > 0 and self._drain.closed is None
+    def _wants_work(self, now: float) -> bool:
+        return self._room(now).jobs > 0 and self._drain.closed is None
 
     def _begin(self, now: float) -> list[Action]:
         """Execute what there is a slot for, unless somebody else may have it by now."""
         if self._cut_off(now):
             return []
         new = self._slots.begin(now)
-        for one in new:
+        for one, _ in new:
             self._leases.begun(one, now)
-        return [Perform(effect=Execute(assignment=one)) for one in new]
+        return [Perform(effect=Execute(assignment=one, share=share)) for one, share in new]
 
     def _online(self, now: float) -> Actions:
         actions: list[Action] = []
@@ -275,7 +281,7 @@ class Agent:
             actions.extend(self._way_out(self._drain.closed, now))
         elif self._cut_off(now):
             self._search.not_before(now + LOOK_AGAIN)
-        elif (room := self._room()) > 0:
+        elif (room := self._room(now)).jobs:
             actions.extend(self._search.tick(now, room))
         return actions
 
@@ -320,13 +326,17 @@ class Agent:
         features = received.features or frozenset()
         direct = received.sender if FEATURE_DIRECT in features else None
         assignment = Assignment(
-            job=job, manager=bare(received.sender), claim=order.jm_job_data, instance=direct
+            job=job,
+            manager=bare(received.sender),
+            claim=order.jm_job_data,
+            instance=direct,
+            resources=FEATURE_RESOURCES in features,
         )
         self._held[job.id] = assignment
         self._slots.add(assignment)
         self._leases.assigned(assignment, received.sender, now)
         self._search.heard(received.sender, features)
-        self._search.found(now)
+        self._search.found(request_of(job), now)
         self._tell_of_room(now)
         self._drain.taken(now)
         self._counts.taken += 1
@@ -339,14 +349,15 @@ class Agent:
 
     def _why_not(self, job: Job, now: float) -> str | None:
         """Why we do not take a job that is new to us."""
-        if self._drain.closed is None and self._drain.too_long(job.max_run_time, now):
+        longest = job.max_run_time
+        if longest is not None and self._drain.closed is None and self._drain.too_long(longest, now):
+            if self._search.told_time_for(longest):
+                return f"it may run for {longest:g} s, and this agent leaves in {self._drain.left(now)} s"
             self._drain.close(f"job {job.id} may run for longer than it will live", now)
         if self._drain.closed is not None:
-            self._search.found(now)
+            self._search.found(request_of(job), now)
             return "this agent is about to leave"
-        if self._places(self._slots.bearable(now)) <= 0:
-            return f"all {self._settings.slots} slots of this agent are taken"
-        return None
+        return self._slots.why_not(job, self._counted(), now)
 
     def _held_already(self, received: Received, order: RunJob) -> Actions:
         """A copy under another id changes nothing; a newer attempt of what we hold must wait for its end."""
@@ -449,12 +460,12 @@ class Agent:
         package = None
         if output is not None and (data := self._package(assignment)) is not None:
             package = base64.b64encode(data).decode("ascii")
-        slots = None
+        wish = None
         reports_now = package is not None or output is None  # else it is uploaded first
         if reports_now and self._drain.closed is None and not self._cut_off(now):
-            slots = self._search.ask_with(assignment.id, self._room(), now)
+            wish = self._search.ask_with(assignment.id, self._room(now), now)
         agent_class = self._settings.agent_class
-        return delivery.direct(assignment.instance, package, now, slots=slots, agent_class=agent_class)
+        return delivery.direct(assignment.instance, package, now, wish=wish, agent_class=agent_class)
 
     def _deliver(self, note: Note, outcome: Outcome, until: float) -> Delivery:
         assignment = note.assignment
@@ -549,7 +560,7 @@ class Agent:
     def _way_out(self, closed: float, now: float) -> Actions:
         """Give back what has no time left; and go when there is nothing left to do or to wait for."""
         self._search.end(closed + GOODBYE_WITHIN)
-        actions = [*self._search.tick(now, self._room())]
+        actions = [*self._search.tick(now, self._room(now))]
         if self._drain.over:
             actions.extend(self._give_back(self._running(), now))
         actions.extend(self._goodbye.tick(now))
@@ -575,9 +586,9 @@ class Agent:
     def _heard(self, received: Received, now: float) -> Actions:
         self._goodbye.heard(received)
         match received.command:
-            case HaveGetJob() as offer if self._wants_work():
+            case HaveGetJob() as offer if self._wants_work(now):
                 features = received.features or ()
-                return self._search.offered(received.sender, features, offer, self._room(), now)
+                return self._search.offered(received.sender, features, offer, self._room(now), now)
             case RunJob() as order:
                 return self._assigned(received, order, now)
             case NewKeys():  # it is parked under the old ones, which may go any time: it asks again, under the new
@@ -618,7 +629,7 @@ class Agent:
 
     def _follow(self, sender: str, referral: Referral, now: float) -> Actions:
         match referral.command:
-            case WantGetJob() | GetJob() if self._wants_work():
+            case WantGetJob() | GetJob() if self._wants_work(now):
                 return self._search.redirected(sender, referral, now)
             case WantGetJobOutputDir(job_id=job) | GetJobOutputDir(job_id=job) | JobDone(job_id=job):
                 if job in self._deliveries:
@@ -709,7 +720,7 @@ class Agent:
 
     def _tell_of_room(self, now: float) -> None:
         busy = self._slots.busy or bool(self._slots.waiting)
-        self._search.has_room(self._room(), now, busy=busy)
+        self._search.has_room(self._room(now), now, busy=busy)
 
     def _given_up(self, delivery: Delivery, now: float) -> Actions:
         """Its time is over."""

@@ -17,7 +17,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -202,9 +202,10 @@ async def run(
     contained: bool = False,
     limits: ProcessLimits | None = None,
     watch: Watch | None = None,
+    cpus: Collection[int] = (),
 ) -> Exit:
     """Run `argv` in `cwd` with exactly this `environment`, the output appended to the two files. `descriptors` and `contained`
-    as in `Launch`; `limits` are set for it, and `watch` looks at it.
+    as in `Launch`; `limits` are set for it, and `watch` looks at it. `cpus`: the numbers of the cores on which alone it runs.
 
     After `limit` seconds, or when somebody wishes it, the group gets SIGTERM, `grace` seconds later SIGKILL. `token` is
     random and used for one attempt only, which `of` names in the log. Cancelling kills everything at once. Raises `NotStarted`.
@@ -214,16 +215,17 @@ async def run(
     full = {**environment, strays.TOKEN_VARIABLE: token}
     report = Report.open() if contained else None
     try:
-        leader = _start(
-            argv,
-            report,
-            token=token,
-            cwd=cwd,
-            env=full,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=descriptors,
-        )
+        with _bound_to(cpus):
+            leader = _start(
+                argv,
+                report,
+                token=token,
+                cwd=cwd,
+                env=full,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=descriptors,
+            )
     except BaseException:
         if report is not None:
             report.close()
@@ -297,6 +299,23 @@ def _start(
     _leaders.add(process.pid)
     _choose_first(process.pid)
     return _Leader(process, report, token)
+
+
+@contextmanager
+def _bound_to(cpus: Collection[int]) -> Iterator[None]:
+    """What is started meanwhile runs on these cores, with all that it starts: it has that of this thread (sched_setaffinity(2))."""
+    if not cpus:
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, cpus)
+    except OSError as error:  # somebody has taken a core away
+        raise NotStarted(error.errno, f"binding it to the cores {sorted(cpus)}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def _choose_first(pid: int) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from copilot.agent import processes, strays
+from copilot.agent.capacity import Share
 from copilot.agent.isolation.base import Account, Allowed, Bare, Isolation, Place
 from copilot.agent.limits.keeping import Keeping
 from copilot.agent.limits.rlimits import ProcessLimits
@@ -61,6 +62,8 @@ _LONGEST_FIRST_LINE = 256  # bytes that the kernel looks at
 _SEARCHED = 4096  # bytes of stderr that are searched for its last line
 
 _KEPT_VARIABLES = ("PATH", "LANG", "TZ")  # the agent's own that a payload may see
+_THREADS = ("OMP_NUM_THREADS",)  # else most programs take all cores that they see; a job may set it otherwise
+_GPUS = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")  # with no name in them, there is none
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -89,7 +92,6 @@ class Sandbox:
         job: str,
         attempt: int,
         *,
-        cores: int = 1,
         package_tool: Sequence[str] = (),
         spares: Spares | None = None,
         isolation: Isolation | None = None,
@@ -109,10 +111,11 @@ class Sandbox:
         self._token_file = self.directory / TOKEN_FILE
         self._token: str | None = None  # once read: a payload may remove the file
         self.ref = JobRef(job, attempt)  # for the log
-        self._job, self._attempt, self._cores = job, attempt, cores
+        self._job, self._attempt = job, attempt
         self._package_tool = package_tool
         self._spares = spares or Spares(jobs)
         self.isolation = isolation or Bare()  # a job's image may bring another
+        self.share = Share()  # of what the agent has
         self.secrets: Path | None = None  # where they lie, if the job has any
         self._keeping = keeping or Keeping()
         self.ran: float | None = None  # s that the command ran, if it did
@@ -180,7 +183,7 @@ class Sandbox:
             status,
             last_line=next((line.strip() for line in reversed(said.splitlines()) if line.strip()), ""),
             disk_full=self._disk_is_full(said),
-            memory=self._keeping.refusing(spec.limits) if memory_refused(said) else None,
+            memory=self._keeping.refusing(spec.limits, self.share.cores) if memory_refused(said) else None,
         )
         used = ended.usage
         return replace(
@@ -368,7 +371,8 @@ class Sandbox:
         """`processes.run` under the job's limits, as the isolation has it; after what it leaves behind, or a cancellation, the
         directory is not used again."""
         clean, self._left_nothing = self._left_nothing, False
-        with self._keeping.hold(self.directory.name, spec.limits, self.directory) as held:
+        cores = self.share.cores
+        with self._keeping.hold(self.directory.name, spec.limits, self.directory, cores) as held:
             limits = ProcessLimits.of(
                 held.limits, data=held.group is None, processes=self.isolation.counts_processes
             )
@@ -388,6 +392,7 @@ class Sandbox:
                     contained=launch.contained,
                     limits=None if launch.contained else limits,
                     watch=held.watch,
+                    cpus=self.share.cpus,
                     **how,
                 )
         self._left_nothing = clean and ended.strays == 0 and self.isolation.forgets(allowed)
@@ -464,7 +469,9 @@ class Sandbox:
             "TMPDIR": str(inside.temporary),
             "COPILOT_JOB_ID": self._job,
             "COPILOT_ATTEMPT": str(self._attempt),
-            "COPILOT_CORES": str(self._cores),
+            "COPILOT_CORES": str(self.share.cores),
+            **{name: str(self.share.cores) for name in _THREADS},
+            **{name: ",".join(self.share.gpus) for name in _GPUS if self.share.gpus is not None},
         }
 
     def _status(self) -> str:

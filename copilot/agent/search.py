@@ -17,12 +17,15 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
+from copilot.agent.capacity import NOTHING, Room
 from copilot.agent.referral import NotFollowed, Referral, Request, forward
 from copilot.log import PeerRef
+from copilot.matching.resources import Request as Needs
 from copilot.protocol.commands import GetJob, HaveGetJob, Sleep, WantGetJob
 from copilot.protocol.envelope import bare
-from copilot.protocol.rules import FEATURE_DIRECT, FEATURE_PUSH
+from copilot.protocol.rules import FEATURE_DIRECT, FEATURE_PUSH, FEATURE_RESOURCES
 from copilot.runtime.component import Actions, Send
 
 log = logging.getLogger("copilot.agent")
@@ -40,6 +43,14 @@ class Asking(enum.Enum):
     IDLE = enum.auto()
     ASKED = enum.auto()
     REQUESTED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a message says of the jobs that we want: how many, and what we have free for them. None: nothing is said."""
+
+    slots: int | None
+    free: str | None
 
 
 class Search:
@@ -72,7 +83,8 @@ class Search:
         self._instance: str | None = None  # full JID that we ask without further ado
         self._features: Collection[str] = ()  # of it
         self._reports: set[str] = set()  # jobs whose report asks for more and has not been answered
-        self._promised = 0  # jobs that our manager may give us, for all it knows of us
+        self._promised = NOTHING  # what our manager may give us, for all it knows of us
+        self._told_time: int | None = None  # s until we leave, as was said when we asked last
         self._asked = 0.0  # when we have asked last: from then on it remembers us for a while
         self._unsuitable: set[str] = set()  # managers whose required file is missing, until the next round
 
@@ -105,7 +117,7 @@ class Search:
     def online(self, now: float) -> None:
         """The session is up: ask at once, unless a job was promised."""
         self._instance = None  # it may be gone
-        self._promised = 0
+        self._promised = NOTHING
         if self._due is None:
             log.info("Component was waken up. Asking job manager for a job")
         if self._asking is not Asking.REQUESTED:
@@ -116,15 +128,15 @@ class Search:
         if self._asking is Asking.ASKED:
             self._asking = Asking.IDLE
 
-    def tick(self, now: float, slots: int) -> Actions:
-        """Ask for so many jobs when it is time: the instance that we know, or all managers."""
+    def tick(self, now: float, room: Room) -> Actions:
+        """Ask for as many jobs as there is room for, when it is time: the instance that we know, or all managers."""
         if self._due is None or now < self._due:
             return []
         if self._ended:
             self._asking = Asking.IDLE
             return []
         if self._instance is not None and self._asking is Asking.IDLE:
-            return self._ask(self._instance, slots, now)
+            return self._ask(self._instance, self._features, room, now)
         self._asking, self._due = Asking.ASKED, now + self._wait()
         self._unsuitable.clear()
         log.info("Asking %s for an address of the job manager", PeerRef(self._manager))
@@ -133,7 +145,7 @@ class Search:
         return [Send(to=self._manager, command=want)]
 
     def offered(
-        self, sender: str, features: Collection[str], offer: HaveGetJob, slots: int, now: float
+        self, sender: str, features: Collection[str], offer: HaveGetJob, room: Room, now: float
     ) -> Actions:
         """Somebody has a job: ask that one for it, if the host has the file that it takes."""
         if self._asking is Asking.REQUESTED or sender in self._unsuitable:
@@ -143,15 +155,27 @@ class Search:
             self._unsuitable.add(sender)
             return []
         self.heard(sender, features)
-        return self._ask(sender, slots, now)
+        return self._ask(sender, features, room, now)
 
-    def _ask(self, to: str, slots: int, now: float) -> Actions:
-        self._asking, self._asked, self._due = Asking.REQUESTED, now, now + RUN_JOB_WITHIN
-        asked = slots if to == self._instance else None
-        self._promised = slots
-        request = GetJob(agent_host=self._host, jdl=self._jdl(), agent_class=self._class, slots=asked)
+    def _ask(self, to: str, features: Collection[str], room: Room, now: float) -> Actions:
+        self._asking, self._due = Asking.REQUESTED, now + RUN_JOB_WITHIN
+        wish = self._wish(room, features, now)
+        request = GetJob(
+            agent_host=self._host,
+            jdl=self._jdl(),
+            agent_class=self._class,
+            slots=wish.slots if to == self._instance else None,
+            free=wish.free,
+        )
         self._request = Request(to=to, command=request)
         return [Send(to=to, command=request, void_at=self._due)]
+
+    def _wish(self, room: Room, features: Collection[str], now: float) -> Wish:
+        """Words for it, which are on their way from now on."""
+        understood = FEATURE_RESOURCES in features
+        self._asked, self._promised = now, room
+        self._told_time = room.free.time if understood else None
+        return Wish(slots=room.jobs, free=room.free.text if understood else None)
 
     def redirected(self, sender: str, referral: Referral, now: float) -> Actions:
         """Say what is out to somebody else. Raises `NotFollowed`."""
@@ -180,10 +204,10 @@ class Search:
             self._instance = None
             self._pause(0.0, now)
 
-    def found(self, now: float) -> None:
-        """There is a job, and the search for the next one begins, unless it comes by itself."""
+    def found(self, needs: Needs, now: float) -> None:
+        """There is a job that takes so much, and the search for the next one begins, unless it comes by itself."""
         self._asking, self._request, self._waits = Asking.IDLE, None, 0
-        self._promised = max(0, self._promised - 1)
+        self._promised = self._promised.without(needs)
         self._due = self._show_up() if self.pushes else now
 
     def _show_up(self) -> float:
@@ -196,11 +220,15 @@ class Search:
 
     def refused(self) -> None:
         """We have not taken a job that was given to us: its manager thinks no more that we want any."""
-        self._promised = 0
+        self._promised = NOTHING
+
+    def told_time_for(self, run_time: float) -> bool:
+        """Whether it could end in our life when we last said how long that is: then it was given to us a moment too late."""
+        return self._told_time is not None and run_time <= self._told_time
 
     def unsuitable(self, now: float) -> None:
         """This host has not what our manager requires: ask all instances, as before we knew one."""
-        self._instance, self._promised = None, 0
+        self._instance, self._promised = None, NOTHING
         self._asking, self._request, self._due = Asking.IDLE, None, now + self._wait()
 
     @property
@@ -208,20 +236,20 @@ class Search:
         """Whether our manager gives us work by itself, once it knows that we can take some."""
         return self._instance is not None and FEATURE_PUSH in self._features
 
-    def ask_with(self, job: str, slots: int, now: float) -> int | None:
-        """For how many jobs the report of this one is to ask; None while another request is out, for the manager would
+    def ask_with(self, job: str, room: Room, now: float) -> Wish | None:
+        """For what the report of this job is to ask; None while another request is out, for the manager would
         answer both."""
         if (
-            slots <= self._promised
+            not room.exceeds(self._promised)
             or self._reports
             or self._asking is not Asking.IDLE
             or self._instance is None
         ):
             return None
         self._reports.add(job)
-        self._promised, self._asked = slots, now
+        wish = self._wish(room, self._features, now)
         self._due = self._show_up()
-        return slots
+        return wish
 
     def answered(self, job: str) -> None:
         """The report of this job is over."""
@@ -231,14 +259,14 @@ class Search:
         """The report of this job came to nothing, and nobody has heard what it asks for."""
         if job in self._reports:
             self._reports.remove(job)
-            self._promised = 0
+            self._promised = NOTHING
 
-    def has_room(self, slots: int, now: float, *, busy: bool) -> None:
-        """We want so many jobs. If our manager does not know that, it is told: at once, or when the next report asks, if
+    def has_room(self, room: Room, now: float, *, busy: bool) -> None:
+        """We want jobs for it. If our manager does not know that, it is told: at once, or when the next report asks, if
         there may be one soon because we are `busy`."""
         if self._due is None or self._asking is not Asking.IDLE or self._reports:
             return
-        if self.pushes and slots > self._promised:
+        if self.pushes and room.exceeds(self._promised):
             self._due = min(self._due, now + (TOLD_WITHIN if busy else 0.0))
 
     def soon(self, now: float) -> None:
@@ -254,7 +282,7 @@ class Search:
 
     def put_off(self, seconds: float, now: float) -> None:
         """Ask again when so much time has gone by: what was promised came to nothing."""
-        self._promised = 0
+        self._promised = NOTHING
         if self._due is not None:
             self._due = now + seconds
 

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from copilot.agent.cache import InputCache
+from copilot.agent.capacity import Share
 from copilot.agent.counts import AgentCounts
 from copilot.agent.effects import Assignment, Begin, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
 from copilot.agent.isolation.base import Bare, Isolation, Network
@@ -126,11 +127,11 @@ class AgentService:
             case Remember(note=note):
                 self._remember(note)
                 return None
-            case Execute(assignment=assignment):
+            case Execute(assignment=assignment, share=share):
                 work = self._at_work[assignment.id] = (
                     _Work()
                 )  # now: what is to end it may come in the same moment
-                return self._execute(assignment, work)
+                return self._execute(assignment, share, work)
             case Pack(assignment=assignment):
                 return self._pack(self._sandbox(assignment), assignment)
             case Begin() | Stop() | Kill():
@@ -204,9 +205,10 @@ class AgentService:
         """The packed output of an assignment that was executed, if it is small."""
         return self._packages.get(attempt_name(assignment))
 
-    async def _execute(self, assignment: Assignment, work: _Work) -> Outcome:
+    async def _execute(self, assignment: Assignment, share: Share, work: _Work) -> Outcome:
         """Fetch, run, validate, pack."""
         sandbox, begun = self._sandbox(assignment), time.monotonic()
+        sandbox.share = share
         if not assignment.job.exclusive:
             work.heed(Begin(assignment=assignment))
         try:

@@ -14,18 +14,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from copilot import lean
+from copilot.agent.capacity import Capacity, in_words, said_of
 from copilot.agent.config import AgentConfig
 from copilot.agent.counts import AgentCounts
 from copilot.agent.drain import Limits
 from copilot.agent.guard import start_guard
-from copilot.agent.isolation.base import Isolation, Network
+from copilot.agent.hardware import capacity_of
+from copilot.agent.isolation.base import Network
 from copilot.agent.isolation.choosing import SandboxContext, choose
-from copilot.agent.isolation.images import ImageRules, Images, choose_images
-from copilot.agent.limits.keeping import Keeping, keep, most_for
+from copilot.agent.isolation.images import ImageRules, choose_images
+from copilot.agent.limits.keeping import keep, most_open_files
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
 from copilot.agent.service import AgentService, ServiceSettings
 from copilot.cli import daemon
+from copilot.cli.daemon import Option
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
@@ -60,9 +63,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Takes jobs from a Co-Pilot service and runs them on this machine.",
         run,
         arguments,
-        options=("max_idle", "max_jobs", "lifetime"),
+        options=(
+            Option("cores", "-n"),
+            Option("max_cores", "-s"),
+            Option("slots"),
+            Option("gpus"),
+            Option("max_idle"),
+            Option(
+                "max_idle",
+                "-q",
+                metavar="MINUTES",
+                convert=_minutes,
+                what="leave after so many minutes without a job",
+            ),
+            Option("max_jobs"),
+            Option("lifetime"),
+            Option("work_dir", "-wd", convert=_absolute, metavar="DIR"),
+        ),
         entrance=_Entrance(),
     )
+
+
+def _minutes(text: str) -> str:
+    return f"{text}m"
+
+
+def _absolute(text: str) -> str:
+    return str(Path(text).absolute())
 
 
 class _Entrance:
@@ -93,7 +120,7 @@ class _Entrance:
             raise ConfigError(
                 "--config: expected without --join and --dir, which have a configuration of their own"
             )
-        named = os.environ.get("AGENT_WORK_DIR")
+        named = chosen.AGENT_WORK_DIR or os.environ.get("AGENT_WORK_DIR")
         place = chosen.dir or (Path(named) if named else Path.home() / DEFAULT_DIRECTORY)
         directory = place.absolute()
         if chosen.join is None:
@@ -121,34 +148,13 @@ async def run(config: AgentConfig) -> int:
         chirp_ticket=config.chirp_ticket_file,
     )
     become_subreaper()
-    isolation = choose(config.sandbox, _sandbox_context(config))
-    log.info("Payloads run in this sandbox: %s.", isolation.level)
-    if config.sandbox_network is Network.NEVER and "net" not in isolation.level.split("+"):
-        log.warning(
-            "AGENT_SANDBOX_NETWORK is never, but payloads have the network: this sandbox cannot keep them from it"
-        )
-    keeping = keep(config.limits, _most(config), config.max_files)
-    log.info("Their limits are kept by: %s.", keeping.level)
-    images = choose_images(config.images, _sandbox_context(config), _image_rules(config))
-    if images is not None:
-        log.info("Jobs in container images run by: %s.", images.tool.level)
     counts = AgentCounts()
-    service = AgentService(
-        ServiceSettings(
-            work_dir=config.work_dir,
-            package_tool=config.package_tool,
-            max_output=config.max_output,
-            input_cache=config.input_cache,
-            isolation=isolation,
-            keeping=keeping,
-            network=config.sandbox_network,
-            images=images,
-        ),
-        files,
-        counts=counts,
-    )
-    logic = _logic(config, service, counts, _about(config, isolation, keeping, images))
-    counts.slots, counts.held = config.slots, logic.phases
+    capacity = capacity_of(config, read_host(config.work_dir), os.sched_getaffinity(0))
+    log.info("Jobs have together: %s.", in_words(capacity))
+    payloads = _payloads(config, capacity)
+    service = AgentService(payloads, files, counts=counts)
+    logic = _logic(config, service, counts, capacity, _about(config, capacity, payloads))
+    counts.slots, counts.held = capacity.jobs, logic.phases
     endpoint = daemon.endpoint(
         Role.AGENT,
         trusts=logic.trusts,
@@ -219,28 +225,63 @@ def _with_own_authority(config: AgentConfig) -> AgentConfig:
     return replace(config, jabber_ca_file=path, files_ca_file=config.files_ca_file or path)
 
 
-def _most(config: AgentConfig) -> JobLimits:
+def _payloads(config: AgentConfig, capacity: Capacity) -> ServiceSettings:
+    """How they are run here. Raises `NoIsolation`, `NoLimits`."""
+    isolation = choose(config.sandbox, _sandbox_context(config))
+    log.info("Payloads run in this sandbox: %s.", isolation.level)
+    if config.sandbox_network is Network.NEVER and "net" not in isolation.level.split("+"):
+        log.warning(
+            "AGENT_SANDBOX_NETWORK is never, but payloads have the network: this sandbox cannot keep them from it"
+        )
+    keeping = keep(config.limits, _most(config, capacity), config.max_files, _each(config, capacity))
+    log.info("Their limits are kept by: %s.", keeping.level)
+    images = choose_images(config.images, _sandbox_context(config), _image_rules(config))
+    if images is not None:
+        log.info("Jobs in container images run by: %s.", images.tool.level)
+    return ServiceSettings(
+        work_dir=config.work_dir,
+        package_tool=config.package_tool,
+        max_output=config.max_output,
+        input_cache=config.input_cache,
+        isolation=isolation,
+        keeping=keeping,
+        network=config.sandbox_network,
+        images=images,
+    )
+
+
+def _most(config: AgentConfig, capacity: Capacity) -> JobLimits:
     """What any job may use here."""
-    host = read_host(config.work_dir)
-    most = most_for(memory=host.memory_mb * MEBIBYTE, disk=host.local_disk_kb * KIBIBYTE, slots=config.slots)
-    disk = config.max_disk or most.disk
+    disk = config.max_disk or _bytes(capacity.disk)
     return JobLimits(
-        memory=config.max_memory or most.memory,
+        memory=config.max_memory or _bytes(capacity.memory),
         cpu_time=config.max_cpu_time,
         processes=config.max_processes,
-        open_files=config.max_open_files or most.open_files,
+        open_files=config.max_open_files or most_open_files(),
         file_size=config.max_file_size or disk,
         disk=disk,
     )
 
 
-def _about(
-    config: AgentConfig, isolation: Isolation, keeping: Keeping, images: Images | None
-) -> Mapping[str, Value]:
-    """What the host's JDL says of the sandbox: how payloads are kept apart and limited, how large a job may be, and of which kinds
-    its container image."""
+def _each(config: AgentConfig, capacity: Capacity) -> JobLimits:
+    """What a job that does not say what it needs may use for each of its cores."""
+    return JobLimits(
+        memory=None if config.max_memory else _bytes(capacity.share(capacity.memory, 1)),
+        disk=None if config.max_disk else _bytes(capacity.share(capacity.disk, 1)),
+    )
+
+
+def _bytes(mebibytes: int | None) -> int | None:
+    return None if mebibytes is None else mebibytes * MEBIBYTE
+
+
+def _about(config: AgentConfig, capacity: Capacity, payloads: ServiceSettings) -> Mapping[str, Value]:
+    """What the host's JDL says of what jobs can have, of the sandbox (how payloads are kept apart and limited), and of which kinds
+    their container image may be."""
+    isolation, keeping, images = payloads.isolation, payloads.keeping, payloads.images
     network = config.sandbox_network is not Network.NEVER or not isolation.level.startswith("bubblewrap")
     return {
+        **said_of(capacity),
         "Sandbox": isolation.level,
         "Limits": keeping.level,
         "Network": network,
@@ -282,13 +323,17 @@ def _sandbox_context(config: AgentConfig) -> SandboxContext:
 
 
 def _logic(
-    config: AgentConfig, service: AgentService, counts: AgentCounts, about: Mapping[str, Value]
+    config: AgentConfig,
+    service: AgentService,
+    counts: AgentCounts,
+    capacity: Capacity,
+    about: Mapping[str, Value],
 ) -> Agent:
     settings = AgentSettings(
         manager=config.jm_jabber_address,
         host=socket.gethostname(),
         agent_class=config.agent_class,
-        slots=config.slots,
+        capacity=capacity,
         request_interval=config.request_interval,
         referral_domains=config.referral_domains,
         limits=Limits(
@@ -301,7 +346,7 @@ def _logic(
     )
     return Agent(
         settings,
-        jdl=lambda: host_jdl(read_host(config.work_dir), {"Slots": config.slots, **about}),
+        jdl=lambda: host_jdl(read_host(config.work_dir), about),
         has_file=lambda path: Path(path).is_absolute() and Path(path).exists(),
         random=random.random,
         wall=SystemClock().wall,

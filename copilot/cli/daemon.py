@@ -14,7 +14,8 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -58,23 +59,35 @@ class Entrance(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option that sets a setting, and goes before all else. `flag` is its name where that is not the setting's; `many`: it may be
+    given several times. `convert` makes of what was given what the setting takes; `what` is its help."""
+
+    field: str
+    flag: str = ""
+    metavar: str = ""
+    convert: Callable[[str], str] = str
+    many: bool = False
+    what: str = ""
+
+
 def main(
     settings: type[C],
     what: str,
     run: Callable[[C], Coroutine[Any, Any, int]],
     arguments: Sequence[str] | None = None,
     *,
-    options: Sequence[str] = (),
+    options: Sequence[Option] = (),
     entrance: Entrance | None = None,
 ) -> int:
     """Read the options and settings of a daemon, run it, and return its exit code (2: a setting is wrong).
 
-    `options` names the fields of `settings` that have an option of their own, which goes before all else; `entrance` may say
-    where the settings are.
+    `options` set fields of `settings`; `entrance` may say where the settings are.
     """
     program = f"copilot-{settings.program.name}"
-    own = {settings.key(name): name for name in options}
-    chosen = _options(program, what, _documented(settings, own), arguments, entrance)
+    chosen = _options(program, what, settings, options, arguments, entrance)
+    own = {settings.key(one.field) for one in options}
     environ = {**os.environ, **{key: value for key in own if (value := getattr(chosen, key)) is not None}}
     try:
         become_configured_user()
@@ -105,16 +118,46 @@ def _known_keys() -> Collection[str]:
     return KNOWN_KEYS
 
 
-def _documented(settings: type[LoggerSettings], own: Mapping[str, str]) -> dict[str, str]:
-    """What each of these keys means, for `--help`."""
-    docs = {item.field: f"{item.doc}: {item.kind.expects}" for item in settings.declared()}
-    return {key: f"{docs[name]} (setting: {key})" for key, name in own.items()}
+class _Set(argparse.Action):
+    """Puts what was given, as the setting takes it, where the setting's key says."""
+
+    def __init__(self, option: Option, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._option = option
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - as argparse has it
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        value = self._option.convert(values)
+        before = getattr(namespace, self.dest) if self._option.many else None
+        setattr(namespace, self.dest, value if before is None else f"{before} {value}")
+
+
+def _add_option(parser: argparse.ArgumentParser, settings: type[LoggerSettings], option: Option) -> None:
+    key = settings.key(option.field)
+    name = key.partition("_")[2].lower().replace("_", "-")
+    declared = next(item for item in settings.declared() if item.field == option.field)
+    text = option.what or f"{declared.doc}: {declared.kind.expects}"
+    parser.add_argument(
+        option.flag or f"--{name}",
+        *([] if option.what or not option.flag or option.flag.startswith("--") else [f"--{name}"]),
+        dest=key,
+        action=_Set,
+        option=option,
+        metavar=option.metavar or name.rpartition("-")[2].upper(),
+        help=f"{text} (setting: {key})".replace("%", "%%"),
+    )
 
 
 def _options(
     program: str,
     what: str,
-    own: Mapping[str, str],
+    settings: type[LoggerSettings],
+    options: Sequence[Option],
     arguments: Sequence[str] | None,
     entrance: Entrance | None,
 ) -> argparse.Namespace:
@@ -136,9 +179,8 @@ def _options(
         default=logging.INFO,
         help="log every message, too (without a logger configuration file)",
     )
-    for key, text in own.items():
-        option = key.partition("_")[2].lower().replace("_", "-")
-        parser.add_argument(f"--{option}", dest=key, metavar=option.rpartition("-")[2].upper(), help=text)
+    for option in options:
+        _add_option(parser, settings, option)
     return parser.parse_args(arguments)
 
 

@@ -282,6 +282,17 @@ def _suites(value: str) -> tuple[str, ...]:
     return words
 
 
+def _gpus(value: str) -> tuple[str, ...] | None:
+    if value == "auto":
+        return None
+    if value.isascii() and value.isdigit():
+        return tuple(map(str, range(whole(0, 255).convert(value))))
+    names = tuple(dict.fromkeys(word for word in value.split(",") if word))
+    if not 1 <= len(names) <= 255 or not all(_NAME.match(name) and name[0].isalnum() for name in names):
+        raise ValueError
+    return names
+
+
 TEXT = Kind("text without control characters", _text)
 FLAG = Kind("0 or 1 (or no/yes, off/on, false/true)", _flag)
 PORT = Kind("a port number from 1 to 65535", whole(1, 65535).convert)
@@ -305,6 +316,10 @@ NAMES = Kind("names of letters, digits and . _ : -, separated by blanks", _names
 SUBJECTS = Kind(
     "Chirp subjects like hostname:*.example.org, address:192.0.2.* or ticket:<name>, separated by blanks",
     _subjects,
+)
+GPUS = Kind(
+    "auto (those of NVIDIA that are found), how many there are (0 to 255), or their numbers or names with commas between them (0,2; only number 1: 1,)",
+    _gpus,
 )
 URL = Kind("an http:// or https:// address without user, query or fragment", _url)
 CERTIFICATE = Kind("a certificate as base64 of its DER form, in one line", _certificate)

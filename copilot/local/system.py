@@ -39,7 +39,7 @@ from copilot.local.writing import write_file
 READY = "Ready as "
 SERVING = "Serving "
 # What programs of the system get of our environment; the last two are settings of agents that depend on the machine.
-_PASSED_ON = ("PATH", "LANG", "TZ", "AGENT_SANDBOX", "AGENT_IMAGES")
+_PASSED_ON = ("PATH", "LANG", "TZ", "AGENT_SANDBOX", "AGENT_IMAGES", "AGENT_SLOTS")
 RUN_AS = "COPILOT_RUN_AS"  # read by copilot.cli.identity
 
 
@@ -198,6 +198,7 @@ class LocalSystem:
         ]
 
     def _agents_here(self) -> list[Component]:
+        each = max(1, len(os.sched_getaffinity(0)) // max(1, self._agents))  # jobs: they share the machine
         return [
             self._component(
                 f"agent-{number}",
@@ -206,6 +207,7 @@ class LocalSystem:
                 variables=(
                     ("AGENT_WORK_DIR", str(self.places.work / f"agent-{number}")),
                     ("AGENT_DRAIN_GRACE", "0"),  # Ctrl-C means now
+                    ("AGENT_SLOTS", os.environ.get("AGENT_SLOTS", str(each))),
                     ("AGENT_JABBER_RESOURCE", f"agent-{number}"),  # not in the file: copies of it need others
                 ),
                 may_leave=True,

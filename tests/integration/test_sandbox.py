@@ -127,7 +127,7 @@ async def test_the_payload_sees_only_what_it_needs(sandbox: Sandbox, monkeypatch
         "1",
     )
     assert variables["MINE"] == "a b"
-    known = {"HOME", "TMPDIR", "PATH", "LANG", "TZ", "MINE", "PWD", "OLDPWD", "SHLVL", "_"}
+    known = {"HOME", "TMPDIR", "PATH", "LANG", "TZ", "MINE", "PWD", "OLDPWD", "SHLVL", "_", "OMP_NUM_THREADS"}
     assert {name for name in variables if not name.startswith("COPILOT_")} <= known
 
 

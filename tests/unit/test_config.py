@@ -150,7 +150,7 @@ class TestWhoGoesFirst:
 
     def test_an_empty_value_brings_the_default_back(self, tmp_path: Path) -> None:
         write(tmp_path, "copilot-agent.conf", AGENT + "AGENT_SLOTS 3\n")
-        assert load(AgentConfig, tmp_path, {"AGENT_SLOTS": ""})[0].slots == 1
+        assert load(AgentConfig, tmp_path, {"AGENT_SLOTS": ""})[0].slots is None
 
     def test_the_directory_comes_from_the_environment(self, tmp_path: Path) -> None:
         write(tmp_path, "copilot-agent.conf", AGENT)

@@ -26,6 +26,8 @@ _POLL = 0.002  # s
 _OWN = "copilot-agent"
 _V1 = ("memory", "pids", "cpuacct")
 _V2 = ("memory", "pids")
+_CPU = "cpu"  # we do without it where it is not delegated
+_WEIGHT, _MOST_WEIGHT, _SHARES = 100, 10_000, 1024  # of one core, and the most (cgroups(7)): what is usual
 # Of a limit: then it was reached. Some kernels count no failures (memory.failcnt), and memory is charged by the batch.
 _FULL = 0.9
 _NANOSECONDS, _MICROSECONDS = 1e-9, 1e-6
@@ -40,7 +42,7 @@ class Tree:
     level: str
     directories: Mapping[str, Path]
 
-    def make(self, name: str, limits: Limits) -> ControlGroup:
+    def make(self, name: str, limits: Limits, cores: int = 1) -> ControlGroup:
         """The group of one attempt, empty. Raises OSError."""
         group = ControlGroup(
             version=2 if self.level == "cgroup2" else 1,
@@ -50,6 +52,7 @@ class Tree:
             for path in group.places:
                 path.mkdir(exist_ok=True)
             group.limit(limits)
+            group.weigh(cores)
         except OSError:
             group.end()
             raise
@@ -97,6 +100,15 @@ class ControlGroup:
             (memory / "memory.limit_in_bytes").write_text(str(limits.memory))
             with suppress(FileNotFoundError, PermissionError):
                 (memory / "memory.memsw.limit_in_bytes").write_text(str(limits.memory))
+
+    def weigh(self, cores: int) -> None:
+        """Where jobs want more of the processors than there is, each gets what is due to its cores. Some kernels do not do that."""
+        place = self.directories["cpuacct"]
+        with suppress(FileNotFoundError, PermissionError):
+            if self.version == 2:
+                (place / "cpu.weight").write_text(str(min(_WEIGHT * cores, _MOST_WEIGHT)))
+            elif (place / "cpu.shares").exists():  # mounted with cpuacct, most often
+                (place / "cpu.shares").write_text(str(_SHARES * cores))
 
     @property
     def entrance(self) -> str:
@@ -249,7 +261,8 @@ def prepare(tree: Tree) -> None:
     for pid in (own.parent / "cgroup.procs").read_text().split():
         with suppress(ProcessLookupError):
             (leaf / "cgroup.procs").write_text(pid)
-    wanted = " ".join(f"+{controller}" for controller in _V2)
+    controllers = (*_V2, *([_CPU] if _CPU in _words(own.parent / "cgroup.controllers") else []))
+    wanted = " ".join(f"+{controller}" for controller in controllers)
     (own.parent / "cgroup.subtree_control").write_text(wanted)
     (own / "cgroup.subtree_control").write_text(wanted)
 

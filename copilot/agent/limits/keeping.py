@@ -7,7 +7,7 @@ import logging
 import resource
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from copilot.agent.limits.base import Group, NoLimits
@@ -48,9 +48,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keeping:
-    """`most` is what any job may use, `files` how many things may lie in its directory. `tree`: where control groups are."""
+    """`most` is what any job may use, `each` what a job has of memory and disk for each of its cores unless it says what it needs, `files`
+    how many things may lie in its directory. `tree`: where control groups are."""
 
     most: Limits = field(default_factory=Limits)
+    each: Limits = field(default_factory=Limits)
     files: int | None = None
     tree: Tree | None = None
 
@@ -59,19 +61,28 @@ class Keeping:
         """In the words of the host's JDL."""
         return WATCH if self.tree is None else self.tree.level
 
-    def refusing(self, wanted: Limits) -> int | None:
+    def limits(self, wanted: Limits, cores: int) -> Limits:
+        """Those of a job that wants these, and has so many cores."""
+        usual = replace(
+            wanted,
+            memory=wanted.memory or (self.each.memory and self.each.memory * cores),
+            disk=wanted.disk or (self.each.disk and self.each.disk * cores),
+        )
+        return usual.within(self.most)
+
+    def refusing(self, wanted: Limits, cores: int = 1) -> int | None:
         """The limit of memory because of which single processes of a job may be refused some; None where they are not."""
-        return None if self.tree is not None else wanted.within(self.most).memory
+        return None if self.tree is not None else self.limits(wanted, cores).memory
 
     @contextmanager
-    def hold(self, name: str, wanted: Limits, directory: Path) -> Iterator[Held]:
+    def hold(self, name: str, wanted: Limits, directory: Path, cores: int = 1) -> Iterator[Held]:
         """Limits for the attempt of that name. At the end nothing of it is left in its group. Raises OSError."""
-        limits = wanted.within(self.most)
+        limits = self.limits(wanted, cores)
         group = None
         if self.tree is not None:
             tasks = None if limits.processes is None else limits.processes + PROCESSES_OF_OURS
             in_group = Limits(memory=limits.memory, processes=tasks)
-            group = self.tree.make(name, in_group)
+            group = self.tree.make(name, in_group, cores)
         try:
             watch = Watch(limits=limits, directory=directory, files=self.files, group=group)
             yield Held(limits=limits, watch=watch, group=group)
@@ -85,7 +96,7 @@ class Keeping:
             self.tree.close()
 
 
-def keep(wish: LimitsWish, most: Limits, files: int | None) -> Keeping:
+def keep(wish: LimitsWish, most: Limits, files: int | None, each: Limits | None = None) -> Keeping:
     """What the operator wants, tried out. Blocks for some ms. Raises `NoLimits`."""
     tree = None
     if wish is not LimitsWish.WATCH:
@@ -95,14 +106,9 @@ def keep(wish: LimitsWish, most: Limits, files: int | None) -> Keeping:
             if wish is LimitsWish.CGROUP:
                 raise
             log.info("limits are kept by looking at processes: %s", error)
-    return Keeping(most=most, files=files, tree=tree)
+    return Keeping(most=most, each=each or Limits(), files=files, tree=tree)
 
 
-def most_for(*, memory: int, disk: int, slots: int) -> Limits:
-    """What a job may use where nobody says otherwise: its share of the machine's `memory` and of the free `disk`, in bytes."""
-    return Limits(
-        memory=memory // slots,
-        processes=MAX_PROCESSES,
-        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-        disk=disk // slots,
-    )
+def most_open_files() -> int:
+    """Of each process of a job, where nobody says otherwise."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from copilot.agent.capacity import Capacity
 from copilot.agent.drain import Limits
 from copilot.agent.effects import Assignment, Execute, Forget, Note, Pack, Remember, Stop, Upload
 from copilot.agent.logic import Agent, AgentSettings
@@ -29,7 +30,7 @@ class AgentNode(Node):
         settings = AgentSettings(
             manager=SERVICE,
             host=jid,
-            slots=world.weather.slots,
+            capacity=Capacity.plain(world.weather.slots),
             referral_domains=("x",),
             limits=Limits(grace=world.weather.grace),
         )

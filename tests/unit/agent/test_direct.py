@@ -126,10 +126,10 @@ def test_jobs_are_begun_while_reports_are_out_but_only_so_many_are_asked_for() -
     for number in range(2 * MOST_UNREPORTED):
         assert world.executing(world.hear(run(number))) == [f"j{number}"]
         world.end(number)
-    assert world.agent._room() > 0
+    assert world.agent._room(world.now).jobs > 0
     world.hear(run(99))
     world.end(99)
-    assert world.agent._room() == 0
+    assert world.agent._room(world.now).jobs == 0
 
 
 def test_one_request_is_out_at_a_time() -> None:

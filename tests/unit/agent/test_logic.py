@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from copilot.agent.capacity import Capacity
 from copilot.agent.counts import AgentCounts
 from copilot.agent.delivery import (
     ANSWER_WITHIN,
@@ -92,6 +93,7 @@ class World:
         self,
         *,
         slots: int = 1,
+        capacity: Capacity | None = None,
         files: tuple[str, ...] = (),
         journal: tuple[Note, ...] = (),
         limits: Limits = NO_LIMITS,
@@ -103,7 +105,11 @@ class World:
         self.counts = AgentCounts()
         self.features = features  # of managers
         settings = AgentSettings(
-            manager=MANAGER, host="host", slots=slots, referral_domains=("x",), limits=limits
+            manager=MANAGER,
+            host="host",
+            capacity=capacity or Capacity.plain(slots),
+            referral_domains=("x",),
+            limits=limits,
         )
         self.agent = Agent(
             settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copilot.agent.capacity import Capacity
 from copilot.agent.effects import Assignment
 from copilot.agent.slots import LONGEST_WAIT, MOST_AHEAD, SHORT, Slots
 from copilot.protocol.commands import Job
@@ -12,7 +13,7 @@ def assignment(name: str) -> Assignment:
 
 
 def filled(*names: str, count: int = 2) -> Slots:
-    slots = Slots(count)
+    slots = Slots(Capacity.plain(count))
     for name in names:
         slots.add(assignment(name))
     return slots
@@ -20,12 +21,12 @@ def filled(*names: str, count: int = 2) -> Slots:
 
 def test_as_many_begin_as_there_are_slots_and_the_rest_in_its_order() -> None:
     slots = filled("a", "b", "c", "d")
-    assert [one.id for one in slots.begin(0.0)] == ["a", "b"]
+    assert [one.id for one, _ in slots.begin(0.0)] == ["a", "b"]
     assert slots.begin(0.0) == []
     assert slots.waits("c")
     assert not slots.waits("a")
     slots.ended("b", 1.0)
-    assert [one.id for one in slots.begin(1.0)] == ["c"]
+    assert [one.id for one, _ in slots.begin(1.0)] == ["c"]
     assert [one.id for one in slots.waiting] == ["d"]
 
 
@@ -64,7 +65,7 @@ def worked(slots: Slots, took: float, late: float, *, jobs: int = 20) -> None:
 
 
 def test_more_are_taken_ahead_while_slots_stand_empty_between_short_jobs() -> None:
-    slots = Slots(2)
+    slots = Slots(Capacity.plain(2))
     worked(slots, 0.001, 0.01)
     assert slots.ahead == 2 * MOST_AHEAD
     assert slots.bearable(100.0) >= slots.ahead
@@ -79,13 +80,13 @@ def test_one_is_enough_where_the_next_job_is_always_here() -> None:
 
 
 def test_a_queue_that_was_empty_makes_nobody_take_more() -> None:
-    slots = Slots(2)
+    slots = Slots(Capacity.plain(2))
     worked(slots, 0.001, 10.0)
     assert slots.ahead == 2
 
 
 def test_never_so_many_that_the_last_one_waits_for_long() -> None:
-    slots = Slots(1)
+    slots = Slots(Capacity.plain(1))
     worked(slots, LONGEST_WAIT / 2, 0.01)
     assert slots.ahead == 2
     worked(slots, 0.9, 0.01)
@@ -93,7 +94,7 @@ def test_never_so_many_that_the_last_one_waits_for_long() -> None:
 
 
 def test_after_a_long_job_the_search_for_the_right_number_begins_anew() -> None:
-    slots = Slots(1)
+    slots = Slots(Capacity.plain(1))
     worked(slots, 0.001, 0.01)
     worked(slots, 60.0, 0.0, jobs=1)
     assert slots.ahead == 0

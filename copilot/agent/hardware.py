@@ -1,0 +1,64 @@
+"""What of this machine is for jobs: what the operator says, and else what is found here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from copilot.agent.capacity import Capacity
+from copilot.agent.config import AgentConfig
+from copilot.errors import ConfigError
+from copilot.host import KIBIBYTE, MEBIBYTE, HostFacts
+from copilot.job import MAX_GPUS
+
+log = logging.getLogger("copilot.agent")
+
+MOST_SLOTS = 1024
+_DEVICE = re.compile(r"nvidia([0-9]{1,3})\Z", re.ASCII)
+
+
+def capacity_of(
+    config: AgentConfig, host: HostFacts, cpus: Collection[int], root: Path = Path("/")
+) -> Capacity:
+    """What this agent has for jobs on that host. `cpus`: the cores that this process may use; `root` is where /dev and /proc are.
+
+    Raises `ConfigError` where jobs cannot be bound to cores.
+    """
+    # Whoever has set AGENT_SLOTS alone meant so many jobs at a time, on however many cores.
+    cores = config.cores or max(len(cpus), config.slots or 0)
+    if config.bind and cores > len(cpus):
+        raise ConfigError(
+            f"AGENT_BIND is on, and AGENT_CORES or AGENT_SLOTS is {cores}: expected at most the {len(cpus)} cores that this process "
+            "may use, for each job gets its own; set AGENT_CORES to that, or AGENT_BIND to 0"
+        )
+    if config.cores is not None and cores > len(cpus):
+        log.warning(
+            "AGENT_CORES is %d, and this process may use %d cores: jobs have to share them", cores, len(cpus)
+        )
+    memory = (config.memory or host.memory_mb * MEBIBYTE) // MEBIBYTE
+    disk = (config.disk or host.local_disk_kb * KIBIBYTE) // MEBIBYTE
+    return Capacity(
+        cores=cores,
+        jobs=config.slots or min(cores, MOST_SLOTS),
+        most=config.max_cores,
+        gpus=find_gpus(root) if config.gpus is None else config.gpus,
+        cpus=tuple(sorted(cpus)[:cores]) if config.bind else (),
+        memory=memory if config.memory else max(memory, (config.max_memory or 0) // MEBIBYTE),
+        disk=disk if config.disk else max(disk, (config.max_disk or 0) // MEBIBYTE),
+    )
+
+
+def find_gpus(root: Path = Path("/")) -> tuple[str, ...]:
+    """The numbers of NVIDIA's GPUs: by their devices, or else by what their driver tells. No program is asked."""
+    numbers = sorted(
+        int(found[1]) for path in (root / "dev").glob("nvidia*") if (found := _DEVICE.match(path.name))
+    )
+    if not numbers:
+        try:
+            numbers = list(range(len(os.listdir(root / "proc/driver/nvidia/gpus"))))  # noqa: PTH208 - names alone
+        except OSError:
+            return ()
+    return tuple(map(str, numbers[:MAX_GPUS]))

@@ -1,0 +1,115 @@
+"""What of a machine is for jobs: what the operator says, and what is found."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from copilot.agent.capacity import Capacity
+from copilot.agent.config import AgentConfig
+from copilot.agent.hardware import capacity_of, find_gpus
+from copilot.config import load
+from copilot.errors import ConfigError
+from tests.unit.protocol.test_jdl import REPORTS_HOST
+
+CPUS = (0, 2, 4, 6)
+MEMORY, DISK = REPORTS_HOST.memory_mb, REPORTS_HOST.local_disk_kb // 1024
+NEEDED = {
+    "JM_JABBER_ADDRESS": "jm@x",
+    "AGENT_JABBER_SERVER": "x",
+    "AGENT_JABBER_DOMAIN": "x",
+    "AGENT_JABBER_ID": "agent",
+    "AGENT_JABBER_PASSWORD": "secret",
+    "AGENT_WORK_DIR": "/tmp/agent",
+}
+
+
+def configured(directory: Path, **settings: str) -> AgentConfig:
+    (directory / "copilot-agent.conf").touch()
+    return load(AgentConfig, directory, NEEDED | settings)[0]
+
+
+def found(directory: Path, **settings: str) -> Capacity:
+    return capacity_of(configured(directory, **settings), REPORTS_HOST, CPUS, root=directory)
+
+
+def test_without_a_word_all_of_the_machine_is_for_jobs(tmp_path: Path) -> None:
+    assert found(tmp_path) == Capacity(cores=4, jobs=4, memory=MEMORY, disk=DISK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "cores", "jobs", "most"),
+    [
+        ({"AGENT_CORES": "3"}, 3, 3, None),
+        ({"AGENT_CORES": "3", "AGENT_MAX_CORES": "2"}, 3, 3, 2),
+        ({"AGENT_SLOTS": "2"}, 4, 2, None),
+        ({"AGENT_SLOTS": "8"}, 8, 8, None),  # as it was before there were cores
+        ({"AGENT_CORES": "2", "AGENT_SLOTS": "8"}, 2, 8, None),
+    ],
+)
+def test_cores_and_slots(
+    tmp_path: Path, settings: dict[str, str], cores: int, jobs: int, most: int | None
+) -> None:
+    capacity = found(tmp_path, **settings)
+    assert (capacity.cores, capacity.jobs, capacity.most) == (cores, jobs, most)
+
+
+def test_more_cores_than_there_are_are_worth_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert found(tmp_path, AGENT_CORES="24").cores == 24
+    assert "AGENT_CORES is 24, and this process may use 4 cores" in caplog.text
+
+
+def test_jobs_are_bound_to_the_cores_that_the_agent_may_use(tmp_path: Path) -> None:
+    assert found(tmp_path, AGENT_BIND="1", AGENT_CORES="3").cpus == (0, 2, 4)
+    with pytest.raises(
+        ConfigError, match="AGENT_BIND is on, and AGENT_CORES or AGENT_SLOTS is 8: expected at most the 4"
+    ):
+        found(tmp_path, AGENT_BIND="1", AGENT_CORES="8")
+
+
+def test_a_job_may_have_what_was_allowed_to_it_although_less_was_found(tmp_path: Path) -> None:
+    assert found(tmp_path, AGENT_MAX_MEMORY="2 GiB").memory == 2048
+    assert found(tmp_path, AGENT_MEMORY="1 GiB").memory == 1024
+
+
+@pytest.mark.parametrize(
+    ("part", "all_of_it", "fault"),
+    [
+        ("MAX_CORES", "CORES", "expected at most 2"),
+        ("MAX_MEMORY", "MEMORY", "expected at most 2"),
+        ("MAX_DISK", "DISK", "expected"),
+    ],
+)
+def test_one_job_cannot_have_more_than_all(tmp_path: Path, part: str, all_of_it: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=f"AGENT_{part}: {fault}"):
+        configured(tmp_path, **{f"AGENT_{part}": "3", f"AGENT_{all_of_it}": "2"})
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus"),
+    [("0", ()), ("2", ("0", "1")), ("1,", ("1",)), ("0,3", ("0", "3")), ("GPU-8f2a,", ("GPU-8f2a",))],
+)
+def test_gpus_are_as_many_or_these(tmp_path: Path, text: str, gpus: tuple[str, ...]) -> None:
+    assert found(tmp_path, AGENT_GPUS=text).gpus == gpus
+
+
+@pytest.mark.parametrize("text", ["256", "-1", "0;1", ",", "all of them"])
+def test_what_names_no_gpus_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="AGENT_GPUS: expected auto"):
+        configured(tmp_path, AGENT_GPUS=text)
+
+
+def test_gpus_are_found_by_their_devices(tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    for name in ("nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / "dev" / name).touch()
+    assert find_gpus(tmp_path) == ("2", "10")
+    assert found(tmp_path).gpus == ("2", "10")
+
+
+def test_or_by_what_their_driver_tells(tmp_path: Path) -> None:
+    (tmp_path / "proc/driver/nvidia/gpus/0000:65:00.0").mkdir(parents=True)
+    assert find_gpus(tmp_path) == ("0",)
