@@ -52,7 +52,8 @@ FIXTURES = {
 }
 # Payloads of tests tell by files anywhere what they are at. What is about the sandbox asks for it.
 os.environ.setdefault("AGENT_SANDBOX", "none")
-os.environ.setdefault("AGENT_SLOTS", "1")  # whatever cores there are: what several of them do is for tests of that
+# Whatever cores there are: what several of them do is for tests of that.
+os.environ.setdefault("AGENT_SLOTS", "1")
 os.environ.setdefault("AGENT_IMAGES", "none")  # to try podman takes each agent a second
 ANSWER_LIMIT_S = 50.0  # below the limit of a test
 
