@@ -54,13 +54,21 @@ class Host:
 @lru_cache(maxsize=KNOWN)
 def read_host(jdl: str, names: tuple[str, ...]) -> Host:
     """`jdl` as the agent has sent it, `names` of attributes in lower case, in order. One that cannot be read has none."""
-    from copilot.matching.classads import make_scope, read_literals
+    from copilot.matching.classads import make_scope
+
+    attributes = {name: rounded(name, value) for name, value in attributes_of(jdl, names).items()}
+    return Host(host_class=_class_of(names, attributes), scope=make_scope(attributes))
+
+
+def attributes_of(jdl: str, names: tuple[str, ...]) -> dict[str, Value]:
+    """What a host says under these names (lower case), and what its manager knows of it."""
+    from copilot.matching.classads import read_literals
 
     said = read_literals(jdl.removeprefix(_MARK), names)
-    attributes = {name: _rounded(name, value) for name, value in said.items() if name != SEALED}
+    attributes = {name: value for name, value in said.items() if name != SEALED}
     if SEALED in names:
         attributes[SEALED] = jdl.startswith(_MARK)
-    return Host(host_class=_class_of(names, attributes), scope=make_scope(attributes))
+    return attributes
 
 
 def _class_of(names: tuple[str, ...], attributes: Mapping[str, Value]) -> str:
@@ -69,7 +77,8 @@ def _class_of(names: tuple[str, ...], attributes: Mapping[str, Value]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _rounded(name: str, value: Value) -> Value:
+def rounded(name: str, value: Value) -> Value:
+    """What is volatile, rounded down (`round_down`)."""
     if name not in VOLATILE or isinstance(value, bool) or not isinstance(value, int | float):
         return value
     return round_down(int(value)) if abs(value) < 2**63 else value

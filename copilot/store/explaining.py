@@ -65,7 +65,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How many jobs were started lately, `group` of them of one group, in so many seconds."""
+    """How many jobs were started lately, `group` of them of one group, in so many seconds since the first of these starts."""
 
     started: int
     group: int
@@ -76,7 +76,7 @@ class Pace:
 class Circumstances:
     """How one job stands; times in seconds since the epoch, None for what is not so.
 
-    `delayed` until, `held` since, `deadline` and `lease` (s) of what runs, `confirmed` by its agent at that time. `failed_at` are agents that
+    `delayed` until, `held` since, `cancelling`: somebody wants it to end since; `deadline` and `lease` (s) of what runs, `confirmed` by its agent at that time. `failed_at` are agents that
     are left out for a moment after `struck`. `place`: how many jobs of its own group come before it, `before` of other
     groups, and `more` groups were not looked at.
     """
@@ -86,7 +86,7 @@ class Circumstances:
     delayed: float | None = None
     held: float | None = None
     deadline: float | None = None
-    cancelling: bool = False
+    cancelling: float | None = None
     lease: float | None = None
     confirmed: float | None = None
     phase: str = ""

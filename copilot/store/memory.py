@@ -417,7 +417,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, Sto
         if known.record.state in (State.WAITING, State.HELD):
             self._settle(known, rules.cancelled(reason), text, time)
         elif known.record.state is State.RUNNING and known.cancel is None:
-            self._jobs[job] = replace(known, cancel=rules.cancelled(reason))
+            self._jobs[job] = replace(known, cancel=rules.cancelled(reason), cancelling=time)
             self._cancelling[job] = None
             self._write(known.record, EventKind.CANCELLING, time, text=text)
         else:

@@ -118,7 +118,7 @@ class MemoryExplaining(Explaining, abc.ABC):
             delayed=self._delayed.get(job),
             held=known.held if state is State.HELD else None,
             deadline=known.deadline if runs else None,
-            cancelling=job in self._cancelling,
+            cancelling=known.cancelling if job in self._cancelling else None,
             lease=known.lease,
             confirmed=known.confirmed,
             phase=known.phase,
@@ -144,11 +144,10 @@ class MemoryExplaining(Explaining, abc.ABC):
 
     def _pace(self, known: Job, now: float) -> Pace:
         if known.record.state is not State.WAITING:
-            return Pace(started=0, group=0, seconds=PACE_OVER)
-        late = list(itertools.islice(reversed(self._events), MOST_EVENTS))
-        began = late[-1].time if len(late) == MOST_EVENTS else now - PACE_OVER
-        began = max(began, now - PACE_OVER)
-        starts = [one.job for one in _since(late, now - PACE_OVER) if one.kind is EventKind.CLAIMED]
+            return Pace(started=0, group=0, seconds=0.0)
+        late = _since(itertools.islice(reversed(self._events), MOST_EVENTS), now - PACE_OVER)
+        claims = [one for one in late if one.kind is EventKind.CLAIMED]
+        began, starts = claims[-1].time if claims else now, [one.job for one in claims]
         group = known.record.spec.requirements
         of_group = sum(
             job in self._jobs and self._jobs[job].record.spec.requirements == group for job in starts

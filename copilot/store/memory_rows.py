@@ -30,6 +30,7 @@ class Job:
     phase: str = ""
     cancel: Outcome | None = None
     charged: Charge | None = None
+    cancelling: float | None = None  # since when
 
     def holds(self, attempt: int) -> bool:
         return self.record.state is State.RUNNING and self.record.attempt == attempt

@@ -89,7 +89,7 @@ def _circumstances(values: Sequence[Any]) -> Circumstances:
         delayed=_number(delayed),
         held=_number(held),
         deadline=_number(deadline),
-        cancelling=bool(cancelling),
+        cancelling=_number(cancelling),
         lease=_number(lease),
         confirmed=_number(confirmed),
         phase=phase,

@@ -3,11 +3,11 @@
 -- Touches (reads): job:<id>, queue:<group>, heads, group:<group>, running, cancelling, on-hold, delayed, events.
 -- Atomic because: places in several queues mean something at one time only.
 -- ARGV[2…]: id; of how many groups that come before it jobs are counted; how many events are read, and how many seconds back.
--- Returns nothing if there is no such job, else: the time; state, until when it is delayed, since when held, deadline, '1' if somebody wants it to
+-- Returns nothing if there is no such job, else: the time; state, until when it is delayed, since when held, deadline, since when somebody wants it to
 -- end, lease, when it was confirmed, phase, '1' if its agent seems to have lost it, where it failed, and when last, how
 -- many jobs of its group come before it ('' if it is in no queue; 'none' is '' everywhere); how many more groups there are that were
--- not looked at; requirements and number of jobs before it of those that were, by turns; how many jobs were started, how many
--- of them of its group, and in how many seconds.
+-- not looked at; requirements and number of jobs before it of those that were, by turns; how many jobs were started lately, how many
+-- of them of its group, and in how many seconds since the first of these starts.
 
 local id, most_groups, most_events, span = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local state, attempt, group, lease, confirmed, phase, suspected, places, struck =
@@ -51,18 +51,16 @@ if state == 'waiting' and redis.call('ZSCORE', QUEUE .. group, entry) then
   end
 end
 
-local began, all, of_group = tonumber(now) - span, 0, 0
+local began, all, of_group = tonumber(now), 0, 0
 if state == 'waiting' then
   local entries = redis.call('XREVRANGE', EVENTS, '+', '-', 'COUNT', most_events)
-  for i, one in ipairs(entries) do
+  for _, one in ipairs(entries) do
     local time, job, kind = tonumber(one[2][2]), one[2][4], one[2][6]
     if time < tonumber(now) - span then
       break
-    elseif i == most_events then
-      began = time
     end
     if kind == 'claimed' then
-      all = all + 1
+      all, began = all + 1, time
       of_group = of_group + (redis.call('HGET', JOB .. job, 'group') == group and 1 or 0)
     end
   end
@@ -71,7 +69,7 @@ local function score(key)
   return redis.call('ZSCORE', key, id) or ''
 end
 return {
-  now, state, score(DELAYED), score(ON_HOLD), score(RUNNING), score(CANCELLING) ~= '' and '1' or '', lease or '', confirmed or '',
+  now, state, score(DELAYED), score(ON_HOLD), score(RUNNING), score(CANCELLING), lease or '', confirmed or '',
   phase or '', suspected == attempt and '1' or '', places or '', struck or '', own, more, others, all, of_group,
   exact(tonumber(now) - began),
 }
