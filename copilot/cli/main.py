@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 import copilot
-from copilot.cli import agents, bundle, clean, config, demo, joblist, jobs, keys, up, users
+from copilot.cli import agents, bundle, clean, config, demo, explain, joblist, jobs, keys, up, users
 from copilot.cli.codes import ExitCode
 from copilot.cli.options import spelt
 from copilot.errors import CopilotError
@@ -37,6 +37,7 @@ app.command()(clean.clean)
 jobs.app.command("list")(joblist.list_)
 jobs.app.command()(joblist.wait)
 jobs.app.command()(joblist.history)
+jobs.app.command("explain")(explain.explain_jobs)
 app.add_typer(agents.app, name="agents")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(jobs.app, name="jobs")

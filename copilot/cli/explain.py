@@ -1,0 +1,60 @@
+"""`copilot jobs explain`: why jobs do not run, and why they failed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from copilot.cli.codes import ExitCode
+from copilot.cli.looking import load_queue, opened
+from copilot.cli.options import AsJson, ConfigOption, Watch
+from copilot.cli.output import Shown, show, watch
+from copilot.client.explain import Code, Reason, explain
+from copilot.files.area import FileArea
+from copilot.job import check_job_id
+from copilot.jobmanager.config import SubmitConfig
+from copilot.store.base import Store
+
+Jobs = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of jobs.")]
+
+
+def explain_jobs(
+    jobs: Jobs, config: ConfigOption = None, as_json: AsJson = False, watch: Watch = None
+) -> None:
+    """Say why jobs do not run, where they run, or how they ended and why, and what to do next."""
+    names = [check_job_id(job, submitted=True) for job in dict.fromkeys(jobs)]
+    settings = load_queue(config)
+    found = asyncio.run(_explain(settings, names, as_json=as_json, every=watch))
+    if any(reason.code is Code.UNKNOWN for reason in found):
+        raise typer.Exit(ExitCode.NO)
+
+
+async def _explain(
+    settings: SubmitConfig, jobs: list[str], *, as_json: bool, every: float | None
+) -> list[Reason]:
+    area = area_of(settings)
+    found: list[Reason] = []
+
+    async def find(store: Store) -> Shown:
+        found[:] = [await explain(store, job, area=area) for job in jobs]
+        data: Any = [reason.data() for reason in found]
+        return Shown(
+            data=data[0] if len(data) == 1 else data,
+            lines=lambda _: [line for reason in found for line in reason.lines()],
+        )
+
+    async with opened(settings) as store:
+        if every is None:
+            show(await find(store), as_json=as_json)
+        else:
+            await watch(lambda: find(store), every=every, as_json=as_json)
+    return found
+
+
+def area_of(settings: SubmitConfig) -> FileArea | None:
+    """Where the inputs of jobs lie, if that is a directory of this machine that may be read."""
+    place: Path | None = settings.files_dir or settings.chirp_work_dir
+    return FileArea(place) if place is not None and place.is_dir() else None

@@ -1,0 +1,60 @@
+"""Why a job does not run, and why it failed: facts of the store in, a `Reason` out (decision 22).
+
+The command line, the dashboard, XMPP and Python all show what comes from here.
+"""
+
+from __future__ import annotations
+
+from copilot.client.explaining.ended import why_ended
+from copilot.client.explaining.knowing import Known, know
+from copilot.client.explaining.reasons import Code, Reason
+from copilot.client.explaining.running import why_running
+from copilot.client.explaining.waiting import (
+    why_blocked,
+    why_delayed,
+    why_held,
+    why_missing,
+    why_waiting,
+)
+from copilot.files.area import FileArea
+from copilot.job import State
+from copilot.store.base import Store
+
+__all__ = ["Code", "Known", "Reason", "explain", "reason_of"]
+
+
+async def explain(store: Store, job: str, *, area: FileArea | None = None) -> Reason:
+    """Why this job is where it is; `area` is where inputs lie, if that is a directory of this machine. It reads a bounded number of
+    things. A job that is not known is explained, too. Raises `StoreUnavailable`."""
+    return reason_of(await know(store, job, area))
+
+
+def reason_of(known: Known) -> Reason:
+    """What the facts say; of several reasons the one that has to go first."""
+    record, standing = known.record, known.standing
+    if record is None or standing is None:
+        return _unknown(known)
+    if standing.state.final:
+        return why_ended(known)
+    if standing.state is State.RUNNING:
+        return why_running(known)
+    if standing.state is State.HELD:
+        return why_held(known)
+    if standing.state.value == "blocked":
+        return why_blocked(known)
+    if standing.delayed is not None and standing.delayed > known.now:
+        return why_delayed(known, standing.delayed)
+    if known.missing:
+        return why_missing(known)
+    return why_waiting(known)
+
+
+def _unknown(known: Known) -> Reason:
+    like = f"; did you mean {' or '.join(known.similar)}?" if known.similar else ""
+    return Reason(
+        job=known.job,
+        code=Code.UNKNOWN,
+        text=f"the queue has no job of this name{like}",
+        next="look for a typing error, or for another queue (--config); records of old jobs are removed",
+        facts={"similar": list(known.similar)},
+    )

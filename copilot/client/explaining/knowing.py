@@ -1,0 +1,160 @@
+"""What is read to explain a job: a bounded number of things, however long the queue and however large the fleet are."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from copilot.errors import BadName, CopilotError
+from copilot.files.area import FileArea
+from copilot.job import Attempt, Cause, EventKind, JobRecord, JobSpec, State
+from copilot.store.base import Store
+from copilot.store.explaining import Circumstances, Machine, Machines
+
+MOST_HOLDERS = 1000  # running attempts that are looked at for who has them
+LOOKED_BACK = 0.05  # s before an event was due in the stream
+MOST_ENTRIES = 200  # of the event stream that are read for it
+SIMILAR = 3  # names of jobs that are told for one that is not known
+MOST_NAMES = 200  # of each state that are compared with it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """A job that another one waits for: how it stands (None: nobody knows it any more), and the cause of its end. `any_end`: it is
+    enough that it is over."""
+
+    job: str
+    state: State | None
+    cause: str = ""
+    any_end: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether it keeps nobody any more."""
+        if self.state is None:
+            return False
+        return self.state.final if self.any_end else self.state is State.DONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """An input that is not as it was submitted, and in what way."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """All that an explanation is made of. What was not read, for it says nothing here, is empty or None."""
+
+    job: str
+    now: float = 0.0
+    record: JobRecord | None = None
+    attempts: tuple[Attempt, ...] = ()
+    standing: Circumstances | None = None
+    machines: Machines | None = None
+    holds: Mapping[str, int] = field(default_factory=dict)
+    needed: tuple[Needed, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    said: str = ""
+    similar: tuple[str, ...] = ()
+
+    @property
+    def found(self) -> tuple[JobRecord, Circumstances]:
+        """Record and standing of a job that is known; only for such a one."""
+        assert self.record is not None
+        assert self.standing is not None
+        return self.record, self.standing
+
+    def there(self) -> Sequence[Machine]:
+        """The agents that are online, and may have jobs."""
+        if self.machines is None:
+            return ()
+        return [one for one in self.machines.rows if self._online(one) and not one.out]
+
+    def _online(self, one: Machine) -> bool:
+        return one.online(self.now) or (one.agent in self.holds and one.renewed is None and not one.leased)
+
+
+async def know(store: Store, job: str, area: FileArea | None = None) -> Known:
+    """Read what there is to know of a job; `area` is where its inputs lie, if that is a directory here.
+
+    Raises `StoreUnavailable`."""
+    standing, record, attempts = await asyncio.gather(  # at one moment, so they go together
+        store.circumstances(job), store.get(job), store.attempts(job)
+    )
+    if standing is None or record is None:
+        return Known(job=job, similar=await _similar(store, job))
+    known = Known(job=job, now=standing.now, record=record, attempts=attempts, standing=standing)
+    spec, state = record.spec, standing.state
+    if not state.final:
+        known = replace(known, missing=await asyncio.to_thread(_missing, spec, area))
+    if state in (State.WAITING, State.RUNNING):
+        machines, holders = await asyncio.gather(store.machines(), store.holders("", MOST_HOLDERS))
+        holds = Counter(one.agent for one in holders.rows)
+        known = replace(known, machines=machines, holds=holds)
+    if spec.after or spec.after_any:
+        known = replace(known, needed=await _needed(store, spec))
+    if state is State.HELD:
+        said = await _said(store, job, EventKind.HELD, standing.held)
+        known = replace(known, said=said)
+    if standing.cancelling is not None:
+        known = replace(known, said=await _said(store, job, EventKind.CANCELLING, standing.cancelling))
+    return known
+
+
+async def _needed(store: Store, spec: JobSpec) -> tuple[Needed, ...]:
+    names = [(job, False) for job in spec.after] + [(job, True) for job in spec.after_any]
+    records = await asyncio.gather(*(store.get(job) for job, _ in names))
+    return tuple(
+        Needed(
+            job=job,
+            state=None if record is None else record.state,
+            cause="" if record is None or record.outcome is None else record.outcome.cause.value,
+            any_end=any_end,
+        )
+        for (job, any_end), record in zip(names, records, strict=True)
+    )
+
+
+async def _said(store: Store, job: str, kind: EventKind, when: float | None) -> str:
+    """Why somebody wanted that: what the event stream still tells of it."""
+    if when is None:
+        return ""
+    begin = int((when - LOOKED_BACK) * 1000)
+    told = await store.told(job, after=f"{max(0, begin)}-0", count=MOST_ENTRIES)
+    return next((event.text for event in reversed(told.events) if event.kind is kind), "")
+
+
+async def _similar(store: Store, job: str) -> tuple[str, ...]:
+    pages = await asyncio.gather(*(store.page(state, limit=MOST_NAMES) for state in State))
+    names = [line.job for page in pages for line in page.rows]
+    return tuple(difflib.get_close_matches(job, names, n=SIMILAR))
+
+
+def _missing(spec: JobSpec, area: FileArea | None) -> tuple[Missing, ...]:
+    """Only names and sizes are compared: nobody reads gigabytes to answer a question."""
+    if area is None or spec.chirp_server is not None or spec.input_dir is not None:
+        return ()
+    found = []
+    for item in spec.inputs:
+        try:
+            size = area.input_path(spec.id, spec.staged_name(item.name)).stat().st_size
+        except FileNotFoundError:
+            found.append(Missing(name=item.name, why="is not in the file area"))
+        except (OSError, BadName, CopilotError):
+            continue  # not to be seen from here
+        else:
+            if size != item.size:
+                why = f"has {size:,} bytes in the file area, and had {item.size:,} when it was submitted"
+                found.append(Missing(name=item.name, why=why))
+    return tuple(found)
+
+
+def fetch_failed(attempts: Sequence[Attempt]) -> bool:
+    """Whether all attempts that ended ended because inputs could not be fetched."""
+    return bool(attempts) and all(one.cause is Cause.INFRA_FETCH for one in attempts)

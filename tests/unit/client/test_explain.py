@@ -1,0 +1,351 @@
+"""Each reason for which a job may not run, made on the queue in memory, is the one that is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copilot.client.explain import Code, Reason, explain
+from copilot.client.explaining.reasons import MEANINGS
+from copilot.files.area import FileArea
+from copilot.job import Cause, InputFile, JobSpec, Outcome, State
+from copilot.matching.needs import with_needs
+from copilot.matching.requirements import for_sealed_hosts
+from copilot.store.base import Held, Parking
+from copilot.store.memory import MemoryStore
+
+T = 1_700_000_000.0
+SMALL = "[ Memory = 4096; Cores = 4; MaxMemory = 4000 ]"
+BAD = Outcome(cause=Cause.INFRA_STORE, exit_code=1, reason="no room")
+
+
+class Hands:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = T
+
+    def wall(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class World:
+    """A queue, agents that ask it, and time that passes only here."""
+
+    def __init__(self) -> None:
+        self.clock = Hands()
+        self.store = MemoryStore(self.clock)
+        self.requests = 0
+
+    async def submit(self, name: str, **fields: Any) -> None:
+        await self.store.submit([JobSpec(id=name, command="run.sh", **fields)])
+
+    async def agent(self, name: str, *, host: str = SMALL, **options: Any) -> list[str]:
+        """It asks; what it got."""
+        self.requests += 1
+        jid = f"{name}@x/home"
+        said: dict[str, Any] = {"host": host, "lease": 60.0, "park": Parking(jid=jid), **options}
+        given = await self.store.claim(
+            agent=f"{name}@x", request=str(self.requests), dispatch_limit=60, **said
+        )
+        return [one.spec.id for one in given]
+
+    async def why(self, job: str, area: FileArea | None = None) -> Reason:
+        return await explain(self.store, job, area=area)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_a_name_that_nobody_has_is_told_with_similar_ones(world: World) -> None:
+    await world.submit("simulation-17")
+    reason = await world.why("simulation-71")
+    assert (reason.code, reason.facts["similar"]) == (Code.UNKNOWN, ["simulation-17"])
+    assert "did you mean simulation-17?" in reason.text
+
+
+async def test_without_agents_the_last_one_is_named(world: World) -> None:
+    await world.submit("j", requirements="other.Memory > 1")
+    assert (await world.why("j")).text == "no agent is online"
+    await world.agent("a", host="[ Memory = 1 ]")
+    world.clock.now += 1200
+    await world.store.dispatch(dispatch_limit=60)  # forgets who is parked for too long
+    reason = await world.why("j")
+    assert reason.code is Code.NO_AGENT
+    assert reason.text == "no agent is online; the last one, a@x, asked for work 20 minutes ago"
+
+
+async def test_the_part_that_nobody_meets_is_told_with_the_best(world: World) -> None:
+    await world.submit("j", requirements="other.Memory >= 8192 && other.Cores >= 2")
+    for number in range(12):
+        await world.agent(f"a{number}")
+    reason = await world.why("j")
+    assert reason.code is Code.NO_MATCH
+    assert reason.text == "needs Memory >= 8192: 12 agents online, best has 4096"
+    assert reason.facts["closest"]["lacks"] == ["other.Memory >= 8192"]
+    assert reason.facts["parts"][1] == {
+        "part": "other.Cores >= 2",
+        "met": 12,
+        "best": 4,
+        "said": [],
+    }
+
+
+async def test_parts_that_no_agent_meets_together_are_told(world: World) -> None:
+    await world.submit("j", requirements='other.Site == "cern" && other.Cores >= 8')
+    await world.agent("a", host='[ Site = "cern"; Cores = 4 ]')
+    await world.agent("b", host='[ Site = "bnl"; Cores = 8 ]')
+    text = (await world.why("j")).text
+    assert text == (
+        'needs Site == "cern" and Cores >= 8 of one agent: 2 agents online, 1 has the former, 1 the latter, none both'
+    )
+
+
+async def test_what_hosts_say_instead_is_told(world: World) -> None:
+    await world.submit("j", requirements='other.Site == "fnal"')
+    await world.agent("a", host='[ Site = "cern" ]')
+    assert (await world.why("j")).text == 'needs Site == "fnal": 1 agent online, they have cern (1)'
+    await world.submit("k", requirements="other.Fast")
+    assert (await world.why("k")).text == "needs Fast: 1 agent online, none says anything of it"
+
+
+async def test_a_job_that_is_too_big_is_told_how_big_it_may_be(world: World) -> None:
+    await world.submit("j", memory=8 * 2**30, requirements=with_needs("", memory=8 * 2**30, disk=None))
+    await world.agent("a")
+    reason = await world.why("j")
+    assert reason.code is Code.TOO_BIG
+    assert reason.text == "needs 8 GiB of memory for one job: 1 agent online, the largest has 3.906 GiB"
+
+
+async def test_secrets_need_a_sealed_session(world: World) -> None:
+    await world.submit("j", requirements=for_sealed_hosts("other.Cores > 1"))
+    await world.agent("a")
+    assert (await world.why("j")).code is Code.SECRETS
+
+
+async def test_a_hold_is_told_with_its_reason_as_far_as_the_stream_has_it(world: World) -> None:
+    await world.submit("j")
+    await world.store.hold("j", reason="wait for Ann")
+    reason = await world.why("j")
+    assert reason.code is Code.HELD
+    assert reason.facts["since"] == T
+    assert "release j" in reason.next
+
+
+async def test_a_delay_is_told_with_its_end(world: World) -> None:
+    await world.submit("j")
+    for attempt in range(1, 8):
+        await world.agent("a")
+        await world.store.hand_back("j", attempt, cause=Cause.INFRA_UNDELIVERED)
+        world.clock.now += 2
+    await world.store.hold("j")
+    await world.store.release("j")
+    await world.agent("a")
+    await world.store.hand_back("j", 8, cause=Cause.INFRA_UNDELIVERED)
+    reason = await world.why("j")
+    assert (reason.code, reason.facts["until"]) == (Code.BACK_OFF, world.clock.now + 8)
+    assert "handed back 8 times in a row, last by a@x (infra-undelivered)" in reason.text
+
+
+async def test_agents_in_quarantine_are_named(world: World) -> None:
+    for number in range(3):
+        await world.submit(f"bad-{number}", max_attempts=1)
+        await world.agent("a")
+        await world.store.finish(f"bad-{number}", 1, BAD)
+    await world.submit("j")
+    await world.agent("a")
+    reason = await world.why("j")
+    assert (reason.code, reason.facts["until"]) == (Code.QUARANTINE, T + 60)
+    assert "`copilot agents release a@x`" in reason.next
+
+
+async def test_an_exclusive_job_needs_leases(world: World) -> None:
+    await world.submit("j", exclusive=True)
+    await world.agent("a", lease=None)
+    assert (await world.why("j")).code is Code.EXCLUSIVE
+
+
+async def test_a_job_that_failed_just_now_is_left_to_others(world: World) -> None:
+    await world.agent("other")
+    await world.submit("0")
+    await world.agent("other", count=2)  # two agents have had jobs: so there are others
+    await world.submit("j", requirements="other.Cores == 4")
+    await world.agent("a")
+    await world.store.finish("j", 1, BAD)
+    await world.agent("other", host="[ Cores = 1 ]")
+    reason = await world.why("j")
+    assert (reason.code, reason.facts["until"]) == (Code.LEFT_TO_OTHERS, T + 15)
+
+
+async def test_agents_that_are_to_leave_get_nothing(world: World) -> None:
+    await world.agent("a")
+    await world.store.drain(["a@x"])
+    await world.submit("j")
+    assert (await world.why("j")).code is Code.DRAINING
+
+
+async def test_a_job_that_is_the_next_waits_for_room(world: World) -> None:
+    await world.submit("first")
+    await world.agent("a")
+    await world.submit("j")
+    reason = await world.why("j")
+    assert reason.code is Code.NO_ROOM
+    assert reason.text == "it is the next one: 1 agent could take it, and is full now (1 job there): a@x"
+
+
+async def test_a_job_in_the_queue_is_told_its_place_and_the_pace(world: World) -> None:
+    for number in range(40):
+        await world.submit(f"n{number}", requirements="other.Cores > 1" if number % 2 else "")
+    await world.submit("elsewhere", requirements="other.Cores > 99", priority=9)
+    for _ in range(5):
+        await world.agent("a", count=2)
+        world.clock.now += 10
+    reason = await world.why("n39")
+    assert reason.code is Code.ITS_TURN
+    assert reason.facts["place"] == 30
+    assert reason.facts["estimate"] == pytest.approx(15 * 50 / 5)
+    assert reason.text == (
+        "29 jobs come before it in the queue; 1 agent could take it; about 2 minutes at the present pace"
+    )
+
+
+async def test_an_agent_with_room_is_named(world: World) -> None:
+    await world.agent("a")
+    await world.submit("j")
+    reason = await world.why("j")
+    assert (reason.code, reason.text) == (
+        Code.ITS_TURN,
+        "it is the next one, and a@x has room for it",
+    )
+
+
+async def test_a_missing_input_is_told_before_anybody_tries(world: World, tmp_path: Path) -> None:
+    area = FileArea(tmp_path)
+    item = InputFile(name="data.bin", size=3, sha256="0" * 64)
+    await world.submit("j", inputs=(item,))
+    assert (await world.why("j", area)).facts["inputs"] == [
+        {"name": "data.bin", "why": "is not in the file area"}
+    ]
+    place = area.input_path("j", "data.bin")
+    place.parent.mkdir()
+    place.write_text("12345")
+    assert "has 5 bytes in the file area, and had 3" in (await world.why("j", area)).text
+    place.write_text("123")
+    assert (await world.why("j", area)).code is Code.NO_AGENT
+
+
+async def test_a_running_job_is_told_where_and_until_when(world: World) -> None:
+    await world.submit("j")
+    await world.agent("a")
+    assert (await world.why("j")).code is Code.HANDED
+    await world.store.renew("a@x", [Held(job="j", attempt=1, phase="fetch")])
+    world.clock.now += 20
+    reason = await world.why("j")
+    assert reason.code is Code.RUNNING
+    assert reason.text.startswith("fetches its inputs at a@x, attempt 1, since")
+    assert (reason.facts["until"], reason.facts["last_heard"]) == (T + 60, T)
+    await world.store.cancel("j")
+    assert (await world.why("j")).code is Code.CANCELLING
+
+
+async def test_an_agent_that_is_gone_is_told_with_what_will_happen(world: World) -> None:
+    await world.submit("j", max_attempts=2)
+    await world.agent("a")
+    await world.store.renew("a@x", [Held(job="j", attempt=1, phase="run")])
+    await world.store.unpark("a@x/home")
+    reason = await world.why("j")
+    assert reason.code is Code.SILENT
+    assert "goes to another agent (attempt 2)" in reason.next
+    world.clock.now += 61
+    await world.store.reap()
+    await world.agent("b")
+    await world.store.renew("b@x", [Held(job="j", attempt=2)])
+    world.clock.now += 45  # most of the lease, without a word
+    reason = await world.why("j")
+    assert reason.code is Code.SILENT
+    assert "this is the last of 2 attempts" in reason.next
+
+
+async def test_a_job_that_failed_by_itself_is_told_with_code_and_stderr(world: World) -> None:
+    await world.submit("j")
+    await world.agent("a")
+    tail = "".join(f"line {number}\n" for number in range(9))
+    outcome = Outcome(cause=Cause.USER_SIGNAL, exit_code=139, host="node1", tail=tail)
+    await world.store.finish("j", 1, outcome)
+    reason = await world.why("j")
+    assert reason.code is Code.FAILED
+    assert "exit code 139 (SIGSEGV)" in reason.text
+    assert reason.more[0].startswith("  attempt 1 at a@x on node1, ")
+    assert [line.strip() for line in reason.more[-5:]] == [
+        f"stderr | line {number}" for number in range(4, 9)
+    ]
+    assert reason.facts["attempts"][0]["exit_code"] == 139
+
+
+async def test_a_limit_is_told_with_what_to_ask_for(world: World) -> None:
+    await world.submit("j", memory=2**30)
+    await world.agent("a")
+    outcome = Outcome(cause=Cause.USER_MEMORY, exit_code=137, memory=2**30 + 2**20)
+    await world.store.finish("j", 1, outcome)
+    reason = await world.why("j")
+    assert "used 1.001 GiB, a limit of 1 GiB" in reason.text
+    assert reason.next.endswith("--memory 1282M")
+
+
+async def test_attempts_that_the_infrastructure_spoilt_are_summed_up(world: World) -> None:
+    await world.submit("j", max_attempts=3)
+    for attempt, cause in enumerate((Cause.INFRA_STORE, Cause.INFRA_KILLED, Cause.INFRA_KILLED), 1):
+        await world.agent(f"a{attempt}")
+        await world.store.finish("j", attempt, Outcome(cause=cause, exit_code=137))
+    reason = await world.why("j")
+    assert reason.code is Code.DEAD_LETTER
+    assert "after 3 attempts: somebody killed it with SIGKILL" in reason.text
+    assert "(2 of 3), its output could not be packed or stored (1 of 3)" in reason.text
+
+
+async def test_inputs_that_could_not_be_fetched_are_an_input_that_is_missing(world: World) -> None:
+    await world.submit("j", max_attempts=1)
+    await world.agent("a")
+    await world.store.finish("j", 1, Outcome(cause=Cause.INFRA_FETCH, exit_code=1, reason="404: x"))
+    reason = await world.why("j")
+    assert reason.code is Code.INPUT_MISSING
+    assert "(404: x)" in reason.text
+
+
+@pytest.mark.parametrize(("cause", "code"), [(Cause.POLICY_RUN_TIME, Code.POLICY), (Cause.OK, Code.DONE)])
+async def test_other_ends_have_codes_of_their_own(world: World, cause: Cause, code: Code) -> None:
+    await world.submit("j")
+    await world.agent("a")
+    await world.store.finish("j", 1, Outcome(cause=cause, exit_code=0))
+    assert (await world.why("j")).code is code
+
+
+async def test_who_cancelled_it_may_have_said_why(world: World) -> None:
+    await world.submit("j")
+    await world.store.cancel("j", reason="not needed\x1b[2J")
+    reason = await world.why("j")
+    assert (reason.code, reason.facts["finished"]) == (Code.CANCELLED, T)
+    assert "before it began: not needed\\x1b[2J" in reason.text
+
+
+async def test_every_job_can_be_explained_in_a_bounded_number_of_round_trips(world: World) -> None:
+    await world.submit("j", requirements="other.Cores > 9")
+    await world.agent("a")
+    before = world.store.round_trips
+    reason = await world.why("j")
+    assert world.store.round_trips - before <= 5
+    assert reason.data()["code"] == "no-matching-agent"
+    assert reason.lines()[0] == "job j: no-matching-agent"
+
+
+def test_every_code_means_something_and_every_final_state_has_one() -> None:
+    assert set(MEANINGS) == set(Code)
+    assert {"done", "failed", "cancelled"} <= {code.value for code in Code}
+    assert State.DONE.value == Code.DONE.value
