@@ -155,7 +155,7 @@ def _suggested(option: str, number: float) -> str:
         return option
     if option == "--cpu-time":
         return f"{option} {number:.0f}"
-    for unit, letter in ((2**30, "G"), (2**20, "M"), (2**10, "K")):
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if number >= 4 * unit or unit == 2**10:
-            return f"{option} {-(-number // unit):.0f}{letter}"
+            return f"{option} '{-(-number // unit):.0f} {name}'"
     raise AssertionError("not reached")

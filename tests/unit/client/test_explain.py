@@ -296,7 +296,7 @@ async def test_a_limit_is_told_with_what_to_ask_for(world: World) -> None:
     await world.store.finish("j", 1, outcome)
     reason = await world.why("j")
     assert "used 1.001 GiB, a limit of 1 GiB" in reason.text
-    assert reason.next.endswith("--memory 1282M")
+    assert reason.next.endswith("--memory '1282 MiB'")
 
 
 async def test_attempts_that_the_infrastructure_spoilt_are_summed_up(world: World) -> None:
