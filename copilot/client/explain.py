@@ -14,6 +14,7 @@ from copilot.client.explaining.waiting import (
     why_delayed,
     why_held,
     why_missing,
+    why_paused,
     why_waiting,
 )
 from copilot.files.area import FileArea
@@ -44,6 +45,8 @@ def reason_of(known: Known) -> Reason:
         return why_blocked(known)
     if standing.delayed is not None and standing.delayed > known.now:
         return why_delayed(known, standing.delayed)
+    if known.pause is not None:
+        return why_paused(known)
     if known.missing:
         return why_missing(known)
     return why_waiting(known)

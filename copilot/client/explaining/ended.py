@@ -126,7 +126,9 @@ def _causes(attempts: Sequence[Attempt], last: Cause) -> str:
     if len(counts) == 1:
         cause = next(iter(counts))
         return f"{'each time ' if counts[cause] > 1 else ''}{meaning(cause).text}"
-    return ", ".join(f"{meaning(cause).text} ({number} of {counts.total()})" for cause, number in counts.most_common())
+    return ", ".join(
+        f"{meaning(cause).text} ({number} of {counts.total()})" for cause, number in counts.most_common()
+    )
 
 
 def _helps(record: JobRecord, outcome: Outcome, hit: LimitHit | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from copilot.errors import BadName, CopilotError
 from copilot.files.area import FileArea
 from copilot.job import Attempt, Cause, EventKind, JobRecord, JobSpec, State
 from copilot.store.base import Store
+from copilot.store.controls import Gate, Pause, SetAside
 from copilot.store.explaining import Circumstances, Machine, Machines
 
 MOST_HOLDERS = 1000  # running attempts that are looked at for who has them
@@ -60,6 +62,8 @@ class Known:
     holds: Mapping[str, int] = field(default_factory=dict)
     needed: tuple[Needed, ...] = ()
     missing: tuple[Missing, ...] = ()
+    pause: Pause | None = None
+    asides: Mapping[str, SetAside] = field(default_factory=dict)
     said: str = ""
     similar: tuple[str, ...] = ()
 
@@ -75,6 +79,13 @@ class Known:
         if self.machines is None:
             return ()
         return [one for one in self.machines.rows if self._online(one) and not one.out]
+
+    def kept(self, one: Machine) -> float | None:
+        """Until when an agent is in quarantine (infinite: until somebody lets it out); None if it is not."""
+        aside = self.asides.get(one.agent)
+        until = 0.0 if aside is None else (math.inf if aside.ends is None else aside.ends)
+        until = max(until, one.quarantine)
+        return until if until > self.now else None
 
     def _online(self, one: Machine) -> bool:
         return one.online(self.now) or (one.agent in self.holds and one.renewed is None and not one.leased)
@@ -94,9 +105,17 @@ async def know(store: Store, job: str, area: FileArea | None = None) -> Known:
     if not state.final:
         known = replace(known, missing=await asyncio.to_thread(_missing, spec, area))
     if state in (State.WAITING, State.RUNNING):
-        machines, holders = await asyncio.gather(store.machines(), store.holders("", MOST_HOLDERS))
+        machines, holders, pauses, asides = await asyncio.gather(
+            store.machines(), store.holders("", MOST_HOLDERS), store.paused(), store.asides()
+        )
         holds = Counter(one.agent for one in holders.rows)
-        known = replace(known, machines=machines, holds=holds)
+        known = replace(
+            known,
+            machines=machines,
+            holds=holds,
+            pause=next((one for one in pauses if one.gate is Gate.DISPATCH), None),
+            asides={one.agent: one for one in asides},
+        )
     if spec.after or spec.after_any:
         known = replace(known, needed=await _needed(store, spec))
     if state is State.HELD:

@@ -118,6 +118,19 @@ def why_missing(known: Known) -> Reason:
     )
 
 
+def why_paused(known: Known) -> Reason:
+    """An operator has stopped the whole queue."""
+    assert known.pause is not None
+    one = known.pause
+    return Reason(
+        job=known.job,
+        code=Code.PAUSED,
+        text=f"the queue is {one_line(one.told())}, since {at(one.since, known.now)}",
+        next="it goes on when somebody resumes the queue (`copilot resume`); what runs goes on to its end",
+        facts={"what": "queue", "by": one.by, "reason": one.reason, "since": one.since},
+    )
+
+
 def why_waiting(known: Known) -> Reason:
     """Nothing holds it: who could take it, and what comes before it?"""
     record, _ = known.found
@@ -259,7 +272,7 @@ def _among(known: Known, fleet: _Fleet) -> Reason:
     staying = [one for one in fleet.fit if not one.leaves]
     if not staying:
         return _all_leave(known, fleet)
-    well = [one for one in staying if not one.quarantine > known.now]
+    well = [one for one in staying if known.kept(one) is None]
     if not well:
         return _all_in_quarantine(known, fleet, staying)
     if record.spec.exclusive and all(one.leased is False for one in well):
@@ -296,20 +309,33 @@ def _all_leave(known: Known, fleet: _Fleet) -> Reason:
 
 
 def _all_in_quarantine(known: Known, fleet: _Fleet, staying: Sequence[Machine]) -> Reason:
-    first = min(staying, key=lambda one: one.quarantine)
+    until, first = min(((known.kept(one) or 0.0, one) for one in staying), key=lambda one: one[0])
+    asides = [known.asides[one.agent] for one in staying if one.agent in known.asides]
     some = names([one.agent for one in staying])
+    why = "for jobs keep failing there"
+    if len(asides) == len(staying):
+        said = f": {one_line(asides[0].reason)}" if asides[0].reason else ""
+        why = f"put there by {one_line(asides[0].by or 'somebody')}{said}"
+    free = (
+        "until somebody lets one out"
+        if until == math.inf
+        else f"the first is free again at {at(until, known.now)}"
+    )
     return Reason(
         job=known.job,
         code=Code.QUARANTINE,
-        text=f"{count(len(staying), 'agent')} could take it, and {are(len(staying))} in quarantine, for jobs keep failing there: {some}; the "
-        f"first is free again at {at(first.quarantine, known.now)}",
+        text=f"{count(len(staying), 'agent')} could take it, and {are(len(staying))} in quarantine, {why}: {some}; {free}",
         next=f"mend what fails there (`copilot agents show {first.agent}`), then `copilot agents release {first.agent}`",
         facts={
-            "agents": [{"agent": one.agent, "until": one.quarantine} for one in staying[:20]],
-            "until": first.quarantine,
+            "agents": [{"agent": one.agent, "until": _finite(known.kept(one))} for one in staying[:20]],
+            "until": _finite(until),
             **fleet.facts(),
         },
     )
+
+
+def _finite(number: float | None) -> float | None:
+    return None if number is None or number == math.inf else number
 
 
 def _its_turn(known: Known, fleet: _Fleet, well: Sequence[Machine]) -> Reason:
