@@ -33,6 +33,14 @@ _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
 _ended = False
 
 
+class CallFuture(futures.Future[T]):
+    """What comes of a call. `job` is the id of its job, for `copilot jobs explain` and the like."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__()
+        self.job = job
+
+
 class Executor(futures.Executor):
     """Each call becomes a job, and its agent sends back what it has returned or raised.
 
@@ -85,13 +93,13 @@ class Executor(futures.Executor):
         _workers.add(self._worker)
         weakref.finalize(self, self._worker.close).atexit = False
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> futures.Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> CallFuture[T]:
         """Have `fn(*args, **kwargs)` called by an agent. What cannot be pickled fails in its future.
 
         Raises RuntimeError after `shutdown`, `ExecutorBroken`.
         """
         self._check_open()
-        future: futures.Future[T] = futures.Future()
+        future: CallFuture[T] = CallFuture(next(self._ids))
         try:
             if isinstance(fn, _Many):
                 data = self._pack(fn.function, cast("Sequence[Any]", args[0]), {}, many=True)
@@ -101,7 +109,7 @@ class Executor(futures.Executor):
             future.set_running_or_notify_cancel()
             future.set_exception(error)
             return future
-        call = Call(next(self._ids), data, future)
+        call = Call(future.job, data, future)
         self._worker.add(call)
         future.add_done_callback(partial(_told, weakref.ref(self._worker)))
         return future

@@ -109,6 +109,8 @@ class Worker:
         self._live: dict[Call, asyncio.Task[None] | None] = {}
         self._ending: set[Call] = set()
         self._closing = False
+        self._look = False  # calls were cancelled
+        self._fatal: BaseException | None = None  # why the thread ends
         self._broken: ExecutorBroken | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
@@ -124,7 +126,7 @@ class Worker:
         """Have it run. Raises `ExecutorBroken`, and RuntimeError after `close`."""
         with self._lock:
             if self._broken is not None:
-                raise ExecutorBroken(str(self._broken)) from self._broken.__cause__
+                raise _broken(self._broken.__cause__)
             if self._closing:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             self._waiting.append(call)
@@ -147,6 +149,7 @@ class Worker:
 
     def dropped(self) -> None:
         """A call was cancelled by who waits for it."""
+        self._look = True
         self._stir()
 
     def join(self) -> None:
@@ -174,17 +177,14 @@ class Worker:
 
     def _break(self, cause: BaseException) -> None:
         """All that is on its way ends here with the same error, and nothing more is taken."""
-        text = f"the executor cannot go on: {type(cause).__name__}: {cause}"
         with self._lock:
-            self._broken = self._broken or ExecutorBroken(text)
-            self._broken.__cause__ = cause
+            self._broken = _broken(cause)
             calls = [*self._waiting, *self._live]
             self._waiting.clear()
             self._live.clear()
-
         for call in calls:
             if not call.cancelled():
-                call.end(partial(_raise, ExecutorBroken(text), cause))
+                call.end(partial(_raise, _broken(cause)))
 
     async def _serve(self, directory: Path) -> None:
         program = directory / RUNNER
@@ -198,7 +198,9 @@ class Worker:
             try:
                 while not self._is_over():
                     self._wake.clear()
-                    self._drop(access)
+                    if self._look:
+                        self._look = False
+                        self._drop(access)
                     for batch in iter(self._next_batch, []):
                         task = asyncio.create_task(self._submit(access, program, batch))
                         submitting.add(task)
@@ -206,8 +208,8 @@ class Worker:
                         task.add_done_callback(self._over)
                     if not self._is_over():
                         await self._wake.wait()
-                    if self._broken is not None:
-                        raise self._broken
+                    if self._fatal is not None:
+                        raise self._fatal
             finally:
                 tasks = [*submitting, *(task for task in self._live.values() if task is not None)]
                 for task in tasks:
@@ -249,11 +251,13 @@ class Worker:
             self._live[call] = task
 
         def over(task: asyncio.Task[None]) -> None:
+            self._over(task)
+            if self._fatal is not None:
+                return  # the call ends as all others
             with self._lock:
                 if self._live.get(call) is task:
                     del self._live[call]
                     self._ending.discard(call)
-            self._over(task)
 
         task.add_done_callback(over)
 
@@ -317,6 +321,7 @@ class Worker:
         try:
             ended = await access.ended(call.job, call.begin)
         except TransportError as error:  # the session is over for good
+            call.end(partial(_raise, _broken(error)))
             self._end_all(error)
             return
         except CopilotError as error:
@@ -332,10 +337,9 @@ class Worker:
             self._end_all(wrong)
 
     def _end_all(self, cause: BaseException) -> None:
-        if self._broken is None:
-            self._broken = ExecutorBroken(f"the executor cannot go on: {cause}")
-            self._broken.__cause__ = cause
-            self._wake.set()
+        """Nothing can go on after this error."""
+        self._fatal = self._fatal or cause
+        self._wake.set()
 
     async def _result(self, access: Access, ended: Result, directory: Path) -> bytes:
         """What the runner has left. Raises `JobFailed` if it has left nothing, `TransferError`."""
@@ -357,8 +361,15 @@ class Worker:
         return data
 
 
-def _raise(error: Exception, cause: BaseException | None = None) -> Any:
-    raise error from cause
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+def _broken(cause: BaseException | None) -> ExecutorBroken:
+    """The error for all that cannot go on because of another one."""
+    error = ExecutorBroken(f"the executor cannot go on: {type(cause).__name__}: {cause}")
+    error.__cause__ = cause
+    return error
 
 
 def _write(directory: Path, calls: Sequence[Call]) -> dict[Call, Path]:
