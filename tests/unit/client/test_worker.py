@@ -74,13 +74,13 @@ class Place:
         raise NotImplementedError
 
     async def ended(self, job: str, begun: Callable[[], None] = lambda: None) -> Result:
-        if (error := self.ends(job)) is not None:
-            raise error
         if self.begins:
             begun()
             begun()
         while not self.gate.is_set():
             await asyncio.sleep(0.001)
+        if (error := self.ends(job)) is not None:
+            raise error
         self.at_once -= 1
         output = None if self.left_nothing else Output(size=1, sha256="0")
         state = State.FAILED if self.left_nothing else State.DONE
@@ -215,6 +215,7 @@ def test_a_session_that_is_over_for_good_ends_everything(place: Place, error: Tr
     place.gate.clear()
     executor = Executor(place.opening, max_workers=1)
     calls = [executor.submit(abs, number) for number in range(3)]
+    place.gate.set()
     assert {type(call.exception(LIMIT)) for call in calls} == {ExecutorBroken}
     with pytest.raises(ExecutorBroken, match=str(error)):
         executor.submit(abs, 1)
