@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 import copilot
 from copilot.cli import agents, bundle, clean, config, demo, explain, joblist, jobs, keys, up, users
 from copilot.cli.codes import ExitCode
+from copilot.cli.doctor import doctor
 from copilot.cli.options import spelt
 from copilot.errors import CopilotError
 
@@ -44,6 +45,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
+app.command()(doctor)
 
 
 def _version(wanted: bool) -> None:

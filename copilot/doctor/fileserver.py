@@ -1,0 +1,163 @@
+"""fileserver: does the file server answer as agents reach it, and does it believe what managers sign?
+
+A URL for a file that nobody has is signed with the managers' secret: the server says that there is no such file if it believes
+the signature, and that the URL is not valid if it does not.
+"""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from copilot.config.groups import ComponentSettings
+from copilot.doctor.check import Check
+from copilot.doctor.findings import Finding, fault, ok, skipped
+from copilot.doctor.patient import Patient
+from copilot.doctor.xmpp.session import authority
+from copilot.errors import ConfigError
+from copilot.files.signing import UrlSigner
+from copilot.runtime.secret import load_secrets
+from copilot.transport.settings import tls_context
+
+LIMIT = 4.0  # s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What it said: HTTP status, its clock as it stands in `Date`, and ours (s since the epoch); `signed`: whether the URL was."""
+
+    status: int
+    date: str
+    ours: float
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """What went wrong; `certificate`: because of it."""
+
+    why: str
+    certificate: bool = False
+
+
+def address(patient: Patient) -> str | None:
+    """Where the file server is, if anybody knows."""
+    manager = patient.manager
+    return patient.files_url or (None if manager is None else manager.files_url)
+
+
+async def ask(patient: Patient) -> Answered | Unanswered | None:
+    """None: there is none, or nobody knows where."""
+    url = address(patient)
+    if url is None or not url.startswith(("http:", "https:")):
+        return None
+    return await patient.once("fileserver", lambda: _ask(patient, url))
+
+
+async def _ask(patient: Patient, url: str) -> Answered | Unanswered:
+    import aiohttp
+
+    signed = _signed(patient, url)
+    context: ssl.SSLContext | bool = True
+    if url.startswith("https:"):
+        context = tls_context(_trusted(patient))
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LIMIT)) as client,
+            client.get(signed or f"{url.rstrip('/')}/doctor", ssl=context, allow_redirects=False) as answer,
+        ):
+            return Answered(
+                status=answer.status,
+                date=answer.headers.get("Date", ""),
+                ours=patient.clock.wall(),
+                signed=signed is not None,
+            )
+    except aiohttp.ClientConnectorCertificateError as error:
+        why = getattr(error.certificate_error, "verify_message", str(error.certificate_error))
+        return Unanswered(why=str(why), certificate=True)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return Unanswered(why=str(error) or type(error).__name__)
+
+
+def _trusted(patient: Patient) -> Path | None:
+    """As agents do: an authority for file servers, else that of the XMPP server."""
+    for config in (patient.agent, *patient.all(ComponentSettings)):
+        if config is None:
+            continue
+        own: Path | None = getattr(config, "files_ca_file", None)
+        if (found := own or authority(patient, config)) is not None:
+            return found
+    return None
+
+
+def _signed(patient: Patient, url: str) -> str | None:
+    """A URL for an input of a job that is not there; None where the secret is not."""
+    manager = patient.manager
+    if manager is None or not manager.secret_file.is_file():  # else reading it would make it
+        return None
+    try:
+        signer = UrlSigner(url, load_secrets(manager.secret_file, patient.clock.wall())[0], patient.clock)
+    except ConfigError:
+        return None  # the check of secrets says why
+    return signer.input_url(f"doctor-{secrets.token_hex(8)}", "none", 60.0)
+
+
+async def run(patient: Patient) -> list[Finding]:
+    """Look and judge."""
+    url = address(patient)
+    if url is None and patient.manager is not None:
+        return skipped("files go by Chirp: *_FILES_URL is not set")
+    if url is None:
+        return skipped("an agent learns where files are with its first job; name it: --files-url https://…")
+    answered = await ask(patient)
+    if answered is None:
+        return skipped(f"{url} is a shared file system")
+    return judge(answered, url)
+
+
+def judge(answered: Answered | Unanswered, url: str) -> list[Finding]:
+    """From what it said, or did not."""
+    host = urlsplit(url).hostname or ""
+    if isinstance(answered, Unanswered):
+        if answered.certificate:
+            return [
+                fault(
+                    f"{url}: its certificate is refused: {answered.why}",
+                    expected=f"one for {host} that agents trust (AGENT_FILES_CA_FILE, else AGENT_JABBER_CA_FILE)",
+                    cure="give copilot-fileserver another certificate (*_FILES_CERT_FILE), or agents its authority "
+                    "(AGENT_FILES_CA_FILE)",
+                )
+            ]
+        return [
+            fault(
+                f"{url}: {answered.why}",
+                expected="that it answers under the address that agents are told",
+                cure="start copilot-fileserver, open its port (*_FILES_LISTEN) in the firewall; or correct *_FILES_URL",
+            )
+        ]
+    if answered.signed and answered.status == 404:
+        return ok(f"{url} answers, and believes what managers sign")
+    if answered.status == 403 and answered.signed:
+        return [
+            fault(
+                f"{url} does not believe what the managers sign",
+                expected="the same secret, and clocks that agree",
+                cure="let managers and copilot-fileserver read the same file (*_SECRET_FILE), and start them again; see the "
+                "check clock",
+            )
+        ]
+    if answered.status == 403:
+        return ok(f"{url} answers")
+    return [
+        fault(
+            f"{url} answers {answered.status}: that is not our file server",
+            expected="copilot-fileserver",
+            cure="correct *_FILES_URL, with the prefix of a reverse proxy, if there is one",
+        )
+    ]
+
+
+CHECK = Check(name="fileserver", about="the file server answers, and believes what managers sign", run=run)

@@ -1,0 +1,1 @@
+"""Checks of the XMPP server, with an account that the settings name."""
