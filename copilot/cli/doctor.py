@@ -23,7 +23,6 @@ from copilot.config.source import Source, read_source, sets_anything
 from copilot.doctor.check import Check, check_up
 from copilot.doctor.findings import Finding, Result, Verdict
 from copilot.doctor.patient import Patient, Read
-from copilot.doctor.table import CHECKS, chosen
 from copilot.errors import ConfigError
 
 FAULTS = 1  # exit code
@@ -52,6 +51,11 @@ def doctor(
     Reads the settings that are on this machine: managers', agents', monitor's, submitters'. Changes nothing. The exit code is 0
     if all is well or there are only warnings, and 1 if there are faults.
     """
+    from copilot.doctor.table import (
+        CHECKS,
+        chosen,
+    )  # with all that can be looked at; other commands need none of it
+
     wanted = chosen(checks or ())
     if listed:
         for check in CHECKS:

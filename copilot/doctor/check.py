@@ -39,7 +39,10 @@ async def check_up(checks: Sequence[Check], patient: Patient) -> AsyncIterator[R
 
     async def follow(chain: Sequence[Check]) -> None:
         for check in chain:
-            results[check.name].set_result(await _made(check, patient))
+            try:
+                results[check.name].set_result(await _made(check, patient))
+            except Exception as error:  # noqa: BLE001  # whoever waits for the result has to hear of it
+                results[check.name].set_exception(error)
 
     tasks = [asyncio.create_task(follow(chain)) for chain in chains.values()]
     try:

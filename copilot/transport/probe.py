@@ -28,7 +28,7 @@ class Probe(Connection):
 
     def __init__(self, settings: XmppSettings) -> None:
         self._came: deque[tuple[float, Xml]] = deque(maxlen=MOST_HEARD)
-        self._news = asyncio.Event()
+        self._news, self._up = asyncio.Event(), asyncio.Event()
         self.jid = ""  # as the server bound it
         super().__init__(settings, self._delivered)
 
@@ -45,6 +45,14 @@ class Probe(Connection):
     def say(self, stanza: str) -> None:
         """Write a stanza as it stands."""
         self._client.write(stanza.encode())
+
+    async def began(self, limit: float) -> None:
+        """Returns when the session is up, or has ended without, or after `limit` seconds."""
+        news = asyncio.ensure_future(self._up.wait())
+        try:
+            await asyncio.wait((news, self._ended), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
 
     async def hear(self, match: Match, limit: float) -> Xml | None:
         """The first stanza that came and is such a one; it is given once. None: none came within `limit` seconds, or the
@@ -88,7 +96,7 @@ class Probe(Connection):
     def _delivered(self, event: TransportEvent) -> None:
         if isinstance(event, Connected):
             self.jid = event.jid
-            self._news.set()
+            self._up.set()
 
     def _take(self, stanza: Xml) -> bool:
         self._came.append((asyncio.get_running_loop().time(), stanza))
@@ -110,7 +118,7 @@ async def probing(settings: XmppSettings, *, gently: bool = True) -> AsyncIterat
     probe = Probe(settings)
     running = asyncio.ensure_future(probe.run((), {}))
     try:
-        await probe.hear(lambda _: probe.was_up, settings.login_timeout)
+        await probe.began(settings.login_timeout)
         if not probe.up:
             ended = probe.end or Ended(reason=f"no session within {settings.login_timeout:g} s")
             raise ended.fatal or TransportError(f"{settings.address}: {ended.reason}")
@@ -118,5 +126,6 @@ async def probing(settings: XmppSettings, *, gently: bool = True) -> AsyncIterat
         if gently:
             await probe.goodbye()
     finally:
-        running.cancel()
+        if probe.end is None:  # else it is just tidying up
+            running.cancel()
         await asyncio.gather(running, return_exceptions=True)

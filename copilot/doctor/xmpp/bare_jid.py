@@ -6,6 +6,7 @@ higher one would get everything, and the managers nothing.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,12 +49,10 @@ async def look(first: Probe, second: Probe) -> Reached:
     second.say(
         f"<message to='{bare(second.jid)}' id='{mark}'><copilot xmlns='{NAMESPACE}' ack='{mark}'/></message>"
     )
-    came = 0
-    for one in (first, second):
-        if await one.hear(with_id(mark), PATIENCE) is not None:
-            came += 1
+    came = await asyncio.gather(*(one.hear(with_id(mark), PATIENCE) for one in (first, second)))
     return Reached(
-        sessions=came, above=[name for one in second.presences() if (name := _above(one, second.jid))]
+        sessions=sum(one is not None for one in came),
+        above=[name for one in second.presences() if (name := _above(one, second.jid))],
     )
 
 

@@ -17,8 +17,8 @@ async def run(patient: Patient) -> list[Finding]:
     accounts = patient.accounts[:MOST]
     if not accounts:
         return skipped("no settings here have an XMPP account")
-    refused = {config: error for config in accounts if (error := await _look(patient, config)) is not None}
-    return judge(accounts, {config.jid: (config, error) for config, error in refused.items()})
+    tried = [(config, await _look(patient, config)) for config in accounts]
+    return judge(accounts, {config.jid: (config, error) for config, error in tried if error is not None})
 
 
 async def _look(patient: Patient, config: ComponentSettings) -> TransportError | None:
