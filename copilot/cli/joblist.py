@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -33,7 +33,7 @@ from copilot.cli.tables import Column, Table, age
 from copilot.client.filters import Filter, every
 from copilot.client.listing import Listing, first
 from copilot.client.story import when
-from copilot.client.waiting import wait_all
+from copilot.client.watch import Watch as Watching
 from copilot.config.kinds import duration
 from copilot.errors import BadName, UnknownJob
 from copilot.job import Event, JobRecord, State, check_job_id
@@ -234,7 +234,7 @@ async def _wait(
 
             try:
                 async with asyncio.timeout(limit):
-                    await wait_all(store, jobs, ended=ended)
+                    await _all_over(store, jobs, ended)
             except TimeoutError:
                 print(
                     f"copilot: {len(jobs) - len(over)} of {len(jobs)} jobs are not over yet; they go on",
@@ -248,6 +248,31 @@ async def _wait(
             print_lines(Table(columns=COLUMNS, rows=bad).lines)
         print(f"{len(over) - len(bad)} of {len(jobs)} done")
     return ExitCode.OK if all(job.state is State.DONE for job in over) else ExitCode.NO
+
+
+async def _all_over(store: Store, jobs: Sequence[str], ended: Callable[[JobRecord], None]) -> None:
+    """`ended` hears of each job when it is over. Raises `UnknownJob`."""
+    watching = Watching(store)
+
+    async def one(job: str) -> None:
+        record = await watching.ended(job)
+        if record is None:
+            raise unknown(job)
+        ended(record)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(one(job))
+    except* UnknownJob as errors:
+        raise errors.exceptions[0] from None
+    finally:
+        await watching.close()
+
+
+def unknown(job: str) -> UnknownJob:
+    """The error for a job that nobody knows."""
+    return UnknownJob(f"job {job} is not known: look for a typing error; records of old jobs are removed")
 
 
 def history(
@@ -273,7 +298,7 @@ async def _history(store: Store, job: str) -> list[Event]:
     """Raises `UnknownJob`. Of an old job the first events may be gone: `copilot jobs show` has its attempts."""
     record = await store.get(job)
     if record is None:
-        raise UnknownJob(f"job {job} is not known: look for a typing error; records of old jobs are removed")
+        raise unknown(job)
     found = list[Event]()
     milliseconds, _, _number = record.first_event.partition("-")
     place = f"{max(0, int(milliseconds) - 1)}-0"

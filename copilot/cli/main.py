@@ -11,7 +11,20 @@ import typer
 from typer.core import TyperGroup
 
 import copilot
-from copilot.cli import agents, bundle, clean, config, demo, explain, joblist, jobs, keys, up, users
+from copilot.cli import (
+    agents,
+    bundle,
+    clean,
+    config,
+    demo,
+    explain,
+    joblist,
+    jobs,
+    keys,
+    submit_job,
+    up,
+    users,
+)
 from copilot.cli.codes import ExitCode
 from copilot.cli.doctor import doctor
 from copilot.cli.options import spelt
@@ -35,6 +48,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(demo.demo)
 app.command()(clean.clean)
+app.command(context_settings={"allow_interspersed_args": False})(submit_job.submit)
 jobs.app.command("list")(joblist.list_)
 jobs.app.command()(joblist.wait)
 jobs.app.command()(joblist.history)

@@ -86,8 +86,10 @@ def chosen(
 
 def spelt(arguments: Sequence[str]) -> list[str]:
     """The same, each `--watch` with its number: options of Typer have a value or none, not both. What follows `--` is left
-    alone."""
+    alone, and so is `submit`, whose last words are somebody else's."""
     words = list(arguments)
+    if words[:1] == ["submit"]:
+        return words
     end = words.index("--") if "--" in words else len(words)
     for at in range(end):
         if words[at] == "--watch" and not (at + 1 < end and _NUMBER.match(words[at + 1])):

@@ -1,26 +1,9 @@
-"""What a job file says: a JSON object with these keys, of which only `command` is required.
+"""What a job file of a directory says: a JSON object, in which only `command` is required.
 
-    {"command": "run.sh",              file that is executed
-     "id": "job-1",                    else the name of the job file without .json
-     "arguments": "-v 'two words'",    quoted as for a shell
-     "environment": {"MODE": "fast"},
-     "packages": ["VO_X@Root::v6"],
-     "inputs": {"data/in": "in.dat"},  further files: name in the job's directory, and where it lies
-     "validation": "check.sh",         script that checks the result
-     "priority": 5,                    higher goes first
-     "max_run_time": 3600,             seconds
-     "max_attempts": 3,                until failures of the infrastructure end the job
-     "max_user_attempts": 1,           until its own do
-     "exclusive": true,                never two attempts at once, rather stopped than doubled
-     "requirements": "other.Memory >= 2000",   what the agent's host must be like
-     "memory": 2147483648, "cpu_time": 600, "processes": 100,   what all of it may use: bytes, seconds, number
-     "open_files": 1024, "file_size": 1073741824,               what each process and file may: number, bytes
-     "disk": 10737418240,              bytes that its directory may take
-     "network": true,                  it needs the network
-     "image": "docker://debian:12",    container image that it runs in
-     "owner": "alice"}
+    {"command": "run.sh", "arguments": "-v 'two words'", "inputs": {"data/in": "in.dat"},
+     "cores": "2-8", "memory": "2GiB", "max_run_time": "1h30m"}
 
-Files are named relative to the directory of the job file and lie in it or below. `command` and `validation` appear in
+`copilot.grid.jobkeys` has the table of keys. Files are named relative to the directory of the job file and lie in it or below. `command` and `validation` appear in
 the job's directory under the last part of their names.
 """
 
@@ -34,34 +17,11 @@ from typing import Any
 
 from copilot.errors import BadName
 from copilot.grid.environment import shell_environment
+from copilot.grid.jobkeys import read_keys
 from copilot.job import DEFAULT_MAX_ATTEMPTS, LIMITS, JobSpec, check_job_id, check_relative_name
 from copilot.matching.needs import with_needs
 
 MAX_BYTES = 64 * 1024  # of a job file: more than a job may hold (copilot.job)
-_KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
-    "command": (str, "text"),
-    "id": (str, "text"),
-    "arguments": (str, "text"),
-    "environment": (dict, "an object of texts"),
-    "packages": (list, "a list of texts"),
-    "inputs": (dict, "an object of texts"),
-    "validation": (str, "text"),
-    "priority": (int, "a whole number"),
-    "max_run_time": ((int, float), "a number of seconds"),
-    "max_attempts": (int, "a whole number"),
-    "max_user_attempts": (int, "a whole number"),
-    "exclusive": (bool, "true or false"),
-    "requirements": (str, "text"),
-    "memory": (int, "a number of bytes"),
-    "cpu_time": ((int, float), "a number of seconds"),
-    "processes": (int, "a whole number"),
-    "open_files": (int, "a whole number"),
-    "file_size": (int, "a number of bytes"),
-    "disk": (int, "a number of bytes"),
-    "network": (bool, "true or false"),
-    "image": (str, "text"),
-    "owner": (str, "text"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +33,8 @@ class JobFile:
 
 
 def parse(name: str, text: bytes) -> JobFile:
-    """Read the job file `<name>.json`. Raises `BadName` for anything that is not as it should be."""
-    said = _object(text)
-    for key, value in said.items():
-        _check(key, value)
+    """Read the job file `<name>.json`, whose id is `name` if it says none. Raises `BadName` for anything that is not as it should be."""
+    said = read_keys(_object(text))
     if "command" not in said:
         raise BadName("command: missing; expected the name of the file that is executed")
     command, validation = said["command"], said.get("validation")
@@ -102,6 +60,13 @@ def parse(name: str, text: bytes) -> JobFile:
         ),
         network=said.get("network", False),
         image=said.get("image", ""),
+        project=said.get("project", ""),
+        cores=said.get("cores", 1),
+        max_cores=said.get("max_cores"),
+        gpus=said.get("gpus", 0),
+        tags=said.get("tags", ()),
+        after=said.get("after", ()),
+        after_any=said.get("after_any", ()),
         **dict[str, Any]({name: said.get(name) for name in LIMITS}),
     )
     named = [(_last_part(path), path) for path in (command, validation) if path is not None]
@@ -130,13 +95,3 @@ def _object(text: bytes) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise BadName('expected a JSON object, like {"command": "run.sh"}')
     return said
-
-
-def _check(key: str, value: Any) -> None:
-    if key not in _KINDS:
-        raise BadName(f"{key[:60]!r}: no such key; expected {', '.join(_KINDS)}")
-    kind, expected = _KINDS[key]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
-    if not fits or not all(isinstance(x, str) for x in parts):
-        raise BadName(f"{key}: expected {expected}")

@@ -47,8 +47,11 @@ class Site:
             f"JM_REDIS_SOCKET {server.directory}/s\nJM_FILES_DIR {self.area.root}\nJM_DONE_JOB_DIR {self.done}\n"
         )
 
-    def run(self, *words: str) -> Result:
-        return CliRunner().invoke(app, [*words, "--config", str(self.config)])
+    def run(self, *words: str, before: bool = False) -> Result:
+        """`before`: the option comes after the command, where all at the end is somebody else's."""
+        config = ["--config", str(self.config)]
+        first, *rest = words
+        return CliRunner().invoke(app, [first, *config, *rest] if before else [*words, *config])
 
     def ask(self, what: Callable[[RedisStore], Coroutine[Any, Any, T]]) -> T:
         async def one() -> T:

@@ -29,7 +29,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "exit-codes.md"
         ("list --watch 5 x", "list --watch 5 x"),
         ("list --watch .5", "list --watch .5"),
         ("list --watch --json", "list --watch=2 --json"),
-        ("submit -- run --watch", "submit -- run --watch"),
+        ("x -- run --watch", "x -- run --watch"),
+        ("submit run --watch", "submit run --watch"),
     ],
 )
 def test_watch_may_stand_without_a_number(words: str, meant: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -10,12 +9,9 @@ import pytest
 from copilot.client import listing
 from copilot.client.filters import Filter, every, read_where
 from copilot.client.listing import first
-from copilot.client.waiting import wait_all
-from copilot.errors import BadRequirements, UnknownJob
-from copilot.job import Cause, JobSpec, Outcome, State
+from copilot.errors import BadRequirements
+from copilot.job import JobSpec, State
 from copilot.store.memory import MemoryStore
-
-GOOD = Outcome(cause=Cause.OK, exit_code=0)
 
 
 def spec(number: int, **fields: Any) -> JobSpec:
@@ -88,21 +84,3 @@ async def test_a_list_looks_at_a_bounded_number_of_jobs(
     monkeypatch.setattr(listing, "MOST_LOOKED_AT", 2)
     found = await first(store, Filter(tags=("nobody",)))
     assert (found.rows, found.cut) == ((), True)
-
-
-async def test_the_end_of_many_jobs_is_waited_for(store: MemoryStore) -> None:
-    await store.claim(agent="a@x.org", request="r2", dispatch_limit=60, count=3)
-    told = []
-    await store.finish("job-1", 1, GOOD)
-
-    def ended(record: Any) -> None:
-        told.append(record.spec.id)
-
-    waiting = asyncio.create_task(wait_all(store, ["job-1", "job-2"], ended=ended))
-    while told != ["job-1"]:
-        await asyncio.sleep(0)
-    await store.finish("job-2", 1, Outcome(cause=Cause.USER_EXIT, exit_code=1))
-    over = await waiting
-    assert {job: record.state for job, record in over.items()} == {"job-1": State.DONE, "job-2": State.FAILED}
-    with pytest.raises(UnknownJob, match="job nobody"):
-        await wait_all(store, ["nobody"])
