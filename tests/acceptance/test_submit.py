@@ -224,7 +224,7 @@ def test_ctrl_c_ends_the_waiting_and_says_that_the_job_goes_on_and_it_does(syste
         (("--chirp-dir", "no-such-directory"), {}, 2, "no-such-directory: expected the directory"),
         (("--chirp-dir", "/proc"), {}, UNWRITABLE, "/proc"),
         (("--config", "no-such-directory"), {}, 2, "no-such-directory"),
-        ((), {"JM_REDIS_PORT": "1"}, 1, "Redis does not answer"),
+        ((), {"JM_REDIS_PORT": "1"}, 75, "Redis does not answer"),
         ((), {"JM_REDIS_PASSWORD": "wrong"}, 2, "Redis refuses us"),
         ((), {"JM_REDIS_PORT": "many"}, 2, "JM_REDIS_PORT"),
     ],
