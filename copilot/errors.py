@@ -20,6 +20,7 @@
     │   │   └── QueueFull       no room for new jobs; trying again later helps (exit code 75)
     │   │       └── IntakePaused  somebody has stopped the intake of new jobs
     │   ├── TooManyJobs         the owner has as many on the queue as he may; later helps (exit code 75)
+    │   ├── TooManyWatches      so many outputs are being looked at; later helps (exit code 75)
     │   ├── JobExists           that id is taken by another job
     │   └── UnknownJob          no such job
     ├── TransferError           a file did not arrive
@@ -156,6 +157,13 @@ class IntakePaused(QueueFull):
 
 class TooManyJobs(StoreError):
     """The owner has as many jobs on the queue as he may have; there is room again when some are over."""
+
+    retryable: ClassVar[bool] = True
+    exit_code: ClassVar[int] = 75
+
+
+class TooManyWatches(StoreError):
+    """As many outputs of running jobs are being looked at as there may be."""
 
     retryable: ClassVar[bool] = True
     exit_code: ClassVar[int] = 75

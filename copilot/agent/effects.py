@@ -150,6 +150,19 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Show:
+    """Read what it has printed on `stream` so far, for `asker` (full JID): at most `most` bytes from `offset` on, or of the `last` ones;
+    the result is a `showing.Part`."""
+
+    assignment: Assignment
+    stream: str
+    offset: int | None
+    last: int
+    most: int
+    asker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
     """Pack what an interrupted attempt has left; the result is an `Output`, or None if nothing could be packed."""
 

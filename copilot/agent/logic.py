@@ -20,12 +20,24 @@ from copilot.agent.capacity import NOTHING, Capacity, Room, request_of
 from copilot.agent.counts import WAITS, AgentCounts
 from copilot.agent.delivery import KEPT_AFTER_RECEIPT, RESULT_KEPT, Delivery, Step
 from copilot.agent.drain import NO_LIMITS, Draining, Limits
-from copilot.agent.effects import Assignment, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
+from copilot.agent.effects import (
+    Assignment,
+    Execute,
+    Forget,
+    Kill,
+    Note,
+    Pack,
+    Remember,
+    Show,
+    Stop,
+    Upload,
+)
 from copilot.agent.exclusive import Exclusives
 from copilot.agent.goodbye import GOODBYE_WITHIN, Goodbye
 from copilot.agent.leases import Leases
 from copilot.agent.referral import Named, NotFollowed, Referral
 from copilot.agent.search import Search
+from copilot.agent.showing import STREAMS, Part, Showing, answer
 from copilot.agent.slots import Slots
 from copilot.agent.standing import Standing
 from copilot.job import Cause, Outcome, Output, Phase, one_line
@@ -49,6 +61,7 @@ from copilot.protocol.commands import (
     RunJob,
     Sleep,
     StoreJobOutputDir,
+    TailJob,
     WantGetJob,
     WantGetJobOutputDir,
 )
@@ -67,6 +80,7 @@ from copilot.runtime.component import (
     Online,
     Perform,
     Refuse,
+    Send,
     Stopping,
     Tick,
     Withdraw,
@@ -144,6 +158,7 @@ class Agent:
         self._exclusive = Exclusives()
         self._drain = Draining(settings.limits)
         self._goodbye = Goodbye()
+        self._showing = Showing()
         self._removing: set[Assignment] = set()
         self._stirred = False  # something has happened since we looked whether to leave
         self._phase = phase
@@ -409,6 +424,8 @@ class Agent:
                 if isinstance(result, Exception):
                     log.warning("%s: its output could not be stored yet: %s", assignment.ref, result)
                 return delivery.uploaded(result if isinstance(result, Exception) else None, now)
+            case Show() as show:
+                return [Send(to=show.asker, command=answer(show, result))] if isinstance(result, Part) else []
             case Forget(assignment=assignment):
                 self._removing.discard(assignment)
                 if isinstance(result, Exception):
@@ -489,7 +506,26 @@ class Agent:
                 return self._cancelled(received.sender, order, now)
             case Drain():
                 return self._drain_ordered(received, now)
+            case TailJob() as order:
+                return self._show(received.sender, order, now)
         return []
+
+    def _show(self, sender: str, order: TailJob, now: float) -> Actions:
+        """Somebody wants to see what it prints. What is over is in the output that goes home, and what has not begun prints nothing."""
+        self._showing.keep(self._held)
+        assignment = self._mine(sender, order.job_id, order.attempt)
+        if assignment is None or order.stream not in STREAMS or self._slots.waits(order.job_id):
+            return []
+        most = self._showing.take(order, now)
+        show = Show(
+            assignment=assignment,
+            stream=order.stream,
+            offset=order.offset,
+            last=order.last or 0,
+            most=most,
+            asker=sender,
+        )
+        return [Perform(effect=show)]
 
     def _lost_hold(self, sender: str, lost: Sequence[HeldJob], now: float) -> Actions:
         """These are somebody else's by now, or over: stop them, and drop what they have left."""

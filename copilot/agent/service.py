@@ -23,7 +23,19 @@ from urllib.parse import quote
 from copilot.agent.cache import InputCache
 from copilot.agent.capacity import Share
 from copilot.agent.counts import AgentCounts
-from copilot.agent.effects import Assignment, Begin, Execute, Forget, Kill, Note, Pack, Remember, Stop, Upload
+from copilot.agent.effects import (
+    Assignment,
+    Begin,
+    Execute,
+    Forget,
+    Kill,
+    Note,
+    Pack,
+    Remember,
+    Show,
+    Stop,
+    Upload,
+)
 from copilot.agent.isolation.base import Bare, Isolation, Network
 from copilot.agent.isolation.image import NoImage
 from copilot.agent.isolation.images import NO_TOOL, Images
@@ -31,6 +43,7 @@ from copilot.agent.journal import Journal, attempt_name
 from copilot.agent.limits.keeping import Keeping
 from copilot.agent.processes import Wishes
 from copilot.agent.sandbox import Sandbox
+from copilot.agent.showing import read_part
 from copilot.agent.spares import Spares
 from copilot.agent.threads import in_thread
 from copilot.agent.vault import Vault
@@ -140,6 +153,11 @@ class AgentService:
                 return None
             case Upload(assignment=assignment, url=url, output=output):
                 return self._upload(assignment, url, output)
+            case Show() as show:
+                assignment = show.assignment
+                sandbox = Sandbox(self._work_dir, assignment.id, assignment.job.attempt or 1)
+                path = sandbox.stderr if show.stream == "stderr" else sandbox.stdout
+                return in_thread(partial(read_part, path, show))
             case Forget(assignment=assignment):
                 return self._forget(assignment)
         raise TypeError(f"an agent has no effect {effect!r}")

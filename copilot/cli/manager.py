@@ -31,6 +31,7 @@ from copilot.grid.intake import StagingIntake
 from copilot.grid.plugins import make_finisher, make_sources
 from copilot.grid.running import running
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
+from copilot.jobmanager.reaching import Reaching
 from copilot.jobmanager.referral import StorageReferral
 from copilot.jobmanager.standing import fields
 from copilot.jobmanager.submissions import Submissions, SubmissionSettings
@@ -83,6 +84,7 @@ async def run(config: ManagerSettings) -> int:
             parts += [
                 _job_manager(config, store, claims, urls, counts, secure),
                 _submissions(config, store, urls, clock),
+                Reaching(store),
             ]
         if finisher is not None:
             role |= Role.STORAGE_MANAGER

@@ -25,6 +25,7 @@ from copilot.errors import (
     QueueFull,
     RemoteRefused,
     TooManyJobs,
+    TooManyWatches,
     TransferRefused,
     TransportError,
     UnknownJob,
@@ -36,12 +37,14 @@ from copilot.job import State, check_job_id, one_line
 from copilot.protocol.commands import (
     Command,
     Error,
+    HaveJobOutput,
     HaveJobState,
     HaveUpload,
     SealedSecret,
     SentInput,
     StopJob,
     SubmitJob,
+    WantJobOutput,
     WantJobState,
     WantUpload,
 )
@@ -74,6 +77,7 @@ _ERRORS: Mapping[str, type[CopilotError]] = {
     "queue-full": QueueFull,
     "too-many-jobs": TooManyJobs,
     "too-many-uploads": TooManyJobs,
+    "too-many-watches": TooManyWatches,
     "unknown-job": UnknownJob,
 }
 
@@ -179,6 +183,13 @@ class Remote:
     async def stop(self, job: str, reason: str = "") -> HaveJobState:
         """Have the job end: at once if it waits, else when its agent has stopped it. Raises as `state`."""
         return await self._ask(StopJob(job_id=job, reason=reason), HaveJobState, limit=PATIENCE)
+
+    async def output(self, job: str, stream: str, *, attempt: int = 0, offset: int = 0) -> HaveJobOutput:
+        """What a job prints, behind what we have read of it. Raises as `state`."""
+        want = WantJobOutput(
+            job_id=job, stream=stream, attempt=attempt or None, offset=offset if attempt else None
+        )
+        return await self._ask(want, HaveJobOutput, limit=PATIENCE)
 
     async def follow(self, job: str, state: HaveJobState | None = None) -> AsyncGenerator[HaveJobState, None]:
         """How the job stands, and each change that we hear of, until there will be none any more. An outage is waited for.
@@ -332,7 +343,7 @@ class Remote:
 
     def _hear(self, event: ProtocolEvent) -> None:
         match event:
-            case Received(command=HaveUpload() | HaveJobState() as said, sender=sender) if (
+            case Received(command=HaveUpload() | HaveJobState() | HaveJobOutput() as said, sender=sender) if (
                 bare(sender) == self._manager
             ):
                 self._instance = sender
@@ -347,7 +358,7 @@ class Remote:
                     if question.message == ident:
                         question.again.set()
 
-    def _answered(self, said: HaveUpload | HaveJobState) -> None:
+    def _answered(self, said: HaveUpload | HaveJobState | HaveJobOutput) -> None:
         for question in self._questions:
             if _fits(said, question) and not question.result.done():
                 question.result.set_result(said)
@@ -403,9 +414,11 @@ def at_rest(state: HaveJobState) -> bool:
     return final and (bool(state.published) or state.output_size is None)
 
 
-def _fits(said: HaveUpload | HaveJobState, question: _Question) -> bool:
+def _fits(said: HaveUpload | HaveJobState | HaveJobOutput, question: _Question) -> bool:
     """Whether this answers that; news of a job are no answer to who wants it stopped."""
     if not isinstance(said, question.answer) or getattr(question.command, "job_id", None) != said.job_id:
+        return False
+    if isinstance(said, HaveJobOutput) and said.stream != getattr(question.command, "stream", None):
         return False
     news = isinstance(said, HaveJobState) and said.changed is None
     return not (news and isinstance(question.command, StopJob))

@@ -15,17 +15,17 @@ from copilot.errors import CopilotError, SealError, StoreUnavailable
 from copilot.job import Cause, EventKind, Outcome, one_line, split_alias
 from copilot.jobmanager.late import LateOffers
 from copilot.jobmanager.orders import Asker, InputContents, InputUrls, NotSealed, Orders, SecretOpener
+from copilot.jobmanager.telling import Telling
 from copilot.log import JobRef, PeerRef, rate_limited
 from copilot.matching.host import marked
 from copilot.protocol.claim import Claims
 from copilot.protocol.commands import (
-    CancelJob,
-    Drain,
     Error,
     GetJob,
     HaveGetJob,
     HeldJob,
     JobDone,
+    JobOutput,
     LeaseLost,
     Leaving,
     RenewLease,
@@ -59,7 +59,7 @@ log = logging.getLogger("copilot.jobmanager")
 
 REAP_EVERY = 5.0  # s
 LOOKS_A_LEASE = 4  # at least, so that a dead agent's job is back well within two leases
-TOLD_AT_ONCE = 100  # agents in one round that somebody wants to leave
+ORDERS = "orders"  # the hint that agents are to be told something
 DISPATCH_EVERY = 1.0  # s, without a hint
 DISPATCHED_AT_ONCE = 100  # jobs
 SHOW_UP_WITHIN = 480.0  # s that a parked agent may be silent; the store forgets it after `rules.PARKED_FOR`
@@ -117,7 +117,7 @@ class JobManager:
         self._random = random
         self._counts = counts or JobCounts()
         self._next_reap: float | None = None
-        self._told = 0  # how many of the agents that somebody wants to leave were told in this turn
+        self._telling = Telling(store)
         self._up_since: float | None = None  # since when agents can reach us, and we the store
         self._online_since = -math.inf  # the begin of our session
         self._next_dispatch: float | None = None
@@ -126,8 +126,8 @@ class JobManager:
         self._late = LateOffers()
 
     def wakeup(self) -> float | None:
-        """When expired attempts are to be looked for, or work for parked agents."""
-        times = (self._next_reap, self._next_dispatch)
+        """When expired attempts are to be looked for, work for parked agents, or outputs that somebody wants to see."""
+        times = (self._next_reap, self._next_dispatch, self._next_look)
         return min((when for when in times if when is not None), default=None)
 
     def handle(self, event: Event, now: float) -> Actions | Awaitable[Actions]:
@@ -141,8 +141,8 @@ class JobManager:
                 self._came(now)
             case Gone(jid=jid):
                 return self._unpark(jid, parked_for=GONE_FOR)
-            case Hinted() if self._up_since is not None:
-                return self._dispatch(now)
+            case Hinted(what=what) if self._up_since is not None:
+                return self._telling.all(now) if what == ORDERS else self._dispatch(now)
             case Online():
                 self._up_since = self._next_dispatch = self._online_since = now
                 self._next_reap = now if self._next_reap is None else self._next_reap
@@ -158,15 +158,24 @@ class JobManager:
         """What is due; the next time is set before anything is awaited."""
         reap = self._next_reap is not None and self._next_reap <= now
         dispatch = self._next_dispatch is not None and self._next_dispatch <= now
+        look = self._next_look is not None and self._next_look <= now
         if reap:
             shortest = min([self._settings.lease, *self._settings.leases.values()])
             self._next_reap = now + min(REAP_EVERY, shortest / LOOKS_A_LEASE) * (0.5 + self._random())
         if dispatch:
             self._next_dispatch = now + DISPATCH_EVERY * (0.5 + self._random())
-        return self._round(now, reap=reap, dispatch=dispatch) if reap or dispatch else []
+        if look:
+            self._telling.looks()
+        return self._round(now, reap=reap, dispatch=dispatch, look=look) if reap or dispatch or look else []
 
-    async def _round(self, now: float, *, reap: bool, dispatch: bool) -> Actions:
+    @property
+    def _next_look(self) -> float | None:
+        return None if self._up_since is None else self._telling.wakeup()
+
+    async def _round(self, now: float, *, reap: bool, dispatch: bool, look: bool) -> Actions:
         actions = [*await self._reap(now)] if reap else []
+        if look:
+            actions.extend(await self._telling.ask(now))
         if dispatch:
             actions.extend(await self._dispatch(now))
             actions.extend(await self._offer_late(now))
@@ -184,6 +193,8 @@ class JobManager:
                 return self._renew(received, renewal)
             case Leaving() as goodbye:
                 return self._part(received, goodbye)
+            case JobOutput() as answer:
+                return self._telling.heard(received, answer, now)
         return []
 
     async def _offer(self, want: Received, now: float) -> Actions:
@@ -428,17 +439,7 @@ class JobManager:
             else:
                 text, job = "%s: lost with agent %s: %s (%s)", JobRef(event.job, event.attempt)
                 log.warning(text, job, PeerRef(event.agent), event.kind, event.cause)
-        cancel = [
-            Send(to=one.agent, command=CancelJob(job_id=one.job, attempt=one.attempt))
-            for one in await self._store.cancelling()
-        ]
-        return [*cancel, *await self._drain()]
-
-    async def _drain(self) -> list[Action]:
-        """Tell some of the agents that somebody wants to leave, in the next round the next ones."""
-        agents = await self._store.draining(skip=self._told, limit=TOLD_AT_ONCE)
-        self._told = self._told + TOLD_AT_ONCE if len(agents) == TOLD_AT_ONCE else 0
-        return [Send(to=agent, command=Drain()) for agent in agents]
+        return await self._telling.all(now)
 
 
 def _tell_gone(agent: str, gone: Sequence[HeldJob]) -> None:

@@ -13,14 +13,22 @@ import hashlib
 import json
 import logging
 import math
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as BadBase64
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from copilot.errors import BadName, IntakePaused, JobExists, QueueFull, TooManyJobs, TransferError
+from copilot.errors import (
+    BadName,
+    IntakePaused,
+    JobExists,
+    QueueFull,
+    TooManyJobs,
+    TooManyWatches,
+    TransferError,
+)
 from copilot.files.area import input_name
 from copilot.job import (
     DEFAULT_MAX_ATTEMPTS,
@@ -36,12 +44,14 @@ from copilot.jobmanager.watching import Watching
 from copilot.log import JobRef, PeerRef
 from copilot.matching.requirements import normal_requirements
 from copilot.protocol.commands import (
+    HaveJobOutput,
     HaveJobState,
     HaveUpload,
     SentInput,
     StopJob,
     SubmitJob,
     Upload,
+    WantJobOutput,
     WantJobState,
     WantUpload,
 )
@@ -51,6 +61,7 @@ from copilot.protocol.rules import SMALL_INPUTS
 from copilot.roles import Account, Standing, may_say
 from copilot.runtime.component import Action, Actions, Event, Offline, Refuse, Send, Tick
 from copilot.store.base import Store
+from copilot.store.watched import Stream
 
 log = logging.getLogger("copilot.jobmanager")
 
@@ -109,7 +120,7 @@ class _Refused(Exception):
 
 
 class Submissions:
-    """Answers `wantUpload`, `submitJob`, `wantJobState` and `stopJob`."""
+    """Answers `wantUpload`, `submitJob`, `wantJobState`, `wantJobOutput` and `stopJob`."""
 
     def __init__(
         self,
@@ -134,7 +145,7 @@ class Submissions:
     def handle(self, event: Event, now: float) -> Actions | Awaitable[Actions]:
         """As `Component.handle`."""
         match event:
-            case Received(command=WantUpload() | SubmitJob() | WantJobState() | StopJob()):
+            case Received(command=WantUpload() | SubmitJob() | WantJobState() | StopJob() | WantJobOutput()):
                 return self._answer(event, now)
             case Tick() if self._watching.due(now):
                 return self._tell_changes(now)
@@ -155,6 +166,8 @@ class Submissions:
                     return await self._tell(received, command, account, now)
                 case StopJob():
                     return await self._stop(received, command, account)
+                case WantJobOutput():
+                    return await self._show(received, command, account)
         except _Refused as refused:
             job = getattr(command, "job_id", None)
             return [
@@ -345,6 +358,31 @@ class Submissions:
             log.info("%s: to be stopped, says %s", JobRef(wish.job_id), PeerRef(received.sender))
         record = await self._record(account, wish.job_id)
         return [self._state(received.sender, record, changed=changed.changed)]
+
+    async def _show(self, received: Received, want: WantJobOutput, account: Account) -> Actions:
+        """What its agent has shown of what it prints; a wish for more, if it is not over."""
+        await self._record(account, want.job_id)
+        try:
+            stream = Stream(want.stream)
+        except ValueError:
+            raise _Refused("bad-job", f"{one_line(want.stream[:40])!r}: expected stdout or stderr") from None
+        attempt, offset = want.attempt or 0, want.offset or 0
+        try:
+            seen = await self._store.watch(want.job_id, stream, attempt=attempt, offset=offset)
+        except TooManyWatches as error:
+            raise _Refused("too-many-watches", str(error), FULL_FOR) from error
+        first = seen.chunks[0] if seen.chunks else None
+        have = HaveJobOutput(
+            job_id=want.job_id,
+            stream=stream.value,
+            state="" if seen.state is None else seen.state.value,
+            attempt=attempt if first is None else first.attempt,
+            offset=offset if first is None else first.offset,
+            size=seen.size if seen.heard_attempt and seen.heard_attempt == seen.attempt else None,
+            data="" if first is None else b64encode(first.data).decode("ascii"),
+            note=seen.note or None,
+        )
+        return [Send(to=received.sender, command=have)]
 
     async def _record(self, account: Account, job: str) -> JobRecord:
         """The job, if this account may look after it. One that it may not is as unknown as one that there is not."""

@@ -28,6 +28,7 @@ from copilot.files.staging import DiskStaging
 from copilot.grid.done import DoneDirectory
 from copilot.host import read_host
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
+from copilot.jobmanager.reaching import Reaching
 from copilot.protocol.claim import SECRET_BYTES, Claims
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
@@ -122,6 +123,7 @@ def _manager(
     parts = Parts(
         [
             JobManager(store, claims, JobManagerSettings(), urls=urls, contents=area, random=random.random),
+            Reaching(store),
             StorageManager(store, claims, outputs, random=random.random),
         ]
     )

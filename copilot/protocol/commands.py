@@ -332,6 +332,34 @@ class CancelJob(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TailJob(Command):
+    """Ours (`output`): manager, show me what this running attempt has printed on `stream` (`stdout` or `stderr`): from `offset` on, or
+    the `last` bytes."""
+
+    NAME: ClassVar[str] = "tailJob"
+    job_id: str = attribute("jobID", JOB_ID)
+    attempt: int = attribute("attempt", SIZE)
+    stream: str = attribute("stream")
+    offset: int | None = attribute("offset", SIZE, default=None)
+    last: int | None = attribute("last", SIZE, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOutput(Command):
+    """Ours (`output`): agent, so much of it: `data` (base64) from `offset` on; there are `size` bytes now. An `offset` behind the one
+    that was asked for: what is between is left out. `note`: why there is nothing."""
+
+    NAME: ClassVar[str] = "jobOutput"
+    job_id: str = attribute("jobID", JOB_ID)
+    attempt: int = attribute("attempt", SIZE)
+    stream: str = attribute("stream")
+    offset: int = attribute("offset", SIZE)
+    size: int = attribute("size", SIZE)
+    data: str = attribute("data", default="")
+    note: str | None = attribute("note", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drain(Command):
     """Ours (`drain`): manager, take nothing new, finish what runs, then leave."""
 
@@ -470,6 +498,34 @@ class HaveJobState(Command):
     output_size: int | None = attribute("outputSize", SIZE, default=None)
     output_sha256: str | None = attribute("outputSha256", default=None)
     changed: bool | None = attribute("changed", FLAG, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantJobOutput(Command):
+    """Ours: submitter: show me what that job prints on `stream`, of which I have read attempt `attempt` up to `offset` (none: the end of
+    what there is)."""
+
+    NAME: ClassVar[str] = "wantJobOutput"
+    job_id: str = attribute("jobID", JOB_ID)
+    stream: str = attribute("stream")
+    attempt: int | None = attribute("attempt", SIZE, default=None)
+    offset: int | None = attribute("offset", SIZE, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveJobOutput(Command):
+    """Ours: job manager: the job is in this `state`, and has printed `data` (base64) in attempt `attempt` from `offset` on; there were
+    `size` bytes when its agent was asked last (none: it has not answered yet). `note`: why there is nothing."""
+
+    NAME: ClassVar[str] = "haveJobOutput"
+    job_id: str = attribute("jobID", JOB_ID)
+    stream: str = attribute("stream")
+    state: str = attribute("state")
+    attempt: int = attribute("attempt", SIZE)
+    offset: int = attribute("offset", SIZE)
+    size: int | None = attribute("size", SIZE, default=None)
+    data: str = attribute("data", default="")
+    note: str | None = attribute("note", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ FEATURE_CANCEL = "cancel"  # a running job can be stopped (section 4)
 FEATURE_DIRECT = "direct"  # one manager instance is asked and told everything, by its full JID (section 4)
 FEATURE_DRAIN = "drain"  # an agent can be asked to leave, and says goodbye (section 4)
 FEATURE_LEASE = "lease"  # jobs are held by leases that the agent renews (section 4)
+FEATURE_OUTPUT = "output"  # an agent shows what a running job has printed (section 4)
 FEATURE_PUSH = "push"  # an agent that found no job is given one as soon as there is one (section 4)
 FEATURE_RESOURCES = "resources"  # an agent says what it has free, jobs what they take of it (section 4)
 FEATURE_SLOTS = "slots"  # an agent says how many jobs it can take (section 4)
@@ -36,6 +37,7 @@ FEATURES = (
     FEATURE_DIRECT,
     FEATURE_DRAIN,
     FEATURE_LEASE,
+    FEATURE_OUTPUT,
     FEATURE_PUSH,
     FEATURE_RESOURCES,
     FEATURE_SLOTS,
@@ -94,6 +96,8 @@ RULES: dict[str, Rule] = {
     "renewLease": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True),
     "leaseLost": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
     "cancelJob": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
+    "tailJob": Rule(Role.JOB_MANAGER, Role.AGENT, noack=True, orders=True),
+    "jobOutput": Rule(Role.AGENT, Role.JOB_MANAGER, noack=True),
     "drain": Rule(Role.JOB_MANAGER, Role.AGENT, orders=True),
     "leaving": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True),
     "wantUpload": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
@@ -102,6 +106,8 @@ RULES: dict[str, Rule] = {
     "wantJobState": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True),
     "stopJob": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
     "haveJobState": Rule(Role.JOB_MANAGER, Role.SUBMITTER, noack=True),
+    "wantJobOutput": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True),
+    "haveJobOutput": Rule(Role.JOB_MANAGER, Role.SUBMITTER, noack=True),
     "enrol": Rule(Role.AGENT, Role.JOB_MANAGER, resend=True, void_after=2 * MINUTE),
     "enrolled": Rule(Role.JOB_MANAGER, Role.AGENT, resend=True, orders=True),
     "redirect": Rule(MANAGER, Role.AGENT, orders=True),

@@ -72,7 +72,9 @@ class Occupied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hinted:
-    """The queue may have something to do for us."""
+    """The queue may have something to do for us; `what` as in `Store.hints`."""
+
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ LISTEN_AGAIN = 1.0  # s after the store went away; the component asks by itself 
 
 @contextlib.asynccontextmanager
 async def hinted(loop: Loop, store: Store, *also: Callable[[], object]) -> AsyncIterator[None]:
-    """The loop hears of hints while inside, and each of `also` is called."""
+    """The loop hears of hints while inside, and each of `also` is called when there may be something to dispatch, or an account has
+    changed."""
     task = asyncio.create_task(_relay(loop, store, also))
     try:
         yield
@@ -31,9 +32,9 @@ async def hinted(loop: Loop, store: Store, *also: Callable[[], object]) -> Async
 async def _relay(loop: Loop, store: Store, also: Sequence[Callable[[], object]]) -> None:
     while True:
         try:
-            async for _ in store.hints():
-                loop.hint()
-                for hear in also:
+            async for what in store.hints():
+                loop.hint(what)
+                for hear in also if not what else ():
                     hear()
         except CopilotError as error:
             rate_limited(log, "hints", logging.WARNING, "no hints from the queue for now: %s", error)

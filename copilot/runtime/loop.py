@@ -132,9 +132,9 @@ class Loop:
         """Ask the component to end (signal handlers call this)."""
         self._add(Stopping())
 
-    def hint(self) -> None:
-        """The queue may have something to do for the component."""
-        self._add(Hinted())
+    def hint(self, what: str = "") -> None:
+        """The queue may have something to do for the component; `what` as in `Store.hints`."""
+        self._add(Hinted(what=what))
 
     def _at_work(self) -> int:
         return len(self._inbox) + len(self._work)

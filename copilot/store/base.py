@@ -16,9 +16,11 @@ from typing import Protocol
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.store.accounts import AccountStore
 from copilot.store.controls import Controls
+from copilot.store.reach import Reachable
 from copilot.store.survey import Survey
 from copilot.store.trial import Trial
 from copilot.store.usage import UsageSums
+from copilot.store.watched import Watched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,7 @@ class Facts:
     warnings: tuple[str, ...] = ()
 
 
-class Store(Survey, AccountStore, Controls, UsageSums, Protocol):
+class Store(Survey, AccountStore, Controls, UsageSums, Reachable, Watched, Protocol):
     """The queue. All methods raise `StoreUnavailable` when the store cannot answer; then nothing is known to
     have happened, and the same call may be made again. They raise `ConfigError` if it refuses our password or rights,
     and `ValueError` for numbers out of range (`count` and `limit`: 1 to 1000)."""
@@ -183,9 +185,10 @@ class Store(Survey, AccountStore, Controls, UsageSums, Protocol):
         parked, or for less than so many seconds."""
         ...
 
-    def hints(self) -> AsyncIterator[None]:
-        """Yields when `dispatch` may have something to do; one may get lost, and some come for nothing. Raises
-        `StoreUnavailable` when it can hear nothing any more."""
+    def hints(self) -> AsyncIterator[str]:
+        """Yields when there may be something to do: "" for `dispatch`, "orders" for what agents are to be told (`cancelling`,
+        `draining`, `wanted`). One may get lost, and some come for nothing. Raises `StoreUnavailable` when it can hear nothing
+        any more."""
         ...
 
     async def suspect(self, holder: str, *, now: float | None = None) -> int:

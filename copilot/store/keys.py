@@ -307,6 +307,35 @@ TABLE = (
         life="24 hours; an entry leaves when the agent is found gone",
     ),
     Key(
+        name="reach:",
+        suffix="<digest>",
+        kind=Kind.STRING,
+        meaning="where an agent has spoken last: a line of JSON with its full JID, its features and in secure mode the session that it has "
+        "opened, sealed for the managers; the digest is SHA-256 over its bare JID",
+        life="25 hours after it was written last",
+    ),
+    Key(
+        name="watched",
+        kind=Kind.ZSET,
+        meaning="outputs of jobs that somebody wants to see, as `<stream>:<id>`; score: when their agents are to be asked again",
+        life="an entry leaves with the end of its job, or some seconds after its wish",
+    ),
+    Key(
+        name="watch:",
+        suffix="<stream>:<id>",
+        kind=Kind.HASH,
+        meaning="such a wish: `attempt` and `offset` that are to be asked for next (negative: before the end), and what was heard last: of "
+        "attempt `heard`, the `size` of the output, a `note`",
+        life="60 seconds after the last reader has asked",
+    ),
+    Key(
+        name="output:",
+        suffix="<stream>:<id>",
+        kind=Kind.STREAM,
+        meaning="what agents have shown: entries `<attempt>-<offset>` with `data` in base64, the last 16",
+        life="60 seconds after the last entry",
+    ),
+    Key(
         name="usage:",
         suffix="<by>:<day>",
         kind=Kind.HASH,
@@ -454,6 +483,10 @@ class Keys:
     def package(self, job: str) -> str:
         """The packed output of a job, if it came with the report."""
         return f"{self._prefix}package:{job}"
+
+    def reach(self, agent: str) -> str:
+        """Where an agent has spoken last; its bare JID is from the wire."""
+        return f"{self._prefix}reach:{digest(agent)}"
 
     def usage(self, by: str, day: int) -> str:
         """What attempts took that ended on a day."""

@@ -15,6 +15,7 @@ from functools import cache
 # Each may use those before it. There is nothing in them but `local` definitions.
 SHARED = (
     "prelude",
+    "orders",
     "states",
     "usage",
     "queues",

@@ -37,17 +37,23 @@ from copilot.store.controls import Gate
 from copilot.store.memory_accounts import AccountTables, MemoryAccounts
 from copilot.store.memory_controls import ControlTables, MemoryControls
 from copilot.store.memory_explaining import Presence
+from copilot.store.memory_reach import MemoryReach
 from copilot.store.memory_rows import Asker, Job, ParkedAgent, Request
 from copilot.store.memory_survey import MemorySurvey
 from copilot.store.memory_usage import MemoryUsage
+from copilot.store.memory_watched import MemoryWatched, Watch
+from copilot.store.reach import Reach
 from copilot.store.trial import Failure, Trial, Trials
 from copilot.store.usage import By, Sums
+from copilot.store.watched import Stream
 
 _SYSTEM_CLOCK = SystemClock()
 _END_STATES = {Cause.OK: State.DONE, Cause.CANCELLED: State.CANCELLED}
 
 
-class MemoryStore(MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, Store):
+class MemoryStore(
+    MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, MemoryReach, MemoryWatched, Store
+):
     """The queue in memory. `round_trips` counts the calls, as if each went to a server."""
 
     def __init__(self, clock: Clock = _SYSTEM_CLOCK) -> None:
@@ -71,6 +77,10 @@ class MemoryStore(MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, Sto
         self._packages: dict[str, str] = {}  # outputs that came with reports, until they are published
         self._parked: dict[str, ParkedAgent] = {}  # by full JID, in the order of time
         self._hint = asyncio.Event()
+        self._hints: set[str] = set()
+        self._reach: dict[str, tuple[float, Reach]] = {}
+        self._watches: dict[tuple[Stream, str], Watch] = {}
+        self._due: dict[tuple[Stream, str], float] = {}
         self._draining: dict[str, float] = {}  # until when the wish stands, by agent
         self._unpublished: set[str] = set()
         self._counts: Counter[State] = Counter()
@@ -240,12 +250,14 @@ class MemoryStore(MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, Sto
         del self._parked[jid]
         return True
 
-    async def hints(self) -> AsyncIterator[None]:
-        """Yields when there may be something to dispatch: see `Store.hints`."""
+    async def hints(self) -> AsyncIterator[str]:
+        """Yields when there may be something to do: see `Store.hints`."""
         while True:
             await self._hint.wait()
             self._hint.clear()
-            yield
+            words, self._hints = self._hints, set()
+            for word in sorted(words):
+                yield word
 
     async def suspect(self, holder: str, *, now: float | None = None) -> int:
         """What this agent was given before seems lost: see `Store.suspect`."""
@@ -349,6 +361,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, Sto
         rules.check_agents(agents)
         until = self._begin(now) + rules.DRAIN_WANTED
         self._draining |= dict.fromkeys(agents, until)
+        self._hint_orders()
 
     async def draining(self, *, skip: int = 0, limit: int = 100, now: float | None = None) -> tuple[str, ...]:
         """Agents that somebody wants to leave: see `Store.draining`."""
@@ -419,6 +432,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, Sto
         elif known.record.state is State.RUNNING and known.cancel is None:
             self._jobs[job] = replace(known, cancel=rules.cancelled(reason), cancelling=time)
             self._cancelling[job] = None
+            self._hint_orders()
             self._write(known.record, EventKind.CANCELLING, time, text=text)
         else:
             return Changed(changed=False, state=known.record.state)
@@ -700,6 +714,7 @@ class MemoryStore(MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, Sto
     def _enter(self, job: Job) -> None:
         self._push(job)
         if self._parked:
+            self._hints.add("")
             self._hint.set()
 
     def _push(self, job: Job) -> None:

@@ -43,8 +43,10 @@ from copilot.store.fitness import check_fitness, disk_warning, memory_warning, r
 from copilot.store.hosts import ASKED, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
 from copilot.store.redis_controls import RedisControls
+from copilot.store.redis_reach import RedisReach
 from copilot.store.redis_survey import SCRIPTS, RedisSurvey, event_from_list, rows_of
 from copilot.store.redis_usage import RedisUsage
+from copilot.store.redis_watched import RedisWatched
 from copilot.store.together import Together
 from copilot.store.trial import Trial
 
@@ -80,7 +82,9 @@ UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 
 _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 
 
-class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, RedisControls, RedisUsage, Store):
+class RedisStore(
+    RedisSurvey, redis_accounts.RedisAccounts, RedisControls, RedisUsage, RedisReach, RedisWatched, Store
+):
     """The queue in Redis. `numbers.round_trips` counts what was sent: one for all calls of the same moment, or one more when
     a script is new to the server.
 
@@ -288,7 +292,7 @@ class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, RedisControls, Redis
         """The agent is not there: see `Store.unpark`."""
         return bool(await self._run("unpark", now, jid, rules.check_seconds("parked_for", parked_for)))
 
-    async def hints(self) -> AsyncIterator[None]:
+    async def hints(self) -> AsyncIterator[str]:
         """Yields when there may be something to dispatch: see `Store.hints`."""
         untyped: Any = self._listener
         async with untyped.pubsub(ignore_subscribe_messages=True) as listening:
@@ -298,7 +302,7 @@ class RedisStore(RedisSurvey, redis_accounts.RedisAccounts, RedisControls, Redis
                 async with self._errors(self._timeout):
                     message = await listening.get_message(timeout=None)
                 if message is not None:
-                    yield
+                    yield message["data"]
 
     async def suspect(self, holder: str, *, now: float | None = None) -> int:
         """What this agent was given before seems lost: see `Store.suspect`."""

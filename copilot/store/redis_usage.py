@@ -17,7 +17,9 @@ class RedisUsage(UsageSums, abc.ABC):
     _client: Any
 
     @abc.abstractmethod
-    async def _send(self, client: Any, command: str, *arguments: str | float | bytes) -> Any:
+    async def _send(
+        self, client: Any, command: str, *arguments: str | float | bytes, wait: float = 0.0
+    ) -> Any:
         """Send a command."""
 
     async def usage(self, by: By, day: int) -> Mapping[str, Sums]:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from copilot.errors import BadRequirements, IntakePaused, JobExists, QueueFull, TooManyJobs
+from copilot.errors import BadRequirements, IntakePaused, JobExists, QueueFull, TooManyJobs, TooManyWatches
 from copilot.job import Cause, Event, JobSpec, Outcome, Phase, State, check_job_id, one_line
 from copilot.matching.requirements import read_requirements
 from copilot.store.base import Held
@@ -171,6 +171,13 @@ def attributes_of(spec: JobSpec) -> tuple[str, ...]:
             f"copilot.matching.requirements.normal_requirements gives them, {read.text[:140]!r}"
         )
     return read.attributes
+
+
+def too_many_watches(most: int) -> TooManyWatches:
+    """The error for one more output that somebody wants to see."""
+    return TooManyWatches(
+        f"{most} outputs of running jobs are being looked at, and more are not shown at a time: try again when somebody has seen enough"
+    )
 
 
 def too_many_groups() -> QueueFull:

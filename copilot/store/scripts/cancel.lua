@@ -1,7 +1,7 @@
 -- Somebody wants a job to end.
 --
 -- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, attributes, attempts:<id>, running, done, failed,
--- cancelled, cancelling, on-hold, delayed, unpublished, owners, owners-running, events.
+-- cancelled, cancelling, on-hold, delayed, unpublished, parked, owners, owners-running, events.
 -- Atomic because: a job that is claimed, or whose report comes, in the same moment must either end or be told to.
 -- ARGV[2…]: job, the outcome if it is over at once or its attempt ends without a report, text.
 -- Returns whether that changed anything, and the state after it ('' if unknown).
@@ -17,6 +17,7 @@ if state == 'waiting' or state == 'held' then
 elseif state == 'running' and not cancel then
   redis.call('HSET', JOB .. id, 'cancel', outcome)
   redis.call('ZADD', CANCELLING, now, id)
+  hint_orders()
   event(id, 'cancelling', attempt, agent, '', text)
   return {1, state}
 end

@@ -1,6 +1,6 @@
 -- Somebody wants agents to leave.
 --
--- Touches: draining.
+-- Touches: draining, parked.
 -- Atomic because: they are written in one step and one round trip.
 -- ARGV[2…]: for how many seconds they are to be told, agents.
 
@@ -8,4 +8,5 @@ local till = after(tonumber(ARGV[2]))
 for i = 3, #ARGV do
   redis.call('ZADD', DRAINING, till, ARGV[i])
 end
+hint_orders()
 return #ARGV - 2

@@ -14,11 +14,11 @@ from copilot.jobmanager.logic import (
     LONGEST_RETURN,
     LOOKS_A_LEASE,
     REAP_EVERY,
-    TOLD_AT_ONCE,
     JobManager,
     JobManagerSettings,
 )
 from copilot.jobmanager.orders import SecretOpener
+from copilot.jobmanager.telling import TOLD_AT_ONCE
 from copilot.protocol.claim import SECRET_BYTES, Claims
 from copilot.protocol.commands import (
     Command,

@@ -22,11 +22,11 @@ class Troubled(MemoryStore):
         super().__init__()
         self._trouble: CopilotError | None = trouble
 
-    async def hints(self) -> AsyncIterator[None]:
+    async def hints(self) -> AsyncIterator[str]:
         if self._trouble is not None:
             trouble, self._trouble = self._trouble, None
             raise trouble
-        yield
+        yield "orders"
         await asyncio.Event().wait()
 
 
@@ -35,8 +35,10 @@ class Hears:
 
     def __init__(self) -> None:
         self.heard = asyncio.Event()
+        self.what = ""
 
-    def hint(self) -> None:
+    def hint(self, what: str) -> None:
+        self.what = what
         self.heard.set()
 
 
@@ -46,6 +48,7 @@ async def test_after_trouble_it_listens_again(trouble: CopilotError, monkeypatch
     loop = Hears()
     async with hinted(cast("Loop", loop), Troubled(trouble)):
         await asyncio.wait_for(loop.heard.wait(), 5)
+    assert loop.what == "orders"
 
 
 async def test_it_ends_with_what_it_was_begun_for() -> None:
