@@ -22,7 +22,9 @@ from copilot.cli import (
     jobs,
     keys,
     submit_job,
+    tail,
     up,
+    usage,
     users,
 )
 from copilot.cli.codes import ExitCode
@@ -49,10 +51,12 @@ app.command()(up.up)
 app.command()(demo.demo)
 app.command()(clean.clean)
 app.command(context_settings={"allow_interspersed_args": False})(submit_job.submit)
+app.command()(usage.usage)
 jobs.app.command("list")(joblist.list_)
 jobs.app.command()(joblist.wait)
 jobs.app.command()(joblist.history)
 jobs.app.command("explain")(explain.explain_jobs)
+jobs.app.command()(tail.tail)
 app.add_typer(agents.app, name="agents")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(jobs.app, name="jobs")

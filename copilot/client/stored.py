@@ -29,7 +29,7 @@ def printed(package: bytes | Path, job: str, stream: Stream, offset: int) -> byt
     source = io.BytesIO(package) if isinstance(package, bytes) else None
     with (
         suppress(OSError, tarfile.TarError, EOFError),
-        tarfile.open(None if source else package, mode="r:gz", fileobj=source) as archive,  # type: ignore[arg-type]
+        tarfile.open(None if source else package, mode="r:gz", fileobj=source) as archive,
     ):
         for member in archive:
             if member.isfile() and member.name.removeprefix("./") in (f"{job}/{stream}", stream.value):
