@@ -35,7 +35,7 @@ from copilot.transport.stanza import encode
 from copilot.transport.xmpp import XmppTransport
 from tests import sealing
 
-BY_THE_CLOCK = ("reap", "unpublished", "dispatch", "cancelling", "draining")
+BY_THE_CLOCK = ("reap", "unpublished", "dispatch", "cancelling", "draining", "wanted")
 MESSAGES_OF_THE_AGENT = {
     "jobDone": 1
 }  # with the acknowledgement of runJob, the output, and a request for the next
