@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from copilot.agent.announce import too_many, why_not
 from copilot.agent.drain import LAST_STEPS
 from copilot.agent.isolation.base import Network, Pull, ToolWish
 from copilot.agent.limits.keeping import LimitsWish
@@ -19,6 +20,7 @@ from copilot.config.kinds import (
     HOSTS,
     JID,
     NAME,
+    NAMES,
     PATH,
     READABLE_FILE,
     SIZE,
@@ -111,6 +113,35 @@ class AgentConfig(MetricsSettings, ServiceSettings):
     )
     max_jobs: int | None = setting(
         "AGENT_MAX_JOBS", "leave after so many jobs", whole(1), default=None, unset="stay"
+    )
+    tags: tuple[str, ...] | None = setting(
+        "AGENT_TAGS",
+        'words by which jobs may ask for this agent, like member("ssd", other.Tags)',
+        NAMES,
+        default=None,
+        unset="none",
+    )
+    projects: tuple[str, ...] | None = setting(
+        "AGENT_PROJECTS",
+        "projects whose jobs alone this agent takes",
+        NAMES,
+        default=None,
+        unset="takes those of any",
+    )
+    requirements: str | None = setting(
+        "AGENT_REQUIREMENTS",
+        "which jobs this agent takes: an expression over what a job asks for, like other.Cores >= 4",
+        TEXT,
+        default=None,
+        unset="any",
+    )
+    programs_dir: Path | None = setting(
+        "AGENT_PROGRAMS_DIR",
+        "directory with files *.toml, here or one below, that tell which programs are installed, besides executables.d in the "
+        "configuration's",
+        PATH,
+        default=None,
+        unset="none",
     )
     lifetime: float | None = setting(
         "AGENT_LIFETIME",
@@ -294,6 +325,11 @@ class AgentConfig(MetricsSettings, ServiceSettings):
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from super().check(values)
+        for name in ("tags", "projects"):
+            if (many := too_many(values.get(name) or ())) is not None:
+                yield name, many
+        if (asked := values.get("requirements")) and (fault := why_not(asked)) is not None:
+            yield "requirements", fault
         yield from _too_large(values, "max_cores", "cores", "AGENT_CORES")
         yield from _too_large(values, "max_memory", "memory", "AGENT_MEMORY")
         yield from _too_large(values, "max_disk", "disk", "AGENT_DISK")

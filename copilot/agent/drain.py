@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 log = logging.getLogger("copilot.agent")
@@ -17,6 +18,7 @@ log = logging.getLogger("copilot.agent")
 # s that the end takes: payloads get 10 s after SIGTERM, 2 s for what they left behind, packing what there is, and then
 # the manager has some seconds to acknowledge the goodbye.
 LAST_STEPS = 20.0
+_DIGITS = 12  # of a time that can be one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,17 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+
+
+def lifetime_here(configured: float | None, environ: Mapping[str, str], wall: float) -> float | None:
+    """How long this agent lives: no longer than its batch system lets it, where that says so (Slurm: SLURM_JOB_END_TIME, in seconds
+    since the epoch, as `wall` is)."""
+    said = environ.get("SLURM_JOB_END_TIME", "")
+    if not (said.isascii() and said.isdigit() and len(said) <= _DIGITS):
+        return configured
+    left = max(0.0, int(said) - wall)
+    log.info("The batch system ends this agent in %.0f s.", left)
+    return left if configured is None else min(configured, left)
 
 
 class Draining:

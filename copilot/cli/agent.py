@@ -9,15 +9,16 @@ import os
 import random
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from copilot import lean
+from copilot.agent.announce import attributes_of, fitting, requirements_of_jobs
 from copilot.agent.capacity import Capacity, in_words, said_of
 from copilot.agent.config import AgentConfig
 from copilot.agent.counts import AgentCounts
-from copilot.agent.drain import Limits
+from copilot.agent.drain import Limits, lifetime_here
 from copilot.agent.guard import start_guard
 from copilot.agent.hardware import capacity_of
 from copilot.agent.isolation.base import Network
@@ -26,6 +27,8 @@ from copilot.agent.isolation.images import ImageRules, choose_images
 from copilot.agent.limits.keeping import keep, most_open_files
 from copilot.agent.logic import Agent, AgentSettings
 from copilot.agent.processes import become_subreaper
+from copilot.agent.programs import DIRECTORY as EXECUTABLES
+from copilot.agent.programs import installed
 from copilot.agent.service import AgentService, ServiceSettings
 from copilot.cli import daemon
 from copilot.cli.daemon import Option
@@ -35,6 +38,7 @@ from copilot.cli.reporting import reporters
 from copilot.cli.securing import agent_security, learning
 from copilot.clock import SystemClock
 from copilot.config import COMMON_FILE, DIRECTORY_KEY
+from copilot.config.load import locate
 from copilot.config.secret import files_of_secrets
 from copilot.enrol.credentials import CONFIGURATION
 from copilot.errors import AgentRevoked, CertificateRefused, ConfigError, LoginRefused
@@ -68,6 +72,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Option("max_cores", "-s"),
             Option("slots"),
             Option("gpus"),
+            Option(
+                "projects",
+                "-p",
+                metavar="PROJECT",
+                many=True,
+                what="take jobs of this project alone; may be repeated",
+            ),
+            Option(
+                "tags",
+                "--tag",
+                many=True,
+                what="a word by which jobs may ask for this agent; may be repeated",
+            ),
+            Option("requirements"),
             Option("max_idle"),
             Option(
                 "max_idle",
@@ -153,7 +171,7 @@ async def run(config: AgentConfig) -> int:
     log.info("Jobs have together: %s.", in_words(capacity))
     payloads = _payloads(config, capacity)
     service = AgentService(payloads, files, counts=counts)
-    logic = _logic(config, service, counts, capacity, _about(config, capacity, payloads))
+    logic = _logic(config, service, counts, capacity, _describing(config, capacity, payloads))
     counts.slots, counts.held = capacity.jobs, logic.phases
     endpoint = daemon.endpoint(
         Role.AGENT,
@@ -291,6 +309,30 @@ def _about(config: AgentConfig, capacity: Capacity, payloads: ServiceSettings) -
     }
 
 
+def _describing(config: AgentConfig, capacity: Capacity, payloads: ServiceSettings) -> Callable[[], str]:
+    """What makes the JDL of this host, as it is then. Runs the probes of programs."""
+    about = _about(config, capacity, payloads)
+    projects = config.projects or ()
+    requirements = requirements_of_jobs(config.requirements or "", projects)
+    programs = installed(_program_directories(config), _sandbox_context(config).account)
+
+    def describe(said: Mapping[str, Value]) -> str:
+        return host_jdl(read_host(config.work_dir), {**about, **said}, requirements=requirements)
+
+    rest = describe(attributes_of({}, config.tags or (), projects))
+    announced = fitting(programs, len(rest.encode()))
+    for name, versions in announced.items():
+        log.info("Program %s: %s.", name, ", ".join(versions))
+    said = attributes_of(announced, config.tags or (), projects)
+    return lambda: describe(said)
+
+
+def _program_directories(config: AgentConfig) -> list[Path]:
+    place = locate(None, os.environ)
+    beside = (place if place.is_dir() else place.parent) / EXECUTABLES
+    return [beside, *([] if config.programs_dir is None else [config.programs_dir])]
+
+
 def _image_rules(config: AgentConfig) -> ImageRules:
     """What is allowed of images."""
     return ImageRules(
@@ -327,7 +369,7 @@ def _logic(
     service: AgentService,
     counts: AgentCounts,
     capacity: Capacity,
-    about: Mapping[str, Value],
+    jdl: Callable[[], str],
 ) -> Agent:
     settings = AgentSettings(
         manager=config.jm_jabber_address,
@@ -340,13 +382,13 @@ def _logic(
             grace=config.drain_grace,
             max_idle=config.max_idle,
             max_jobs=config.max_jobs,
-            lifetime=config.lifetime,
+            lifetime=lifetime_here(config.lifetime, os.environ, SystemClock().wall()),
             born=SystemClock().monotonic(),
         ),
     )
     return Agent(
         settings,
-        jdl=lambda: host_jdl(read_host(config.work_dir), about),
+        jdl=jdl,
         has_file=lambda path: Path(path).is_absolute() and Path(path).exists(),
         random=random.random,
         wall=SystemClock().wall,

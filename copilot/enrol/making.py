@@ -38,7 +38,7 @@ def new_bundle(wish: Wish, config: ManagerSettings, public_keys: str) -> tuple[B
     account = f"bundle-{ident}@{config.jabber_domain.lower()}"
     secret = secrets.token_urlsafe(SECRET_BYTES)
     host, port = wish.server or (config.jabber_server, config.jabber_port)
-    settings = _settings(config, host, port)
+    settings = _settings(config, host, port, wish.projects)
     file = BundleFile(
         id=ident,
         account=account,
@@ -76,7 +76,7 @@ async def bring_in(store: Store, bundle: Bundle, password: str, *, limit: float)
         raise JoinFailed(f"no bundle was made: {why}")
 
 
-def _settings(config: ManagerSettings, host: str, port: int) -> Mapping[str, str]:
+def _settings(config: ManagerSettings, host: str, port: int, projects: frozenset[str]) -> Mapping[str, str]:
     """Those of the agent."""
     wanted = {
         "JM_JABBER_ADDRESS": config.jid,
@@ -91,6 +91,7 @@ def _settings(config: ManagerSettings, host: str, port: int) -> Mapping[str, str
         "HB_CHAT_SHARDS": str(config.hb_chat_shards) if config.hb_chat_room else "",
         "HB_CHAT_OWNER": config.hb_chat_owner or "",
         "HB_ALLOW": " ".join(config.hb_allow or ()),
+        "AGENT_PROJECTS": " ".join(sorted(projects)),
     }
     return {key: value for key, value in wanted.items() if value}
 

@@ -95,6 +95,19 @@ class _Token:
 @lru_cache(maxsize=KNOWN)
 def read_requirements(text: str) -> Requirements:
     """Raises `BadRequirements`, which says where, and what was expected."""
+    requirements = check_requirements(text)
+    from copilot.matching.classads import parse  # who has no requirements does not pay for it
+
+    if parse(requirements.text) is None:
+        raise BadRequirements(
+            f"requirements {_short(text)!r}: no ClassAd expression, although each part of it may stand where it "
+            "does: look at '?' and ':', which belong together"
+        )
+    return requirements
+
+
+def check_requirements(text: str) -> Requirements:
+    """The same without HTCondor's parser, which an agent does not load: nearly all that is wrong is found. Raises `BadRequirements`."""
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise BadRequirements(
             f"requirements of {len(text)} characters: at most {MAX_BYTES} bytes are allowed"
@@ -109,13 +122,6 @@ def read_requirements(text: str) -> Requirements:
         raise BadRequirements(
             f"requirements {_short(text)!r}: {len(requirements.attributes)} attributes, {len(requirements.text)} characters when "
             f"each is written as other.<name>: at most {MAX_ATTRIBUTES} and {MAX_BYTES} are allowed"
-        )
-    from copilot.matching.classads import parse  # who has no requirements does not pay for it
-
-    if parse(requirements.text) is None:
-        raise BadRequirements(
-            f"requirements {_short(text)!r}: no ClassAd expression, although each part of it may stand where it "
-            "does: look at '?' and ':', which belong together"
         )
     return requirements
 

@@ -11,17 +11,19 @@ from copilot.host import HostFacts
 Value = int | float | bool | str | Sequence[str]
 
 JDL_VERSION = "0"
+_EVERY_JOB = '( other.Type == "Job" )'
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = frozenset({"true", "false", "undefined", "error", "is", "isnt", "parent"})
 
 
-def host_jdl(facts: HostFacts, extra: Mapping[str, Value] | None = None) -> str:
-    """The ClassAd of a host: the report's attributes in the report's order, `Cores`, then `extra` as it comes.
+def host_jdl(facts: HostFacts, extra: Mapping[str, Value] | None = None, *, requirements: str = "") -> str:
+    """The ClassAd of a host: the report's attributes in the report's order, `Cores`, then `extra` as it comes. `requirements` is what it
+    asks of jobs besides (an expression that was checked); "" for nothing.
 
     Raises ValueError if `extra` has a name that is no attribute's or is taken, or a value that ClassAds lack.
     """
     attributes = {
-        "Requirements": '( other.Type == "Job" )',
+        "Requirements": f"{_EVERY_JOB} && ( {requirements} )" if requirements else _EVERY_JOB,
         "Version": _string(JDL_VERSION),
         "Platform": _string(facts.platform),
         "LocalDiskSpace": str(facts.local_disk_kb),
