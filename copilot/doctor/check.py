@@ -9,13 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from copilot.doctor.findings import Finding, Result, fault
+from copilot.doctor.findings import Finding, Result, fault, skipped
 from copilot.doctor.patient import Patient
 from copilot.errors import CopilotError
 
 LIMIT = 5.0  # s for one check
 
 T = TypeVar("T")
+
+
+class NotHere(CopilotError):
+    """There is nothing to look at on this machine; the text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,8 @@ async def _made(check: Check, patient: Patient) -> Result:
                 cure="see whether the machine that it is about is up and not overloaded, and make the check again",
             )
         ]
+    except NotHere as error:
+        findings = skipped(str(error))
     except CopilotError as error:
         findings = [fault(str(error), expected=check.about, cure="as it says")]
     except Exception as error:  # one check that we have written badly must not hide the others

@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from copilot.config import Settings
-from copilot.config.groups import QueuePlaceSettings, RoomSettings, SecureSettings, StagingSettings
+from copilot.config.groups import (
+    FileServerSettings,
+    QueuePlaceSettings,
+    RoomSettings,
+    SecureSettings,
+    StagingSettings,
+)
 from copilot.doctor.check import Check
 from copilot.doctor.findings import Finding, fault, ok, warning
 from copilot.doctor.patient import Patient, Read
+from copilot.jobmanager.config import ManagerConfig
 
 # What two programs of one system have to have in common: the class that has it, the fields, and what happens otherwise.
 SHARED: tuple[tuple[type[Settings], tuple[str, ...], str], ...] = (
@@ -29,7 +36,7 @@ SHARED: tuple[tuple[type[Settings], tuple[str, ...], str], ...] = (
         "the heartbeat finds one of them alone",
     ),
     (SecureSettings, ("secure_mode",), "one seals what the other does not open"),
-    (SecureSettings, ("jabber_domain",), "they are in different domains"),
+    (FileServerSettings, ("secret_file",), "one does not believe what the other signs"),
 )
 
 
@@ -78,7 +85,22 @@ def _apart(configs: Sequence[Settings]) -> list[Finding]:
                 found.setdefault(
                     text, fault(text, expected="the same for both", cure="set it once, in Copilot.conf")
                 )
-    return list(found.values())
+    return [*found.values(), *_strangers(configs)]
+
+
+def _strangers(configs: Sequence[Settings]) -> list[Finding]:
+    """Who asks another job manager than the one that is set up here."""
+    managers = [one.jid for one in configs if isinstance(one, ManagerConfig)]
+    asking = [(one, getattr(one, "jm_jabber_address", None)) for one in configs]
+    return [
+        warning(
+            f"{one.program.name} asks {asked}, and the job manager of this machine is {managers[0]}",
+            expected="the same, unless there are two systems",
+            cure=f"JM_JABBER_ADDRESS {managers[0]}",
+        )
+        for one, asked in asking
+        if managers and asked is not None and asked.lower() not in managers
+    ]
 
 
 def _text(value: object) -> str:

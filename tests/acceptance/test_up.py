@@ -74,6 +74,32 @@ def test_the_printed_line_submits_a_job_as_it_stands(system: Up, sum_: Path) -> 
     assert Path(ended.stdout.strip()).is_relative_to(system.directory / "done")
 
 
+def test_the_doctor_finds_no_fault_and_changes_nothing(system: Up) -> None:
+    logs = {file: len(file.read_bytes()) for file in (system.directory / "log").glob("*.log")}
+    ended = run("copilot", "doctor", "--config", system.etc, "--json")
+    told = json.loads(ended.stdout)
+    assert (ended.returncode, told["fault"]) == (0, 0), told
+    found = {one["check"]: one["findings"][0]["seen"] for one in told["checks"]}
+    assert "believes what managers sign" in found["fileserver"]
+    assert "as here" in found["versions"]
+    said = b"".join(file.read_bytes()[size:] for file, size in logs.items())
+    assert b"[warning]" not in said, said
+    assert b"[error]" not in said, said
+
+
+def test_the_doctor_finds_a_wrong_password_of_an_agent(system: Up, place: Path) -> None:
+    text = (system.directory / "agents" / "agent-1.conf").read_text()
+    broken = place / "copilot-agent.conf"
+    broken.write_text(re.sub(r"(?m)^AGENT_JABBER_PASSWORD .*$", "AGENT_JABBER_PASSWORD s3cret-wrong", text))
+    broken.chmod(0o600)
+    ended = run("copilot", "doctor", "--config", broken, "xmpp-login", "xmpp-reach")
+    assert ended.returncode == 1, ended.stderr
+    reach, login, *more = ended.stdout.splitlines()
+    assert (reach[:8], login[:8]) == ("ok      ", "fault   ")
+    assert "cure: make the account or give it the password of AGENT_JABBER_PASSWORD" in "".join(more)
+    assert "s3cret" not in ended.stdout + ended.stderr
+
+
 def test_the_printed_address_shows_what_goes_on(system: Up, sum_: Path) -> None:
     line = re.search(r"Look at it: +(http://127\.0\.0\.1:\d+/) ", system.said())
     assert line is not None

@@ -11,8 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from copilot.config.groups import ComponentSettings
+from copilot.doctor.check import NotHere
 from copilot.doctor.patient import Patient
-from copilot.errors import CopilotError
 from copilot.transport.probe import Probe, probing
 from copilot.transport.settings import XmppSettings
 
@@ -21,7 +21,7 @@ RESOURCE = "copilot-doctor-"
 MINE = "urn:copilot:doctor"  # name space of what is said here; no component takes notice of it
 
 
-class NoAccount(CopilotError):
+class NoAccount(NotHere):
     """No settings here have an XMPP account."""
 
 

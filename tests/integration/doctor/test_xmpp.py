@@ -11,7 +11,7 @@ import struct
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 from xml.etree.ElementTree import Element as Xml
 from xml.etree.ElementTree import SubElement
 
@@ -25,6 +25,8 @@ from copilot.transport.probe import Probe, probing
 from copilot.transport.rooms import MUC
 from copilot.transport.settings import XmppSettings
 from tests.integration.doctor.setups import BY_TIME, PASSWORD, Setup, managed, session, unwell
+
+Server = TypeVar("Server", Prosody, Ejabberd)
 
 WARNING, FAULT, OK = Verdict.WARNING, Verdict.FAULT, Verdict.OK
 STRIP = """
@@ -61,6 +63,25 @@ class Careless(Prosody):
         file.write_text(f'plugin_paths = {{ "{modules}" }}\n{text}')
 
 
+class OfDebian(Ejabberd):
+    """With the limits and mailboxes that Debian's package has; and anybody may register."""
+
+    def _write_configuration(self) -> None:
+        super()._write_configuration()
+        file = self.directory / "ejabberd.yml"
+        text = file.read_text()
+        for old, new in (
+            ("rate: 1000000", "rate: 3000"),
+            ("burst_size: 2000000", "burst_size: 20000"),
+            ("max_stanza_size: 1048576", "max_stanza_size: 20000"),
+            ("modules:\n", "modules:\n  mod_offline: {}\n  mod_register: {}\n"),
+            ("starttls_required: true", "starttls_required: false"),
+        ):
+            assert old in text, old
+            text = text.replace(old, new, 1)
+        file.write_text(text)
+
+
 class Certified(Prosody):
     """With a certificate of these names, made at another time."""
 
@@ -78,7 +99,7 @@ class Certified(Prosody):
 
 
 @contextlib.asynccontextmanager
-async def running(server: Prosody) -> AsyncIterator[Prosody]:
+async def running(server: Server) -> AsyncIterator[Server]:
     await server.start()
     try:
         yield server
@@ -184,6 +205,20 @@ async def test_a_careless_prosody(prosody: Prosody, open_directory: Path, tmp_pa
             await server.register(account, PASSWORD)
             setup.manager(JM_JABBER_ID=account)
             assert seen in await setup.fault(check)
+
+
+async def test_an_ejabberd_as_debian_has_it(ejabberd: Ejabberd, open_directory: Path, tmp_path: Path) -> None:
+    async with running(OfDebian(open_directory / "debian")) as server:
+        setup = Setup(tmp_path)
+        await managed(setup, server, "jm")
+        assert "without TLS" in await setup.fault("xmpp-reach", WARNING)
+        assert "can make an account" in await setup.fault("xmpp-registration", WARNING)
+        assert "does not offer it add-user" in await setup.fault("xmpp-admin", WARNING)
+        assert "policy-violation" in await setup.fault("xmpp-stanza")
+        assert "keeps messages" in await setup.fault("xmpp-offline")
+        await server.register("pilot", PASSWORD)
+        setup.manager(JM_JABBER_ID="pilot")
+        assert "kB/s of pilot@" in await setup.fault("xmpp-rate")
 
 
 async def test_a_client_of_a_person_with_a_higher_priority(good: Setup, prosody: Prosody) -> None:
