@@ -86,7 +86,7 @@ async def test_a_file_server_with_a_certificate_of_another_authority(setup: Setu
         assert "certificate is refused" in await setup.fault("fileserver")
 
 
-async def test_a_file_server_that_is_away_or_is_another_program(setup: Setup, tmp_path: Path) -> None:
+async def test_a_file_server_that_is_away(setup: Setup) -> None:
     setup.manager(JM_FILES_URL="http://127.0.0.1:1")
     assert "http://127.0.0.1:1" in await setup.fault("fileserver")
 

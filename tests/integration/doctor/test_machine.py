@@ -117,7 +117,18 @@ SMALL = "noexec,size=4m,nr_inodes=500,mode=0700"
 
 def test_a_file_system_without_programs_and_without_room(tmp_path: Path) -> None:
     script = f'mount -t tmpfs -o {SMALL} none "$1" && exec "$2" -c "$3" "$1"'
-    argv = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", tmp_path, sys.executable, LOOK]
+    argv = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        str(tmp_path),
+        sys.executable,
+        LOOK,
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0 and "unshare" in done.stderr:
         pytest.skip(f"no user namespaces here: {done.stderr}")

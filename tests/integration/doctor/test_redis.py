@@ -130,7 +130,7 @@ async def test_a_disk_that_redis_cannot_write_to(queued: Setup, own_redis: Redis
 @contextlib.asynccontextmanager
 async def slow_line(target: int, delay: float) -> AsyncIterator[int]:
     """A port that leads to `target`, where each piece takes so many seconds, as on a slow disk."""
-    tasks = set()
+    tasks = set[asyncio.Task[None]]()
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

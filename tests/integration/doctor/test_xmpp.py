@@ -153,7 +153,7 @@ async def test_a_port_where_nobody_listens(good: Setup) -> None:
     assert f"127.0.0.1:{port}" in await good.fault("xmpp-reach")
 
 
-async def test_a_port_where_something_else_listens(good: Setup, prosody: Prosody) -> None:
+async def test_a_domain_that_is_not_served(good: Setup, prosody: Prosody) -> None:
     good.manager(JM_JABBER_DOMAIN="elsewhere.example")
     assert "host-unknown" in await good.fault("xmpp-reach")
 
