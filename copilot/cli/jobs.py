@@ -35,6 +35,7 @@ from copilot.cli.options import (
 from copilot.cli.output import Shown, print_json, progress
 from copilot.client.filters import Filter, every
 from copilot.client.operating import Answer, Verb, operate
+from copilot.client.stopping import confirmed
 from copilot.client.story import Story, facts, lines
 from copilot.errors import ConfigError, UnknownJob
 from copilot.job import State, check_job_id
@@ -70,6 +71,12 @@ def cancel(  # noqa: PLR0917  # one parameter per option
     agent: Agents = None,
     where: WhereOption = None,
     reason: Reason = "",
+    wait: Annotated[
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait", help="Wait until agents have stopped those that run; so it is on a terminal."
+        ),
+    ] = None,
     yes: Yes = False,
     config: ConfigOption = None,
     as_json: AsJson = False,
@@ -79,7 +86,8 @@ def cancel(  # noqa: PLR0917  # one parameter per option
     wanted = chosen(owner, state, project, tag, agent, where)
     if remote:
         _cancel_from_afar(ids or (), wanted, reason, config, as_json=as_json)
-    _command(Verb.CANCEL, ids, wanted, reason, config, yes=yes, as_json=as_json)
+    waits = sys.stdout.isatty() if wait is None else wait
+    _command(Verb.CANCEL, ids, wanted, reason, config, yes=yes, as_json=as_json, waits=waits)
 
 
 @app.command()
@@ -186,13 +194,15 @@ def _command(
     *,
     yes: bool,
     as_json: bool,
+    waits: bool = False,
 ) -> None:
     """Nothing is done if one of the ids cannot be one, or if somebody says no."""
     jobs = check_named(ids, wanted)
     settings = load_queue(config)
     if jobs and verb is Verb.CANCEL and len(jobs) > 1 and sys.stdin.isatty():
         confirm(f"Cancel {len(jobs)} jobs?", yes=yes)
-    if not asyncio.run(_operate(settings, verb, jobs, wanted, reason, yes=yes, as_json=as_json)):
+    how = {"yes": yes, "as_json": as_json, "waits": waits}
+    if not asyncio.run(_operate(settings, verb, jobs, wanted, reason, **how)):
         raise typer.Exit(1)
 
 
@@ -226,6 +236,7 @@ async def _operate(
     *,
     yes: bool,
     as_json: bool,
+    waits: bool = False,
 ) -> bool:
     answers: list[Answer] = []
     async with opened(config) as store:
@@ -247,6 +258,12 @@ async def _operate(
                     )
                     done(len(part))
                     for answer in answers[-len(part) :] if told else ():
+                        _say(answer)
+            if waits:
+                before = answers
+                answers = await confirmed(store, before)
+                for answer in answers if told else ():
+                    if answer not in before:
                         _say(answer)
         finally:  # what was done before the queue went away is told all the same
             if as_json:

@@ -23,7 +23,7 @@ from copilot.client import tailing
 from copilot.client.config import SubmitterConfig
 from copilot.client.remote import Remote as RemoteSession
 from copilot.client.stored import package_here, printed
-from copilot.client.tailing import POLL, POLL_AFAR, Ended, Look, Printed, Told
+from copilot.client.tailing import POLL, POLL_AFAR, CaughtUp, Ended, Look, Printed, Told
 from copilot.errors import CopilotError
 from copilot.job import check_job_id
 from copilot.jobmanager.config import SubmitConfig
@@ -98,7 +98,7 @@ async def _run(look: Look, job: str, screen: Screen, rest: Rest, *, follow: bool
         return ExitCode.INTERRUPTED
 
 
-async def _show(found: AsyncIterator[Printed | Told | Ended], screen: Screen, rest: Rest) -> int:
+async def _show(found: AsyncIterator[Printed | Told | CaughtUp | Ended], screen: Screen, rest: Rest) -> int:
     code = ExitCode.OK
     async for one in found:
         match one:
@@ -107,6 +107,8 @@ async def _show(found: AsyncIterator[Printed | Told | Ended], screen: Screen, re
             case Told(text=text):
                 code = ExitCode.NO
                 screen.told(text)
+            case CaughtUp():
+                screen.flush()
             case Ended(state=state, attempt=attempt, offset=offset):
                 code = ExitCode.OK
                 stored = await rest(offset if attempt else -BACKLOG)

@@ -41,6 +41,11 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaughtUp:
+    """What there was when we came has been told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The job is over; we have read attempt `attempt` (0: nothing) up to `offset`."""
 
@@ -89,7 +94,7 @@ async def tail(
     poll: float = POLL,
     patience: float = PATIENCE,
     clock: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[Printed | Told | Ended]:
+) -> AsyncIterator[Printed | Told | CaughtUp | Ended]:
     """What a job prints: what there is, and with `follow` what comes, until it is over. Ends with `Ended` if it is. Raises `UnknownJob`,
     `TooManyWatches`, and what `look` raises."""
     at, reader = clock(), _Reader(follow=follow, patience=patience)
@@ -119,14 +124,19 @@ class _Reader:
         self._begun: int | None = (
             None  # the size when the agent was heard first: what is before was there when we came
         )
-        self._warned = False
+        self._warned = self._caught_up = self._looked = False
 
-    def read(self, seen: Seen, waited: float) -> list[Printed | Told | Ended]:
-        found: list[Printed | Told | Ended] = []
+    def read(self, seen: Seen, waited: float) -> list[Printed | Told | CaughtUp | Ended]:
+        found: list[Printed | Told | CaughtUp | Ended] = []
+        final = seen.state is not None and seen.state.final
+        if final and not self._looked and seen.state is not None:  # all of it is in its output
+            self.over = True
+            return [Ended(state=seen.state, attempt=0, offset=0)]
+        self._looked = True
         for chunk in seen.chunks:
             if (chunk.attempt, chunk.offset) >= (self.attempt, self.offset if self.attempt else 0):
                 found += self._chunk(chunk, seen)
-        if seen.state is not None and seen.state.final and not seen.chunks:
+        if final and not seen.chunks and seen.state is not None:
             self.over = True
             return [*found, Ended(state=seen.state, attempt=self.attempt, offset=self.offset)]
         if seen.note:
@@ -135,8 +145,11 @@ class _Reader:
         heard = seen.heard_attempt and seen.heard_attempt == seen.attempt
         if heard and self._begun is None:
             self._begun = seen.size
+        if heard and not self._caught_up and (self.offset >= (self._begun or 0) or not seen.size):
+            self._caught_up = True
+            found.append(CaughtUp())
         if not self._follow:
-            self.over = bool(heard) and (self.offset >= (self._begun or 0) or not seen.size)
+            self.over = self._caught_up
             if seen.state in (State.WAITING, State.HELD):
                 self.over = True
                 found.append(Told(text=f"the job is {seen.state}: it prints nothing yet"))
@@ -152,8 +165,8 @@ class _Reader:
             found.append(Told(text=f"its agent has not answered for {waited:.0f} s"))
         return found
 
-    def _chunk(self, chunk: Chunk, seen: Seen) -> list[Printed | Told | Ended]:
-        found: list[Printed | Told | Ended] = []
+    def _chunk(self, chunk: Chunk, seen: Seen) -> list[Printed | Told | CaughtUp | Ended]:
+        found: list[Printed | Told | CaughtUp | Ended] = []
         if self.attempt and chunk.attempt != self.attempt:
             found.append(Told(text=f"attempt {chunk.attempt} begins"))
             self._begun = 0

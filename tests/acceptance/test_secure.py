@@ -204,6 +204,31 @@ def test_any_instance_pushes_jobs_and_keys_change_while_agents_work(site: Site) 
         assert "dropped a message" not in site.said(name), name
 
 
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("site", ["prosody"], indirect=True)
+def test_an_instance_that_has_never_heard_an_agent_shows_what_its_job_prints_and_stops_it(site: Site) -> None:
+    job = script(site.place / "long.sh", "echo hello; echo trouble >&2; sleep 600")
+    config = ("--config", site.etc)
+    with site.manager("one") as one:
+        site.share_keys()
+        with site.agent():
+            until(lambda: "Got sleep" in site.said("agent"), "the agent waits for work")
+            done = run("copilot-job-submit", *config, "--id", "long", "--command", job, **service())
+            assert done.returncode == 0, done.stderr
+            until(lambda: "hello" in run("copilot", "jobs", "tail", "long", *config).stdout, "the job runs")
+            with site.manager("two"):
+                one.send_signal(signal.SIGSTOP)
+                try:
+                    shown = run("copilot", "jobs", "tail", "long", "--stderr", *config)
+                    assert (shown.returncode, shown.stdout) == (0, "trouble\n"), shown.stderr
+                    assert run("copilot", "jobs", "cancel", "long", *config).returncode == 0
+                    until(lambda: f"says {site.jid('jm')}/two" in site.said("agent"), "it is told to stop it")
+                finally:
+                    one.send_signal(signal.SIGCONT)
+                until(lambda: "long, attempt 1: cancelled" in site.said("one") + site.said("two"), "its end")
+    assert "dropped a message" not in site.said("one") + site.said("two") + site.said("agent")
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("site", ["ejabberd"], indirect=True)
 def test_a_job_goes_sealed_over_ejabberd_and_nothing_else_is_heard(site: Site) -> None:
