@@ -127,43 +127,42 @@ class _Reader:
         self._warned = self._caught_up = self._looked = False
 
     def read(self, seen: Seen, waited: float) -> list[Printed | Told | CaughtUp | Ended]:
-        found: list[Printed | Told | CaughtUp | Ended] = []
-        final = seen.state is not None and seen.state.final
-        if final and not self._looked and seen.state is not None:  # all of it is in its output
-            self.over = True
-            return [Ended(state=seen.state, attempt=0, offset=0)]
+        """What is new; `waited`: seconds since we began."""
+        final = None if seen.state is None or not seen.state.final else seen.state
+        if final is not None and (not seen.chunks or not self._looked):
+            self.over = True  # what we have not seen is in its output, all of it if we have just come
+            return [Ended(state=final, attempt=self.attempt, offset=self.offset)]
         self._looked = True
+        found: list[Printed | Told | CaughtUp | Ended] = []
         for chunk in seen.chunks:
             if (chunk.attempt, chunk.offset) >= (self.attempt, self.offset if self.attempt else 0):
                 found += self._chunk(chunk, seen)
-        if final and not seen.chunks and seen.state is not None:
-            self.over = True
-            return [*found, Ended(state=seen.state, attempt=self.attempt, offset=self.offset)]
         if seen.note:
             self.over = True
             return [*found, Told(text=seen.note)]
-        heard = seen.heard_attempt and seen.heard_attempt == seen.attempt
-        if heard and self._begun is None:
+        if seen.heard_attempt and seen.heard_attempt == seen.attempt:
+            return [*found, *self._heard(seen)]
+        return [*found, *self._not_heard(seen, waited)]
+
+    def _heard(self, seen: Seen) -> list[CaughtUp]:
+        """Its agent has answered."""
+        if self._begun is None:
             self._begun = seen.size
-        if heard and not self._caught_up and (self.offset >= (self._begun or 0) or not seen.size):
-            self._caught_up = True
-            found.append(CaughtUp())
-        if not self._follow:
-            self.over = self._caught_up
-            if seen.state in (State.WAITING, State.HELD):
-                self.over = True
-                found.append(Told(text=f"the job is {seen.state}: it prints nothing yet"))
-        if (
-            not heard
-            and not found
-            and not self._warned
-            and waited >= self._patience
-            and seen.state is State.RUNNING
-        ):
-            self._warned = True
-            self.over = not self._follow
-            found.append(Told(text=f"its agent has not answered for {waited:.0f} s"))
-        return found
+        if self._caught_up or (self.offset < self._begun and seen.size):
+            return []
+        self._caught_up = True
+        self.over = not self._follow
+        return [CaughtUp()]
+
+    def _not_heard(self, seen: Seen, waited: float) -> list[Told]:
+        if not self._follow and seen.state is not State.RUNNING:
+            self.over = True
+            return [Told(text=f"the job is {seen.state}: it prints nothing yet")]
+        if self._warned or waited < self._patience or seen.state is not State.RUNNING:
+            return []
+        self._warned = True
+        self.over = not self._follow
+        return [Told(text=f"its agent has not answered for {waited:.0f} s")]
 
     def _chunk(self, chunk: Chunk, seen: Seen) -> list[Printed | Told | CaughtUp | Ended]:
         found: list[Printed | Told | CaughtUp | Ended] = []

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from copilot.clock import Clock, SystemClock
-from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, State
+from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Phase, State
 from copilot.matching.host import bounded
 from copilot.matching.matcher import matches
 from copilot.store import rules, trial
@@ -612,7 +612,10 @@ class MemoryStore(
     def _hand_back(self, job: Job, cause: Cause, text: str, time: float) -> Event:
         record = replace(job.record, attempts_used=job.record.attempts_used - 1)
         job = replace(job, record=record, handed_back=record.attempt)
-        self._charge_nothing(job, time)
+        if job.phase == Phase.RUN:  # its agent had to leave in the middle of it
+            job = self._charge(job, Outcome(cause=cause, exit_code=1), time)
+        else:
+            self._charge_nothing(job, time)
         if job.cancel is not None:
             return self._settle(job, job.cancel, text, time)
         job = replace(job, hand_backs=job.hand_backs + 1)

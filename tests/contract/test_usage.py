@@ -111,6 +111,13 @@ async def test_what_never_began_costs_nothing_and_is_counted(store: Store) -> No
     assert await sums(store) == Sums(handed_back=2)
 
 
+async def test_what_an_agent_gives_back_in_the_middle_of_it_has_taken_its_time(store: Store) -> None:
+    await begin(store)
+    await store.renew(AGENT, [Held(job="j", attempt=1, phase="run")], now=T + 20)
+    await store.leave(AGENT, [Held(job="j", attempt=1)], now=T + 30)
+    assert await sums(store) == Sums(attempts=1, wall=30.0, cores=60.0)
+
+
 async def test_who_was_taken_for_lost_and_then_reports_is_in_the_sums_once(store: Store) -> None:
     await begin(store)
     assert await store.reap(now=T + 100)

@@ -81,7 +81,11 @@ end
 local function hand_back(id, attempt, agent, cause, text)
   redis.call('HINCRBY', JOB .. id, 'attempts_used', -1)
   redis.call('HSET', JOB .. id, 'handed_back', attempt)
-  charge_nothing(id, agent)
+  if redis.call('HGET', JOB .. id, 'phase') == 'run' then -- its agent had to leave in the middle of it
+    charge(id, attempt, agent, cause, '', false)
+  else
+    charge_nothing(id, agent)
+  end
   local times, delay = redis.call('HINCRBY', JOB .. id, 'hand_backs', 1)
   if times > HAND_BACKS_FREE then
     delay = math.min(2 ^ (times - HAND_BACKS_FREE), LONGEST_DELAY)
