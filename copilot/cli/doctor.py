@@ -62,7 +62,7 @@ def doctor(
             print(f"{check.name:<18} {check.about}")
         return
     place = locate(config, os.environ)
-    with tempfile.TemporaryDirectory(prefix="copilot-doctor-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="copilot-doctor-", ignore_cleanup_errors=True) as scratch:
         patient = Patient(
             read=settings(place, config),
             place=place,

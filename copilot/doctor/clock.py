@@ -15,7 +15,8 @@ from copilot.doctor.fileserver import Answered, ask
 from copilot.doctor.findings import Finding, fault, ok, skipped, warning
 from copilot.doctor.patient import Patient
 from copilot.doctor.redis.facts import facts
-from copilot.doctor.xmpp.session import NoAccount, session
+from copilot.doctor.xmpp.account import NoAccount
+from copilot.doctor.xmpp.session import session
 from copilot.errors import ConfigError, RoomRefused, StoreError, TransportError
 
 TIME = "{urn:xmpp:time}time"  # XEP-0202

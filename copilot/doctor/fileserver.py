@@ -7,16 +7,15 @@ the signature, and that the URL is not valid if it does not.
 from __future__ import annotations
 
 import secrets
-import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from copilot.config.groups import ComponentSettings
 from copilot.doctor.check import Check
-from copilot.doctor.findings import Finding, fault, ok, skipped
+from copilot.doctor.findings import Finding, fault, ok, skipped, warning
 from copilot.doctor.patient import Patient
-from copilot.doctor.xmpp.session import authority
+from copilot.doctor.xmpp.account import authority
 from copilot.errors import ConfigError
 from copilot.files.signing import UrlSigner
 from copilot.runtime.secret import load_secrets
@@ -27,12 +26,14 @@ LIMIT = 4.0  # s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What it said: HTTP status, its clock as it stands in `Date`, and ours (s since the epoch); `signed`: whether the URL was."""
+    """What it said: HTTP status, its clock as it stands in `Date`, and ours (s since the epoch); `signed`: whether the URL was;
+    `not_by`: the file of authorities that did not sign its certificate, though one of the system's did."""
 
     status: int
     date: str
     ours: float
     signed: bool
+    not_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +59,23 @@ async def ask(patient: Patient) -> Answered | Unanswered | None:
 
 
 async def _ask(patient: Patient, url: str) -> Answered | Unanswered:
+    pinned = _trusted(patient)
+    answered = await _get(patient, url, pinned)
+    if isinstance(answered, Unanswered) and answered.certificate and pinned and patient.agent is None:
+        # What agents trust stands in their settings: it may be the system's authorities.
+        again = await _get(patient, url, None)
+        return again if isinstance(again, Unanswered) else replace(again, not_by=str(pinned))
+    return answered
+
+
+async def _get(patient: Patient, url: str, trusted: Path | None) -> Answered | Unanswered:
     import aiohttp
 
     signed = _signed(patient, url)
-    context: ssl.SSLContext | bool = True
-    if url.startswith("https:"):
-        context = tls_context(_trusted(patient))
+    context = tls_context(trusted) if url.startswith("https:") else True
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LIMIT)) as client,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LIMIT / 2)) as client,
             client.get(signed or f"{url.rstrip('/')}/doctor", ssl=context, allow_redirects=False) as answer,
         ):
             return Answered(
@@ -136,6 +145,14 @@ def judge(answered: Answered | Unanswered, url: str) -> list[Finding]:
                 f"{url}: {answered.why}",
                 expected="that it answers under the address that agents are told",
                 cure="start copilot-fileserver, open its port (*_FILES_LISTEN) in the firewall; or correct *_FILES_URL",
+            )
+        ]
+    if answered.not_by and answered.status in (403, 404):
+        return [
+            warning(
+                f"{url}: its certificate is trusted by this system, and not by {answered.not_by}",
+                expected="agents with AGENT_JABBER_CA_FILE trust that alone, for files as well",
+                cure="set AGENT_FILES_CA_FILE of the agents to the authorities of their system, or to the one that signed it",
             )
         ]
     if answered.signed and answered.status == 404:

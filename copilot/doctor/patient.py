@@ -13,6 +13,7 @@ from copilot.clock import Clock
 from copilot.config import Settings
 from copilot.config.groups import ComponentSettings, QueuePlaceSettings
 from copilot.config.manager import ManagerSettings
+from copilot.errors import LoginRefused
 from copilot.heartbeat.config import HeartbeatConfig
 from copilot.jobmanager.config import ManagerConfig
 from copilot.monitor.config import MonitorConfig
@@ -47,6 +48,9 @@ class Patient:
     nameserver: tuple[str, int] | None = None
     files_url: str | None = None
     raises: bool = False  # what goes wrong in a check itself
+    refused: dict[str, LoginRefused] = field(
+        default_factory=dict
+    )  # by JID: who was not let in is not tried again
     _shared: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
 
     async def once(self, name: str, look: Callable[[], Awaitable[T]]) -> T:

@@ -18,13 +18,15 @@ from copilot.runtime.keys import load_public_keys
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A file with a secret: its permissions, None if it is not there. `needed`: it has to be."""
+    """A file with a secret: its permissions, None if it is not there. `needed`: it has to be. `group`: its group may read it,
+    as is usual for keys of certificates; else the program refuses that."""
 
     path: Path
     what: str
     mode: int | None
     readable: bool
     needed: bool = False
+    group: bool = False
 
 
 async def run(patient: Patient) -> list[Finding]:
@@ -61,8 +63,9 @@ def _kept(path: Path, what: str, *, needed: bool) -> Kept:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:
-        return Kept(path=path, what=what, mode=None, readable=False, needed=needed)
-    return Kept(path=path, what=what, mode=mode, readable=os.access(path, os.R_OK), needed=needed)
+        return Kept(path=path, what=what, mode=None, readable=False, needed=needed, group=needed)
+    readable = os.access(path, os.R_OK)
+    return Kept(path=path, what=what, mode=mode, readable=readable, needed=needed, group=needed)
 
 
 def _unknown_services(patient: Patient) -> Iterable[tuple[Path, str]]:
@@ -101,7 +104,7 @@ def judge(
                     cure="make it, or correct the setting",
                 )
             )
-        elif one.mode is not None and one.mode & 0o077:
+        elif one.mode is not None and one.mode & (0o027 if one.group else 0o077):
             found.append(
                 fault(
                     f"{one.path}: others can read {one.what} (mode {one.mode:04o})",

@@ -670,7 +670,7 @@ def _our_errors(limit: float) -> Iterator[None]:
         raise StoreUnavailable(
             f"Redis did not answer within {limit:g} s: look whether it runs and can be reached; trying again helps then"
         ) from error
-    except _NO_ENTRY as error:
+    except (*_NO_ENTRY, exceptions.InvalidResponse) as error:
         raise _no_entry(error) from error
     except MasterNotFoundError as error:
         raise StoreUnavailable(
@@ -694,6 +694,8 @@ def _our_errors(limit: float) -> Iterator[None]:
 
 
 def _no_entry(error: Exception) -> ConfigError:
+    if isinstance(error, exceptions.InvalidResponse):
+        return ConfigError(f"what answers there is no Redis ({error}): look at REDIS_SERVER and REDIS_PORT")
     return ConfigError(f"Redis refuses us ({error}): look at user name, password and rights of its account")
 
 

@@ -27,7 +27,8 @@ def judge(error: CopilotError | None, config: QueuePlaceSettings) -> list[Findin
     if error is None:
         return ok(f"{where(config)} answers")
     if isinstance(error, ConfigError):
-        cure = f"set {config.key('redis_password')} (and {config.key('redis_user')}) to what requirepass or ACL say"
+        cure = f"set {config.key('redis_password')} (and {config.key('redis_user')}) to what requirepass or ACL say; "
+        cure += f"or correct {config.key('redis_server')} and {config.key('redis_port')}"
         return [fault(f"{where(config)}: {error}", expected="that it lets us in", cure=cure)]
     return [
         fault(

@@ -21,7 +21,7 @@ from copilot.protocol.envelope import bare
 from copilot.transport.probe import Probe, with_id
 from copilot.transport.stanza import NAMESPACE
 
-PATIENCE = 1.0  # s
+PATIENCE = 2.0  # s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

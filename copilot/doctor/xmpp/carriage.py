@@ -12,7 +12,7 @@ from copilot.doctor.xmpp.session import MINE, session
 from copilot.errors import TransportError
 from copilot.transport.probe import Probe, with_id
 
-PATIENCE = 1.0  # s
+PATIENCE = 2.0  # s
 
 
 async def run(patient: Patient) -> list[Finding]:

@@ -14,7 +14,7 @@ from xml.sax.saxutils import quoteattr
 from copilot.config.groups import ComponentSettings
 from copilot.config.kinds import Tls
 from copilot.doctor.patient import Patient
-from copilot.doctor.xmpp.session import NoAccount, authority
+from copilot.doctor.xmpp.account import NoAccount, authority
 from copilot.errors import TransportError
 from copilot.transport.gate import Gate
 from copilot.transport.settings import tls_context
@@ -41,12 +41,13 @@ class Greeting:
     registration: bool = False
 
 
-async def greeting(patient: Patient) -> Greeting:
-    """That of the server of the first account. Raises `TransportError`."""
-    config = patient.account
+async def greeting(patient: Patient, account: ComponentSettings | None = None) -> Greeting:
+    """That of the server of this account, or of the first one; asked for once. Raises `TransportError`, `NoAccount`."""
+    config = account or patient.account
     if config is None:
         raise NoAccount("no settings here have an XMPP account")
-    return await patient.once("greeting", lambda: greet(config, authority(patient, config)))
+    name = f"greeting of {config.jabber_server}:{config.jabber_port} {config.jabber_domain} {config.jabber_ca_file}"
+    return await patient.once(name, lambda: greet(config, authority(patient, config)))
 
 
 async def greet(config: ComponentSettings, ca_file: Path | None) -> Greeting:

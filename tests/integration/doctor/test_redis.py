@@ -101,6 +101,18 @@ async def test_a_redis_that_is_away_or_lets_us_not_in(queued: Setup) -> None:
     assert f"127.0.0.1:{port}" in await queued.fault("redis-reach")
 
 
+async def test_a_port_where_something_else_answers(queued: Setup) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as other:
+        queued.write("copilot-job-submit.conf", {"JM_REDIS_PORT": other.sockets[0].getsockname()[1]})
+        found = await queued.examined("redis")
+    assert set(unwell(found)) == {"redis-reach"}
+    assert "no Redis" in found["redis-reach"].findings[0].seen
+
+
 async def test_a_replica_and_replicas_that_are_not_there(queued: Setup, own_redis: Redis) -> None:
     queued.write("copilot-job-submit.conf", {"JM_REDIS_REPLICAS": 1})
     assert "0 replicas are connected" in await queued.fault("redis-replicas")

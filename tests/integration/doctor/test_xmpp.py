@@ -153,6 +153,14 @@ async def test_a_port_where_nobody_listens(good: Setup) -> None:
     assert f"127.0.0.1:{port}" in await good.fault("xmpp-reach")
 
 
+async def test_a_server_that_says_nothing_costs_its_time_once(good: Setup) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        good.manager(JM_JABBER_PORT=other.getsockname()[1])
+        found = await good.examined("xmpp", "clock", "versions")
+    assert set(unwell(found)) == {"xmpp-reach", "xmpp-login"}
+    assert sum(one.seconds for one in found.values() if one.check in ("xmpp-rate", "clock", "versions")) < 2
+
+
 async def test_a_domain_that_is_not_served(good: Setup, prosody: Prosody) -> None:
     good.manager(JM_JABBER_DOMAIN="elsewhere.example")
     assert "host-unknown" in await good.fault("xmpp-reach")
@@ -161,6 +169,17 @@ async def test_a_domain_that_is_not_served(good: Setup, prosody: Prosody) -> Non
 async def test_a_wrong_password(good: Setup) -> None:
     good.manager(JM_JABBER_PASSWORD="wrong")
     assert "refused the account" in await good.fault("xmpp-login")
+
+
+async def test_who_was_refused_is_not_tried_again(good: Setup, prosody: Prosody) -> None:
+    good.manager(JM_JABBER_ID=f"nobody-{uuid.uuid4().hex}")
+    log = prosody.directory / "prosody.log"
+    before = log.stat().st_size
+    found = await good.examined("xmpp")
+    assert set(unwell(found)) == {"xmpp-login"}  # the others say that they could not look
+    with log.open("rb") as file:
+        file.seek(before)
+        assert file.read().count(b"Authentication failed") <= 1
 
 
 async def test_a_certificate_that_another_authority_has_signed(good: Setup, tmp_path: Path) -> None:

@@ -133,6 +133,11 @@ def test_a_file_server_that_is_another_program() -> None:
     assert "answers 200: that is not our file server" in only(fileserver.judge(answered, "http://x"))[1]
 
 
+def test_a_file_server_whose_certificate_only_the_system_trusts() -> None:
+    answered = fileserver.Answered(status=404, date="", ours=0.0, signed=True, not_by="/etc/ca.pem")
+    assert only(fileserver.judge(answered, "https://x"))[0] is WARNING
+
+
 def test_a_ticket_of_chirp_has_its_rights_elsewhere() -> None:
     assert only(chirp.judge(chirp.Rights(who="ticket:abc", root={}), ()))[0] is OK
     agents = ("hostname:*",)
