@@ -6,7 +6,9 @@ the signature, and that the URL is not valid if it does not.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import ssl
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +18,7 @@ from copilot.doctor.check import Check
 from copilot.doctor.findings import Finding, fault, ok, skipped, warning
 from copilot.doctor.patient import Patient
 from copilot.doctor.xmpp.account import authority
+from copilot.doctor.xmpp.certificate import DAY, SOON
 from copilot.errors import ConfigError
 from copilot.files.signing import UrlSigner
 from copilot.runtime.secret import load_secrets
@@ -27,13 +30,14 @@ LIMIT = 4.0  # s
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """What it said: HTTP status, its clock as it stands in `Date`, and ours (s since the epoch); `signed`: whether the URL was;
-    `not_by`: the file of authorities that did not sign its certificate, though one of the system's did."""
+    `expires`: its certificate (s since the epoch); `not_by`: the file of authorities that did not sign its certificate, though one of the system's did."""
 
     status: int
     date: str
     ours: float
     signed: bool
     not_by: str = ""
+    expires: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +87,25 @@ async def _get(patient: Patient, url: str, trusted: Path | None) -> Answered | U
                 date=answer.headers.get("Date", ""),
                 ours=patient.clock.wall(),
                 signed=signed is not None,
+                expires=await _expiry(url, trusted) if url.startswith("https:") else None,
             )
     except aiohttp.ClientConnectorCertificateError as error:
         why = getattr(error.certificate_error, "verify_message", str(error.certificate_error))
         return Unanswered(why=str(why), certificate=True)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         return Unanswered(why=str(error) or type(error).__name__)
+
+
+async def _expiry(url: str, trusted: Path | None) -> float | None:
+    """Until when its certificate is good, s since the epoch. Raises OSError, TimeoutError."""
+    parts = urlsplit(url)
+    async with asyncio.timeout(LIMIT / 2):
+        _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=tls_context(trusted))
+    try:
+        found = (writer.get_extra_info("peercert") or {}).get("notAfter")
+    finally:
+        writer.transport.abort()
+    return ssl.cert_time_to_seconds(found) if isinstance(found, str) else None
 
 
 def _trusted(patient: Patient) -> Path | None:
@@ -124,11 +141,11 @@ async def run(patient: Patient) -> list[Finding]:
     answered = await ask(patient)
     if answered is None:
         return skipped(f"{url} is a shared file system")
-    return judge(answered, url)
+    return judge(answered, url, patient.clock.wall())
 
 
-def judge(answered: Answered | Unanswered, url: str) -> list[Finding]:
-    """From what it said, or did not."""
+def judge(answered: Answered | Unanswered, url: str, now: float = 0.0) -> list[Finding]:
+    """From what it said, or did not; `now` in s since the epoch."""
     host = urlsplit(url).hostname or ""
     if isinstance(answered, Unanswered):
         if answered.certificate:
@@ -153,6 +170,14 @@ def judge(answered: Answered | Unanswered, url: str) -> list[Finding]:
                 f"{url}: its certificate is trusted by this system, and not by {answered.not_by}",
                 expected="agents with AGENT_JABBER_CA_FILE trust that alone, for files as well",
                 cure="set AGENT_FILES_CA_FILE of the agents to the authorities of their system, or to the one that signed it",
+            )
+        ]
+    if answered.expires is not None and answered.expires - now < SOON:
+        return [
+            warning(
+                f"{url}: its certificate expires in {(answered.expires - now) / DAY:.1f} days; then no file comes or goes",
+                expected=f"more than {SOON / DAY:.0f} days",
+                cure="renew it (*_FILES_CERT_FILE), and start copilot-fileserver again",
             )
         ]
     if answered.signed and answered.status == 404:

@@ -82,6 +82,7 @@ async def test_a_file_server_with_a_certificate_of_another_authority(setup: Setu
     async with serving(setup, secret, good) as port:
         setup.manager(JM_FILES_URL=f"https://127.0.0.1:{port}", JM_JABBER_CA_FILE=good.ca_file)
         assert (await setup.examined("fileserver"))["fileserver"].verdict is OK
+        assert "expires in 5" in await setup.fault("fileserver", WARNING, ahead=359.5 * 86400)
         setup.manager(JM_JABBER_CA_FILE=other.ca_file)
         assert "certificate is refused" in await setup.fault("fileserver")
 
