@@ -6,7 +6,6 @@ A result is unpickled, so who made it can run code here: calls go only to agents
 from __future__ import annotations
 
 import io
-import json
 import linecache
 import marshal
 import pickle
@@ -27,6 +26,7 @@ PYTHON = "python3"
 RUNNER = "copilot-call"  # what the file is called in the job's directory
 # A frame of a traceback that is not followed by its line.
 _FRAME = re.compile(r'^(  File "([^"\n]+)", line ([0-9]{1,7}), in [^\n]*)$(?!\n    )', re.MULTILINE)
+_HEAD = re.compile(rb"([a-z-]{1,20}) ([0-9]{1,9})\Z")
 UNCHECKED = 0b01  # a .pyc whose source is not looked at
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same contents make the same bytes, so agents keep them
 
@@ -61,22 +61,15 @@ def packed(
     """
     from copilot.client.pickler import dumps  # who makes no calls does without
 
-    head = {"python": sys.version_info[:2], "many": many}
+    python, count = "{}.{}".format(*sys.version_info[:2]), runner.MANY if many else "one"
     body = dumps((initializer, tuple(initargs), function, args, kwargs))
-    return json.dumps(head).encode() + b"\n" + body
+    return f"{python} {count}\n".encode() + body
 
 
 def unpacked(data: bytes) -> Any:
     """What the call has returned. Raises what it has raised, with a `RemoteTraceback` as its cause, `NotPicklable` if that cannot be
     made an object here, `InitializerFailed`, `JobFailed` if there was no Python that fits."""
-    line, _, body = data.partition(b"\n")
-    try:
-        head = json.loads(line)
-        kind, text = str(head["kind"]), str(head["text"])
-    except (ValueError, KeyError, TypeError):
-        raise NotPicklable(
-            "the agent's result of a call is none: something else wrote the file 'result'"
-        ) from None
+    kind, text, body = _parted(data)
     if kind == runner.WRONG_PYTHON:
         raise JobFailed(text)
     text = _with_lines(text)
@@ -100,6 +93,16 @@ def unpacked(data: bytes) -> Any:
     if kind == runner.NOT_INITIALIZED:
         raise InitializerFailed(f"the initializer has failed on its agent: {_last(text)}") from value
     raise value
+
+
+def _parted(data: bytes) -> tuple[str, str, bytes]:
+    """Kind, text and pickle of a result. Raises `NotPicklable`."""
+    line, _, rest = data.partition(b"\n")
+    found = _HEAD.match(line)
+    if not found:
+        raise NotPicklable("the agent's result of a call is none: something else wrote the file 'result'")
+    size = int(found[2])
+    return found[1].decode(), rest[:size].decode(errors="replace"), rest[size:]
 
 
 def _with_lines(text: str) -> str:

@@ -31,3 +31,24 @@ def test_a_script_of_ones_own_can_be_tried(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.splitlines()[-1] == "hello from example"
+
+
+def test_functions_are_called_as_with_any_executor() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "executor.py"], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.stderr == ""
+    about, chunks, raised = done.stdout.splitlines()
+    assert about.startswith("pi is about 3.1")
+    assert chunks == "two calls in a job: [1, 2, 3, 4]"
+    assert raised == "it has raised: ZeroDivisionError"
+
+
+def test_a_program_submits_jobs_and_takes_their_results() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "client.py"], capture_output=True, text=True, timeout=50, check=False
+    )
+    ended, answer, failed = done.stdout.splitlines()
+    assert ended == "ended: done done done failed"
+    assert answer == "3 times 7 is 21"
+    assert failed == "failed: user-exit"

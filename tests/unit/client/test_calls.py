@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
@@ -47,6 +47,10 @@ def make_lock() -> Any:
 
 def leave() -> None:
     raise SystemExit(7)
+
+
+def size_of_text(result: bytes) -> int:
+    return int(result.partition(b"\n")[0].split()[1])
 
 
 SEEN: list[int] = []
@@ -140,9 +144,8 @@ def test_an_initializer_that_fails_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_another_version_of_python_says_so(tmp_path: Path) -> None:
-    head, _, body = packed(double, (1,), {}).partition(b"\n")
-    other = json.dumps({**json.loads(head), "python": [3, 2]}).encode()
-    code, result = call(tmp_path, other + b"\n" + body)
+    _, _, body = packed(double, (1,), {}).partition(b"\n")
+    code, result = call(tmp_path, b"3.2 one\n" + body)
     with pytest.raises(JobFailed, match=r"Python 3\.2 is needed"):
         unpacked(result)
     assert code == 3  # the agent's host is not fit for it
@@ -154,9 +157,7 @@ def test_a_host_without_that_python_says_so(tmp_path: Path) -> None:
     assert b"python2.1 is not on this host" in said
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"{}\n", b"[]\n", b"\xff\n", b'{"kind":"returned","text":""}\nno pickle']
-)
+@pytest.mark.parametrize("data", [b"", b"\n", b"returned\n", b"\xff\n", b"returned 0\nno pickle"])
 def test_what_is_no_result_is_told_as_that(data: bytes) -> None:
     with pytest.raises(NotPicklable):
         unpacked(data)
@@ -164,7 +165,7 @@ def test_what_is_no_result_is_told_as_that(data: bytes) -> None:
 
 def test_what_was_raised_must_be_an_exception() -> None:
     with pytest.raises(NotPicklable, match="no exception"):
-        unpacked(b'{"kind":"raised","text":"x"}\n' + pickle.dumps(5))
+        unpacked(b"raised 1\nx" + pickle.dumps(5))
 
 
 def test_the_runner_is_the_same_file_each_time_so_that_agents_keep_it(tmp_path: Path) -> None:
@@ -186,7 +187,10 @@ def test_the_runner_is_text_that_an_old_python_reads() -> None:
 
 def test_a_traceback_shows_our_lines_although_the_host_has_no_such_file(tmp_path: Path) -> None:
     _, result = call(tmp_path, packed(fail, (), {}))
-    away = result.replace(json.dumps('    raise KeyError("no such thing")')[1:-1].encode() + b"\\n", b"")
+    line = b'    raise KeyError("no such thing")\n'
+    away = re.sub(
+        rb"raised [0-9]+", b"raised %d" % (size_of_text(result) - len(line)), result.replace(line, b"")
+    )
     assert away != result  # this host has it
     with pytest.raises(KeyError) as caught:
         unpacked(away)

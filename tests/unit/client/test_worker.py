@@ -94,8 +94,8 @@ class Place:
     async def fetch(self, job: str, path: Path) -> bool:
         if self.fetches:
             raise self.fetches.pop()
-        head, body = run(self.calls[job].partition(b"\n")[2], many=False)
-        data = b'{"kind": "%b", "text": ""}\n' % head["kind"].encode() + body
+        kind, _, body = run(self.calls[job].partition(b"\n")[2], many=False)
+        data = f"{kind} 0\n".encode() + body
         with tarfile.open(path, "w:gz") as package:
             member = tarfile.TarInfo(f"{job}/result")
             member.size = len(data)
