@@ -9,7 +9,9 @@ from typing import Protocol
 from copilot.client.operating import Answer
 from copilot.client.result import Result
 from copilot.client.submission import Submission
+from copilot.client.tailing import Look
 from copilot.job import Event
+from copilot.store.watched import Stream
 
 LARGEST_UNPACKED = 2**40  # bytes of files; what the disk does not hold is told as such
 
@@ -44,6 +46,10 @@ class Access(Protocol):
 
         Raises `TransferError`, `UnknownJob`.
         """
+        ...
+
+    def reading(self, job: str, stream: Stream) -> Look:
+        """How to ask what the job has printed (`copilot.client.tailing`)."""
         ...
 
     def events(self, after: str) -> AsyncIterator[Event]:

@@ -12,10 +12,12 @@ from copilot.client.operating import Answer, Verb, answer
 from copilot.client.remote import Remote, Submitted, described
 from copilot.client.result import Result, of_state
 from copilot.client.submission import AT_ONCE, Submission
+from copilot.client.tailing import Look, from_afar
 from copilot.errors import RemoteRefused, UnknownJob
 from copilot.job import Event, State
 from copilot.protocol.commands import HaveJobState
 from copilot.store.base import Changed
+from copilot.store.watched import Stream
 
 MOST_AT_ONCE = min(
     AT_ONCE, 16
@@ -64,6 +66,10 @@ class RemoteAccess:
     async def fetch(self, job: str, path: Path) -> bool:
         """See the port."""
         return await self._remote.fetch(job, path) is not None
+
+    def reading(self, job: str, stream: Stream) -> Look:
+        """See the port."""
+        return from_afar(self._remote, job, stream)
 
     def events(self, after: str) -> AsyncIterator[Event]:
         """See the port."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shlex
 import tempfile
 import uuid
@@ -21,12 +22,17 @@ from typing import Any, Self, TypedDict, TypeVar, Unpack
 from copilot.client.access import LARGEST_UNPACKED, Access
 from copilot.client.operating import Answer
 from copilot.client.result import Result
+from copilot.client.stored import printed
 from copilot.client.submission import Submission, owner_here
+from copilot.client.tailing import POLL_AFAR, Ended, Printed, Told, tail
 from copilot.files.unpack import Limits as UnpackLimits
 from copilot.files.unpack import extract
 from copilot.job import LIMITS, Event, Limits
+from copilot.store.watched import Stream
 
 AT_A_TIME = 1000  # jobs that are handed over together
+
+log = logging.getLogger("copilot.client")
 
 T = TypeVar("T")
 Arguments = str | Sequence[str]
@@ -196,6 +202,31 @@ class Client:
                 return None
             await asyncio.to_thread(extract, package, directory, UnpackLimits(size=LARGEST_UNPACKED))
         return directory / job
+
+    async def tail(self, job: str, *, stream: str = "stdout") -> AsyncGenerator[bytes, None]:
+        """What a job prints to `stdout` or `stderr`: what there is, and what comes, until it is over. What its agent had no time to tell
+        comes out of its stored output. What comes faster than it can be told is left out.
+
+        Raises `UnknownJob`, `TooManyWatches`, `TransferError`, `ValueError` for another stream.
+        """
+        wanted = Stream(stream)
+        async for one in tail(self.access.reading(job, wanted), job, follow=True, poll=POLL_AFAR):
+            match one:
+                case Printed(data=data):
+                    yield data
+                case Ended(attempt=attempt, offset=offset):
+                    if rest := await self._stored(job, wanted, offset if attempt else 0):
+                        yield rest
+                case Told(text=text):
+                    log.info("tail of job %s: %s", job, text)
+
+    async def _stored(self, job: str, stream: Stream, offset: int) -> bytes:
+        with tempfile.TemporaryDirectory(prefix="copilot-") as place:
+            package = Path(place) / "package.tgz"
+            await self.access.ended(job)  # and its output can be fetched
+            if not await self.access.fetch(job, package):
+                return b""
+            return await asyncio.to_thread(printed, package, job, stream, offset)
 
     async def events(self, *jobs: str, after: str = "$") -> AsyncGenerator[Event, None]:
         """What happens to these jobs, or on the whole queue, behind the event with the id `after` ("$": from now on, "0": from the

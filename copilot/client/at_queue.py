@@ -12,6 +12,7 @@ from pathlib import Path
 from copilot.client.operating import Answer, Verb, operate
 from copilot.client.result import Result, of_record
 from copilot.client.submission import Submission, submit_all
+from copilot.client.tailing import Look, on_the_spot
 from copilot.client.watch import BLOCK, PAGE, Watch
 from copilot.errors import TransferCorrupt, TransferRefused, UnknownJob
 from copilot.files.area import open_result
@@ -19,6 +20,7 @@ from copilot.files.newfile import NewFile
 from copilot.files.staging import Staging
 from copilot.job import Event, JobRecord
 from copilot.store.base import Store
+from copilot.store.watched import Stream
 
 
 class QueueAccess:
@@ -72,6 +74,10 @@ class QueueAccess:
         _known(job, await self._watch.ended(job, published=True))
         await asyncio.to_thread(_copy, self._done, job, path, output.size, output.sha256)
         return True
+
+    def reading(self, job: str, stream: Stream) -> Look:
+        """See the port."""
+        return on_the_spot(self._store, job, stream)
 
     async def events(self, after: str) -> AsyncIterator[Event]:
         """See the port."""

@@ -116,6 +116,23 @@ async def test_a_job_can_be_cancelled_and_waited_for_no_longer_than_wanted(
             await client.submit(command, colour="red")  # type: ignore[call-arg]
 
 
+async def test_what_a_job_prints_comes_while_it_runs(where: dict[str, Any], tmp_path: Path) -> None:
+    command = script(tmp_path / "job.sh", 'echo "$1"; exec sleep "$2"')
+    async with copilot.Client(**where) as client:
+        job = await client.submit(command, ["first", "60"])
+        async for data in client.tail(job):
+            assert data == b"first\n"
+            await client.cancel(job)  # else it would not end in time
+        job = await client.submit(command, ["second", "0"])
+        assert b"".join([data async for data in client.tail(job)]) == b"second\n"
+        assert b"".join([data async for data in client.tail(job)]) == b"second\n"  # also when it is over
+        assert not [data async for data in client.tail(job, stream="stderr")]
+        with pytest.raises(UnknownJob):
+            _ = [data async for data in client.tail("nobody")]
+        with pytest.raises(ValueError, match="stdlog"):
+            _ = [data async for data in client.tail(job, stream="stdlog")]
+
+
 async def test_an_id_of_ones_own_makes_a_job_once(where: dict[str, Any], tmp_path: Path) -> None:
     command, ident = script(tmp_path / "job.sh", "true"), f"once-{len(where)}"
     async with copilot.Client(**where) as client:
