@@ -5,7 +5,9 @@ The command line, the dashboard, XMPP and Python all show what comes from here.
 
 from __future__ import annotations
 
-from copilot.client.explaining.ended import why_ended
+from dataclasses import replace
+
+from copilot.client.explaining.ended import told, why_ended
 from copilot.client.explaining.knowing import Known, know
 from copilot.client.explaining.reasons import Code, Reason
 from copilot.client.explaining.running import why_running
@@ -31,7 +33,13 @@ async def explain(store: Store, job: str, *, area: FileArea | None = None) -> Re
 
 
 def reason_of(known: Known) -> Reason:
-    """What the facts say; of several reasons the one that has to go first."""
+    """What the facts say; of several reasons the one that has to go first. What became of former attempts is told beside it."""
+    reason = _reason_of(known)
+    waits = known.standing is not None and not known.standing.state.final
+    return replace(reason, more=(*reason.more, *told(known))) if waits and known.attempts else reason
+
+
+def _reason_of(known: Known) -> Reason:
     record, standing = known.record, known.standing
     if record is None or standing is None:
         return _unknown(known)

@@ -303,8 +303,9 @@ TABLE = (
     Key(
         name="alive",
         kind=Kind.ZSET,
-        meaning="agents (bare JIDs) that renewed leases lately; score: when they did last",
-        life="24 hours; an entry leaves when the agent is found gone",
+        meaning="agents (bare JIDs) that renewed leases lately; score: when they did last, or ten minutes before they were "
+        "found gone",
+        life="24 hours",
     ),
     Key(
         name="reach:",

@@ -45,7 +45,7 @@ class Presence:
         """It is not there, unless it has asked within so many seconds."""
         if jid in self.asked and self.asked[jid] <= now - parked_for:
             self.asked[jid] = min(self.asked[jid], now - ONLINE_FOR)
-            self.renewed.pop(jid.partition("/")[0], None)
+            self.renewed[jid.partition("/")[0]] = now - ONLINE_FOR
 
 
 class MemoryExplaining(Explaining, abc.ABC):

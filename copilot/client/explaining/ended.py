@@ -73,7 +73,7 @@ def _done(known: Known, record: JobRecord) -> Reason:
         text=f"done{_when(known, record)}{tries} at {one_line(record.agent or 'no agent')}; {place}",
         next=f"nothing; `copilot jobs output {known.job}` fetches what it made",
         facts={**_facts(known, record), "published": record.published},
-        more=tuple(_told(known)) if record.attempt > 1 else (),
+        more=tuple(told(known)) if record.attempt > 1 else (),
     )
 
 
@@ -86,7 +86,7 @@ def _cancelled(known: Known, record: JobRecord) -> Reason:
         text=f"cancelled{_when(known, record)}{began}{f': {one_line(reason)}' if reason else ''}",
         next=_again(record),
         facts=_facts(known, record),
-        more=tuple(_told(known)) if record.attempt else (),
+        more=tuple(told(known)) if record.attempt else (),
     )
 
 
@@ -117,7 +117,7 @@ def _failed(known: Known, record: JobRecord) -> Reason:
         text=text + (f"; {hit.told()}" if hit is not None else ""),
         next=_helps(record, outcome, hit),
         facts=_facts(known, record),
-        more=(*_told(known), *_last_lines(known.attempts, outcome)),
+        more=(*told(known), *_last_lines(known.attempts, outcome)),
     )
 
 
@@ -154,7 +154,7 @@ def _when(known: Known, record: JobRecord) -> str:
     return "" if record.finished is None else f" at {at(record.finished, known.now)}"
 
 
-def _told(known: Known) -> Iterator[str]:
+def told(known: Known) -> Iterator[str]:
     """A line for each of the last attempts."""
     left_out = len(known.attempts) - MOST_ATTEMPTS
     if left_out > 0:

@@ -12,6 +12,7 @@ from copilot.client.explaining.reasons import Code, Reason
 from copilot.client.explaining.words import are, at, count, lasting, names
 from copilot.host import KIBIBYTE, MEBIBYTE
 from copilot.job import JobSpec, one_line, sized
+from copilot.matching.host import slots_of
 from copilot.matching.parts import Hosts, Part, Tried, try_hosts
 from copilot.store.explaining import Circumstances, Machine
 from copilot.store.trial import LEFT_TO_OTHERS
@@ -358,7 +359,7 @@ def _its_turn(known: Known, fleet: _Fleet, well: Sequence[Machine]) -> Reason:
         return Reason(
             job=known.job,
             code=Code.NO_ROOM,
-            text=f"it is the next one: {could}, and {are(len(well))} full now ({count(busy, 'job')} there): "
+            text=f"it is the next one: {could}, and {_no_room(known, well)} ({count(busy, 'job')} there): "
             f"{names([one.agent for one in well])}{_soon(pace)}",
             next="it begins when one of these has ended enough of its jobs; more agents make it quicker",
             facts=facts,
@@ -372,6 +373,14 @@ def _its_turn(known: Known, fleet: _Fleet, well: Sequence[Machine]) -> Reason:
         text = f"{more}{count(ahead, 'job')} {come} before it in the queue; {could}{_soon(pace)}"
         helps = "it goes on by itself; a higher --priority comes first, more agents make it quicker"
     return Reason(job=known.job, code=Code.ITS_TURN, text=text, next=helps, facts=facts)
+
+
+def _no_room(known: Known, well: Sequence[Machine]) -> str:
+    """Why agents get nothing now: they are full, or do not ask, for they were given a job that they could not take."""
+    ask = [one for one in well if known.holds.get(one.agent, 0) < slots_of(one.host)]
+    if not ask:
+        return f"{are(len(well))} full now"
+    return "does not ask for work just now" if len(well) == 1 else "none has room and asks for work just now"
 
 
 def has_room(one: Machine, spec: JobSpec) -> bool:

@@ -1,7 +1,7 @@
 -- Who has been there lately, so that it can be told why a job does not run. The loader puts it in front of the scripts that use it.
 --
 -- `hosts` has the full JIDs of agents by the time when they last asked for work, `alive` bare JIDs by the time when they last
--- renewed leases. Neither decides anything: claims never read them.
+-- renewed leases, or ten minutes before they were found gone. Neither decides anything: claims never read them.
 
 local HOSTS_KEPT = 86400
 local ONLINE_FOR = 600
@@ -18,6 +18,8 @@ end
 
 -- This agent (full JID) has left, or cannot be reached: it counts as there when it is heard of again.
 local function note_absence(jid)
-  redis.call('ZADD', HOSTS, 'XX', 'LT', after(-ONLINE_FOR), jid)
-  redis.call('ZREM', ALIVE, string.match(jid, '^[^/]*'))
+  local long_ago = after(-ONLINE_FOR)
+  redis.call('ZADD', HOSTS, 'XX', 'LT', long_ago, jid)
+  redis.call('ZADD', ALIVE, long_ago, string.match(jid, '^[^/]*'))
+  redis.call('EXPIRE', ALIVE, HOSTS_KEPT)
 end
