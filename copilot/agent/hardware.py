@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
 from collections.abc import Collection
 from pathlib import Path
 
 from copilot.agent.capacity import Capacity
 from copilot.agent.config import AgentConfig
+from copilot.agent.gpus import ROOT, find_gpus
 from copilot.errors import ConfigError
 from copilot.host import KIBIBYTE, MEBIBYTE, HostFacts
-from copilot.job import MAX_GPUS
 
 log = logging.getLogger("copilot.agent")
 
 MOST_SLOTS = 1024
-_DEVICE = re.compile(r"nvidia([0-9]{1,3})\Z", re.ASCII)
 
 
-def capacity_of(
-    config: AgentConfig, host: HostFacts, cpus: Collection[int], root: Path = Path("/")
-) -> Capacity:
+def capacity_of(config: AgentConfig, host: HostFacts, cpus: Collection[int], root: Path = ROOT) -> Capacity:
     """What this agent has for jobs on that host. `cpus`: the cores that this process may use; `root` is where /dev and /proc are.
 
     Raises `ConfigError` where jobs cannot be bound to cores.
@@ -49,16 +44,3 @@ def capacity_of(
         memory=memory if config.memory else max(memory, (config.max_memory or 0) // MEBIBYTE),
         disk=disk if config.disk else max(disk, (config.max_disk or 0) // MEBIBYTE),
     )
-
-
-def find_gpus(root: Path = Path("/")) -> tuple[str, ...]:
-    """The numbers of NVIDIA's GPUs: by their devices, or else by what their driver tells. No program is asked."""
-    numbers = sorted(
-        int(found[1]) for path in (root / "dev").glob("nvidia*") if (found := _DEVICE.match(path.name))
-    )
-    if not numbers:
-        try:
-            numbers = list(range(len(os.listdir(root / "proc/driver/nvidia/gpus"))))  # noqa: PTH208 - names alone
-        except OSError:
-            return ()
-    return tuple(map(str, numbers[:MAX_GPUS]))

@@ -25,6 +25,7 @@ from typing import Any
 
 from copilot.agent import processes, strays
 from copilot.agent.capacity import Share
+from copilot.agent.gpus import devices_of
 from copilot.agent.isolation.base import Account, Allowed, Bare, Isolation, Place
 from copilot.agent.limits.keeping import Keeping
 from copilot.agent.limits.rlimits import ProcessLimits
@@ -380,6 +381,7 @@ class Sandbox:
                 network=spec.network,
                 needs=needs,
                 preamble=limits.shell(),
+                devices=devices_of(self.share.gpus or ()),
                 environment={**environment, TOKEN_VARIABLE: token},
             )
             with self.isolation.launch(argv, place, allowed) as launch:

@@ -213,7 +213,9 @@ class Up:
         return (self.directory / "log" / f"{component}.log").read_text()
 
     @contextlib.contextmanager
-    def agent(self, number: int = 1, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    def agent(
+        self, number: int = 1, options: Sequence[object] = (), **variables: str
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """An agent on "another machine": a copy of its configuration file is all that it has from here."""
         place = self.directory.parent / f"machine-{number}"
         place.mkdir(mode=0o755, exist_ok=True)
@@ -225,7 +227,7 @@ class Up:
             for path in (work, copy):
                 shutil.chown(path, user)
         variables = {"AGENT_WORK_DIR": str(work), "AGENT_DRAIN_GRACE": "0", **service(), **variables}
-        with started("copilot-agent", "--config", copy, output=output, **variables) as process:
+        with started("copilot-agent", "--config", copy, *options, output=output, **variables) as process:
             until(lambda: "Ready as" in output.read_text() or process.poll() is not None, "the agent's login")
             assert process.poll() is None, output.read_text()
             yield process

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from copilot.agent.capacity import Share
 from copilot.agent.isolation.base import Isolation
 from copilot.agent.isolation.choosing import SandboxContext, choose
 from copilot.agent.processes import become_subreaper
@@ -216,3 +217,17 @@ async def test_what_is_hidden_is_hidden_behind_a_symlink_too(tmp_path: Path, iso
         assert made.said == "for all", made.sandbox.stderr.read_text()
     finally:
         made.sandbox.remove()
+
+
+async def test_it_sees_the_devices_of_its_own_gpus_alone(
+    payload: Payload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that sandboxes do not have otherwise stands for that of a GPU."""
+    device = next(path for path in map(Path, ("/dev/autofs", "/dev/fuse", "/dev/kmsg")) if path.exists())
+    monkeypatch.setattr("copilot.agent.sandbox.devices_of", lambda gpus: (device,) if gpus else ())
+    script = f'#!/bin/sh\necho "$CUDA_VISIBLE_DEVICES"\n[ -c {device} ] && echo there\n>/dev/x || echo closed'
+    payload.sandbox.share = Share(gpus=())
+    await payload.run(script)
+    payload.sandbox.share = Share(gpus=("2",))
+    await payload.run(script)
+    assert payload.said == "\nclosed\n2\nthere\nclosed\n"

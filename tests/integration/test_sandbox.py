@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from copilot.agent.capacity import Share
 from copilot.agent.processes import become_subreaper
 from copilot.agent.sandbox import Package, Sandbox
 from copilot.errors import NoSpace, TransferRefused
@@ -403,3 +404,16 @@ async def test_core_files_are_off_and_the_kernel_would_choose_the_job_first(
     said = "until [ $(cat /proc/$$/oom_score_adj) = 500 ]; do :; done; ulimit -S -c"
     assert (await run_script(sandbox, said, environment=text)).cause is Cause.OK
     assert sandbox.stdout.read_text() == "0\n"
+
+
+async def test_the_payload_gets_its_share_of_the_agent(sandbox: Sandbox) -> None:
+    """It is told how many cores it has, is bound to them, and sees its own GPUs; what it sets itself counts."""
+    mine = min(os.sched_getaffinity(0))
+    own = os.sched_getaffinity(0)
+    sandbox.share = Share(cores=3, cpus=(mine,), gpus=("0", "2"))
+    words = '"$COPILOT_CORES $OMP_NUM_THREADS $CUDA_VISIBLE_DEVICES $ROCR_VISIBLE_DEVICES"'
+    await run_script(sandbox, f"echo {words}; grep Cpus_allowed_list /proc/self/status")
+    await run_script(sandbox, f"echo {words}", environment="export OMP_NUM_THREADS=7")
+    said = sandbox.stdout.read_text().splitlines()
+    assert said == ["3 3 0,2 0,2", f"Cpus_allowed_list:\t{mine}", "3 7 0,2 0,2"]
+    assert os.sched_getaffinity(0) == own

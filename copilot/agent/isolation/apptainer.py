@@ -106,6 +106,10 @@ class Apptainer:
             yield from ("--net", "--network=none")
         if self.account is not None:
             yield f"--security=uid:{self.account.uid},gid:{self.account.gid}"
+        if any(device.name.startswith("nvidia") for device in allowed.devices):
+            yield "--nv"  # all of them, and their libraries, which an image does not have
+        elif allowed.devices:
+            yield "--rocm"
         seen = self.inside(place)
         for mount in mounts(place):
             if mount.there == seen.payload:  # which is the home directory, too

@@ -96,11 +96,12 @@ class Launch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
     """What one job may have, and needs: `network`; the programs without which it cannot begin (`needs`); the shell text that sets
-    limits of its processes (`preamble`). `environment` is what its payload gets."""
+    limits of its processes (`preamble`); the `devices` of the host that are its own. `environment` is what its payload gets."""
 
     network: bool = False
     needs: tuple[str, ...] = ()
     preamble: str = ""
+    devices: tuple[Path, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

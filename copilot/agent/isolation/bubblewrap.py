@@ -47,10 +47,12 @@ class Bubblewrap:
     counts_processes: bool = False
     temporary_bytes: int = TEMPORARY_BYTES
     _host: tuple[str, ...] = field(init=False)
+    _closing: int = field(init=False)  # where in it nothing can be added to /dev any more
     _filter_file: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_host", tuple(self._of_host()))
+        object.__setattr__(self, "_closing", self._host.index("--remount-ro"))
         if self.filter:
             file = os.memfd_create("copilot-seccomp", os.MFD_CLOEXEC)
             os.write(file, self.filter)
@@ -81,7 +83,9 @@ class Bubblewrap:
             yield Launch(
                 argv=[
                     self.program,
-                    *self._host,
+                    *self._host[: self._closing],
+                    *(word for path in allowed.devices for word in ("--dev-bind", str(path), str(path))),
+                    *self._host[self._closing :],
                     *shared,
                     *filtered,
                     *self._own(place),

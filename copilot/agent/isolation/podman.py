@@ -118,6 +118,8 @@ class Podman:
         yield from _ulimits()
         for mount in mounts(place):
             yield f"--mount={mount.words()}"
+        for device in allowed.devices:
+            yield f"--device={device}"
         for path in self.shown:
             yield f"--mount={Mount(path=path, there=path, read_only=True).words()}"
         for name, value in allowed.environment.items():

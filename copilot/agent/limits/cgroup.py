@@ -104,7 +104,7 @@ class ControlGroup:
     def weigh(self, cores: int) -> None:
         """Where jobs want more of the processors than there is, each gets what is due to its cores. Some kernels do not do that."""
         place = self.directories["cpuacct"]
-        with suppress(FileNotFoundError, PermissionError):
+        with suppress(OSError):
             if self.version == 2:
                 (place / "cpu.weight").write_text(str(min(_WEIGHT * cores, _MOST_WEIGHT)))
             elif (place / "cpu.shares").exists():  # mounted with cpuacct, most often

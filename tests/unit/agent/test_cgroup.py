@@ -137,3 +137,17 @@ def test_groups_of_an_agent_that_was_killed_go(tmp_path: Path) -> None:
     prepare(Tree(level="cgroup1", directories={"memory": tmp_path / f"copilot-agent-{os.getpid()}"}))
     assert not left.exists()
     assert lives.exists()
+
+
+def test_jobs_have_a_weight_by_their_cores_where_the_kernel_weighs(tmp_path: Path) -> None:
+    new = ControlGroup(version=2, directories=dict.fromkeys(("memory", "pids", "cpuacct"), tmp_path))
+    new.weigh(12)
+    assert (tmp_path / "cpu.weight").read_text() == "1200"
+    new.weigh(4095)
+    assert (tmp_path / "cpu.weight").read_text() == "10000"
+    old = ControlGroup(version=1, directories={"cpuacct": tmp_path})
+    old.weigh(2)
+    assert not (tmp_path / "cpu.shares").exists()  # not mounted together
+    (tmp_path / "cpu.shares").write_text("1024")
+    old.weigh(2)
+    assert (tmp_path / "cpu.shares").read_text() == "2048"

@@ -9,7 +9,8 @@ import pytest
 
 from copilot.agent.capacity import Capacity
 from copilot.agent.config import AgentConfig
-from copilot.agent.hardware import capacity_of, find_gpus
+from copilot.agent.gpus import devices_of, find_gpus
+from copilot.agent.hardware import capacity_of
 from copilot.config import load
 from copilot.errors import ConfigError
 from tests.unit.protocol.test_jdl import REPORTS_HOST
@@ -113,3 +114,20 @@ def test_gpus_are_found_by_their_devices(tmp_path: Path) -> None:
 def test_or_by_what_their_driver_tells(tmp_path: Path) -> None:
     (tmp_path / "proc/driver/nvidia/gpus/0000:65:00.0").mkdir(parents=True)
     assert find_gpus(tmp_path) == ("0",)
+
+
+def test_a_payload_in_a_sandbox_gets_the_devices_of_its_own_gpus(tmp_path: Path) -> None:
+    dev = tmp_path / "dev"
+    (dev / "dri").mkdir(parents=True)
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "null", "dri/renderD128"):
+        (dev / name).touch()
+    assert devices_of(("1",), tmp_path) == (dev / "nvidia1", dev / "nvidiactl", dev / "nvidia-uvm")
+    assert devices_of(("GPU-8f2a",), tmp_path)[:2] == (dev / "nvidia0", dev / "nvidia1")
+    assert devices_of((), tmp_path) == ()
+
+
+def test_those_of_another_maker_come_together(tmp_path: Path) -> None:
+    (tmp_path / "dev/dri").mkdir(parents=True)
+    for name in ("kfd", "dri/card0", "dri/renderD128"):
+        (tmp_path / "dev" / name).touch()
+    assert devices_of(("0",), tmp_path) == (tmp_path / "dev/dri/renderD128", tmp_path / "dev/kfd")
