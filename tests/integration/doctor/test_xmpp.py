@@ -18,6 +18,7 @@ from xml.etree.ElementTree import SubElement
 import pytest
 
 from copilot.doctor.findings import Verdict
+from copilot.doctor.xmpp import offline
 from copilot.local import certificates
 from copilot.local.ejabberd import Ejabberd
 from copilot.local.prosody import Prosody
@@ -205,7 +206,14 @@ async def test_a_certificate_that_has_expired_or_is_for_another_name(
         assert seen in await good.fault("xmpp-certificate")
 
 
-async def test_a_careless_prosody(prosody: Prosody, open_directory: Path, tmp_path: Path) -> None:
+async def says_nothing(_: Probe) -> bool:
+    """What a server says that does not tell of its mailboxes."""
+    return False
+
+
+async def test_a_careless_prosody(
+    prosody: Prosody, open_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running(Careless(open_directory / "careless")) as server:
         setup = Setup(tmp_path)
         await managed(setup, server, "jm")
@@ -214,6 +222,11 @@ async def test_a_careless_prosody(prosody: Prosody, open_directory: Path, tmp_pa
         assert "does not offer it add-user" in await setup.fault("xmpp-admin", WARNING)
         assert "policy-violation" in await setup.fault("xmpp-stanza")
         assert "keeps messages" in await setup.fault("xmpp-offline")
+        monkeypatch.setattr(offline, "_says", says_nothing)
+        assert "one came with the next log-in" in await setup.fault("xmpp-offline")
+        assert not list((server.directory / "data").glob("*/offline/*")), "the message was taken away again"
+        async with probe_of(server, "jm", resource="manager"):  # then nobody can see it without being told
+            assert (await setup.examined("xmpp-offline"))["xmpp-offline"].verdict is OK
         assert "of 12 times" in await setup.fault("xmpp-nagle", WARNING)
         assert (await setup.examined("xmpp-rate"))["xmpp-rate"].verdict is not FAULT  # it is a service
         for account, check, seen in (
