@@ -14,9 +14,12 @@ WAITS = "wait"  # for a slot: how such a job is counted among the phases of the 
 
 @dataclass(slots=True)
 class AgentCounts:
-    """Filled by the logic and the service of an agent. `held` says how many jobs it has now, by what it is at with them."""
+    """Filled by the logic and the service of an agent. `held` says how many jobs it has now, by what it is at with them;
+    `cores_used` how many of its cores those that run have."""
 
     slots: int = 0
+    cores: int = 0
+    cores_used: Callable[[], int] = int
     held: Callable[[], Mapping[str, int]] = dict
     taken: int = 0  # jobs
     ended: Counter[str] = field(default_factory=Counter)  # jobs, by cause

@@ -195,6 +195,10 @@ class Agent:
             WAITS if self._slots.waits(job) else str(self._at(one)) for job, one in self._held.items()
         )
 
+    def cores_used(self) -> int:
+        """How many of its cores jobs have now."""
+        return self._slots.cores_used
+
     def standing(self) -> Standing:
         """What there is to do and how far it is."""
         at = self.phases()

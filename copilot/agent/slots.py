@@ -117,6 +117,11 @@ class Slots:
         """Whether something is executed."""
         return bool(self._begun)
 
+    @property
+    def cores_used(self) -> int:
+        """How many cores those have that are executed."""
+        return sum(one.request.cores for one in self._begun.values())
+
     def waits(self, job: str) -> bool:
         """Whether this job has not begun."""
         return job in self._waiting

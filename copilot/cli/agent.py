@@ -173,6 +173,7 @@ async def run(config: AgentConfig) -> int:
     service = AgentService(payloads, files, counts=counts)
     logic = _logic(config, service, counts, capacity, _describing(config, capacity, payloads))
     counts.slots, counts.held = capacity.jobs, logic.phases
+    counts.cores, counts.cores_used = capacity.cores, logic.cores_used
     endpoint = daemon.endpoint(
         Role.AGENT,
         trusts=logic.trusts,
@@ -314,7 +315,7 @@ def _describing(config: AgentConfig, capacity: Capacity, payloads: ServiceSettin
     about = _about(config, capacity, payloads)
     projects = config.projects or ()
     requirements = requirements_of_jobs(config.requirements or "", projects)
-    programs = installed(_program_directories(config), _sandbox_context(config).account)
+    programs = installed(_program_directories(config), payloads.isolation.account)
 
     def describe(said: Mapping[str, Value]) -> str:
         return host_jdl(read_host(config.work_dir), {**about, **said}, requirements=requirements)

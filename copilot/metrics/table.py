@@ -393,6 +393,18 @@ _AGENT = Part[AgentCounts](
             kind=Kind.GAUGE,
         ),
         Metric(
+            name="copilot_agent_cores",
+            meaning="How many cores this agent has for jobs.",
+            read=lambda of: of.cores,
+            kind=Kind.GAUGE,
+        ),
+        Metric(
+            name="copilot_agent_cores_used",
+            meaning="How many of them jobs have now.",
+            read=lambda of: of.cores_used(),
+            kind=Kind.GAUGE,
+        ),
+        Metric(
             name="copilot_agent_jobs",
             meaning="Jobs that it holds, by what it is at: they wait for a slot, their inputs are fetched, they run, or their "
             "results are on their way.",

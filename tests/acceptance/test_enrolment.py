@@ -121,7 +121,7 @@ def test_an_agent_comes_in_by_a_bundle_does_a_job_and_needs_the_bundle_no_more(d
     agent = desk.joined(file)
     with agent.running():
         jid = agent.jid
-        record = desk.up.job(script(desk.place / "sum.sh", "echo $((2+2))"))
+        record = desk.up.job(script(desk.place / "sum.sh", "echo $((2+2))"), "--project", "theory")
         assert packed(record)["stdout"] == "4\n"
         assert record["agent"] == jid
         assert "Secure mode is on" in agent.said

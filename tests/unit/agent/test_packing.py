@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from copilot.agent.capacity import Capacity, Share
+from copilot.agent.drain import LAST_STEPS, NO_LIMITS, Limits
 from copilot.agent.effects import Assignment, Execute
 from copilot.agent.search import SHOW_UP_EVERY
 from copilot.agent.slots import Slots
@@ -149,8 +150,8 @@ def test_fewer_slots_than_cores_are_kept() -> None:
 class Packing(Direct):
     """Its manager knows what jobs take."""
 
-    def __init__(self, capacity: Capacity) -> None:
-        World.__init__(self, capacity=capacity, features=frozenset(FEATURES))
+    def __init__(self, capacity: Capacity, limits: Limits = NO_LIMITS) -> None:
+        World.__init__(self, capacity=capacity, features=frozenset(FEATURES), limits=limits)
         self.tell(Online(jid="agent@x/a"))
         (self.asked,) = self.commands(self.hear(HaveGetJob()))
 
@@ -205,3 +206,28 @@ def test_what_never_fits_is_handed_back_as_if_there_were_no_slot() -> None:
         "no-slot",
         "it takes 5 cores, and a job of this agent gets 4 at most",
     )
+
+
+# -- how much time is left
+
+
+def test_a_request_says_how_much_time_is_left() -> None:
+    world = Packing(Capacity(), Limits(lifetime=1000.0, grace=40.0, born=900.0))
+    assert world.asked.free == f"cores=1 time={1900 - 1000 - LAST_STEPS:g}"
+
+
+def test_a_job_that_was_given_a_moment_too_late_goes_back_and_nobody_leaves() -> None:
+    """It would have ended in time when we said how long that is."""
+    world = Packing(Capacity(), Limits(lifetime=1000.0, grace=40.0, born=1000.0))
+    world.wait(200.0)
+    (refusal,) = [one for one in world.hear(run(1, max_run_time=900.0)) if isinstance(one, Refuse)]
+    assert (refusal.code, refusal.text) == ("no-slot", "it may run for 900 s, and this agent leaves in 780 s")
+    assert not world.agent.standing().leaving
+    assert world.executing(world.hear(run(2, max_run_time=700.0))) == ["j2"]
+
+
+def test_a_manager_that_does_not_look_at_the_time_makes_the_agent_leave() -> None:
+    """Else it would give the same job again and again."""
+    world = Packing(Capacity(), Limits(lifetime=1000.0, grace=40.0, born=500.0))
+    world.hear(run(1, max_run_time=900.0))
+    assert world.agent.standing().leaving
