@@ -18,6 +18,7 @@ from copilot.errors import JobExists
 from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
 from copilot.store.base import Claimed, Dispatched, Held, Parking, Renewed, Settled, Store, Verdict
 from copilot.store.survey import Groups, Owners, Page
+from copilot.store.usage import DAY, By, Sums
 
 NUMBERS = st.integers(0, 4)
 ATTEMPTS = st.integers(0, 4)
@@ -74,7 +75,24 @@ class QueueMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "runner"):
-            self.runner.close()
+            try:
+                for by in By:
+                    self.what_was_used_is_in_the_sums_once(by)
+            finally:
+                self.runner.close()
+
+    def what_was_used_is_in_the_sums_once(self, by: By) -> None:
+        """At the end, for all of it."""
+        last, found = int(self.now // DAY), []
+        for store in self.stores:
+            days = [self.runner.run(store.usage(by, last - ago)) for ago in (0, 1)]
+            found.append([{name: _rounded(sums) for name, sums in day.items()} for day in days])
+        assert all(one == found[0] for one in found), found
+        total = sum((sums for day in found[0] for sums in day.values()), Sums())
+        claims = sum(self.ask("get", job).attempt for job in self.specs)
+        assert self.removed or total.attempts <= claims
+        assert total.attempts >= total.ok + total.cancelled
+        assert min(total.ok, total.cancelled, total.handed_back, total.wall, total.cpu) >= 0
 
     def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Ask all versions; return their common answer."""
@@ -267,7 +285,9 @@ class QueueMachine(RuleBasedStateMachine):
         self, number: int, attempt: int, cause: Cause, output: Output | None, package: str | None
     ) -> None:
         job = f"j{number}"
-        outcome = Outcome(cause=cause, exit_code=cause is not Cause.OK, output=output)
+        wall = None if number % 2 else 0.25 * attempt
+        used: dict[str, Any] = {"cpu_time": 0.5, "memory": 9 - number, "wall_time": wall, "bytes_in": number}
+        outcome = Outcome(cause=cause, exit_code=cause is not Cause.OK, output=output, **used)
         settled: Settled = self.ask("finish", job, attempt, outcome, package=package, now=self.now)
         if settled.record is not None:
             ended = settled.record.outcome
@@ -399,6 +419,11 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def no_attempt_is_accepted_twice(self) -> None:
         assert not hasattr(self, "stores") or all(number == 1 for number in self.accepted.values())
+
+
+def _rounded(sums: Sums) -> Sums:
+    """Redis keeps microseconds."""
+    return replace(sums, wall=round(sums.wall, 3), cpu=round(sums.cpu, 3), cores=round(sums.cores, 3))
 
 
 def _without_position(answer: Any) -> Any:
