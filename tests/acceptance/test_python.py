@@ -215,3 +215,15 @@ def test_wrong_settings_break_the_executor_and_are_told(tmp_path: Path) -> None:
         assert "ConfigError" in str(future.exception())
         with pytest.raises(copilot.ExecutorBroken, match="ConfigError"):
             executor.submit(double, 1)
+
+
+def test_calls_come_through_when_servers_die(system: Up, account: Path) -> None:
+    with (
+        copilot.Executor(config=system.etc) as here,
+        copilot.Executor(config=account, remote=True) as afar,
+    ):
+        results = [one.map(double, range(8), timeout=2 * LIMIT) for one in (here, afar)]
+        assert [next(one) for one in results] == [0, 0]
+        system.kill("redis")
+        system.kill("prosody")
+        assert [list(one) for one in results] == 2 * [[2 * number for number in range(1, 8)]]
