@@ -25,6 +25,7 @@ from copilot.client.api import Options
 from copilot.client.at_queue import QueueAccess
 from copilot.client.calls import PYTHON
 from copilot.client.places import area_here, chirp_for_agents, chirp_named
+from copilot.client.secrets import Keys
 from copilot.config import load
 from copilot.jobmanager.config import SubmitConfig
 
@@ -95,7 +96,11 @@ async def _at_queue(place: Path | None) -> AsyncIterator[Access]:
     try:
         async with open_staging(config, area_here(None, config), chirp) as staging:
             access = QueueAccess(
-                store, staging, done=config.done_job_dir, chirp_server=chirp_for_agents(chirp, config)
+                store,
+                staging,
+                done=config.done_job_dir,
+                chirp_server=chirp_for_agents(chirp, config),
+                keys=Keys(file=config.public_keys_file, service=config.jm_jabber_address),
             )
             try:
                 yield access
@@ -111,7 +116,11 @@ async def _from_afar(place: Path | None) -> AsyncIterator[Access]:
     _warn(warnings)
     with from_afar.own_files(config) as complete:
         async with from_afar.session(complete) as session:
-            yield RemoteAccess(session, project=complete.project or "")
+            yield RemoteAccess(
+                session,
+                project=complete.project or "",
+                keys=Keys(file=complete.public_keys_file, service=complete.jm_jabber_address),
+            )
 
 
 def _warn(warnings: Sequence[str]) -> None:

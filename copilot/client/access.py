@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,10 @@ LARGEST_UNPACKED = 2**40  # bytes of files; what the disk does not hold is told 
 
 class Access(Protocol):
     """Methods raise `CopilotError`s: those that are `retryable` may be called again, with the same effect."""
+
+    def with_secrets(self, submissions: Sequence[Submission], files: Mapping[str, Path]) -> list[Submission]:
+        """The same jobs with what is in these files as secrets, sealed for the service. Raises `BadName`, `ConfigError`."""
+        ...
 
     async def submit(self, submissions: Sequence[Submission]) -> None:
         """Put these jobs on the queue, and their files where agents find them. The very same once more changes nothing.

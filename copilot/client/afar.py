@@ -11,6 +11,7 @@ from pathlib import Path
 from copilot.client.operating import Answer, Verb, answer
 from copilot.client.remote import Remote, Submitted, described
 from copilot.client.result import Result, of_state
+from copilot.client.secrets import Keys
 from copilot.client.submission import AT_ONCE, Submission
 from copilot.client.tailing import Look, from_afar
 from copilot.errors import RemoteRefused, UnknownJob
@@ -27,10 +28,11 @@ MOST_AT_ONCE = min(
 class RemoteAccess:
     """Implements `copilot.client.access.Access` over a session. Belongs to one event loop."""
 
-    def __init__(self, remote: Remote, *, project: str = "") -> None:
-        """`project`: for whose work jobs are that do not say it."""
+    def __init__(self, remote: Remote, *, project: str = "", keys: Keys | None = None) -> None:
+        """`project`: for whose work jobs are that do not say it. `keys`: for whom secrets are sealed."""
         self._remote = remote
         self._project = project
+        self.with_secrets = (keys or Keys()).with_secrets
         self._told: dict[str, HaveJobState] = {}  # of jobs that were just submitted: news of them will come
 
     async def submit(self, submissions: Sequence[Submission]) -> None:

@@ -44,11 +44,13 @@ class Options(TypedDict, total=False):
     seconds, each word as in `copilot.job.JobSpec`.
 
     `environment` sets variables. `inputs` are further files for its directory, by name or each under its own.
+    `secrets` are files whose contents the job alone gets, as `$COPILOT_SECRETS/<name>`, sealed on the way and in the queue.
     `validation` is a script that checks the result on the agent. `retries`: how often it is run again if it fails by itself.
     """
 
     environment: Mapping[str, str]
     inputs: Inputs
+    secrets: Mapping[str, Path | str]
     packages: Sequence[str]
     validation: Path | str | None
     priority: int
@@ -120,7 +122,7 @@ class Client:
         `TooManyJobs`, `StoreUnavailable` and `TransferError`.
         """
         job = described(command, arguments, job_id=job_id, **options)
-        await self.access.submit([job])
+        await self.access.submit(self.access.with_secrets([job], secret_files(options)))
         return job.id
 
     async def map(
@@ -141,7 +143,8 @@ class Client:
             for number, one in enumerate(arguments, start=1)
         ]
         for start in range(0, len(jobs), AT_A_TIME):
-            await self.access.submit(jobs[start : start + AT_A_TIME])
+            part = self.access.with_secrets(jobs[start : start + AT_A_TIME], secret_files(options))
+            await self.access.submit(part)
         return [job.id for job in jobs]
 
     async def look(self, job: str) -> Result:
@@ -240,10 +243,11 @@ class Client:
 def described(
     command: Path | str, arguments: Arguments = "", *, job_id: str | None = None, **options: Unpack[Options]
 ) -> Submission:
-    """A job in the words of `Client.submit`. Raises `BadName`, and TypeError for an option that there is none."""
+    """A job in the words of `Client.submit`, without its secrets. Raises `BadName`, and TypeError for an option that there is none."""
     said: dict[str, Any] = dict(options)
     validation, inputs = said.pop("validation", None), said.pop("inputs", ())
     retries = said.pop("retries", 0)
+    said.pop("secrets", None)
     limits = {name: said.pop(name) for name in LIMITS if name in said}
     return Submission(
         id=job_id or str(uuid.uuid4()),
@@ -256,6 +260,11 @@ def described(
         limits=Limits(**limits),
         **said,
     )
+
+
+def secret_files(options: Options) -> dict[str, Path]:
+    """The secrets of a job by their names."""
+    return {name: Path(path) for name, path in options.get("secrets", {}).items()}
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from copilot.client.operating import Answer, Verb, operate
 from copilot.client.result import Result, of_record
+from copilot.client.secrets import Keys
 from copilot.client.submission import Submission, submit_all
 from copilot.client.tailing import Look, on_the_spot
 from copilot.client.watch import BLOCK, PAGE, Watch
@@ -27,14 +28,22 @@ class QueueAccess:
     """Implements `copilot.client.access.Access` over a store. Belongs to one event loop."""
 
     def __init__(
-        self, store: Store, staging: Staging, *, done: Path | None, chirp_server: str | None = None
+        self,
+        store: Store,
+        staging: Staging,
+        *,
+        done: Path | None,
+        chirp_server: str | None = None,
+        keys: Keys | None = None,
     ) -> None:
-        """`done` is where the generic finisher puts results, None: not on this machine. `chirp_server` as in `JobSpec`."""
+        """`done` is where the generic finisher puts results, None: not on this machine. `chirp_server` as in `JobSpec`. `keys`: for whom
+        secrets are sealed."""
         self._store = store
         self._staging = staging
         self._done = done
         self._chirp_server = chirp_server
         self._watch = Watch(store)
+        self.with_secrets = (keys or Keys()).with_secrets
 
     async def submit(self, submissions: Sequence[Submission]) -> None:
         """See the port."""

@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
 from copilot.client import runner
 from copilot.client.access import Access
-from copilot.client.api import Options, described
+from copilot.client.api import Options, described, secret_files
 from copilot.client.calls import PYTHON, RUNNER, packed, runner_file
 from copilot.client.submission import Submission
 from copilot.client.submission import described as checked
@@ -86,6 +86,7 @@ class Executor(futures.Executor):
                 opening=opening,
                 describe=describe,
                 runner=partial(runner_file, python),
+                secrets=secret_files(options),
                 room=max_workers or MOST_ON_QUEUE,
             ),
             f"copilot-{name}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from copilot.client.submission import Submission
@@ -40,6 +40,20 @@ def with_secrets(
         )
     sealer = _sealer(values, keys, service)
     return [replace(one, sealer=sealer) for one in submissions]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """For whom secrets are sealed: as `with_secrets` takes it."""
+
+    file: Path | None = None
+    service: str | None = None
+
+    def with_secrets(self, submissions: Sequence[Submission], files: Mapping[str, Path]) -> list[Submission]:
+        """See the function of that name."""
+        for name in files:
+            check_secret_name(name)
+        return with_secrets(submissions, files, self.file, self.service)
 
 
 def _sealer(

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,7 @@ class Plan:
     opening: Callable[[], AbstractAsyncContextManager[Access]]
     describe: Callable[[str, Path, Path], Submission]  # of the job's id, the runner and the call
     runner: Callable[[], bytes]
+    secrets: Mapping[str, Path] = field(default_factory=dict)  # files, by their names
     room: int = MOST_ON_QUEUE
 
 
@@ -299,7 +300,7 @@ class Worker:
                 files = {one: path for one, path in files.items() if one is not call}
             jobs = [self._plan.describe(call.job, program, path) for call, path in files.items()]
             try:
-                await access.submit(jobs)
+                await access.submit(access.with_secrets(jobs, self._plan.secrets))
             except CopilotError as error:
                 left -= pause
                 if not _passing(error) or (left < 0 and not self._reached):

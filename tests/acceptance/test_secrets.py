@@ -18,6 +18,7 @@ import aiohttp
 import psutil
 import pytest
 
+import copilot
 from copilot.local.process import give, unprivileged_user
 from copilot.local.redis import Redis
 from copilot.runtime.secret import load_secrets
@@ -162,10 +163,18 @@ async def pages(system: VariedSystem, up: Up) -> dict[str, bytes]:
     return found
 
 
+async def _from_python(site: Site, job: Path, value: Path) -> bytes:
+    """What that job prints, with the secret."""
+    async with copilot.Client(site.etc) as client:
+        ident = await client.submit(job, secrets={"token": value})
+        (await client.result(ident, timeout=LIMIT_S)).check()
+        return b"".join([data async for data in client.tail(ident)])
+
+
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("site", ["prosody"], indirect=True)
 def test_a_jobs_secret_reaches_the_payload_of_a_sealed_agent_and_nothing_else(
-    site: Site, redis_server: Redis
+    site: Site, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = run("copilot", "keys", "generate", "service", site.service_keys, **service())
     assert made.returncode == 0, made.stderr
@@ -193,6 +202,8 @@ def test_a_jobs_secret_reaches_the_payload_of_a_sealed_agent_and_nothing_else(
         with site.agent("sealed"):
             package = site.place / "done" / "secretive" / "secretive.tgz"
             until(package.exists, "the job is done")
+            monkeypatch.setenv("JM_PUBLIC_KEYS_FILE", told["JM_PUBLIC_KEYS_FILE"])
+            assert b"400\n" in asyncio.run(_from_python(site, job, value))
     with tarfile.open(package) as output:
         (stdout,) = (output.extractfile(one) for one in output if one.name.endswith("stdout"))
         assert stdout is not None

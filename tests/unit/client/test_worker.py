@@ -8,9 +8,10 @@ import io
 import tarfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent import futures
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,9 @@ class Place:
     @asynccontextmanager
     async def opening(self) -> AsyncIterator[Access]:
         yield self
+
+    def with_secrets(self, submissions: Sequence[Submission], files: Mapping[str, Path]) -> list[Submission]:
+        return [replace(one, tags=[*one.tags, *files]) for one in submissions]
 
     async def submit(self, submissions: Sequence[Submission]) -> None:
         if (error := self.refuses(submissions)) is not None:
