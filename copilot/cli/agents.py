@@ -54,7 +54,7 @@ def list_(
 @app.command()
 def show(jid: Annotated[str, typer.Argument(metavar="JID")], config: ConfigOption = None) -> None:
     """Show all that is known of one agent, as JSON."""
-    agent = _checked(jid)
+    agent = checked(jid)
     found = {one.agent: one for one in asyncio.run(_known(load_queue(config)))}
     if agent not in found:
         raise BadName(f"agent {agent}: nothing is known of it")
@@ -69,7 +69,7 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Cut agents off, now and for good: their jobs go back to the queue, and the XMPP server lets them in no more."""
-    agents = [_checked(jid) for jid in dict.fromkeys(jids)]
+    agents = [checked(jid) for jid in dict.fromkeys(jids)]
     cut = asyncio.run(_revoke(load_queue(config), agents, one_line(reason)))
     if as_json:
         print(
@@ -101,7 +101,7 @@ def expire(
     as_json: AsJson = False,
 ) -> None:
     """Say when agents end: then they are cut off as by revoke."""
-    agents, at = [_checked(jid) for jid in dict.fromkeys(jids)], _end(after)
+    agents, at = [checked(jid) for jid in dict.fromkeys(jids)], _end(after)
     changed = asyncio.run(_expire(load_queue(config), agents, at))
     if as_json:
         print(json.dumps([{"agent": agent, "ok": True, "changed": news} for agent, news in changed.items()]))
@@ -119,7 +119,7 @@ def release(
     as_json: AsJson = False,
 ) -> None:
     """Let agents out of quarantine, and forget what has failed there."""
-    agents = [_checked(jid) for jid in dict.fromkeys(jids)]
+    agents = [checked(jid) for jid in dict.fromkeys(jids)]
     known = asyncio.run(_release(load_queue(config), agents, one_line(reason)))
     if as_json:
         print(
@@ -134,7 +134,7 @@ def release(
 @app.command()
 def drain(jids: Jids, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Have agents finish what they run, take nothing new, and end."""
-    agents = [_checked(jid) for jid in dict.fromkeys(jids)]
+    agents = [checked(jid) for jid in dict.fromkeys(jids)]
     asyncio.run(_drain(load_queue(config), agents))
     if as_json:
         print(json.dumps([{"agent": agent, "ok": True} for agent in agents]))
@@ -143,7 +143,7 @@ def drain(jids: Jids, config: ConfigOption = None, as_json: AsJson = False) -> N
         print(f"agent {agent}: will be told to leave when it has finished what it runs")
 
 
-def _checked(jid: str) -> str:
+def checked(jid: str) -> str:
     """The bare JID; nothing is done if one of them cannot be one. Raises `BadName`."""
     try:
         return bare(str(JID.convert(jid.partition("/")[0])))

@@ -1,4 +1,4 @@
-"""`copilot jobs explain`: why jobs do not run, and why they failed."""
+"""`copilot jobs explain`: why jobs do not run, and why they failed; `copilot agents explain`: why agents get none."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from copilot.cli.agents import checked
 from copilot.cli.codes import ExitCode
-from copilot.cli.looking import load_queue, opened
+from copilot.cli.looking import load_queue, look, opened
 from copilot.cli.options import AsJson, ConfigOption, Watch
 from copilot.cli.output import Shown, show, watch
 from copilot.client.explain import Code, Reason, explain
+from copilot.client.explaining.agents import explain_agent
 from copilot.files.area import FileArea
 from copilot.job import check_job_id
 from copilot.jobmanager.config import SubmitConfig
@@ -30,6 +32,26 @@ def explain_jobs(
     found = asyncio.run(_explain(settings, names, as_json=as_json, every=watch))
     if any(reason.code is Code.UNKNOWN for reason in found):
         raise typer.Exit(ExitCode.NO)
+
+
+def explain_agents(
+    jids: Annotated[list[str], typer.Argument(metavar="JID...", help="Jabber IDs of agents.")],
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+    watch: Watch = None,
+) -> None:
+    """Say why agents get no jobs: what keeps them, or what they lack of what the jobs that wait require."""
+    agents = [checked(jid) for jid in dict.fromkeys(jids)]
+
+    async def find(store: Store) -> Shown:
+        found = [await explain_agent(store, agent) for agent in agents]
+        data: Any = [reason.data() for reason in found]
+        return Shown(
+            data=data[0] if len(data) == 1 else data,
+            lines=lambda _: [line for reason in found for line in reason.lines()],
+        )
+
+    look(config, find, as_json=as_json, watch=watch)
 
 
 async def _explain(
