@@ -5,6 +5,7 @@ Loaded when the first requirements are met, for it takes 12 MB: agents and manag
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ import classad2
 from copilot.matching.host import MAX_BYTES, Value
 
 MAX_DEPTH = 50
+_BRACKETS = re.compile(r"[\[\](){}]")
 
 
 def parse(expression: str) -> Any:
@@ -67,10 +69,10 @@ def _literal(found: Any) -> Value | None:
 def _depth(text: str) -> int:
     """How deep brackets stand in each other, at most; those in strings count as well."""
     depth = deepest = 0
-    for character in text:
-        if character in "([{":
+    for bracket in _BRACKETS.findall(text):
+        if bracket in "([{":
             depth += 1
             deepest = max(deepest, depth)
-        elif character in ")]}":
+        else:
             depth -= 1
     return deepest

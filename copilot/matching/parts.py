@@ -10,7 +10,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -94,74 +94,104 @@ def plain(text: str) -> str:
 
 def try_hosts(requirements: str, hosts: Sequence[str]) -> Tried:
     """`hosts` are what each says of itself (JDL). Requirements that cannot be read are one part that nobody meets."""
-    if not requirements:
-        return Tried(hosts=len(hosts), meet=frozenset(range(len(hosts))), parts=())
-    try:
-        names = read_requirements(requirements).attributes
-    except BadRequirements:
-        return Tried(hosts=len(hosts), meet=frozenset(), parts=(Part(text=requirements, met=0),))
-    return _Trial(requirements, names, hosts).result()
+    return Hosts(hosts, [requirements]).attempt(requirements)
 
 
 class Hosts:
-    """Hosts, by classes of those that say the same of some attributes; each class is looked at once."""
+    """Hosts, each read once, by classes of those that say the same of some attributes; each class is looked at once."""
 
-    def __init__(self, hosts: Sequence[str]) -> None:
-        self._hosts = hosts
-        self._classes: dict[tuple[str, ...], list[tuple[dict[str, Value], list[int]]]] = {}
+    def __init__(self, hosts: Sequence[str], requirements: Iterable[str]) -> None:
+        """`hosts` are what each says of itself (JDL); they will be asked about these `requirements` and no others."""
+        names = sorted({name for text in requirements for name in _names(text)})
+        self._said = [attributes_of(jdl, tuple(names)) for jdl in hosts] if names else [{}] * len(hosts)
+        self._classes: dict[tuple[str, ...], list[_Class]] = {}
 
     def meet(self, requirements: str) -> frozenset[int]:
         """The numbers of those that meet them."""
         if not requirements:
-            return frozenset(range(len(self._hosts)))
-        try:
-            names = read_requirements(requirements).attributes
-        except BadRequirements:
-            return frozenset()
+            return frozenset(range(len(self._said)))
+        classes = self.classes(_names(requirements))
+        return frozenset(number for one in classes if one.holds(requirements) for number in one.numbers)
+
+    def any_meets(self, requirements: str) -> bool:
+        """Whether one of them does."""
+        if not requirements:
+            return bool(self._said)
+        return any(one.holds(requirements) for one in self.classes(_names(requirements)))
+
+    def attempt(self, requirements: str) -> Tried:
+        """What comes of them: see `try_hosts`."""
+        total = len(self._said)
+        if not requirements:
+            return Tried(hosts=total, meet=frozenset(range(total)), parts=())
+        if not _names(requirements):
+            return Tried(hosts=total, meet=frozenset(), parts=(Part(text=requirements, met=0),))
+        return _Trial(requirements, self.classes(_names(requirements)), total).result()
+
+    def classes(self, names: tuple[str, ...]) -> list[_Class]:
+        """Hosts that say the same under these names, the most common first."""
+        if not names:
+            return []
         if names not in self._classes:
-            self._classes[names] = list(_classes(names, self._hosts))
-        return frozenset(
-            number
-            for attributes, numbers in self._classes[names]
-            if _holds(requirements, attributes)
-            for number in numbers
-        )
+            self._classes[names] = list(_classes(names, self._said))
+        return self._classes[names]
+
+
+def _names(requirements: str) -> tuple[str, ...]:
+    """The attributes that they name; none if they cannot be read."""
+    if not requirements:
+        return ()
+    try:
+        return read_requirements(requirements).attributes
+    except BadRequirements:
+        return ()
+
+
+@dataclass(slots=True)
+class _Class:
+    """What some hosts say alike, and their numbers."""
+
+    attributes: Mapping[str, Value]
+    numbers: list[int]
+    _scope: Any = None
+
+    def holds(self, requirements: str) -> bool:
+        """Whether they are true there."""
+        from copilot.matching.classads import holds, make_scope
+
+        if self._scope is None:
+            self._scope = make_scope(self.attributes)
+        return holds(_tree(requirements), self._scope)
 
 
 class _Trial:
     """Requirements on hosts."""
 
-    def __init__(self, requirements: str, names: tuple[str, ...], hosts: Sequence[str]) -> None:
+    def __init__(self, requirements: str, classes: Sequence[_Class], total: int) -> None:
         self._requirements = requirements
-        self._hosts = hosts
-        self._classes = list(_classes(names, hosts))
+        self._total = total
+        self._classes = classes
         self._parts = parts_of(requirements)
 
     def result(self) -> Tried:
         meet: set[int] = set()
         of_part: list[set[int]] = [set() for _ in self._parts]
-        for attributes, numbers in self._classes:
-            if _holds(self._requirements, attributes):
-                meet.update(numbers)
+        for one in self._classes:
+            if one.holds(self._requirements):
+                meet.update(one.numbers)
             for text, those in zip(self._parts, of_part, strict=True):
-                if _holds(text, attributes):
-                    those.update(numbers)
+                if one.holds(text):
+                    those.update(one.numbers)
         parts = tuple(self._part(text, len(those)) for text, those in zip(self._parts, of_part, strict=True))
-        tried = Tried(hosts=len(self._hosts), meet=frozenset(meet), parts=parts)
-        return tried if meet or not self._hosts else self._with_closest(tried, of_part)
+        tried = Tried(hosts=self._total, meet=frozenset(meet), parts=parts)
+        return tried if meet or not self._total else self._with_closest(tried, of_part)
 
     def _with_closest(self, tried: Tried, of_part: Sequence[set[int]]) -> Tried:
-        numbers = [numbers[0] for _, numbers in self._classes]
+        numbers = [one.numbers[0] for one in self._classes]
         closest = max(numbers, key=lambda number: (sum(number in those for those in of_part), -number))
         lacks = tuple(part for part, those in zip(tried.parts, of_part, strict=True) if closest not in those)
-        return Tried(
-            hosts=tried.hosts,
-            meet=tried.meet,
-            parts=tried.parts,
-            apart=_apart(tried.parts, of_part),
-            closest=closest,
-            lacks=lacks,
-        )
+        apart = _apart(tried.parts, of_part)
+        return replace(tried, apart=apart, closest=closest, lacks=lacks)
 
     def _part(self, text: str, met: int) -> Part:
         at_least, compared, member = _AT_LEAST.match(text), _COMPARED.match(text), _MEMBER.match(text)
@@ -179,24 +209,23 @@ class _Trial:
         return Part(text=text, met=met, size=size, sealed=sealed, best=best, said=said)
 
     def _numbers(self, name: str) -> Iterator[int | float]:
-        for attributes, _ in self._classes:
-            value = attributes.get(name)
+        for one in self._classes:
+            value = one.attributes.get(name)
             if isinstance(value, int | float) and not isinstance(value, bool):
                 yield value
 
     def _sizes(self, ours: str, otherwise: str) -> Iterator[int | float]:
         other = otherwise.removeprefix("other.").lower()
-        for attributes, _ in self._classes:
-            value = attributes.get(ours, attributes.get(other))
+        for one in self._classes:
+            value = one.attributes.get(ours, one.attributes.get(other))
             if isinstance(value, int | float) and not isinstance(value, bool):
                 yield value
 
     def _said(self, name: str) -> tuple[tuple[str, int], ...]:
         counts: Counter[str] = Counter()
-        for attributes, numbers in self._classes:
-            value = attributes.get(name)
-            for word in _words(value):
-                counts[word] += len(numbers)
+        for one in self._classes:
+            for word in _words(one.attributes.get(name)):
+                counts[word] += len(one.numbers)
         return tuple(counts.most_common(SHOWN_VALUES))
 
 
@@ -223,24 +252,16 @@ def _apart(parts: Sequence[Part], of_part: Sequence[set[int]]) -> tuple[Part, Pa
     return None
 
 
-def _classes(names: tuple[str, ...], hosts: Sequence[str]) -> Iterator[tuple[dict[str, Value], list[int]]]:
-    """Hosts that say the same under these names, the most common first."""
+def _classes(names: tuple[str, ...], hosts: Sequence[Mapping[str, Value]]) -> Iterator[_Class]:
     classes: dict[tuple[tuple[str, Value], ...], list[int]] = {}
-    for number, jdl in enumerate(hosts):
-        said = attributes_of(jdl, names)
+    for number, said in enumerate(hosts):
         key = tuple((name, rounded(name, said[name])) for name in names if name in said)
         classes.setdefault(key, []).append(number)
     order = sorted(classes.items(), key=lambda one: -len(one[1]))
     for key, numbers in order[:MOST_CLASSES]:
-        yield dict(key), numbers
+        yield _Class(dict(key), numbers)
     if rare := [number for _, numbers in order[MOST_CLASSES:] for number in numbers]:
-        yield {}, rare
-
-
-def _holds(requirements: str, attributes: Mapping[str, Value]) -> bool:
-    from copilot.matching.classads import holds, make_scope
-
-    return holds(_tree(requirements), make_scope(attributes))
+        yield _Class({}, rare)
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,7 @@ from copilot.client.explaining.words import are, at, count, lasting, names
 from copilot.host import KIBIBYTE, MEBIBYTE
 from copilot.job import JobSpec, one_line, sized
 from copilot.matching.host import slots_of
-from copilot.matching.parts import Hosts, Part, Tried, try_hosts
+from copilot.matching.parts import Hosts, Part, Tried
 from copilot.store.explaining import Circumstances, Machine
 from copilot.store.trial import LEFT_TO_OTHERS
 
@@ -134,15 +134,17 @@ def why_paused(known: Known) -> Reason:
 
 def why_waiting(known: Known) -> Reason:
     """Nothing holds it: who could take it, and what comes before it?"""
-    record, _ = known.found
+    record, standing = known.found
+    own = record.spec.requirements
     there = known.there()
     if not there:
         return _nobody(known)
-    tried = try_hosts(record.spec.requirements, [one.host for one in there])
+    hosts = Hosts([one.host for one in there], [own, *(group.requirements for group in standing.before)])
+    tried = hosts.attempt(own)
     fit = [there[number] for number in sorted(tried.meet)]
     if not fit:
         return _no_match(known, tried, there)
-    return _among(known, _Fleet(there=there, fit=fit, tried=tried))
+    return _among(known, _Fleet(there=there, fit=fit, tried=tried, hosts=hosts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,7 @@ class _Fleet:
     there: Sequence[Machine]
     fit: Sequence[Machine]
     tried: Tried
+    hosts: Hosts
 
     def facts(self) -> dict[str, Any]:
         return {"agents_online": len(self.there), "agents_matching": len(self.fit)}
@@ -341,7 +344,7 @@ def _finite(number: float | None) -> float | None:
 
 def _its_turn(known: Known, fleet: _Fleet, well: Sequence[Machine]) -> Reason:
     record, standing = known.found
-    ahead, least = _ahead(standing, well)
+    ahead, least = _ahead(standing, fleet, well)
     idle = [one for one in well if has_room(one, record.spec)]
     pace = _estimate(standing, ahead)
     busy = sum(known.holds.get(agent, 0) for agent in {one.agent for one in well})
@@ -388,10 +391,13 @@ def has_room(one: Machine, spec: JobSpec) -> bool:
     return one.parked is not None and one.slots >= spec.cores
 
 
-def _ahead(standing: Circumstances, well: Sequence[Machine]) -> tuple[int, bool]:
+def _ahead(standing: Circumstances, fleet: _Fleet, well: Sequence[Machine]) -> tuple[int, bool]:
     """How many jobs that one of these agents could take come before it, and whether it may be more."""
-    hosts = Hosts([one.host for one in well])
-    others = sum(group.jobs for group in standing.before if hosts.meet(group.requirements))
+    jids = {one.jid for one in well}
+    could = {number for number, one in enumerate(fleet.there) if one.jid in jids}
+    others = sum(
+        group.jobs for group in standing.before if not could.isdisjoint(fleet.hosts.meet(group.requirements))
+    )
     return (standing.place or 0) + others, standing.more > 0
 
 

@@ -89,15 +89,17 @@ def test_a_sealed_session_is_seen() -> None:
 def test_what_cannot_be_read_is_met_by_nobody() -> None:
     tried = try_hosts("other.Memory >>", [host(Memory=1)])
     assert (tried.meet, len(tried.parts)) == (frozenset(), 1)
-    assert Hosts([host(Memory=1)]).meet("other.Memory >>") == frozenset()
+    assert Hosts([host(Memory=1)], ["other.Memory >>"]).meet("other.Memory >>") == frozenset()
     assert try_hosts("other.Memory > 1", []).closest is None
 
 
 def test_hosts_are_asked_about_many_requirements() -> None:
-    hosts = Hosts([host(Memory=number) for number in (1, 2, 2, 3)])
+    asked = ["", "other.Memory == 2", "other.Memory > 2", "other.Memory > 3"]
+    hosts = Hosts([host(Memory=number) for number in (1, 2, 2, 3)], asked)
     assert hosts.meet("") == {0, 1, 2, 3}
     assert hosts.meet("other.Memory == 2") == {1, 2}
     assert hosts.meet("other.Memory > 2") == {3}
+    assert [hosts.any_meets(text) for text in asked] == [True, True, True, False]
 
 
 def test_plain_text_is_what_people_write() -> None:

@@ -1,0 +1,142 @@
+"""How long `explain` takes on a long queue and a large fleet: `python -m bench.explain [JOBS] [GROUPS] [AGENTS]`.
+
+A Redis server of its own is filled with a million jobs in 1,000 groups and 1,000 agents that have asked for work; then single jobs
+of several kinds are explained, each with nothing remembered of the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+
+from copilot.client.explain import explain
+from copilot.job import JobSpec
+from copilot.local.provision import find_all
+from copilot.store.base import Parking
+from copilot.store.redis import RedisStore
+
+BATCH = 1000
+
+
+def host(number: int) -> str:
+    """What an agent says of its host; no two say the same."""
+    return (
+        f'[ Requirements = ( other.Type == "Job" ); Version = "0"; Platform = "Linux-x86_64"; LocalDiskSpace = {10**8 + number}; '
+        f'WNHost = "node{number}"; Memory = {4096 * (1 + number % 4)}; Type = "machine"; Uname = "6.1"; FreeMemory = {1000 + number}; '
+        f'Swap = 0; FreeSwap = 0; Cores = {4 * (1 + number % 8)}; Sandbox = "bubblewrap+pid+net"; Limits = "watch"; Network = true; '
+        f"MaxMemory = {4096 * (1 + number % 4)}; MaxDisk = 1000000; Slots = 4 ]"
+    )
+
+
+async def fill(store: RedisStore, jobs: int, groups: int, agents: int) -> None:
+    """Agents that are parked or full, then jobs."""
+    for number in range(agents):
+        jid = f"agent-{number}@example.org/home"
+        await store.claim(
+            agent=f"agent-{number}@example.org",
+            request="r",
+            dispatch_limit=60,
+            count=4,
+            host=host(number),
+            park=Parking(jid=jid),
+            lease=60,
+        )
+    for first in range(0, jobs, BATCH):
+        specs = [
+            JobSpec(
+                id=f"job-{number}",
+                command="run.sh",
+                owner=f"owner-{number % 17}",
+                requirements=f"other.Memory >= {1000 + number % groups} && other.Cores >= 2",
+            )
+            for number in range(first, min(first + BATCH, jobs))
+        ]
+        await store.submit(specs)
+    await store.submit(
+        [
+            JobSpec(
+                id="impossible",
+                command="run.sh",
+                requirements='other.Memory >= 99999 && member("gpu", other.Tags)',
+            ),
+            JobSpec(id="first", command="run.sh", requirements="other.Memory >= 16000", priority=9),
+            JobSpec(
+                id="last",
+                command="run.sh",
+                requirements="other.Memory >= 1500 && other.Cores >= 2",
+                priority=-9,
+            ),
+        ]
+    )
+
+
+async def main(jobs: int, groups: int, agents: int) -> None:
+    """Fill and measure."""
+    with tempfile.TemporaryDirectory(prefix="copilot-bench-") as directory:
+        process = await asyncio.create_subprocess_exec(
+            *_command(directory), stdout=asyncio.subprocess.DEVNULL
+        )
+        store = RedisStore.from_url(f"unix://{directory}/s", timeout=60)
+        try:
+            began = time.monotonic()
+            await _ready(store)
+            await fill(store, jobs, groups, agents)
+            print(
+                f"{jobs:,} jobs, {groups:,} groups, {agents:,} agents: filled in {time.monotonic() - began:.0f} s"
+            )
+            for job in ("impossible", "first", "last", f"job-{jobs // 2}", "nobody"):
+                await measure(store, job)
+        finally:
+            await store.close()
+            process.kill()
+            await process.wait()
+
+
+async def measure(store: RedisStore, job: str) -> None:
+    """Explain one job five times."""
+    took = []
+    for _ in range(5):
+        before, began = store.round_trips, time.perf_counter()
+        reason = await explain(store, job)
+        took.append((time.perf_counter() - began) * 1000)
+    trips = store.round_trips - before
+    print(
+        f"{job:<12} {reason.code:<18} first {took[0]:6.1f} ms, then {min(took[1:]):6.1f} ms, {trips} round trips: {reason.text[:100]}"
+    )
+
+
+async def _ready(store: RedisStore) -> None:
+    while True:
+        try:
+            await store.counts()
+        except Exception:  # noqa: BLE001  # it is starting
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+def _command(directory: str) -> list[str]:
+    program = next(find_all("redis-server")).program
+    options = (
+        "--port",
+        "0",
+        "--unixsocket",
+        f"{directory}/s",
+        "--dir",
+        directory,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    )
+    return [str(program), *options]
+
+
+if __name__ == "__main__":
+    os.nice(5)
+    asyncio.run(
+        main(*(int(word.replace("_", "")) for word in sys.argv[1:] or ("1_000_000", "1_000", "1_000")))
+    )
