@@ -13,16 +13,10 @@ local MOST_NAMES = 20000
 local MOST_CORES = 4096
 local MOST_BYTES = 1125899906842624
 
-local function words_of(text)
-  local numbers = {}
-  for word in string.gmatch(text or '', '%S+') do
-    numbers[#numbers + 1] = tonumber(word)
-  end
-  return numbers
-end
+local TEN_NUMBERS = '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)'
 
 -- Add numbers, in the order above, to those of a name.
-local function add_usage(by, name, more)
+local function add_usage(by, name, n, ok, cancelled, back, wall, cpu, cores, memory, bytes_in, bytes_out)
   local key = USAGE .. by .. ':' .. string.format('%d', math.floor(tonumber(now) / 86400))
   local text = redis.call('HGET', key, name)
   local new = not text
@@ -30,20 +24,22 @@ local function add_usage(by, name, more)
     name = '*'
     text = redis.call('HGET', key, name)
   end
-  local sums = words_of(text)
-  for i, number in ipairs(more) do
-    sums[i] = i == 8 and math.max(sums[i] or 0, number) or (sums[i] or 0) + number
+  if text then
+    local a, b, c, d, e, f, g, h, i, j = string.match(text, TEN_NUMBERS)
+    n, ok, cancelled, back, wall = n + a, ok + b, cancelled + c, back + d, wall + e
+    cpu, cores, memory, bytes_in, bytes_out = cpu + f, cores + g, math.max(memory, h), bytes_in + i, bytes_out + j
   end
-  redis.call('HSET', key, name, string.format('%.0f %.0f %.0f %.0f %.6f %.6f %.6f %.0f %.0f %.0f', unpack(sums)))
+  redis.call('HSET', key, name, string.format('%.0f %.0f %.0f %.0f %.6f %.6f %.6f %.0f %.0f %.0f',
+    n, ok, cancelled, back, wall, cpu, cores, memory, bytes_in, bytes_out))
   if new then
     redis.call('EXPIRE', key, by == 'agent' and AGENT_USAGE_KEPT or USAGE_KEPT)
   end
 end
 
-local function add_for_all(spec, owner, agent, more)
-  add_usage('owner', owner or spec.owner or '', more)
-  add_usage('project', spec.project or '', more)
-  add_usage('agent', agent or '', more)
+local function add_for_all(spec, owner, agent, ...)
+  add_usage('owner', owner or spec.owner or '', ...)
+  add_usage('project', spec.project or '', ...)
+  add_usage('agent', agent or '', ...)
 end
 
 local function spec_of(text)
@@ -62,36 +58,34 @@ local function charge(id, attempt, agent, cause, outcome, over)
   if not claimed then
     return
   end
-  local spec, said, before = spec_of(text), spec_of(outcome), words_of(charged)
+  local spec, said = spec_of(text), spec_of(outcome)
+  local ok, cancelled = cause == 'ok' and 1 or 0, cause == 'cancelled' and 1 or 0
   local lasted = math.max(0, tonumber(now) - tonumber(claimed))
   local wall = math.min(said_number(said.wall_time) or lasted, lasted)
-  local new = {
-    tonumber(attempt), cause == 'ok' and 1 or 0, cause == 'cancelled' and 1 or 0, wall,
-    math.min(said_number(said.cpu_time) or 0, lasted * MOST_CORES), wall * (tonumber(cores) or spec.cores or 1),
-    math.min(said_number(said.bytes_in) or 0, MOST_BYTES), math.min(said_number(said.bytes_out) or 0, MOST_BYTES),
-  }
-  local known = before[1] == new[1]
-  for i = 4, 8 do
-    new[i] = known and math.max(new[i], before[i]) or new[i]
-  end
-  local more = {known and 0 or 1}
-  for i = 2, 8 do
-    more[i] = new[i] - (known and before[i] or 0)
-  end
+  local cpu = math.min(said_number(said.cpu_time) or 0, lasted * MOST_CORES)
+  local taken = wall * (tonumber(cores) or spec.cores or 1)
   local memory = math.min(said_number(said.memory) or 0, MOST_BYTES)
-  add_for_all(spec, owner, agent, {more[1], more[2], more[3], 0, more[4], more[5], more[6], memory, more[7], more[8]})
-  if over then
-    redis.call('HDEL', JOB .. id, 'charged')
+  local bytes_in = math.min(said_number(said.bytes_in) or 0, MOST_BYTES)
+  local bytes_out = math.min(said_number(said.bytes_out) or 0, MOST_BYTES)
+  local a, b, c, d, e, f, g, h = string.match(charged or '', '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+  if a ~= attempt then
+    add_for_all(spec, owner, agent, 1, ok, cancelled, 0, wall, cpu, taken, memory, bytes_in, bytes_out)
   else
-    for i, number in ipairs(new) do
-      new[i] = exact(number)
-    end
-    redis.call('HSET', JOB .. id, 'charged', table.concat(new, ' '))
+    wall, cpu, taken = math.max(wall, d), math.max(cpu, e), math.max(taken, f)
+    bytes_in, bytes_out = math.max(bytes_in, g), math.max(bytes_out, h)
+    add_for_all(spec, owner, agent, 0, ok - b, cancelled - c, 0, wall - d, cpu - e, taken - f, memory, bytes_in - g,
+      bytes_out - h)
+  end
+  if not over then
+    redis.call('HSET', JOB .. id, 'charged', string.format('%s %d %d %.17g %.17g %.17g %.0f %.0f', attempt, ok, cancelled, wall, cpu,
+      taken, bytes_in, bytes_out))
+  elseif charged then
+    redis.call('HDEL', JOB .. id, 'charged')
   end
 end
 
 -- An attempt never began: it has taken nothing, and is counted.
 local function charge_nothing(id, agent)
   local text, owner = unpack(redis.call('HMGET', JOB .. id, 'spec', 'owner'))
-  add_for_all(spec_of(text), owner, agent, {0, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+  add_for_all(spec_of(text), owner, agent, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
 end
