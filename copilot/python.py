@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -60,6 +60,7 @@ class Executor(executor.Executor):
         initargs: Sequence[Any] = (),
         name: str = "call",
         python: str = PYTHON,
+        trusted: Container[str] | None = None,
         **options: Unpack[Options],
     ) -> None:
         """`config` and `remote` as for `Client`, all else as for `copilot.client.executor.Executor`.
@@ -73,6 +74,7 @@ class Executor(executor.Executor):
             initargs=initargs,
             name=name,
             python=python,
+            trusted=trusted,
             **options,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import thread as _stdlib  # so that our end of the interpreter comes before its
 from contextlib import AbstractAsyncContextManager
@@ -61,12 +61,14 @@ class Executor(futures.Executor):
         initargs: Sequence[Any] = (),
         name: str = "call",
         python: str = PYTHON,
+        trusted: Container[str] | None = None,
         **options: Unpack[Options],
     ) -> None:
         """`opening` connects, at the first call. At most `max_workers` calls are on the queue at a time; the others wait here.
 
         `initializer(*initargs)` is called before each call, on its agent. `name` begins the ids of the jobs. `python` starts Python
-        there, of our own version. `options` are those of `Client.submit`, for all calls.
+        there, of our own version. `trusted` holds the agents (bare JIDs) whose results may be unpickled; those of others fail their
+        futures. `options` are those of `Client.submit`, for all calls.
 
         Raises `ValueError`, TypeError, `BadName`.
         """
@@ -87,6 +89,7 @@ class Executor(futures.Executor):
                 describe=describe,
                 runner=partial(runner_file, python),
                 secrets=secret_files(options),
+                trusted=trusted,
                 room=max_workers or MOST_ON_QUEUE,
             ),
             f"copilot-{name}",

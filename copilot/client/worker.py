@@ -12,7 +12,7 @@ import logging
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -25,7 +25,14 @@ from copilot.client.access import Access
 from copilot.client.calls import RUNNER, InitializerFailed, unpacked
 from copilot.client.result import Result
 from copilot.client.submission import Submission
-from copilot.errors import CopilotError, ExecutorBroken, LoginRefused, SessionReplaced, TransportError
+from copilot.errors import (
+    CopilotError,
+    ExecutorBroken,
+    JobFailed,
+    LoginRefused,
+    SessionReplaced,
+    TransportError,
+)
 from copilot.files.disk import disk_errors
 from copilot.files.unpack import Limits, extract
 from copilot.log import rate_limited
@@ -96,6 +103,7 @@ class Plan:
     opening: Callable[[], AbstractAsyncContextManager[Access]]
     describe: Callable[[str, Path, Path], Submission]  # of the job's id, the runner and the call
     runner: Callable[[], bytes]
+    trusted: Container[str] | None = None  # agents (bare JIDs) whose results are unpickled; None: all
     secrets: Mapping[str, Path] = field(default_factory=dict)  # files, by their names
     room: int = MOST_ON_QUEUE
 
@@ -343,7 +351,16 @@ class Worker:
         self._wake.set()
 
     async def _result(self, access: Access, ended: Result, directory: Path) -> bytes:
-        """What the runner has left. Raises `JobFailed` if it has left nothing, `TransferError`."""
+        """What the runner has left. Raises `JobFailed` if it has left nothing, or on an agent that is not trusted; `TransferError`."""
+        trusted = self._plan.trusted
+        if trusted is not None and ended.agent not in trusted:
+            raise JobFailed(
+                f"job {ended.job} has run on {ended.agent}, whose results are not trusted: keep such calls to agents that are, by "
+                "project= or requirements=",
+                job=ended.job,
+                cause=ended.cause,
+                exit_status=ended.exit_code,
+            )
         if ended.output is None:
             raise ended.failure()
         with tempfile.TemporaryDirectory(dir=directory) as place:

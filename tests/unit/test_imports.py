@@ -54,6 +54,15 @@ def test_the_package_itself_loads_nothing_of_what_it_offers_to_programs() -> Non
         _ = copilot.Cleint  # type: ignore[attr-defined]
 
 
+def test_what_checks_types_reads_the_names_that_programs_find() -> None:
+    stub = (ROOT / "copilot" / "__init__.pyi").read_text()
+    named = dict(
+        reversed(one) for one in re.findall(r"^from ([\w.]+) import (\w+) as \2$", stub, re.MULTILINE)
+    )
+    assert named == copilot._LAZY  # type: ignore[attr-defined]
+    assert all(getattr(copilot, name).__name__ == name for name in named)
+
+
 def test_a_daemon_loads_the_settings_of_others_only_for_a_key_that_is_not_its_own(tmp_path: Path) -> None:
     own, others = tmp_path / "own.conf", tmp_path / "others.conf"
     own.write_text("AGENT_SLOTS 0\n")  # refused, after it was read

@@ -58,6 +58,7 @@ class Place:
         self.begins = True
         self.at_once = self.most_at_once = 0
         self.left_nothing = False
+        self.agent = "good@x"
 
     @asynccontextmanager
     async def opening(self) -> AsyncIterator[Access]:
@@ -90,7 +91,9 @@ class Place:
         self.at_once -= 1
         output = None if self.left_nothing else Output(size=1, sha256="0")
         state = State.FAILED if self.left_nothing else State.DONE
-        return Result(job=job, state=state, exit_code=0, cause="infra-lost", attempt=3, output=output)
+        return Result(
+            job=job, agent=self.agent, state=state, exit_code=0, cause="infra-lost", attempt=3, output=output
+        )
 
     async def cancel(self, job: str, reason: str) -> Answer:
         self.cancelled.append(job)
@@ -220,6 +223,14 @@ def test_a_job_without_a_result_fails_its_call(place: Place) -> None:
     assert isinstance(error, JobFailed)
     assert error.cause == "infra-lost"
     assert "after 3 attempts" in str(error)
+
+
+def test_results_of_agents_that_are_not_trusted_are_not_unpickled(place: Place) -> None:
+    with Executor(place.opening, trusted={"good@x"}) as executor:
+        assert executor.submit(abs, -1).result(LIMIT) == 1
+        place.agent = "other@x"
+        with pytest.raises(JobFailed, match="has run on other@x"):
+            executor.submit(abs, -1).result(LIMIT)
 
 
 @pytest.mark.parametrize("error", [LoginRefused("wrong password"), TransportError("another session")])
