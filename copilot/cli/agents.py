@@ -10,10 +10,13 @@ from typing import Annotated
 
 import typer
 
-from copilot.cli.looking import load_queue
-from copilot.cli.options import AsJson, ConfigOption
+from copilot.cli.agenttable import agent_facts, agent_lines, agent_table
+from copilot.cli.looking import load_queue, look, opened
+from copilot.cli.options import AsJson, ConfigOption, Reason, Watch, read_duration, who
+from copilot.cli.output import Shown, print_json
 from copilot.cli.queue import open_store
-from copilot.client.agents import KnownAgent, known_agents
+from copilot.cli.tables import age
+from copilot.client.agents import STATES, known_agents
 from copilot.client.story import when
 from copilot.config.kinds import JID, duration
 from copilot.errors import BadName
@@ -22,10 +25,12 @@ from copilot.jobmanager.config import SubmitConfig
 from copilot.protocol.envelope import bare
 from copilot.roles import Standing
 from copilot.store.accounts import CutOff
+from copilot.store.base import Store
 from copilot.store.rules import MAX_BATCH
 
 app = typer.Typer(
-    help="Look at agents, release them from quarantine, have them leave, cut them off.", no_args_is_help=True
+    help="List agents, look at them, put them in quarantine and release them, have them leave, cut them off.",
+    no_args_is_help=True,
 )
 
 _DURATION = duration(0)
@@ -38,27 +43,76 @@ def list_(
     config: ConfigOption = None,
     as_json: AsJson = False,
     in_quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="Only those at which jobs keep failing.")
+        bool,
+        typer.Option("--quarantine", help="Only those in quarantine, and those at which jobs keep failing."),
     ] = False,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state", metavar="STATE", help=f"Only those that are {', '.join(STATES)}. Repeatable."
+        ),
+    ] = None,
+    watch: Watch = None,
 ) -> None:
-    """Show all agents that are known: what they are, and what they do."""
-    found = asyncio.run(_known(load_queue(config)))
-    shown = [one for one in found if one.trial is not None or not in_quarantine]
-    if as_json:
-        print(json.dumps([one.facts() for one in shown]))
-        return
-    for one in shown:
-        print(f"agent {one.agent}: {one.told()}")
+    """List all agents that are known: what they are, and what they do."""
+    if unknown := [one for one in state or () if one not in STATES]:
+        raise BadName(f"state {unknown[0][:40]!r}: expected one of {', '.join(STATES)}")
+
+    async def find(store: Store) -> Shown:
+        shown = [
+            one
+            for one in await known_agents(store)
+            if (not in_quarantine or one.trial is not None or one.aside is not None)
+            and (not state or one.state in state)
+        ]
+        return Shown(
+            data=[agent_facts(one) for one in shown],
+            lines=lambda width: agent_table(shown).lines(width) if shown else ["no agents"] if width else [],
+        )
+
+    look(config, find, as_json=as_json, watch=watch)
 
 
 @app.command()
-def show(jid: Annotated[str, typer.Argument(metavar="JID")], config: ConfigOption = None) -> None:
-    """Show all that is known of one agent, as JSON."""
+def show(
+    jid: Annotated[str, typer.Argument(metavar="JID")],
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+    watch: Watch = None,
+) -> None:
+    """Show all that is known of one agent."""
     agent = checked(jid)
-    found = {one.agent: one for one in asyncio.run(_known(load_queue(config)))}
-    if agent not in found:
-        raise BadName(f"agent {agent}: nothing is known of it")
-    print(json.dumps(found[agent].facts(), indent=2))
+
+    async def find(store: Store) -> Shown:
+        found = {one.agent: one for one in await known_agents(store)}
+        if agent not in found:
+            raise BadName(f"agent {agent}: nothing is known of it: `copilot agents list` has those that are")
+        return Shown(data=agent_facts(found[agent]), lines=lambda _: agent_lines(found[agent]))
+
+    look(config, find, as_json=as_json, watch=watch)
+
+
+@app.command()
+def quarantine(
+    jids: Jids,
+    for_: Annotated[
+        str | None,
+        typer.Option("--for", metavar="TIME", help="For so long, like 12h. (default: until it is released)"),
+    ] = None,
+    reason: Reason = "",
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give agents no more jobs, for a time or until they are released. What they run goes on."""
+    agents = [checked(jid) for jid in dict.fromkeys(jids)]
+    seconds = None if for_ is None else read_duration(for_, "--for")
+    asyncio.run(_quarantine(load_queue(config), agents, seconds, one_line(reason)))
+    if as_json:
+        print_json([{"agent": agent, "ok": True} for agent in agents])
+        return
+    last = "until `copilot agents release`" if seconds is None else f"for {age(seconds)}"
+    for agent in agents:
+        print(f"agent {agent}: gets no jobs {last}; what it runs goes on")
 
 
 @app.command()
@@ -160,12 +214,12 @@ def _end(text: str) -> float | None:
         raise BadName(f"--after {text[:40]!r}: expected {_DURATION.expects}, or never") from None
 
 
-async def _known(config: SubmitConfig) -> list[KnownAgent]:
-    store = open_store(config)
-    try:
-        return await known_agents(store)
-    finally:
-        await store.close()
+async def _quarantine(
+    config: SubmitConfig, agents: Sequence[str], seconds: float | None, reason: str
+) -> None:
+    async with opened(config) as store:
+        for agent in agents:
+            await store.set_aside(agent, seconds=seconds, by=who(), reason=reason)
 
 
 async def _revoke(config: SubmitConfig, agents: Sequence[str], reason: str) -> dict[str, CutOff]:

@@ -131,6 +131,12 @@ async def look(config: SubmitterConfig, job: str) -> HaveJobState:
         return await remote.state(job)
 
 
+async def fetch(config: SubmitterConfig, job: str, package: Path) -> bool:
+    """Have the packed output of a job that is over there; False if it has none. Raises `CopilotError`."""
+    async with session(config) as remote:
+        return await remote.fetch(job, package) is not None
+
+
 def facts(state: HaveJobState) -> Mapping[str, Any]:
     """Plain data, ready for JSON."""
     code = 1 if state.exit_code is None else state.exit_code

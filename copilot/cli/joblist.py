@@ -27,6 +27,7 @@ from copilot.cli.options import (
     Watch,
     WhereOption,
     chosen,
+    read_duration,
 )
 from copilot.cli.output import Shown, print_json, print_lines, progress
 from copilot.cli.tables import Column, Table, age
@@ -34,8 +35,7 @@ from copilot.client.filters import Filter, every
 from copilot.client.listing import Listing, first
 from copilot.client.story import when
 from copilot.client.watch import Watch as Watching
-from copilot.config.kinds import duration
-from copilot.errors import BadName, UnknownJob
+from copilot.errors import UnknownJob
 from copilot.job import Event, JobRecord, State, check_job_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
@@ -51,7 +51,6 @@ COLUMNS = (
     Column(title="AGENT", least=12, rank=4),
     Column(title="WHY", least=12, rank=2),
 )
-_DURATION = duration(0)
 PAGE = 1000
 
 
@@ -207,14 +206,6 @@ def wait(
     limit = None if timeout is None else read_duration(timeout, "--timeout")
     code = asyncio.run(_wait(load_queue(config), jobs, wanted, limit, as_json=as_json))
     raise typer.Exit(code)
-
-
-def read_duration(text: str, option: str) -> float:
-    """Seconds. Raises `BadName`."""
-    try:
-        return _DURATION.convert(text)
-    except ValueError:
-        raise BadName(f"{option} {text[:40]!r}: expected {_DURATION.expects}") from None
 
 
 async def _wait(

@@ -17,10 +17,14 @@ from copilot.cli import (
     clean,
     config,
     demo,
+    eventlog,
     explain,
     joblist,
+    joboutput,
     jobs,
     keys,
+    overviews,
+    pausing,
     submit_job,
     tail,
     up,
@@ -51,10 +55,16 @@ app.command()(up.up)
 app.command()(demo.demo)
 app.command()(clean.clean)
 app.command(context_settings={"allow_interspersed_args": False})(submit_job.submit)
+app.command()(overviews.queue)
+app.command()(overviews.top)
+app.command()(eventlog.events)
+app.command()(pausing.pause)
+app.command()(pausing.resume)
 app.command()(usage.usage)
 jobs.app.command("list")(joblist.list_)
 jobs.app.command()(joblist.wait)
 jobs.app.command()(joblist.history)
+jobs.app.command()(joboutput.output)
 jobs.app.command("explain")(explain.explain_jobs)
 agents.app.command("explain")(explain.explain_agents)
 jobs.app.command()(tail.tail)

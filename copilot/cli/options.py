@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +14,8 @@ import typer
 from copilot.cli.output import LEAST_WATCH, WATCH
 from copilot.client.filters import Filter, read_state, read_where
 from copilot.client.submission import owner_here
+from copilot.config.kinds import duration
+from copilot.errors import BadName
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Reason = Annotated[str, typer.Option(help="Why, for those who look later.")]
@@ -62,6 +66,7 @@ WhereOption = Annotated[
     ),
 ]
 
+_DURATION = duration(0)
 _NUMBER = re.compile(r"[0-9]*\.?[0-9]+\Z")
 
 
@@ -82,6 +87,19 @@ def chosen(
         agents=tuple(agents or ()),
         where=None if where is None else read_where(where),
     )
+
+
+def read_duration(text: str, option: str) -> float:
+    """Seconds. Raises `BadName`."""
+    try:
+        return _DURATION.convert(text)
+    except ValueError:
+        raise BadName(f"{option} {text[:40]!r}: expected {_DURATION.expects}") from None
+
+
+def who() -> str:
+    """Who types, for those who look later."""
+    return f"{os.environ.get('SUDO_USER') or owner_here()}@{socket.gethostname()}"
 
 
 def spelt(arguments: Sequence[str]) -> list[str]:

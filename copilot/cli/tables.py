@@ -46,11 +46,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Rows of texts, one for each column. A cell that is a word of `styles` is shown so."""
+    """Rows of texts, one for each column. A cell that is a word of `styles` is shown so. `wide`: how wide columns are at least, for
+    tables that go on below another one."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
     styles: Mapping[str, str] = field(default_factory=lambda: STYLES)
+    wide: Sequence[int] = ()
 
     def lines(self, width: int | None) -> Iterable[Text]:
         """Head and rows, no wider than `width` characters; None: for a pipe, whole."""
@@ -70,11 +72,13 @@ class Table:
             max([cell_len(column.title), *(cell_len(row[at]) for row in rows)])
             for at, column in enumerate(self.columns)
         ]
+        wide = self.wide or [0] * len(sizes)
+        sizes = [max(pair) for pair in zip(sizes, wide, strict=True)]
         kept = list(range(len(self.columns)))
         if width is None:
             return [(at, sizes[at]) for at in kept]
         # A column of which no row says anything takes no room.
-        kept = [at for at in kept if not rows or any(row[at] for row in rows)]
+        kept = [at for at in kept if not rows or wide[at] or any(row[at] for row in rows)]
         while self._least(kept, sizes) > width and any(self.columns[at].rank for at in kept):
             kept.remove(max(kept, key=lambda at: (self.columns[at].rank, at)))
         return self._cut(kept, sizes, width)

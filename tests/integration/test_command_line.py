@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import json
+import tarfile
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from copilot.errors import BadName, ConfigError, UnknownJob
-from copilot.job import Cause, Outcome, State
+from copilot.errors import BadName, ConfigError, IntakePaused, TransferRefused, UnknownJob
+from copilot.job import Cause, Outcome, Output, State
 from copilot.store.redis import RedisStore
 from tests.contract.store_fixtures import server_in_new_directory
 from tests.integration.test_operating import Site
@@ -30,10 +35,10 @@ def submit(site: Site, *words: str) -> str:
     return str(done.stdout.strip())
 
 
-def finish(site: Site, outcome: Outcome = GOOD) -> str:
+def finish(site: Site, outcome: Outcome = GOOD, package: str | None = None) -> str:
     async def one(store: RedisStore) -> str:
         (given,) = await store.claim(agent="a@x.org", request=uuid.uuid4().hex, dispatch_limit=60)
-        await store.finish(given.spec.id, given.attempt, outcome)
+        await store.finish(given.spec.id, given.attempt, outcome, package=package)
         return given.spec.id
 
     return site.ask(one)
@@ -119,3 +124,76 @@ def test_the_end_of_jobs_is_waited_for_and_told(site: Site) -> None:
     assert isinstance(site.run("jobs", "wait", "three", "nobody").exception, UnknownJob)
     told = site.run("jobs", "history", "two").stdout.splitlines()
     assert [line.split()[3] for line in told[1:]] == ["submitted", "claimed", "running", "failed"]
+
+
+def test_the_queue_is_paused_and_goes_on_and_all_who_look_are_told(site: Site) -> None:
+    site.submit("one")
+    done = site.run("pause", "--reason", "power cut")
+    assert done.stdout == "no agent gets a job from now on; what runs goes on, and new jobs wait\n"
+    assert site.run("pause").stdout == "nothing changed: it is paused already\n"
+    assert site.run("queue").stdout.startswith("paused by ")
+    said = json.loads(site.run("queue", "--json").stdout)
+    assert (said["paused"][0]["gate"], said["paused"][0]["reason"]) == ("dispatch", "power cut")
+    assert said["jobs"]["waiting"] == 1
+    told = site.run("submit", "--id", "two", str(site.script), before=True)
+    assert "copilot submit: the queue is paused by " in told.stderr
+    site.claim()
+    assert site.state("one") is State.WAITING
+    site.run("pause", "--intake")
+    refused = site.run("submit", "--id", "three", str(site.script), before=True)
+    assert isinstance(refused.exception, IntakePaused)
+    assert refused.exception.exit_code == 75
+    assert site.run("resume").stdout == "agents get jobs again\n"
+    assert site.run("resume", "--intake").stdout == "new jobs are taken again\n"
+    assert site.run("resume").stdout == "nothing changed: it was not paused\n"
+    lines = site.run("events", "--kind", "paused", "--json").stdout.splitlines()
+    assert [json.loads(line)["text"].split()[0] for line in lines] == ["dispatch", "intake"]
+    assert "one" in site.run("events", "--job", "one", "--since", "1h").stdout
+    assert site.run("top").stdout.startswith("jobs  ")
+
+
+def test_an_agent_is_put_in_quarantine_by_hand_and_released(site: Site) -> None:
+    done = site.run("agents", "quarantine", "a@x.org", "--reason", "odd results")
+    assert done.stdout == "agent a@x.org: gets no jobs until `copilot agents release`; what it runs goes on\n"
+    site.submit("one")
+    site.claim()
+    assert site.state("one") is State.WAITING
+    (row,) = site.run("agents", "list", "--state", "quarantined").stdout.splitlines()[1:]
+    assert row.split()[:2] == ["a@x.org", "quarantined"]
+    assert row.endswith(" until it is released: odd results")
+    assert "by " in site.run("agents", "show", "a@x.org").stdout
+    assert json.loads(site.run("agents", "show", "a@x.org", "--json").stdout)["in_quarantine"] is True
+    assert (
+        site.run("agents", "release", "a@x.org").stdout
+        == "agent a@x.org: released; it gets jobs when it asks\n"
+    )
+    assert "for 1h00m" in site.run("agents", "quarantine", "a@x.org", "--for", "1h").stdout
+    assert isinstance(site.run("agents", "list", "--state", "asleep").exception, BadName)
+
+
+def test_the_output_of_a_job_is_listed_printed_and_unpacked(site: Site, tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for name, text in (("one/stdout", b"4\n"), ("one/deep/er", b"x" * 5000)):
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text))
+    packed = data.getvalue()
+    site.submit("one", "two")
+    finish(
+        site,
+        replace(GOOD, output=Output(size=len(packed), sha256=hashlib.sha256(packed).hexdigest())),
+        package=base64.b64encode(packed).decode(),
+    )
+    listed = site.run("jobs", "output", "one", "--json")
+    assert json.loads(listed.stdout)["files"] == [
+        {"name": "stdout", "size": 2},
+        {"name": "deep/er", "size": 5000},
+    ]
+    assert site.run("jobs", "output", "one", "stdout").stdout == "4\n"
+    assert isinstance(site.run("jobs", "output", "one", "nothing").exception, BadName)
+    to = tmp_path / "to"
+    to.mkdir()
+    assert site.run("jobs", "output", "one", "--to", str(to)).stdout == f"{to}/one\n"
+    assert (to / "one" / "deep" / "er").read_bytes() == b"x" * 5000
+    assert isinstance(site.run("jobs", "output", "two").exception, TransferRefused)

@@ -1,0 +1,119 @@
+"""`copilot events`: what happens on the queue, as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+from rich.cells import cell_len
+
+from copilot.cli.joblist import EVENT_COLUMNS, event_cells, event_facts
+from copilot.cli.looking import load_queue, opened
+from copilot.cli.options import AsJson, ConfigOption, read_duration
+from copilot.cli.output import print_json, print_lines
+from copilot.cli.tables import Table
+from copilot.errors import BadName, StoreUnavailable
+from copilot.job import Event, EventKind
+from copilot.jobmanager.config import SubmitConfig
+from copilot.runtime.signals import on_stop
+from copilot.store.base import Store
+
+PAGE = 1000
+BLOCK = 5.0  # s that one look waits for news
+RETRY = 2.0  # s until a queue that is away is asked again
+
+
+def events(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on, until Ctrl-C.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Begin so long ago, like 90s or 2h. (default: 10m; with --follow: now)"
+        ),
+    ] = None,
+    job: Annotated[
+        list[str] | None, typer.Option("--job", metavar="ID", help="Of this job. Repeatable.")
+    ] = None,
+    agent: Annotated[
+        list[str] | None, typer.Option("--agent", metavar="JID", help="At this agent. Repeatable.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="EVENT", help="Like failed or quarantined. Repeatable."),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what happens on the queue, one line an event; --json: one object a line."""
+    kinds = [_kind(text) for text in kind or ()]
+
+    def meant(event: Event) -> bool:
+        return (
+            (not job or event.job in job)
+            and (not agent or event.agent in agent)
+            and (not kinds or event.kind in kinds)
+        )
+
+    begin = "$" if follow else "10m"
+    after = "$" if since is None and follow else _place(read_duration(since or begin, "--since"))
+    asyncio.run(_show(load_queue(config), after, meant, follow=follow, as_json=as_json))
+
+
+def _kind(text: str) -> EventKind:
+    try:
+        return EventKind(text)
+    except ValueError:
+        raise BadName(f"--kind {text[:40]!r}: expected one of {', '.join(EventKind)}") from None
+
+
+def _place(seconds: float) -> str:
+    return f"{max(0, int((time.time() - seconds) * 1000))}-0"
+
+
+async def _show(
+    config: SubmitConfig, after: str, meant: Callable[[Event], bool], *, follow: bool, as_json: bool
+) -> None:
+    this = asyncio.current_task()
+    assert this is not None
+    widths = [0 for _ in EVENT_COLUMNS]
+    with contextlib.suppress(asyncio.CancelledError), on_stop(this.cancel):
+        async with opened(config) as store:
+            begun = False
+            while True:
+                found = await _read(store, after, BLOCK if follow else 0.0, patient=follow)
+                if found:
+                    after = found[-1].id
+                shown = [event for event in found if meant(event)]
+                if shown:
+                    _print(shown, widths, head=not begun, as_json=as_json)
+                    begun = True
+                if not follow and len(found) < PAGE:
+                    return
+
+
+async def _read(store: Store, after: str, block: float, *, patient: bool) -> Sequence[Event]:
+    while True:
+        try:
+            return await store.events(after=after, block=block, count=PAGE)
+        except StoreUnavailable as error:
+            if not patient:
+                raise
+            print(f"copilot: {error}", file=sys.stderr)
+            await asyncio.sleep(RETRY)
+
+
+def _print(shown: Sequence[Event], widths: list[int], *, head: bool, as_json: bool) -> None:
+    if as_json:
+        for event in shown:
+            print_json(event_facts(event))
+        return
+    rows = [event_cells(event) for event in shown]
+    for row in rows:  # what comes later stands below what came before
+        widths[:] = [max(width, cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
+    table = Table(columns=EVENT_COLUMNS, rows=rows, wide=tuple(widths))
+    print_lines(lambda width: list(table.lines(width))[0 if head else 1 :])

@@ -1,0 +1,118 @@
+"""`copilot queue` and `copilot top`: how the whole fares, once or live."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from copilot.cli.agenttable import agent_facts, agent_table
+from copilot.cli.joblist import COLUMNS, cells, facts
+from copilot.cli.looking import look
+from copilot.cli.options import AsJson, ConfigOption, Watch
+from copilot.cli.output import WATCH, Shown
+from copilot.cli.tables import Column, Table, age
+from copilot.client.agents import known_agents
+from copilot.client.filters import Filter
+from copilot.client.listing import first
+from copilot.client.overview import Overview, overview
+from copilot.job import State
+from copilot.store.base import Store
+
+RUNNING_SHOWN = 15
+AGENTS_SHOWN = 15
+GROUPS = (
+    Column(title="REQUIREMENTS", least=20),
+    Column(title="WAITING", right=True),
+    Column(title="OLDEST", right=True, rank=1),
+)
+OWNERS = (
+    Column(title="OWNER", least=10),
+    Column(title="WAITING", right=True),
+    Column(title="RUNNING", right=True),
+)
+
+
+def queue(config: ConfigOption = None, as_json: AsJson = False, watch: Watch = None) -> None:
+    """Show how the queue fares: jobs by state, by requirements and by owner, the pace, what is paused."""
+
+    async def find(store: Store) -> Shown:
+        found = await overview(store)
+        return Shown(data=found.facts(), lines=lambda width: _queue(found, width))
+
+    look(config, find, as_json=as_json, watch=watch)
+
+
+def top(config: ConfigOption = None, as_json: AsJson = False, watch: Watch = None) -> None:
+    """Show queue, running jobs and agents, live: on a terminal until q or Ctrl-C, else once."""
+    live = WATCH if watch is None and sys.stdout.isatty() and not as_json else watch
+
+    async def find(store: Store) -> Shown:
+        found = await overview(store)
+        running = await first(store, Filter(states=(State.RUNNING,)), limit=RUNNING_SHOWN)
+        agents = sorted(await known_agents(store), key=lambda one: (one.state == "away", one.agent))
+        rows = [row for row in running.rows if row.record is not None]
+        return Shown(
+            data={
+                **found.facts(),
+                "running": [facts(row.record, row.line.since) for row in rows if row.record is not None],
+                "agents_known": [agent_facts(one) for one in agents[:AGENTS_SHOWN]],
+            },
+            lines=lambda width: [
+                *head(found),
+                Text(),
+                *Table(
+                    columns=COLUMNS,
+                    rows=[
+                        cells(row.record, row.line.since, found.now) for row in rows if row.record is not None
+                    ],
+                ).lines(width),
+                *_more((running.more or 0), "running"),
+                Text(),
+                *agent_table(agents[:AGENTS_SHOWN]).lines(width),
+                *_more(len(agents) - AGENTS_SHOWN, "agents"),
+            ],
+        )
+
+    look(config, find, as_json=as_json, watch=live)
+
+
+def _more(number: int, what: str) -> Iterator[Text]:
+    if number > 0:
+        yield Text(f"… {number:,} more {what}", style="dim")
+
+
+def head(found: Overview) -> Iterator[Text]:
+    """The numbers in a few lines, what is paused first."""
+    for one in found.paused:
+        yield Text(f"{one.told()} (since {age(found.now - one.since)})", style="bold yellow")
+    numbers = [f"{number:,} {state}" for state, number in found.counts.items() if number]
+    yield Text(f"jobs    {', '.join(numbers) or 'none'}")
+    agents = f"{found.online:,} online, {found.idle:,} idle"
+    yield Text(f"agents  {agents}" + (f", {found.quarantined:,} in quarantine" if found.quarantined else ""))
+    rates = ", ".join(f"{rate:.3g} {name}" for name, rate in found.pace.items())
+    yield Text(f"pace    {rates} a minute (last {age(found.seconds)})")
+    if found.oldest is not None:
+        yield Text(f"oldest  waits {age(found.now - found.oldest)}")
+
+
+def _queue(found: Overview, width: int | None) -> Iterator[Text]:
+    yield from head(found)
+    if found.groups:
+        yield Text()
+        rows = [
+            [
+                one.requirements.replace("other.", "") or "(any host)",
+                f"{one.waiting:,}",
+                age(found.now - one.oldest),
+            ]
+            for one in found.groups
+        ]
+        yield from Table(columns=GROUPS, rows=rows).lines(width)
+        yield from _more(found.all_groups - len(found.groups), "groups")
+    if found.owners:
+        yield Text()
+        rows = [[one.owner or "(nobody)", f"{one.waiting:,}", f"{one.running:,}"] for one in found.owners]
+        yield from Table(columns=OWNERS, rows=rows).lines(width)
+        yield from _more(found.all_owners - len(found.owners), "owners")
