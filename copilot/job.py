@@ -17,7 +17,6 @@ retried (waiting again).
 from __future__ import annotations
 
 import enum
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -43,8 +42,6 @@ MAX_CORES = 4095  # of one job
 MAX_GPUS = 255
 MAX_TAGS = 16
 MAX_AFTER = 100  # jobs that one job waits for
-ANY_GROUP = "any"  # the queue of jobs that every host may take
-GROUP_DIGITS = 40  # hexadecimal; of the other groups
 # The requirement of jobs with secrets: what a host says of itself has nothing of it, managers add it (`copilot.matching.host`).
 NEEDS_SEALED = "other.Sealed =?= true"
 
@@ -360,13 +357,6 @@ class JobSpec:
         """What it may use at most."""
         return Limits(**{name: getattr(self, name) for name in LIMITS})
 
-    @property
-    def group(self) -> str:
-        """Jobs with the same requirements are of one group, which names their queue."""
-        if not self.requirements:
-            return ANY_GROUP
-        return hashlib.sha256(self.requirements.encode()).hexdigest()[:GROUP_DIGITS]
-
     def with_secrets_of(self, known: JobSpec) -> JobSpec:
         """With the secrets of `known`, if they have the same names: nobody can tell whether what is sealed is the same, and
         those that are on the queue count."""
@@ -540,6 +530,7 @@ class JobRecord:
     outcome: Outcome | None = None
     published: bool = False  # the finisher has taken the result to its place
     user_failures: int = 0  # attempts in which the job itself has failed
+    cores: int = 1  # that the last claim gave it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

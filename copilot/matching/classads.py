@@ -31,7 +31,7 @@ def read_literals(jdl: str, names: tuple[str, ...]) -> dict[str, Value]:
     Nothing is evaluated: an ad comes from an agent, and twenty lines of one can double a string a million times. An ad
     that cannot be read has no attributes.
     """
-    if len(jdl.encode("utf-8", "replace")) > MAX_BYTES or _depth(jdl) > MAX_DEPTH or "\0" in jdl:
+    if not _is_readable(jdl):
         return {}
     try:
         ad: Any = classad2.ClassAd(jdl)
@@ -39,6 +39,21 @@ def read_literals(jdl: str, names: tuple[str, ...]) -> dict[str, Value]:
     except (classad2.ClassAdException, ValueError, KeyError, TypeError):
         return {}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def read_expression(jdl: str, name: str) -> str | None:
+    """The text of an attribute, which is not evaluated; "" if the ad has none, None if it cannot be read."""
+    if not _is_readable(jdl):
+        return None
+    try:
+        ad: Any = classad2.ClassAd(jdl)
+        return str(ad.lookup(name)) if name in ad else ""
+    except (classad2.ClassAdException, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_readable(jdl: str) -> bool:
+    return len(jdl.encode("utf-8", "replace")) <= MAX_BYTES and _depth(jdl) <= MAX_DEPTH and "\0" not in jdl
 
 
 def make_scope(attributes: Mapping[str, Value]) -> Any:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from copilot.errors import BadRequirements
+
 Value = int | float | bool | str | tuple[str, ...]
 
 MAX_BYTES = 16 * 1024  # of what is parsed: from 64 KiB on, classad2 may end the process
@@ -22,6 +24,12 @@ VOLATILE = frozenset({"freememory", "freeswap", "localdiskspace"})
 _SLOTS = re.compile(r"^\s*Slots\s*=\s*([0-9]{1,6})\s*;?\s*$", re.MULTILINE)  # as `protocol.jdl` writes it
 SEALED = "sealed"  # the attribute that managers add, and no agent: whether it speaks in a sealed session
 _MARK = "#sealed\n"  # before what such an agent says
+REQUIRES = "!"  # before what a host says that asks for some jobs only, and before its class; the scripts have the same
+_REQUIREMENTS = re.compile(r"\brequirements\s*=(?![=?!])", re.IGNORECASE)
+_EVERY_JOB = re.compile(
+    r'^\s*Requirements = \( other\.Type == "Job" \);?$', re.MULTILINE
+)  # as the report's hosts, and ours, have it
+NOTHING = "false"  # what a host asks for whose requirements cannot be read
 STEPS = 8  # between a power of two and the next: what is volatile is rounded down by an eighth at most
 
 
@@ -38,8 +46,8 @@ def bounded(jdl: str) -> str:
 
 def marked(jdl: str, *, sealed: bool) -> str:
     """What an agent says of its host, with what its manager knows of it. Nothing is added to nothing."""
-    while jdl.startswith(_MARK):
-        jdl = jdl.removeprefix(_MARK)
+    while jdl.startswith((_MARK, REQUIRES)):
+        jdl = jdl.removeprefix(_MARK).removeprefix(REQUIRES)
     return f"{_MARK}{jdl}" if sealed and jdl else jdl
 
 
@@ -49,6 +57,42 @@ class Host:
 
     host_class: str
     scope: Any
+    requirements: str = ""  # that it has of jobs
+
+
+@lru_cache(maxsize=KNOWN)
+def requirements_of(jdl: str) -> str:
+    """What a host asks of jobs, in the one way of writing; "" for nothing but that they are jobs, which costs nothing to find.
+
+    `NOTHING` if it asks for something that cannot be read: then it gets no jobs, rather than wrong ones."""
+    if len(_REQUIREMENTS.findall(jdl)) == len(_EVERY_JOB.findall(jdl)):
+        return ""
+    from copilot.matching.classads import read_expression
+    from copilot.matching.requirements import normal_requirements
+
+    said = read_expression(_plain(jdl), "Requirements")
+    if said is None:
+        return NOTHING
+    try:
+        return "" if said in ("", "true") else _without_type(normal_requirements(said))
+    except BadRequirements:
+        return NOTHING
+
+
+def _without_type(requirements: str) -> str:
+    return "" if requirements in (_TYPE, f"({_TYPE})", f"( {_TYPE} )") else requirements
+
+
+_TYPE = 'other.Type == "Job"'
+
+
+def with_mark(jdl: str) -> str:
+    """What is kept of what an agent has said of its host: behind `REQUIRES` if it asks for some jobs only."""
+    return f"{REQUIRES}{jdl}" if jdl and requirements_of(jdl) else jdl
+
+
+def _plain(jdl: str) -> str:
+    return jdl.removeprefix(REQUIRES).removeprefix(_MARK)
 
 
 @lru_cache(maxsize=KNOWN)
@@ -57,24 +101,27 @@ def read_host(jdl: str, names: tuple[str, ...]) -> Host:
     from copilot.matching.classads import make_scope
 
     attributes = {name: rounded(name, value) for name, value in attributes_of(jdl, names).items()}
-    return Host(host_class=_class_of(names, attributes), scope=make_scope(attributes))
+    requirements = requirements_of(jdl)
+    host_class = _class_of(names, attributes, requirements)
+    return Host(host_class=host_class, scope=make_scope(attributes), requirements=requirements)
 
 
 def attributes_of(jdl: str, names: tuple[str, ...]) -> dict[str, Value]:
     """What a host says under these names (lower case), and what its manager knows of it."""
     from copilot.matching.classads import read_literals
 
-    said = read_literals(jdl.removeprefix(_MARK), names)
+    said = read_literals(_plain(jdl), names) if names else {}
     attributes = {name: value for name, value in said.items() if name != SEALED}
     if SEALED in names:
-        attributes[SEALED] = jdl.startswith(_MARK)
+        attributes[SEALED] = jdl.removeprefix(REQUIRES).startswith(_MARK)
     return attributes
 
 
-def _class_of(names: tuple[str, ...], attributes: Mapping[str, Value]) -> str:
-    """32 hexadecimal digits: the same for the same attributes among the same names, and for nothing else."""
-    text = json.dumps([names, sorted(attributes.items())], separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _class_of(names: tuple[str, ...], attributes: Mapping[str, Value], requirements: str) -> str:
+    """32 characters: the same for the same attributes among the same names, and the same requirements, and for nothing else."""
+    said = [names, sorted(attributes.items()), *([requirements] if requirements else [])]
+    digits = hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()[:32]
+    return f"{REQUIRES}{digits[1:]}" if requirements else digits
 
 
 def rounded(name: str, value: Value) -> Value:

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
+from copilot.matching.resources import Free
 from copilot.store.accounts import AccountStore
 from copilot.store.controls import Controls
 from copilot.store.reach import Reachable
+from copilot.store.shares import Shares
 from copilot.store.survey import Survey
 from copilot.store.trial import Trial
 from copilot.store.usage import UsageSums
@@ -26,7 +28,8 @@ from copilot.store.watched import Watched
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """A job that was given to an agent, under a new attempt number, for a `lease` in seconds (None: the agent renews
-    none). `again`: not now, but when the same request came before. `submitted` is in seconds since the epoch, as `claimed`."""
+    none). `again`: not now, but when the same request came before. `submitted` is in seconds since the epoch, as `claimed`.
+    `cores` are those of the agent that it may use."""
 
     spec: JobSpec
     attempt: int
@@ -34,6 +37,7 @@ class Claimed:
     claimed: float
     lease: float | None = None
     again: bool = False
+    cores: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +122,7 @@ class Facts:
     warnings: tuple[str, ...] = ()
 
 
-class Store(Survey, AccountStore, Controls, UsageSums, Reachable, Watched, Protocol):
+class Store(Survey, Shares, AccountStore, Controls, UsageSums, Reachable, Watched, Protocol):
     """The queue. All methods raise `StoreUnavailable` when the store cannot answer; then nothing is known to
     have happened, and the same call may be made again. They raise `ConfigError` if it refuses our password or rights,
     and `ValueError` for numbers out of range (`count` and `limit`: 1 to 1000)."""
@@ -155,10 +159,11 @@ class Store(Survey, AccountStore, Controls, UsageSums, Reachable, Watched, Proto
         lease: float | None = None,
         host: str = "",
         park: Parking | None = None,
+        free: Free | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
-        """Give up to `count` waiting jobs to `agent` (bare JID): highest priority first, then oldest; none while it is in
-        quarantine, see `trials`. A job that failed there just now is left to other agents for some seconds, an
+        """Give up to `count` waiting jobs to `agent` (bare JID) that fit on what it has `free` (None: jobs of one core alone): highest
+        priority first, then by turns of their owners (decision 20), then oldest; none while it is in quarantine, see `trials`. A job that failed there just now is left to other agents for some seconds, an
         exclusive one to agents with a `lease`, and one with requirements to hosts that meet them.
 
         `host` is what the agent says of its host (JDL); "": what it said last in a claim with `park` under the same full

@@ -43,6 +43,7 @@ def record_from_fields(fields: Mapping[str, str]) -> JobRecord:
         outcome=_outcome(fields.get("outcome"), fields.get("output")),
         published="published" in fields,
         user_failures=int(fields.get("user_failures", 0)),
+        cores=int(fields.get("cores", 1)),
     )
 
 

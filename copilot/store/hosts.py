@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from copilot.matching.host import Host, read_host
-from copilot.matching.matcher import verdicts
+from copilot.job import JobSpec
+from copilot.matching.host import Host, read_host, requirements_of
+from copilot.matching.matcher import accepts, verdicts
+from copilot.matching.needs import needed
 
 KNOWN = 20_000  # classes of agents that are remembered; for another one Redis asks
 # How many groups one question is about, by its turn: few answers are mostly enough to find a job. The script asks about
@@ -41,31 +43,44 @@ class Hosts:
 
     def look(self, jid: str, jdl: str) -> Look:
         """What is known of an agent's host. `jdl` is what it says of itself, "" for what it said last; `jid` its full JID, ""
-        for one that is not remembered."""
-        if not self._names:
-            return Look()
-        if jdl:
+        for one that is not remembered. No class: it is not known."""
+        if jdl and (self._names or requirements_of(jdl)):
             return Look(names=self._names, host_class=self._read(jid, jdl).host_class)
-        return Look(names=self._names, host_class=self._classes.get(jid, ""))
+        return Look(names=self._names, host_class="" if jdl else self._classes.get(jid, ""))
 
     def answer(self, jid: str, question: Sequence[str]) -> Look:
-        """What Redis wants to know: names, what the host says of itself, then groups, a line for
-        each: its number and its requirements."""
+        """What Redis wants to know: names, what the host says of itself, then groups, a line for each: its number and its
+        requirements or, for a host with requirements of its own, its first job."""
         names, jdl, lines = question
         if names != self._names:
             self._names = names
             self._classes.clear()
         host = self._read(jid, jdl)
         groups = [line.split(" ", 1) for line in filter(None, lines.split("\n"))]
-        found = zip(groups, verdicts(host, [requirements for _, requirements in groups]), strict=True)
+        judge = _judge_jobs if host.requirements else verdicts
+        found = zip(groups, judge(host, [said for _, said in groups]), strict=True)
         words = " ".join(f"{number}+" if match else f"{number}-" for (number, _), match in found)
         return Look(names=names, host_class=host.host_class, verdicts=words)
 
     def _read(self, jid: str, jdl: str) -> Host:
         host = read_host(jdl, tuple(self._names.split()))
-        if jid and jdl:  # who has said nothing yet may do so to another manager
-            self._classes.pop(jid, None)  # a new entry stands at the end, in the order of time
-            self._classes[jid] = host.host_class
-            if len(self._classes) > KNOWN:
-                del self._classes[next(iter(self._classes))]
+        if jdl:  # who has said nothing yet may do so to another manager
+            self._keep(jid, host.host_class)
         return host
+
+    def _keep(self, jid: str, host_class: str) -> None:
+        if not jid:
+            return
+        self._classes.pop(jid, None)  # a new entry stands at the end, in the order of time
+        self._classes[jid] = host_class
+        if len(self._classes) > KNOWN:
+            del self._classes[next(iter(self._classes))]
+
+
+def _judge_jobs(host: Host, specs: Sequence[str]) -> tuple[bool, ...]:
+    """Of each of these jobs whether both sides want it. One that has left its queue meanwhile is nothing to anybody."""
+    return tuple(bool(text) and _suits(host, JobSpec.from_json(text)) for text in specs)
+
+
+def _suits(host: Host, spec: JobSpec) -> bool:
+    return (not (needs := needed(spec)) or verdicts(host, [needs])[0]) and accepts(host.requirements, spec)

@@ -62,16 +62,20 @@ TABLE = (
         name="queue:",
         suffix="<group>",
         kind=Kind.ZSET,
-        meaning="waiting jobs of one requirement group: `any` for jobs without requirements, else a digest of them; score: "
-        "priority, negated; member: `<place>:<id>`",
+        meaning="waiting jobs of one group: what its name says stands in copilot/matching/groups.py; score: priority, negated; member: `<place>:<id>`",
         life="an entry leaves when its job is claimed or settled",
     ),
     Key(
         name="heads",
         kind=Kind.ZSET,
-        meaning="the first job of each group but `any`; score: 0; member: `<priority, negated, and 1,000,000,000><place>"
-        "<number><group>` with 10, 16, 8 and 40 characters",
+        meaning="the first job of each group with requirements; score: 0; member: `<priority, negated, and 1,000,000,000><place><number><group>` with 10, 16 and 8 characters, and the name",
         life="an entry leaves when the group has no waiting job any more",
+    ),
+    Key(
+        name="plain-heads",
+        kind=Kind.ZSET,
+        meaning="the same of each group without requirements, with the number 0",
+        life="as in `heads`",
     ),
     Key(
         name="seen",
@@ -83,7 +87,8 @@ TABLE = (
         name="group:",
         suffix="<group>",
         kind=Kind.STRING,
-        meaning="`<number> <requirements>` of a group; no other one ever has its number",
+        meaning="`<number> <requirements>` of a group; no other one ever has its number. Of a group without requirements if a host that asks for "
+        "some jobs only has looked at it",
         life="24 hours after its last waiting job",
     ),
     Key(
@@ -109,7 +114,8 @@ TABLE = (
         name="host:",
         suffix="<digest>",
         kind=Kind.STRING,
-        meaning="what an agent that is parked when idle, or that takes one job at a time, has said of its host (JDL); the digest is "
+        meaning="what an agent that is parked when idle, or that takes one job at a time, has said of its host (JDL), behind `!` if it asks for "
+        "some jobs only; the digest is "
         "SHA-256 over its full JID",
         life="7 days after it was said last",
     ),
@@ -146,8 +152,38 @@ TABLE = (
     Key(
         name="sequence",
         kind=Kind.STRING,
-        meaning="the last place given to a job",
+        meaning="the number of the last submission",
         life="as long as the queue",
+    ),
+    Key(
+        name="started",
+        kind=Kind.HASH,
+        meaning="where the turns of each rank are (priority, negated): the virtual time of the last job that was started",
+        life="as long as the queue",
+    ),
+    Key(
+        name="turns",
+        kind=Kind.HASH,
+        meaning="where the last job of an owner ends in this time: `<rank>=<time> …`",
+        life="an entry leaves with the last of his jobs, if it is not ahead of others",
+    ),
+    Key(
+        name="shares",
+        kind=Kind.HASH,
+        meaning="what `owner:<name>` or `project:<name>` may have: `<shares> <most jobs> <most cores>` that run, `-` for no limit",
+        life="until an operator removes it",
+    ),
+    Key(
+        name="in-use",
+        kind=Kind.HASH,
+        meaning="what owners and projects use while their jobs run: `cores:owner:<name>` and `cores:project:<name>` beside the first core of each job, `jobs:project:<name>`",
+        life="an entry leaves with the last of these jobs",
+    ),
+    Key(
+        name="passed-over",
+        kind=Kind.HASH,
+        meaning="of a group whose first job did not fit on an agent: `<head of the job> <since> <until> <agent>`, the full JID of the agent that is kept for it",
+        life="2 hours; an entry leaves when the job is claimed",
     ),
     Key(
         name="running",
@@ -232,7 +268,7 @@ TABLE = (
         name="parking",
         kind=Kind.HASH,
         meaning="what such an agent can take: `<bare JID> <jobs> <lease> <host> <class> <attributes> <features …>`, `-` for what "
-        "there is not; last may come `session=…`: the session that it has opened in secure mode, sealed for the managers",
+        "there is not; the first feature may be `free=…`, what it has left; last may come `session=…`: the session that it has opened in secure mode, sealed for the managers",
         life="as its entry in `parked`",
     ),
     Key(
@@ -392,13 +428,19 @@ OLD_LISTS = ("waiting-jobs", "waiting_jobs")  # the report's default, and that o
 
 FIELDS = (
     Field(name="spec", meaning="what was submitted, as one line of JSON"),
-    Field(name="group", meaning="requirement group: names the queue"),
+    Field(name="group", meaning="names the queue; `any` or 40 digits for jobs of older versions"),
     Field(
         name="attributes",
         meaning="attributes of hosts that its requirements name, in lower case; absent without requirements",
     ),
+    Field(name="needs", meaning="all by which it is matched; absent if its requirements say it"),
+    Field(name="project", meaning="for whose work it is; absent for none"),
     Field(name="rank", meaning="score in the queue: the priority, negated"),
-    Field(name="place", meaning="number of the submission, 16 digits: the age; kept for life"),
+    Field(
+        name="place",
+        meaning="its turn among jobs of its priority, 16 digits: the virtual time at which it is to start, and the last three digits of the number of "
+        "the submission; kept for life",
+    ),
     Field(name="max_attempts", meaning="how many attempts may count"),
     Field(name="max_user_attempts", meaning="how many attempts may fail by the job's own fault"),
     Field(name="max_run_time", meaning="the job's own limit in seconds, empty for the manager's"),
@@ -424,6 +466,7 @@ FIELDS = (
     Field(name="struck", meaning="when it last did"),
     Field(name="agent", meaning="bare JID that holds, or last held, the job"),
     Field(name="claimed", meaning="time of the last claim"),
+    Field(name="cores", meaning="that this claim gave it; absent for one"),
     Field(
         name="lease",
         meaning="seconds within which its agent must renew; absent for an agent that renews none",
@@ -470,7 +513,7 @@ class Keys:
         return f"{self._prefix}job:{job}"
 
     def queue(self, group: str) -> str:
-        """The waiting jobs of a group (`JobSpec.group`)."""
+        """The waiting jobs of a group (`copilot.matching.groups`)."""
         return f"{self._prefix}queue:{group}"
 
     def host(self, jid: str) -> str:

@@ -1,7 +1,7 @@
-"""The Lua scripts as Redis gets them: each behind those of the shared files whose functions it uses.
+"""The Lua scripts as Redis gets them: each behind those definitions of the shared files that it uses.
 
 Redis makes every function anew in each call, used or not, and the shared files together took it as long as a step of the
-queue itself.
+queue itself. And Lua has room for 200 local names in a script.
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ import importlib.resources
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 # Each may use those before it. There is nothing in them but `local` definitions.
 SHARED = (
     "prelude",
     "orders",
+    "turns",
     "states",
     "usage",
     "queues",
     "onlookers",
     "moves",
     "controls",
+    "adding",
     "trial",
+    "packing",
+    "quotas",
+    "reserving",
     "matching",
     "claiming",
     "hosts",
@@ -32,6 +38,8 @@ SHARED = (
 
 _COMMENT = re.compile(r"--.*")
 _DEFINED = re.compile(r"^local (?:function )?(\w+(?:,\s*\w+)*)", re.MULTILINE)
+_BEGIN = re.compile(r"^local ", re.MULTILINE)
+_COMMENT_LINES = re.compile(r"^(--.*)?\n", re.MULTILINE)  # and empty ones
 _WORD = re.compile(r"\w+")
 
 
@@ -47,10 +55,30 @@ class Script:
 def load(name: str) -> Script:
     """The script `name`.lua, ready to run."""
     text = _read(name)
-    for shared in map(_read, reversed(SHARED)):
-        if _defined(shared) & _words(text):
-            text = shared + text
+    words, found = _words(text), list[str]()
+    for definition in reversed([one for shared in SHARED for one in _definitions(shared)]):
+        if _defined(definition) & words:
+            found.append(_narrowed(definition, words))
+            words |= _words(found[-1])
+    text = "".join([*reversed(found), text])
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _narrowed(definition: str, words: set[str]) -> str:
+    """The same; but of the names of keys those that are used."""
+    names, found, _ = definition.partition(" = unpack(KEYS)")
+    if not found:
+        return definition
+    used = [(name, f"KEYS[{at}]") for at, name in enumerate(_WORD.findall(names)[1:], 1) if name in words]
+    return f"local {', '.join(name for name, _ in used)} = {', '.join(key for _, key in used)}\n"
+
+
+@cache
+def _definitions(shared: str) -> tuple[str, ...]:
+    """What a shared file defines, each by itself: it begins a line with `local`, and what belongs to it is indented, or ends it."""
+    text = _COMMENT_LINES.sub("", _read(shared))
+    starts = [match.start() for match in _BEGIN.finditer(text)]
+    return tuple(text[start:end] for start, end in pairwise([*starts, len(text)]))
 
 
 @cache

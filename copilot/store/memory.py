@@ -17,8 +17,9 @@ from dataclasses import replace
 
 from copilot.clock import Clock, SystemClock
 from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Phase, State
+from copilot.matching.groups import group_of, is_plain
 from copilot.matching.host import bounded
-from copilot.matching.matcher import matches
+from copilot.matching.resources import Free
 from copilot.store import rules, trial
 from copilot.store.base import (
     Changed,
@@ -37,6 +38,7 @@ from copilot.store.controls import Gate
 from copilot.store.memory_accounts import AccountTables, MemoryAccounts
 from copilot.store.memory_controls import ControlTables, MemoryControls
 from copilot.store.memory_explaining import Presence
+from copilot.store.memory_queue import MemoryQueue
 from copilot.store.memory_reach import MemoryReach
 from copilot.store.memory_rows import Asker, Job, ParkedAgent, Request
 from copilot.store.memory_survey import MemorySurvey
@@ -48,26 +50,23 @@ from copilot.store.usage import By, Sums
 from copilot.store.watched import Stream
 
 _SYSTEM_CLOCK = SystemClock()
+_OF_QUEUE = (State.WAITING, State.RUNNING)
 _END_STATES = {Cause.OK: State.DONE, Cause.CANCELLED: State.CANCELLED}
 
 
 class MemoryStore(
-    MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, MemoryReach, MemoryWatched, Store
+    MemoryQueue, MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, MemoryReach, MemoryWatched, Store
 ):
     """The queue in memory. `round_trips` counts the calls, as if each went to a server."""
 
     def __init__(self, clock: Clock = _SYSTEM_CLOCK) -> None:
         """`clock` is asked where a call brings no `now`."""
+        super().__init__()
         self.round_trips = 0
         self._clock = clock
         self._jobs: dict[str, Job] = {}
-        # Waiting jobs by their requirements, best first, as (priority negated, place, id). A job that is settled while it
-        # waits leaves its entry behind, and so does one whose delay has begun; entries of jobs that do not wait, or are
-        # not known by this place any more, are skipped.
-        self._queues: dict[str, list[tuple[int, int, str]]] = {}
         self._hosts: dict[str, tuple[float, str]] = {}  # what agents that are parked said of theirs, and when
         self._presence = Presence()
-        self._places = itertools.count(1)
         self._delayed: dict[str, float] = {}  # until when, by waiting job
         self._trials = Trials()
         self._people = AccountTables()
@@ -84,6 +83,7 @@ class MemoryStore(
         self._draining: dict[str, float] = {}  # until when the wish stands, by agent
         self._unpublished: set[str] = set()
         self._counts: Counter[State] = Counter()
+        self._on_queue: Counter[str] = Counter()  # jobs that wait or run, by owner
         self._requests: dict[tuple[str, str], Request] = {}
         self._held: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
         self._attempts: defaultdict[str, deque[Attempt]] = defaultdict(
@@ -130,10 +130,13 @@ class MemoryStore(
             raise rules.too_many_jobs(most)
 
     def _check_groups(self, new: Sequence[JobSpec]) -> None:
-        waiting = {queue for queue in tuple(self._queues) if self._first(queue)}
-        more = {spec.requirements for spec in new} - waiting - {""}
-        if more and len(waiting - {""}) + len(more) > rules.MOST_GROUPS:
-            raise rules.too_many_groups()
+        waiting = {group for group in tuple(self._queues) if self._first(group)}
+        more = {group_of(spec) for spec in new} - waiting
+        for plain, most in ((False, rules.MOST_GROUPS), (True, rules.MOST_PLAIN_GROUPS)):
+            found = [group for group in more if is_plain(group) == plain]
+            there = [group for group in waiting if is_plain(group) == plain]
+            if found and len(there) + len(found) > most:
+                raise rules.too_many_groups()
 
     async def waiting(self) -> int:
         """How many jobs wait to be claimed."""
@@ -151,6 +154,7 @@ class MemoryStore(
         lease: float | None = None,
         host: str = "",
         park: Parking | None = None,
+        free: Free | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range."""
@@ -174,14 +178,33 @@ class MemoryStore(
             if park is None and bounded(host):
                 self._hosts[known_as] = (time, bounded(host))
         host = self._host(host, park, time)
-        records = self._claim(Asker(agent=agent, lease=lease, host=host), count, time, dispatch_limit)
+        asker = Asker(
+            agent=agent,
+            name=agent if park is None else park.jid,
+            lease=lease,
+            host=host,
+            free=free or Free.unsaid(count),
+        )
+        records = self._claim(asker, count, time, dispatch_limit)
         if records:
             self._remember(agent, request, records, time)
         if holder:
             self._held[holder].update((record.spec.id, record.attempt) for record in records)
         if park is not None:
             rest = count - len(records)
-            self._park(ParkedAgent(to=park, agent=agent, slots=rest, lease=lease, host=host, since=time))
+            left = None if free is None else asker.free
+            self._park(
+                ParkedAgent(
+                    to=park,
+                    agent=agent,
+                    slots=rest,
+                    lease=lease,
+                    host=host,
+                    since=time,
+                    free=left,
+                    free_at=time,
+                )
+            )
         return tuple(_claimed(self._jobs[record.spec.id]) for record in records)
 
     def _host(self, said: str, park: Parking | None, time: float) -> str:
@@ -198,9 +221,10 @@ class MemoryStore(
         count = self._trials.allowance(asker.agent, count, time, self._runs)
         if self._controls.gets_nothing(asker.agent, time):
             count = 0
-        jobs = self._pop(asker, count, time)
         deadline = time + dispatch_limit
-        records = tuple(self._take(job, asker.agent, time, deadline, asker.lease) for job in jobs)
+        records = tuple(
+            self._take(job, cores, asker, time, deadline) for job, cores in self._pop(asker, count, time)
+        )
         if records:
             self._trials.claimed(asker.agent, (records[0].spec.id, records[0].attempt), time)
         return records
@@ -231,13 +255,15 @@ class MemoryStore(
                 del self._parked[one.to.jid]
                 continue
             most = min(one.slots, limit - len(given))
-            asker = Asker(agent=one.agent, lease=one.lease, host=one.host)
+            asker = one.asker(time)
             records = self._claim(asker, most, time, dispatch_limit) if most else ()
             given += [Dispatched(to=one.to, claimed=_claimed(self._jobs[item.spec.id])) for item in records]
             if len(records) == one.slots:
                 del self._parked[one.to.jid]
             else:
-                self._parked[one.to.jid] = replace(one, slots=one.slots - len(records))
+                left = None if one.free is None else asker.free
+                rest = one.slots - len(records)
+                self._parked[one.to.jid] = replace(one, slots=rest, free=left, free_at=time)
         return tuple(given)
 
     async def unpark(self, jid: str, *, parked_for: float = 0.0, now: float | None = None) -> bool:
@@ -247,6 +273,7 @@ class MemoryStore(
         self._presence.leave(jid, parked_for, time)
         if jid not in self._parked or self._parked[jid].since > time - parked_for:
             return False
+        self._passed.end_keeping(jid)
         del self._parked[jid]
         return True
 
@@ -591,20 +618,22 @@ class MemoryStore(
             submitted=time,
             first_event=_event_id(self._last_event + 1),
         )
-        self._put_in_queue(Job(record=record, text=text, place=next(self._places)))
+        place, _ = self._turns.next_places(spec, self._shares)
+        self._put_in_queue(Job(record=record, text=text, place=place, group=group_of(spec)))
         self._write(record, EventKind.SUBMITTED, time)
 
-    def _take(self, job: Job, agent: str, time: float, deadline: float, lease: float | None) -> JobRecord:
+    def _take(self, job: Job, cores: int, asker: Asker, time: float, deadline: float) -> JobRecord:
         record = replace(
             job.record,
             state=State.RUNNING,
             attempt=job.record.attempt + 1,
             attempts_used=job.record.attempts_used + 1,
-            agent=agent,
+            agent=asker.agent,
             claimed=time,
             outcome=None,
+            cores=cores,
         )
-        self._set(replace(job, record=record, deadline=deadline, confirmed=None, lease=lease, phase=""))
+        self._set(replace(job, record=record, deadline=deadline, confirmed=None, lease=asker.lease, phase=""))
         wait = max(0.0, time - record.submitted) if record.attempt == 1 else None
         self._write(record, EventKind.CLAIMED, time, wait=wait)
         return record
@@ -698,12 +727,20 @@ class MemoryStore(
         """Replace a job, and keep the counts and the set of running ones in step with it."""
         ident, state = job.record.spec.id, job.record.state
         if ident in self._jobs:
-            self._counts[self._jobs[ident].record.state] -= 1
-        self._counts[state] += 1
+            self._count(self._jobs[ident], -1)
         self._jobs[ident] = job
+        self._count(job, 1)
+        owner = rules.owner_of(job.record.spec)
+        if state not in _OF_QUEUE and not self._on_queue[owner]:
+            self._turns.forgive(owner)
         if state is not State.WAITING:
             self._delayed.pop(ident, None)
         (self._running.add if state is State.RUNNING else self._running.discard)(ident)
+
+    def _count(self, job: Job, number: int) -> None:
+        self._counts[job.record.state] += number
+        if job.record.state in _OF_QUEUE:
+            self._on_queue[rules.owner_of(job.record.spec)] += number
 
     def _put_in_queue(self, job: Job, until: float | None = None) -> None:
         """Let a job wait at its own place, or outside until then."""
@@ -720,48 +757,11 @@ class MemoryStore(
             self._hints.add("")
             self._hint.set()
 
-    def _push(self, job: Job) -> None:
-        spec = job.record.spec
-        queue = self._queues.setdefault(spec.requirements, [])
-        heapq.heappush(queue, (-spec.priority, job.place, spec.id))
-
     def _end_delays(self, time: float) -> None:
         due = sorted((until, job) for job, until in self._delayed.items() if until <= time)
         for _, job in due[: rules.MOST_DELAYED_AT_ONCE]:
             del self._delayed[job]
             self._enter(self._jobs[job])
-
-    def _pop(self, asker: Asker, count: int, time: float) -> Sequence[Job]:
-        """The first jobs that match, without those that are to be left to other agents."""
-        found: dict[str, Job] = {}
-        left: dict[str, Job] = {}
-        while len(found) < count and len(left) < trial.MOST_LEFT:
-            firsts = [(first, queue) for queue in tuple(self._queues) if (first := self._first(queue))]
-            matching = (one for one in sorted(firsts) if matches(one[1], asker.host))
-            first, queue = next(matching, (None, ""))
-            if first is None:
-                break
-            heapq.heappop(self._queues[queue])
-            job = self._jobs[first[2]]
-            for_others = self._trials.is_for_others(asker.agent, job.failed_at, job.struck, time) or (
-                job.record.spec.exclusive and asker.lease is None
-            )
-            (left if for_others else found)[first[2]] = job
-        for job in left.values():
-            self._push(job)  # no news for anybody who is parked
-        return tuple(found.values())
-
-    def _first(self, requirements: str) -> tuple[int, int, str] | None:
-        """The first entry of a queue. Those that mean nothing any more go, and with the last one the queue."""
-        queue = self._queues[requirements]
-        while queue:
-            _, place, ident = queue[0]
-            job = self._jobs.get(ident)
-            if job is not None and job.place == place and self._is_in_queue(job):
-                return queue[0]
-            heapq.heappop(queue)
-        del self._queues[requirements]
-        return None
 
     def _welcome(self, agent: str, now: float) -> bool:
         return self._people.may_have_jobs(agent, now)
@@ -839,6 +839,7 @@ def _claimed(job: Job, *, again: bool = False) -> Claimed:
         claimed=record.claimed,
         lease=job.lease,
         again=again,
+        cores=record.cores,
     )
 
 

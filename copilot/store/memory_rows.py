@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from copilot.job import Cause, JobRecord, Outcome, State
+from copilot.matching.resources import Free
 from copilot.store import rules
 from copilot.store.base import Parking
 from copilot.store.usage import Charge
@@ -17,6 +19,7 @@ class Job:
     record: JobRecord
     text: str  # the spec's JSON: what "the same specification" means
     place: int
+    group: str
     deadline: float = 0.0
     lease: float | None = None
     confirmed: float | None = None
@@ -68,12 +71,25 @@ class ParkedAgent:
     lease: float | None
     host: str
     since: float
+    free: Free | None = None
+    free_at: float = 0.0  # when it had said so
+
+    def asker(self, time: float) -> Asker:
+        """It wants jobs now; the time that it has left has gone on."""
+        free = self.free
+        if free is not None and free.time is not None:
+            free = replace(free, time=max(0, math.floor(self.free_at + free.time - time)))
+        free = Free.unsaid(self.slots) if free is None else free
+        return Asker(agent=self.agent, name=self.to.jid, lease=self.lease, host=self.host, free=free)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Asker:
-    """Who wants jobs: the bare JID of an agent, the lease that it keeps, and what it says of its host."""
+    """Who wants jobs: the bare JID of an agent, under what it is known, the lease that it keeps, what it says of its host, and what it has
+    free, which becomes less."""
 
     agent: str
+    name: str
     lease: float | None
     host: str
+    free: Free

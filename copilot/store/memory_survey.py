@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from copilot.job import Attempt, Event, JobSpec, State
+from copilot.matching.groups import is_plain
 from copilot.matching.host import slots_of
+from copilot.matching.needs import needed
 from copilot.store import rules
 from copilot.store.memory_explaining import MemoryExplaining
 from copilot.store.memory_rows import Job, ParkedAgent
@@ -61,16 +63,12 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
         self.round_trips += 1
         by_group: defaultdict[str, list[Job]] = defaultdict(list)
         for job in sorted(self._queued(), key=_turn):
-            by_group[job.record.spec.requirements].append(job)
-        oldest = {group: min(jobs, key=lambda job: job.place) for group, jobs in by_group.items()}
+            by_group[job.group].append(job)
         # Of equally large ones that whose turn is first; jobs without requirements stand before all others.
         order = sorted(
-            by_group, key=lambda group: (-len(by_group[group]), group != "", _turn(by_group[group][0]))
+            by_group, key=lambda name: (-len(by_group[name]), not is_plain(name), _turn(by_group[name][0]))
         )
-        rows = (
-            Group(requirements=group, waiting=len(by_group[group]), oldest=oldest[group].record.submitted)
-            for group in order[:limit]
-        )
+        rows = (_group(name, by_group[name]) for name in order[:limit])
         return Groups(total=len(by_group), rows=tuple(rows))
 
     async def oldest(self, after: str = "", count: int = 100) -> Oldest:
@@ -78,8 +76,8 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
         check_head(after)
         rules.check_count("count", count)
         self.round_trips += 1
-        first = min(self._queued(), key=lambda job: job.place, default=None)
-        return Oldest(submitted=None if first is None else first.record.submitted, next="")
+        times = (job.record.submitted for job in self._queued())
+        return Oldest(submitted=min(times, default=None), next="")
 
     async def owners(self, limit: int = 20) -> Owners:
         """The owners with the most jobs: see `Survey.owners`."""
@@ -217,6 +215,19 @@ def _work(job: Job) -> Work:
         agent=record.agent or "",
         claimed=_entered(job),
         phase=job.phase,
+        cores=record.cores,
+    )
+
+
+def _group(name: str, jobs: Sequence[Job]) -> Group:
+    spec = jobs[0].record.spec
+    return Group(
+        requirements=needed(spec),
+        waiting=len(jobs),
+        oldest=min(job.record.submitted for job in jobs),
+        name=name,
+        owner=rules.owner_of(spec),
+        project=rules.words_of(spec.project),
     )
 
 

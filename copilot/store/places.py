@@ -16,7 +16,9 @@ DEEPEST = 500  # waiting jobs that a page may leave out: all before them have to
 _COUNTED = (State.WAITING, State.RUNNING)
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
 _BEHIND = re.compile(r"(?P<time>[0-9]{1,20}(\.[0-9]{1,20})?):(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,127})\Z")
-_HEAD = re.compile(r"([0-9]{34}[0-9a-f]{40})?\Z")  # of a group; see `keys.TABLE`
+_HEAD = re.compile(
+    r"(\+?[0-9]{34}([0-9a-f]{40}|[0-9a-f]{27}[pr][0-9a-f]{40}|any))?\Z"
+)  # of a group; see `keys.TABLE`
 
 
 def check_head(text: str) -> str:

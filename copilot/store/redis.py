@@ -22,8 +22,11 @@ from redis.asyncio.sentinel import MasterNotFoundError
 
 from copilot.errors import ConfigError, IntakePaused, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
-from copilot.matching.host import bounded
-from copilot.store import codec, loader, redis_accounts, rules
+from copilot.matching.groups import group_of
+from copilot.matching.host import bounded, with_mark
+from copilot.matching.needs import needed
+from copilot.matching.resources import Free
+from copilot.store import codec, loader, redis_accounts, redis_shares, rules
 from copilot.store.base import (
     Changed,
     Claimed,
@@ -59,6 +62,7 @@ READS = (
     frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
     | SCRIPTS
     | redis_accounts.SCRIPTS
+    | redis_shares.SCRIPTS
 )
 
 # Passing refusals, by the word that Redis begins them with (inside a script's error it may stand anywhere).
@@ -83,7 +87,7 @@ _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exce
 
 
 class RedisStore(
-    RedisSurvey, redis_accounts.RedisAccounts, RedisControls, RedisUsage, RedisReach, RedisWatched, Store
+    RedisSurvey, redis_shares.RedisShares, redis_accounts.RedisAccounts, RedisControls, RedisUsage, RedisReach, RedisWatched, Store
 ):
     """The queue in Redis. `numbers.round_trips` counts what was sent: one for all calls of the same moment, or one more when
     a script is new to the server.
@@ -182,7 +186,8 @@ class RedisStore(
         jobs = rules.check_batch(specs).values()
         values = [value for spec, text in jobs for value in job_values(spec, text)]
         limit = "" if most is None else most
-        answer, *taken = await self._run("submit", now, self._share, rules.MOST_GROUPS, limit, *values)
+        most_groups = rules.MOST_GROUPS, rules.MOST_PLAIN_GROUPS
+        answer, *taken = await self._run("submit", now, self._share, *most_groups, limit, *values)
         if answer == "taken":
             raise rules.job_exists(taken[0])
         if answer == "many":
@@ -221,6 +226,7 @@ class RedisStore(
         lease: float | None = None,
         host: str = "",
         park: Parking | None = None,
+        free: Free | None = None,
         now: float | None = None,
     ) -> tuple[Claimed, ...]:
         """Give 1 to 1000 waiting jobs to `agent`: see `Store.claim`. Raises `ValueError` for numbers out of range.
@@ -230,9 +236,11 @@ class RedisStore(
         size = rules.check_count("count", count)
         leased = "" if lease is None else rules.check_seconds("lease", lease)
         given: list[Claimed] = []
+        left = "" if free is None else free.text
 
         async def ask(look: Look, most_asked: int) -> Sequence[str]:
-            flat, question = await self._run(
+            nonlocal left
+            flat, left, question = await self._run(
                 *("claim", now, agent, digest(agent, request), limit, size - len(given)),
                 *(
                     round(rules.REQUEST_MEMORY),
@@ -241,15 +249,15 @@ class RedisStore(
                     leased,
                 ),
                 *(("", "", "") if park is None else (park.jid, _words_of(park), digest(park.jid))),
-                *(jdl, round(rules.HOST_MEMORY), *look.words, most_asked, len(given)),
+                *(jdl, round(rules.HOST_MEMORY), *look.words, most_asked, len(given), left),
                 *(known_as, digest(known_as) if known_as else ""),
             )
-            jobs = rows_of(6, flat)
+            jobs = rows_of(7, flat)
             given.extend(_claimed(*job, again=again) for *job, again in jobs)
             words: Sequence[str] = question
             return words
 
-        jid, jdl = "" if park is None else park.jid, bounded(host)
+        jid, jdl = "" if park is None else park.jid, with_mark(bounded(host))
         known_as = jid or holder
         look = self._hosts.look(jid, jdl)
         for most_asked in ASKED:
@@ -277,7 +285,7 @@ class RedisStore(
                 if given:  # whoever has got a job is to hear of it
                     break
                 raise
-            given += [_dispatched(*one) for one in rows_of(7, flat)]
+            given += [_dispatched(*one) for one in rows_of(8, flat)]
             answers = [
                 word
                 for jid, question in questions
@@ -617,11 +625,14 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     """What `add_job` of the scripts takes; `text` is the JSON of `spec`."""
     limit = "" if spec.max_run_time is None else repr(spec.max_run_time)
     attempts, attributes = (spec.max_attempts, spec.max_user_attempts), " ".join(rules.attributes_of(spec))
-    return spec.id, text, spec.group, -spec.priority, *attempts, limit, attributes, rules.owner_of(spec)
+    needs = needed(spec)
+    needs = "" if needs == spec.requirements else needs
+    head = (spec.id, text, group_of(spec), -spec.priority, *attempts, limit, attributes, needs)
+    return (*head, rules.owner_of(spec), rules.words_of(spec.project), spec.cores)
 
 
 def _claimed(
-    spec: str, attempt: str, claimed: str, lease: str, submitted: str, *, again: str = ""
+    spec: str, attempt: str, claimed: str, lease: str, submitted: str, cores: str, *, again: str = ""
 ) -> Claimed:
     """A job as a script tells it."""
     return Claimed(
@@ -631,6 +642,7 @@ def _claimed(
         claimed=float(claimed),
         lease=float(lease) if lease else None,
         again=bool(again),
+        cores=int(cores),
     )
 
 

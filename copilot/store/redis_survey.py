@@ -58,8 +58,15 @@ class RedisSurvey(redis_explaining.RedisExplaining, Survey, abc.ABC):
         """The largest requirement groups: see `Survey.groups`."""
         total, rows = await self._run("groups", None, rules.check_count("limit", limit))
         found = (
-            Group(requirements=requirements, waiting=waiting, oldest=float(submitted))
-            for requirements, waiting, submitted in rows_of(3, rows)
+            Group(
+                requirements=requirements,
+                waiting=waiting,
+                oldest=float(submitted),
+                name=name,
+                owner=owner,
+                project=project,
+            )
+            for name, requirements, waiting, submitted, owner, project in rows_of(6, rows)
         )
         return Groups(total=total, rows=tuple(found))
 
@@ -173,8 +180,15 @@ def event_from_list(flat: Sequence[str]) -> Event:
 
 def _work(flat: Sequence[str]) -> tuple[Work, ...]:
     return tuple(
-        Work(job=job, attempt=int(attempt), agent=agent, claimed=float(claimed), phase=phase)
-        for job, attempt, agent, claimed, phase in rows_of(5, flat)
+        Work(
+            job=job,
+            attempt=int(attempt),
+            agent=agent,
+            claimed=float(claimed),
+            phase=phase,
+            cores=int(cores or 1),
+        )
+        for job, attempt, agent, claimed, phase, cores in rows_of(6, flat)
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from copilot.errors import BadRequirements, IntakePaused, JobExists, QueueFull, TooManyJobs, TooManyWatches
 from copilot.job import Cause, Event, JobSpec, Outcome, Phase, State, check_job_id, one_line
+from copilot.matching import groups
+from copilot.matching.needs import needed
 from copilot.matching.requirements import read_requirements
 from copilot.store.base import Held
 from copilot.store.controls import Gate, Pause
@@ -32,7 +34,10 @@ LONGEST_SESSION = 2048  # characters of what is kept of a parked agent in secure
 MOST_FORGOTTEN_AT_ONCE = 100  # parked agents that one step forgets
 MOST_PARKED_LOOKED_AT = 1000  # by one `dispatch`; the script has the same number
 HOST_MEMORY = 7 * 24 * 3600.0  # seconds for which it is known what an agent has said of its host
-MOST_GROUPS = 5000  # with jobs that wait: a claim may have to look at each of them
+GROUP_LENGTH = groups.GROUP_LENGTH  # characters of the name of a group
+MOST_GROUPS = 5000  # with requirements, whose jobs wait: a claim may have to look at each of them
+MOST_PLAIN_GROUPS = 100_000  # without: a claim looks at those that stand before the first one that fits
+MOST_HEADS_LOOKED_AT = 50_000  # by one `dispatch`; the script has the same number
 GROUP_MEMORY = 24 * 3600.0  # seconds for which the number of a group without jobs is known
 MATCHES_MEMORY = (
     3600.0  # seconds for which a match is known; these three, PAGE and the looks are those of the scripts
@@ -42,6 +47,14 @@ REMEMBERED_FOR = 60  # s for which a dispatch whose answer was lost may be asked
 FIRST_LOOK, LARGEST_LOOK = 8, 512  # groups that a claim reads at once
 MOST_CLASSES = 10000  # of hosts for which Redis knows where to go on
 LONGEST_QUESTION = 64 * 1024  # bytes of requirements that are asked about at once, but for the last
+TURN = 100  # how far one start of one core moves the turns on; turns.lua has the same numbers
+TIES = 1000  # submissions that equal turns tell apart
+MOST_SHARES = 100  # of an owner and a project together: with more a job of one core would take no turn at all
+RESERVE_AFTER = (
+    60.0  # seconds after which an agent is kept for a job that was passed over; reserving.lua has the same
+)
+RESERVED_FOR = 3600.0  # seconds
+PASSED_MEMORY = 7200.0  # seconds for which it is known what was passed over
 SUSPECT_AFTER = 60.0  # seconds since the claim; a `want_getJob` is void then, so it was said after the claim
 SUSPECT_GRACE = 30.0  # seconds that the report of a suspected attempt may still be on its way
 
@@ -158,19 +171,17 @@ def _checked(spec: JobSpec) -> JobSpec:
 
 
 def attributes_of(spec: JobSpec) -> tuple[str, ...]:
-    """The attributes of hosts that its requirements name. Raises `BadRequirements`."""
-    if not spec.requirements:
-        return ()
+    """The attributes of hosts by which it is matched. Raises `BadRequirements`."""
     try:
-        read = read_requirements(spec.requirements)
+        if spec.requirements and (text := read_requirements(spec.requirements).text) != spec.requirements:
+            raise BadRequirements(
+                f"requirements {spec.requirements[:140]!r}: expected the one way of writing that "
+                f"copilot.matching.requirements.normal_requirements gives them, {text[:140]!r}"
+            )
+        all_of_them = needed(spec)
+        return read_requirements(all_of_them).attributes if all_of_them else ()
     except BadRequirements as error:
         raise BadRequirements(f"job {spec.id}: {error}") from error
-    if read.text != spec.requirements:
-        raise BadRequirements(
-            f"job {spec.id}: requirements {spec.requirements[:140]!r}: expected the one way of writing that "
-            f"copilot.matching.requirements.normal_requirements gives them, {read.text[:140]!r}"
-        )
-    return read.attributes
 
 
 def too_many_watches(most: int) -> TooManyWatches:
@@ -270,7 +281,12 @@ def check_scan(text: str) -> str:
 
 def owner_of(spec: JobSpec) -> str:
     """Under which name the job is counted: the owner, in UTF-8 whatever it is."""
-    return spec.owner.encode(errors="replace").decode()
+    return words_of(spec.owner)
+
+
+def words_of(text: str) -> str:
+    """A name in UTF-8, whatever it is."""
+    return text.encode(errors="replace").decode()
 
 
 def event_text(reason: str) -> str:

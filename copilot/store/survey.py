@@ -18,11 +18,15 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Jobs with the same requirements in the queue ("": any host will do), and when the oldest one was submitted."""
+    """Jobs in the queue that are alike to all agents (`copilot.matching.groups`): their requirements ("": any host will do), owner and
+    project, and when the oldest one was submitted."""
 
     requirements: str
     waiting: int
     oldest: float
+    name: str = ""
+    owner: str = ""
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +56,14 @@ class Owners:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A running attempt, the agent (bare JID) that has it and since when; `phase` as in `Held`."""
+    """A running attempt, the agent (bare JID) that has it and since when; `phase` as in `Held`; the `cores` that it was given."""
 
     job: str
     attempt: int
     agent: str
     claimed: float
     phase: str
+    cores: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Awaitable
 from typing import Any
 
@@ -85,18 +84,6 @@ class FixedClock:
 
     def wall(self) -> float:
         return 99_999_999_999.0
-
-
-def test_jobs_with_the_same_requirements_are_of_one_group() -> None:
-    def group(**fields: Any) -> str:
-        return JobSpec(id="j", command="c", **fields).group
-
-    assert group() == group(priority=5) == "any"
-    assert group(requirements="other.A > 1") == group(requirements="other.A > 1", owner="x")
-    assert group(requirements="other.A > 2") != group(requirements="other.A > 1")
-    assert re.fullmatch("[0-9a-f]{40}", group(requirements="../any:*\n"))
-    with pytest.raises(BadName, match="UTF-8"):
-        group(requirements=LONE_SURROGATE)
 
 
 @pytest.mark.parametrize("text", ["j", "0", "a.b_c-d", "x" * 128, "j.a", "j.a1b"])

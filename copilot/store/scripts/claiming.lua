@@ -2,7 +2,7 @@
 --
 -- `parked` has the full JIDs of idle agents, those that have waited for longest first; `parking` says of each
 -- '<bare JID> <how many jobs it can take> <lease> <host> <class> <attributes> <features …>': `host:<host>` is what it has
--- said of its host, the class was made from these attributes (matching.lua).
+-- said of its host, the class was made from these attributes (matching.lua). The first of the features may be `free=…` (packing.lua).
 
 local MOST_LEFT = 100
 local PARKED_FOR = 900
@@ -19,27 +19,28 @@ local function read_job(id)
   return {id = id, spec = spec, owner = owner, submitted = submitted, places = places, struck = struck}
 end
 
--- Claim at most `count` jobs, none if the agent is in quarantine; returns a list of jobs (read_job, `attempt`), and whether there is
--- nothing more for such a host. `lease` is '' for an agent that renews none. They have to be confirmed within `limit`
--- seconds.
-local function claim_jobs(agent, host, count, lease, limit)
-  local left, given, dry = {}, {}, false
+-- Claim at most `count` jobs that fit on what is free, which becomes less; none if the agent is in quarantine. Returns a list of jobs
+-- (read_job, `attempt`, `cores`), and whether there is nothing more for such a host with as much free. `lease` is '' for an agent
+-- that renews none. They have to be confirmed within `limit` seconds.
+local function claim_jobs(agent, host, count, lease, limit, free)
+  local left, given, dry, started = {}, {}, false, {}
   local deadline = after(limit)
   -- The first job that is not to be left to other agents.
   local function take()
     while #left < MOST_LEFT do
-      local queue = best_queue(host)
+      local queue = best_queue(host, free)
       if not queue then
-        dry = #host.unknown == 0 and #left == 0
+        dry = #host.unknown == 0 and #left == 0 and not host.kept
         return nil
       end
-      local entry, rank = unpack(redis.call('ZPOPMIN', QUEUE .. queue.group))
-      if queue.head then -- without a job, if a program that knows nothing of heads has taken it: then it is removed
-        note_departure(queue.group, queue.number, queue.head)
-      end
+      local entry, rank = unpack(redis.call('ZPOPMIN', QUEUE .. queue.group)) -- here the first entry of a queue is taken
+      -- The head is removed even without an entry: a program that knows nothing of heads may have taken it.
+      note_departure(queue.group, queue.number, queue.head)
       if entry then
-        local job = read_job(string.match(entry, ':(.*)$'))
+        local job = read_job(id_of(entry))
         if not is_for_others(job.places, job.struck, agent) and (lease ~= '' or not is_exclusive(job.spec)) then
+          started[rank] = math.max(started[rank] or 0, tonumber(string.sub(entry, 1, 16)))
+          job.queue = queue
           return job
         end
         left[#left + 1] = {queue.group, job.id, entry, rank}
@@ -53,13 +54,22 @@ local function claim_jobs(agent, host, count, lease, limit)
       break
     end
     local id, wait = job.id, ''
+    job.cores = cores_for(job.spec, job.queue.request, free, job.queue.room)
     job.attempt = string.format('%d', redis.call('HINCRBY', JOB .. id, 'attempt', 1))
     redis.call('HINCRBY', JOB .. id, 'attempts_used', 1)
-    redis.call('HDEL', JOB .. id, 'confirmed', 'outcome', 'phase', 'lease')
+    redis.call('HDEL', JOB .. id, 'confirmed', 'outcome', 'phase', 'lease', 'cores')
+    if job.cores > 1 then
+      redis.call('HSET', JOB .. id, 'cores', job.cores)
+    end
     if lease ~= '' then
       change_state(id, job.owner, 'waiting', 'running', 'agent', agent, 'claimed', now, 'lease', lease)
     else
       change_state(id, job.owner, 'waiting', 'running', 'agent', agent, 'claimed', now)
+    end
+    take_off(free, job.queue.request, job.cores)
+    forget_rooms()
+    if job.queue.request then
+      end_passing(job.queue.group)
     end
     redis.call('ZADD', RUNNING, deadline, id)
     if job.attempt == '1' then
@@ -67,6 +77,9 @@ local function claim_jobs(agent, host, count, lease, limit)
     end
     event(id, 'claimed', job.attempt, agent, '', wait)
     given[#given + 1] = job
+  end
+  for rank, place in pairs(started) do
+    note_start(rank, place)
   end
   if #left == 0 then
     keep_seen(host)
@@ -80,7 +93,7 @@ local function claim_jobs(agent, host, count, lease, limit)
   return given, dry
 end
 
--- What is told of a job that an agent has: spec, attempt, time of the claim, lease ('' for none), time of the submission.
+-- What is told of a job that an agent has: spec, attempt, time of the claim, lease ('' for none), time of the submission, cores.
 local function append_values(answer, ...)
   for _, value in ipairs({...}) do
     answer[#answer + 1] = value
@@ -89,13 +102,14 @@ end
 
 -- That of a job that was just claimed.
 local function append_claimed(answer, job, lease)
-  append_values(answer, job.spec, job.attempt, now, lease, job.submitted)
+  append_values(answer, job.spec, job.attempt, now, lease, job.submitted, job.cores)
 end
 
 -- That of a job that was claimed before.
 local function append_job(answer, id, attempt)
-  local spec, claimed, lease, submitted = unpack(redis.call('HMGET', JOB .. id, 'spec', 'claimed', 'lease', 'submitted'))
-  append_values(answer, spec, attempt, claimed, lease or '', submitted)
+  local spec, claimed, lease, submitted, cores =
+    unpack(redis.call('HMGET', JOB .. id, 'spec', 'claimed', 'lease', 'submitted', 'cores'))
+  append_values(answer, spec, attempt, claimed, lease or '', submitted, cores or 1)
 end
 
 local function unpark(jid)
@@ -110,9 +124,11 @@ local function read_parked(text)
   if not agent then
     return nil -- written by a program of another version
   end
+  local free, others = string.match(features, '^free=(%S*) ?(.*)$')
   return {
     agent = agent, slots = tonumber(slots), lease = lease == '-' and '' or lease, host = host == '-' and '' or host,
-    class = class == '-' and '' or class, names = names == '-' and '' or string.gsub(names, ',', ' '), features = features,
+    class = class == '-' and '' or class, names = names == '-' and '' or string.gsub(names, ',', ' '), features = others or features,
+    free = read_free(free or '', tonumber(slots)),
   }
 end
 
@@ -122,7 +138,7 @@ local function write_parked(jid, one)
   for i, word in ipairs(words) do
     words[i] = word == '' and '-' or word
   end
-  words[7] = one.features
+  words[7] = one.free.silent and one.features or 'free=' .. write_free(one.free) .. ' ' .. one.features
   redis.call('HSET', PARKING, jid, table.concat(words, ' '))
 end
 

@@ -1,6 +1,6 @@
 -- Count the jobs in each state.
 --
--- Touches (reads): queue:<group>, heads, delayed, running, done, failed, cancelled, on-hold.
+-- Touches (reads): queue:<group>, heads, plain-heads, running, done, failed, cancelled, on-hold, delayed.
 -- Atomic because: a job that moves between two counts would be counted twice or not at all.
 -- Returns waiting, running, done, failed, cancelled, held.
 

@@ -1,19 +1,20 @@
 -- Give waiting jobs to agents that are parked, those that have waited for longest first.
 --
--- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
--- host:<digest>, request:<digest>, running, delayed, agents, trials, parked, parking, owners, owners-running, events,
--- accounts, paused, set-aside.
+-- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
+-- host:<digest>, request:<digest>, started, turns, shares, in-use, passed-over, running, delayed, agents, trials, parked,
+-- parking, owners, owners-running, events, accounts, paused, set-aside.
 -- Atomic because: all instances do this at the same moment, and each job and each free slot must be given once.
 -- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about, digest of
 -- this call, by which it is known if it comes again; then answers, four values each: full JID, attributes, class, verdicts
 -- (matching.lua).
--- Returns seven values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none), time
--- of the submission;
+-- Returns eight values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none), time
+-- of the submission, cores;
 -- questions, each after the full JID that it is about; and how many agents to leave out when it goes on: those that were
 -- looked at and are still parked, 0 when there is nothing more to do.
 
 even_if_full()
 local MOST_PARKED_LOOKED_AT = 1000
+local MOST_HEADS_LOOKED_AT = 50000
 local REMEMBERED_FOR = 60
 local limit, most, from, most_asked, digest = unpack(ARGV, 2, 6)
 local left, skip, may_ask, answer, questions = tonumber(most), tonumber(from), tonumber(most_asked), {}, {}
@@ -37,6 +38,7 @@ if redis.call('EXISTS', PARKED) == 0 or is_paused('dispatch') then
   return {answer, questions, 0}
 end
 end_delays()
+mind_older()
 for i = 7, #ARGV, 4 do
   local jid, names, class, verdicts = unpack(ARGV, i, i + 3)
   local known = redis.call('HGET', PARKING, jid)
@@ -55,23 +57,24 @@ local function ask(jid, one, host)
 end
 
 local jids = redis.call('ZRANGE', PARKED, skip, skip + MOST_PARKED_LOOKED_AT - 1)
-local nothing_for, looked_at, jobs_wait = {}, 0, redis.call('EXISTS', QUEUE .. ANY, HEADS) > 0
+local nothing_for, looked_at, jobs_wait, heads_looked_at = {}, 0, anything_waits(), 0
 for _, jid in ipairs(jids) do
-  if left == 0 or not jobs_wait then
+  if left == 0 or not jobs_wait or heads_looked_at > MOST_HEADS_LOOKED_AT then
     break
   end
   looked_at = looked_at + 1
   local one = read_parked(redis.call('HGET', PARKING, jid) or '')
   one = one and may_have_jobs(one.agent) and one
-  local host = one and look_at(one.names, one.class, may_ask)
-  local kind = one and host.class .. (one.lease == '' and '-' or '')
+  local host = one and look_at(one.names, one.class, may_ask, one.host, jid)
+  local kind = one and table.concat({host.class, one.lease == '' and '-' or '', host.picky and '!' or '', write_free(one.free)}, ' ')
   if not one then
     unpark(jid)
     looked_at = looked_at - 1
   elseif host.stale then
     ask(jid, one, host)
   elseif not nothing_for[kind] then
-    local given, dry = claim_jobs(one.agent, host, math.min(one.slots, left), one.lease, tonumber(limit))
+    local given, dry = claim_jobs(one.agent, host, math.min(one.slots, left), one.lease, tonumber(limit), one.free)
+    heads_looked_at = heads_looked_at + host.looked_at
     nothing_for[kind] = dry
     for _, job in ipairs(given) do
       answer[#answer + 1] = jid
@@ -90,7 +93,7 @@ for _, jid in ipairs(jids) do
       one.slots = one.slots - #given
       write_parked(jid, one)
     end
-    jobs_wait = #given == 0 or redis.call('EXISTS', QUEUE .. ANY, HEADS) > 0
+    jobs_wait = #given == 0 or anything_waits()
   end
 end
 if #remembered > 0 then

@@ -1,9 +1,9 @@
 -- Read the groups with the most waiting jobs.
 --
--- Touches (reads): job:<id>, queue:<group>, heads, group:<group>.
+-- Touches (reads): job:<id>, queue:<group>, heads, plain-heads, group:<group>.
 -- Atomic because: a group may get its first job, or lose its last one, between the looks at both; and it is one round trip.
--- ARGV[2]: how many groups. Returns how many there are, and three values a group: requirements, jobs, the time of the submission
--- of its oldest one. Jobs that are delayed are in none.
+-- ARGV[2]: how many groups. Returns how many there are, and six values a group: its name, requirements, jobs, the time of the submission
+-- of its oldest one, owner, project. Jobs that are delayed are in none.
 
 local most, rows, total = tonumber(ARGV[2]), {}, 0
 
@@ -26,15 +26,18 @@ local function look_at_group(group)
   end
 end
 
-look_at_group(ANY)
-for _, head in ipairs(redis.call('ZRANGE', HEADS, 0, -1)) do
-  look_at_group(string.sub(head, 35))
+for _, group in ipairs(groups_with_jobs()) do
+  look_at_group(group)
 end
 
 local answer = {}
 for _, row in ipairs(rows) do
+  answer[#answer + 1] = row.group
   answer[#answer + 1] = string.match(redis.call('GET', GROUP .. row.group) or '', '^%d+ (.*)$') or ''
   answer[#answer + 1] = row.waiting
-  answer[#answer + 1] = submission_of(oldest_in(row.group))
+  answer[#answer + 1] = oldest_in(row.group) or ''
+  local owner, project = unpack(redis.call('HMGET', JOB .. id_of(redis.call('ZRANGE', QUEUE .. row.group, 0, 0)[1]), 'owner', 'project'))
+  answer[#answer + 1] = owner or ''
+  answer[#answer + 1] = project or ''
 end
 return {total, answer}

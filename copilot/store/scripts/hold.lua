@@ -1,7 +1,7 @@
 -- Keep a waiting job out of the queue until it is released.
 --
--- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, attributes, on-hold, delayed, owners, owners-running,
--- events.
+-- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, attributes, started, turns, in-use, on-hold,
+-- delayed, owners, owners-running, events.
 -- Atomic because: it may be claimed in the same moment, and must not be both.
 -- ARGV[2…]: job, text. Returns whether that changed anything, and the state after it ('' if unknown).
 

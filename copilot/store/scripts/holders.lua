@@ -3,7 +3,7 @@
 -- Touches (reads): running, job:<id>.
 -- Atomic because: index and records are read in one step and one round trip.
 -- ARGV[2…]: where to go on ('0' to begin), about how many. Returns where the next part begins ('0': this was the last), and
--- five values a job: id, attempt, agent, time of the claim, phase.
+-- six values a job: id, attempt, agent, time of the claim, phase, cores ('' for one).
 --
 -- What runs from the first part to the last one is in one of them, or in two.
 

@@ -1,25 +1,8 @@
--- What becomes of a job: it is new, goes back, is over. The loader puts it in front of the scripts that use it.
+-- What becomes of a job: it goes back, is over. The loader puts it in front of the scripts that use it.
 
 local ATTEMPTS_KEPT = 100
 local HAND_BACKS_FREE = 5
 local LONGEST_DELAY = 300
-
--- A new job: its record, its place in the queue, its first event. Its id is free, and has been checked. `attributes` are
--- those that its requirements name, '' for a job without. Whoever adds jobs calls `hint` at the end.
-local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, owner)
-  local place = string.format('%016.0f', redis.call('INCR', SEQUENCE))
-  local written = event(id, 'submitted', '0', '', '', '')
-  local fields = {'spec', spec, 'group', group, 'rank', rank, 'place', place, 'max_attempts', max_attempts,
-    'max_user_attempts', max_user_attempts, 'max_run_time', max_run_time, 'submitted', now, 'first_event', written[1],
-    'state', 'waiting', 'attempt', 0, 'attempts_used', 0, 'owner', owner}
-  if attributes ~= '' then
-    fields[#fields + 1] = 'attributes'
-    fields[#fields + 1] = attributes
-  end
-  redis.call('HSET', JOB .. id, unpack(fields))
-  count_owner(owner, 1, 0)
-  enter_queue(group, id, place .. ':' .. id, rank)
-end
 
 -- Keep how an attempt ended. `outcome` is '' for one that never began.
 local function remember(id, attempt, agent, kind, cause, outcome)

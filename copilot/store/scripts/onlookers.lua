@@ -2,7 +2,7 @@
 
 local MOST_PRIORITIES = 16
 
--- The entry of the oldest job in the queue of a group, nothing if it is empty. It is the first one of a priority; in a queue
+-- When the oldest job in the queue of a group was submitted, nothing if it is empty. It is the first one of a priority; in a queue
 -- of many the lowest ones are looked at, for there jobs wait for longest.
 local function oldest_in(group)
   local queue, found = QUEUE .. group, nil
@@ -12,22 +12,18 @@ local function oldest_in(group)
       break
     end
     local first = redis.call('ZRANGEBYSCORE', queue, rank, rank, 'LIMIT', 0, 1)[1]
-    found = (not found or first < found) and first or found
+    local submitted = redis.call('HGET', JOB .. id_of(first), 'submitted') or ''
+    found = tonumber(submitted) and (not found or tonumber(submitted) < tonumber(found)) and submitted or found
     rank = redis.call('ZREVRANGEBYSCORE', queue, '(' .. rank, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
   end
   return found
 end
 
--- When the job of an entry was submitted.
-local function submission_of(entry)
-  return redis.call('HGET', JOB .. string.sub(entry, 18), 'submitted') or ''
-end
-
--- Who has a job that runs: id, attempt, agent, time of the claim, phase.
+-- Who has a job that runs: id, attempt, agent, time of the claim, phase, cores ('' for one).
 local function append_work(answer, id)
   answer[#answer + 1] = id
-  local values = redis.call('HMGET', JOB .. id, 'attempt', 'agent', 'claimed', 'phase')
-  for at = 1, 4 do
+  local values = redis.call('HMGET', JOB .. id, 'attempt', 'agent', 'claimed', 'phase', 'cores')
+  for at = 1, 5 do
     answer[#answer + 1] = values[at] or ''
   end
 end

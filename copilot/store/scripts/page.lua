@@ -1,6 +1,7 @@
 -- Read a page of the jobs in one state.
 --
--- Touches (reads): job:<id>, queue:<group>, heads, attempts:<id>, running, done, failed, cancelled, on-hold, delayed.
+-- Touches (reads): job:<id>, queue:<group>, heads, plain-heads, attempts:<id>, running, done, failed, cancelled, on-hold,
+-- delayed.
 -- Atomic because: indexes and records are read in one step and one round trip.
 -- ARGV[2…]: state, how many to leave out, how many to read; then, for a state with the newest first, the time and the id
 -- behind which to begin ('' for the first page). Returns how many there are in all, and seven values a job: id, owner,
@@ -44,27 +45,37 @@ local function sift_down(heap, at)
   end
 end
 
--- The first jobs of all queues together, without the first `skip`; and how many jobs were looked at. A head says where its
--- queue stands, so nothing is read of a queue whose turn does not come.
-local function first_of_queues()
-  local heap, ids, looked_at = {}, {}, 0
-  for i, head in ipairs(redis.call('ZRANGE', HEADS, 0, skip + count - 1)) do
-    heap[i] = begin(string.sub(head, 35))
-    heap[i].order = string.sub(head, 1, 26)
-  end
-  local any = begin(ANY)
-  if go_on(any) then
-    heap[#heap + 1] = any
-    for at = math.floor(#heap / 2), 1, -1 do
-      sift_down(heap, at)
+-- Queues that are to be read, each at the place of its head, which says where it stands: so nothing is read of a queue whose turn does
+-- not come.
+local function begin_all()
+  local heap, known = {}, {}
+  for _, heads in ipairs({PLAIN_HEADS, HEADS}) do
+    for _, head in ipairs(redis.call('ZRANGE', heads, 0, skip + count - 1)) do
+      local reading = begin(group_of(head))
+      reading.order = string.sub(head, 1, 26)
+      known[reading.queue] = true
+      heap[#heap + 1] = reading
     end
+  end
+  local any = begin(ANY) -- an older version may have filled it
+  if not known[any.queue] and go_on(any) then
+    heap[#heap + 1] = any
+  end
+  return heap
+end
+
+-- The first jobs of all queues together, without the first `skip`; and how many jobs were looked at.
+local function first_of_queues()
+  local heap, ids, looked_at = begin_all(), {}, 0
+  for at = math.floor(#heap / 2), 1, -1 do
+    sift_down(heap, at)
   end
   while #heap > 0 and looked_at < skip + count do
     local first = heap[1]
     if #first.entries > 0 or go_on(first) then
       looked_at = looked_at + 1
       if looked_at > skip then
-        ids[#ids + 1] = string.sub(first.entries[first.at], 18)
+        ids[#ids + 1] = id_of(first.entries[first.at])
       end
     end
     if not go_on(first) then

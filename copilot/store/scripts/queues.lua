@@ -1,21 +1,46 @@
--- Queues of waiting jobs: one for each group, that is, for jobs with the same requirements. The loader puts it in front of
--- the scripts that use it.
+-- Queues of waiting jobs: one for each group, that is, for jobs that any agent that takes one of them takes alike (decision 20). The
+-- loader puts it in front of the scripts that use it.
 --
--- Jobs without requirements are the group ANY, and all else here is not about them. Any other group has a number, which is
--- never that of another one. `heads` has the first job of each queue as '<rank><place><number><group>', in 10, 16, 8 and 40
--- characters: so the groups stand there, by name, as their first jobs would in one queue, and a claim reads on until it
--- finds one that matches. A group that has no job left is not there; its number is remembered for a while.
+-- The name of a group is 27 digits that say what its jobs take of a host (packing.lua), `p` or `r`, 16 digits for owner and project, and
+-- 24 for all that makes it this group. Names of older versions are ANY, for jobs without requirements, and 40 digits.
 --
--- `seen` says from where on: up to there no group matches, for each class of hosts that has asked. Heads only move back,
+-- Groups without requirements are *plain*: any host will do, and nobody is asked about it. Their first jobs are in `plain-heads`, those of
+-- all other groups in `heads`, as '<rank><place><number><group>': 10, 16, 8 characters, and the name. So groups stand there,
+-- by name, as their first jobs would in one queue, and a claim reads on in both until it finds one that matches and fits. A group that
+-- has no job left is not there. The number of one with requirements is never that of another one, and is remembered for a while; the
+-- number of plain ones is 0 here, they get one when a host asks for some jobs only (`number_for`).
+--
+-- `seen` says from where on in `heads`: up to there no group matches, for each class of hosts that has asked. Heads only move back,
 -- but for jobs that are new or come back: if one of them stands before any of these places, all are forgotten.
 --
 -- `attributes` are the names that requirements of groups with jobs use: what a host says under other names is of no
 -- interest. When there is no such group, nobody asks for anything.
 
 local ANY = 'any'
+local GROUP_LENGTH = 68
+local PLAIN = string.byte('p')
 local FURTHEST = 'furthest'
 local GROUP_MEMORY = 86400
 local MOST_DELAYED_AT_ONCE = 100
+
+local function is_plain(group)
+  return group == ANY or #group == GROUP_LENGTH and string.byte(group, 28) == PLAIN
+end
+
+-- Where the head of a group stands.
+local function heads_of(group)
+  return is_plain(group) and PLAIN_HEADS or HEADS
+end
+
+-- The group of a head.
+local function group_of(head)
+  return string.sub(head, 35)
+end
+
+-- The job of a queue's entry.
+local function id_of(entry)
+  return string.sub(entry, 18)
+end
 
 -- The group of a job, its score in that queue, and its name there. Equal scores are ordered by name, and the place has
 -- always 16 digits: priority first, then age, both exact. None of the three ever changes.
@@ -24,9 +49,19 @@ local function queue_entry(id)
   return group, rank, place .. ':' .. id
 end
 
--- The number of a group, nothing for one that is not known.
+-- The number of a group in its head, nothing for one that is not known.
 local function number_of(group)
-  return string.match(redis.call('GET', GROUP .. group) or '', '^%d+')
+  return is_plain(group) and 0 or string.match(redis.call('GET', GROUP .. group) or '', '^%d+')
+end
+
+-- The number by which matches of a plain group are kept.
+local function number_for(group)
+  local number = string.match(redis.call('GET', GROUP .. group) or '', '^%d+')
+  if not number then
+    number = string.format('%d', redis.call('INCR', GROUPS))
+    redis.call('SET', GROUP .. group, number .. ' ', 'EX', GROUP_MEMORY)
+  end
+  return tonumber(number)
 end
 
 -- How a head begins: what comes first has the smaller name. Ranks are between a thousand million below 0 and as many above.
@@ -38,8 +73,11 @@ local function head_of(entry, rank, number, group)
   return string.format('%s%08d%s', order_of(entry, rank), number, group)
 end
 
-local function add_head(head)
-  redis.call('ZADD', HEADS, 0, head)
+local function add_head(head, plain)
+  redis.call('ZADD', plain and PLAIN_HEADS or HEADS, 0, head)
+  if plain then
+    return
+  end
   local furthest = redis.call('HGET', SEEN, FURTHEST)
   if furthest and head < furthest then
     redis.call('DEL', SEEN)
@@ -65,54 +103,61 @@ local function add_attributes(names)
   redis.call('SET', ATTRIBUTES, table.concat(all, ' '))
 end
 
--- A group gets the job `id`, its only one. Returns its number.
+-- A group with requirements gets the job `id`, its only one. Returns its number.
 local function open_group(group, id)
   local number = number_of(group)
-  local spec, names = unpack(redis.call('HMGET', JOB .. id, 'spec', 'attributes'))
+  local spec, names, needs = unpack(redis.call('HMGET', JOB .. id, 'spec', 'attributes', 'needs'))
   if number then
     redis.call('PERSIST', GROUP .. group)
   else
     number = string.format('%d', redis.call('INCR', GROUPS))
-    redis.call('SET', GROUP .. group, number .. ' ' .. cjson.decode(spec).requirements)
+    redis.call('SET', GROUP .. group, number .. ' ' .. (needs or cjson.decode(spec).requirements))
   end
   add_attributes(names)
   return number
 end
 
--- A job with requirements has joined its queue.
+-- A job has joined its queue.
 local function note_arrival(group, id, entry, rank)
-  if redis.call('ZRANGE', QUEUE .. group, 0, 0)[1] ~= entry then
+  local first, _, second, second_rank = unpack(redis.call('ZRANGE', QUEUE .. group, 0, 1, 'WITHSCORES'))
+  if first ~= entry then
     return
   end
-  local second, second_rank = unpack(redis.call('ZRANGE', QUEUE .. group, 1, 1, 'WITHSCORES'))
-  local number
+  local plain, number = is_plain(group), 0
   if second then
     number = number_of(group)
-    redis.call('ZREM', HEADS, head_of(second, second_rank, number, group))
-  else
+    redis.call('ZREM', heads_of(group), head_of(second, second_rank, number, group))
+  elseif not plain then
     number = open_group(group, id)
   end
-  add_head(head_of(entry, rank, number, group))
+  add_head(head_of(entry, rank, number, group), plain)
 end
 
--- The first job of such a queue, under this head, has left.
+-- The first job of a queue, under this head, has left.
 local function note_departure(group, number, head)
-  redis.call('ZREM', HEADS, head)
+  local heads = heads_of(group)
+  redis.call('ZREM', heads, head)
   local entry, rank = unpack(redis.call('ZRANGE', QUEUE .. group, 0, 0, 'WITHSCORES'))
   if entry then
-    redis.call('ZADD', HEADS, 0, head_of(entry, rank, number, group))
-    return
-  end
-  redis.call('EXPIRE', GROUP .. group, GROUP_MEMORY)
-  if redis.call('EXISTS', HEADS) == 0 then
-    redis.call('DEL', ATTRIBUTES, SEEN)
+    redis.call('ZADD', heads, 0, head_of(entry, rank, number, group))
+  elseif heads == HEADS then
+    redis.call('EXPIRE', GROUP .. group, GROUP_MEMORY)
+    if redis.call('EXISTS', HEADS) == 0 then
+      redis.call('DEL', ATTRIBUTES, SEEN)
+    end
   end
 end
 
 local function enter_queue(group, id, entry, rank)
   redis.call('ZADD', QUEUE .. group, rank, entry)
-  if group ~= ANY then
-    note_arrival(group, id, entry, rank)
+  note_arrival(group, id, entry, rank)
+end
+
+-- A program of an older version puts jobs without requirements on their queue, and knows nothing of heads of it.
+local function mind_older()
+  local entry, rank = unpack(redis.call('ZRANGE', QUEUE .. ANY, 0, 0, 'WITHSCORES'))
+  if entry then
+    redis.call('ZADD', PLAIN_HEADS, 0, head_of(entry, rank, 0, ANY))
   end
 end
 
@@ -137,7 +182,7 @@ end
 
 local function leave_queue(id)
   local group, rank, entry = queue_entry(id)
-  local is_head = group ~= ANY and redis.call('ZRANGE', QUEUE .. group, 0, 0)[1] == entry
+  local is_head = redis.call('ZRANGE', QUEUE .. group, 0, 0)[1] == entry
   redis.call('ZREM', QUEUE .. group, entry)
   redis.call('ZREM', DELAYED, id)
   if is_head then
@@ -153,11 +198,34 @@ local function end_delays()
   end
 end
 
+-- All groups that have jobs, those without requirements first, in the order of their first jobs; the old one at the latest.
+local function groups_with_jobs()
+  local groups, known = {}, {}
+  for _, heads in ipairs({PLAIN_HEADS, HEADS}) do
+    for _, head in ipairs(redis.call('ZRANGE', heads, 0, -1)) do
+      local group = group_of(head)
+      if not known[group] then
+        known[group] = true
+        groups[#groups + 1] = group
+      end
+    end
+  end
+  if not known[ANY] and redis.call('EXISTS', QUEUE .. ANY) == 1 then
+    groups[#groups + 1] = ANY
+  end
+  return groups
+end
+
+-- Whether any job is in a queue.
+local function anything_waits()
+  return redis.call('EXISTS', PLAIN_HEADS, HEADS, QUEUE .. ANY) > 0
+end
+
 -- How many jobs are in queues.
 local function in_queues()
-  local jobs = redis.call('ZCARD', QUEUE .. ANY)
-  for _, head in ipairs(redis.call('ZRANGE', HEADS, 0, -1)) do
-    jobs = jobs + redis.call('ZCARD', QUEUE .. string.sub(head, 35))
+  local jobs = 0
+  for _, group in ipairs(groups_with_jobs()) do
+    jobs = jobs + redis.call('ZCARD', QUEUE .. group)
   end
   return jobs
 end

@@ -1,7 +1,7 @@
 -- Let a held job wait again, at its old place.
 --
--- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, on-hold, delayed, parked, owners,
--- owners-running, events.
+-- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, started, turns, in-use, on-hold,
+-- delayed, parked, owners, owners-running, events.
 -- Atomic because: it may be cancelled in the same moment.
 -- ARGV[2…]: job, text. Returns whether that changed anything, and the state after it ('' if unknown).
 

@@ -1,7 +1,7 @@
 -- Have a job that failed or was cancelled run once more, with all its attempts.
 --
--- Touches: job:<id>, queue:<group>, heads, seen, group:<group>, groups, attributes, failed, cancelled, delayed,
--- parked, owners, owners-running, events.
+-- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, started, turns, in-use, failed,
+-- cancelled, delayed, parked, owners, owners-running, events.
 -- Atomic because: it must leave the one index and enter the other in one step.
 -- ARGV[2…]: job, text. Returns whether that changed anything, and the state after it ('' if unknown).
 --

@@ -1,6 +1,6 @@
 -- An agent is not there any more: it gets nothing unless it asks.
 --
--- Touches: parked, parking, job:<id>, hosts, alive.
+-- Touches: job:<id>, passed-over, parked, parking, hosts, alive.
 -- Atomic because: both tell of the same agents.
 -- ARGV[2…]: its full JID, and for how many seconds it must have been parked. Returns 1, or 0 if it was not.
 
@@ -14,4 +14,5 @@ local since = redis.call('ZSCORE', PARKED, jid)
 if not since or tonumber(since) > tonumber(after(-tonumber(seconds))) then
   return 0
 end
+end_keeping(jid)
 return unpark(jid)

@@ -2,7 +2,7 @@
 --
 -- Touches (reads): job:<id>.
 -- Atomic because: all are read in one step and one round trip.
--- ARGV[2…]: jobs. Returns five values for each that runs: id, attempt, agent, time of the claim, phase.
+-- ARGV[2…]: jobs. Returns six values for each that runs: id, attempt, agent, time of the claim, phase, cores ('' for one).
 
 local answer = {}
 for i = 2, #ARGV do

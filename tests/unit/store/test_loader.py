@@ -17,38 +17,39 @@ FILES = {
 }
 SCRIPTS = sorted(FILES.keys() - set(SHARED))
 FUNCTION = re.compile(r"^local function (\w+)", re.MULTILINE)
+NAME = re.compile(r"^local (?:function )?(\w+(?:,\s*\w+)*)", re.MULTILINE)
 
 
-def parts(name: str) -> list[str]:
-    """The shared files in front of a script, in their order; the rest must be the script."""
-    text, found = load(name).text, []
-    for part in SHARED:
-        if text.startswith(FILES[part]):
-            text = text.removeprefix(FILES[part])
-            found.append(part)
-    assert text == FILES[name]
-    return found
+def front(name: str) -> str:
+    """What stands in front of a script."""
+    text = load(name).text
+    assert text.endswith(FILES[name])
+    return text.removesuffix(FILES[name])
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("confirm", ["prelude"]),
-        ("publish", ["prelude"]),
-        ("finish", ["prelude", "states", "usage", "queues", "moves", "trial"]),
-        (
-            "claim",
-            ["prelude", "states", "queues", "controls", "trial", "matching", "claiming", "hosts", "accounts"],
-        ),
-    ],
-)
-def test_what_is_done_for_every_job_has_what_it_uses_and_no_more(name: str, expected: list[str]) -> None:
-    assert parts(name) == expected
+def test_what_is_done_for_every_job_has_what_it_uses_and_no_more() -> None:
+    assert FUNCTION.findall(front("publish")) == ["read_clock", "exact", "even_if_full", "event"]
+    functions = FUNCTION.findall(front("finish"))
+    assert {"settle", "requeue", "judge", "leave_queue"} <= set(functions)
+    assert not {"best_queue", "add_job", "unpark"} & set(functions)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_shared_definition_in_front_of_a_script_is_used(name: str) -> None:
+    text = re.sub(r"--.*", "", load(name).text)
+    for names in NAME.findall(front(name)):
+        uses = [len(re.findall(rf"\b{one}\b", text)) for one in re.findall(r"\w+", names)]
+        assert max(uses) > 1, names
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_there_is_room_for_the_local_names_of_a_script(name: str) -> None:
+    names = NAME.findall(re.sub(r"--.*", "", load(name).text))
+    assert sum(len(one.split(",")) for one in names) <= 190  # of 200
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_shared_function_that_is_called_was_defined_before(name: str) -> None:
-    parts(name)
     text = re.sub(r"--.*", "", load(name).text)
     for function in {function for part in SHARED for function in FUNCTION.findall(FILES[part])}:
         if call := re.search(rf"\b{function}\(", text):

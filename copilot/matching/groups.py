@@ -1,0 +1,39 @@
+"""Groups of jobs: those that any agent that takes one of them takes alike, so that one look is enough for all (decision 20)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from copilot.job import JobSpec
+from copilot.matching.needs import needed
+from copilot.matching.resources import KEY_DIGITS, Request
+
+PLAIN, PARTICULAR = "p", "r"  # any host will do; those that meet requirements
+WHO_DIGITS, OTHER_DIGITS = 16, 24  # hexadecimal
+GROUP_LENGTH = KEY_DIGITS + 1 + WHO_DIGITS + OTHER_DIGITS  # of a name; the scripts have the same
+OLD_ANY = "any"  # what older versions called the group of jobs without requirements; others had 40 digits
+
+
+def group_of(spec: JobSpec) -> str:
+    """The name of its group: request, `p` or `r`, digits of owner and project, and of all by which agents may tell jobs apart.
+    Raises `BadRequirements`."""
+    requirements = needed(spec)
+    kind = PARTICULAR if requirements else PLAIN
+    who: list[object] = [spec.owner, spec.project]
+    other: list[object] = [requirements, sorted(spec.tags), spec.image, spec.network, *who]
+    return f"{Request.of(spec).key}{kind}{_digits(who, WHO_DIGITS)}{_digits(other, OTHER_DIGITS)}"
+
+
+def request_of(group: str) -> Request:
+    """What each job of a group takes: that of an older version one core."""
+    return Request.from_key(group[:KEY_DIGITS]) if len(group) == GROUP_LENGTH else Request()
+
+
+def is_plain(group: str) -> bool:
+    """Whether any host will do."""
+    return group == OLD_ANY or (len(group) == GROUP_LENGTH and group[KEY_DIGITS] == PLAIN)
+
+
+def _digits(words: list[object], length: int) -> str:
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:length]

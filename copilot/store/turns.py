@@ -1,0 +1,89 @@
+"""Whose turn it is, and who is kept for a job that did not fit: as turns.lua, adding.lua and reserving.lua have it, for the queue in memory."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from copilot.job import JobSpec
+from copilot.store import rules
+from copilot.store.shares import OWNER, PROJECT, Share
+
+
+class Turns:
+    """Places of jobs: virtual start times (decision 20). Ranks are priorities, negated."""
+
+    def __init__(self) -> None:
+        self._numbers = 0
+        self._started: dict[int, int] = {}
+        self._ends: defaultdict[str, dict[int, int]] = defaultdict(dict)
+
+    def next_places(self, spec: JobSpec, shares: Mapping[str, Share], count: int = 1) -> tuple[int, int]:
+        """The place of the first of so many jobs in a row, and how far it is from each to the next."""
+        rank, ends = -spec.priority, self._ends[rules.owner_of(spec)]
+        step = _step(spec, shares)
+        self._numbers += 1
+        self._started.setdefault(rank, math.ceil((self._numbers - 1) / rules.TIES))
+        begin = max(self._started[rank], ends.get(rank, 0))
+        ends[rank] = begin + step * count
+        return begin * rules.TIES + self._numbers % rules.TIES, step * rules.TIES
+
+    def note_start(self, rank: int, place: int) -> None:
+        """A job of this rank was started that had this place."""
+        self._started[rank] = max(self._started.get(rank, 0), place // rules.TIES)
+
+    def forgive(self, owner: str) -> None:
+        """He has no job any more: what he has taken back must not keep him waiting for long."""
+        ends = {
+            rank: min(at, started + rules.TURN)
+            for rank, at in self._ends.pop(owner, {}).items()
+            if at > (started := self._started.get(rank, 0))
+        }
+        if ends:
+            self._ends[owner] = ends
+
+
+def _step(spec: JobSpec, shares: Mapping[str, Share]) -> int:
+    names = f"{OWNER}{rules.owner_of(spec)}", f"{PROJECT}{rules.words_of(spec.project)}"
+    both = math.prod(shares[name].shares for name in names if name in shares)
+    return max(1, math.floor(rules.TURN * spec.cores / min(both, rules.MOST_SHARES) + 0.5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Passing:
+    first: tuple[int, int]  # rank and place of the job
+    since: float
+    agent: str = ""
+    until: float = 0.0
+
+
+class Passed:
+    """Groups whose first job did not fit somewhere, and the agent that is kept for it."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, _Passing] = {}
+
+    def is_kept_for(self, agent: str, group: str, first: tuple[int, int], time: float) -> bool:
+        """The first job of the group does not fit on the agent now: whether the agent is kept for it."""
+        known = self._groups.get(group)
+        if known is None or known.first != first or (known.agent and known.until <= time):
+            self._groups[group] = _Passing(first=first, since=time)
+            return False
+        if known.agent:
+            return known.agent == agent
+        if known.since + rules.RESERVE_AFTER > time:
+            return False
+        self._groups[group] = replace(known, agent=agent, until=time + rules.RESERVED_FOR)
+        return True
+
+    def end(self, group: str) -> None:
+        """A job of it was claimed."""
+        self._groups.pop(group, None)
+
+    def end_keeping(self, agent: str) -> None:
+        """It is not there any more."""
+        for group, known in self._groups.items():
+            if known.agent == agent:
+                self._groups[group] = replace(known, agent="", until=0.0)
