@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from copilot.job import Event, EventKind, State
+from copilot.matching.needs import needed
 from copilot.store.explaining import (
     HOSTS_KEPT,
     MOST_EVENTS,
@@ -109,9 +110,8 @@ class MemoryExplaining(Explaining, abc.ABC):
             return None
         state, record = known.record.state, known.record
         runs, ahead = state is State.RUNNING, self._ahead(known)
-        own = record.spec.requirements
-        others = [(text, number) for text, number in ahead.items() if text != own]
-        looked_at = others[:groups] + [one for one in others[groups:] if not one[0]]
+        others = [(group, number) for group, number in ahead.items() if group[0] != known.group]
+        looked_at = others[:groups]
         return Circumstances(
             now=time,
             state=state,
@@ -125,18 +125,18 @@ class MemoryExplaining(Explaining, abc.ABC):
             suspected=known.suspected == record.attempt > 0,
             failed_at=known.failed_at,
             struck=known.struck or None,
-            place=ahead[own] if self._is_in_queue(known) else None,
+            place=ahead[known.group, needed(record.spec)] if self._is_in_queue(known) else None,
             more=len(others) - len(looked_at),
-            before=tuple(Before(requirements=text, jobs=number) for text, number in looked_at),
+            before=tuple(Before(requirements=text, jobs=number) for (_, text), number in looked_at),
             pace=self._pace(known, time),
         )
 
-    def _ahead(self, known: Job) -> Counter[str]:
-        """Of each group how many jobs come before it, in the order of their first ones."""
+    def _ahead(self, known: Job) -> Counter[tuple[str, str]]:
+        """Of each group and its requirements how many jobs come before it, in the order of their first ones."""
         if not self._is_in_queue(known):
             return Counter()
         turns = sorted(
-            (turn, job.record.spec.requirements)
+            (turn, (job.group, needed(job.record.spec)))
             for job in self._jobs.values()
             if self._is_in_queue(job) and (turn := _turn(job)) < _turn(known)
         )
@@ -148,10 +148,7 @@ class MemoryExplaining(Explaining, abc.ABC):
         late = _since(itertools.islice(reversed(self._events), MOST_EVENTS), now - PACE_OVER)
         claims = [one for one in late if one.kind is EventKind.CLAIMED]
         began, starts = claims[-1].time if claims else now, [one.job for one in claims]
-        group = known.record.spec.requirements
-        of_group = sum(
-            job in self._jobs and self._jobs[job].record.spec.requirements == group for job in starts
-        )
+        of_group = sum(job in self._jobs and self._jobs[job].group == known.group for job in starts)
         return Pace(started=len(starts), group=of_group, seconds=now - began)
 
 

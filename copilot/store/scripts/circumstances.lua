@@ -1,6 +1,6 @@
 -- Read how one job stands: what keeps it, which jobs come before it, and how fast jobs are started.
 --
--- Touches (reads): job:<id>, queue:<group>, heads, group:<group>, running, cancelling, on-hold, delayed, events.
+-- Touches (reads): job:<id>, queue:<group>, heads, plain-heads, group:<group>, running, cancelling, on-hold, delayed, events.
 -- Atomic because: places in several queues mean something at one time only.
 -- ARGV[2…]: id; of how many groups that come before it jobs are counted; how many events are read, and how many seconds back.
 -- Returns nothing if there is no such job, else: the time; state, until when it is delayed, since when held, deadline, since when somebody wants it to
@@ -31,24 +31,34 @@ local function number_before(queue, rank, place)
   return low
 end
 
+-- The first heads before this place, one more than are wanted, and how many there are.
+local function heads_before(order)
+  local found, all = {}, 0
+  for _, key in ipairs({PLAIN_HEADS, HEADS}) do
+    all = all + redis.call('ZLEXCOUNT', key, '-', order)
+    for _, head in ipairs(redis.call('ZRANGEBYLEX', key, '-', order, 'LIMIT', 0, most_groups + 1)) do
+      found[#found + 1] = head
+    end
+  end
+  table.sort(found)
+  return found, all
+end
+
 local own, more, others = '', 0, {}
 local _, rank, entry = queue_entry(id)
 if state == 'waiting' and redis.call('ZSCORE', QUEUE .. group, entry) then
-  local place, order = string.sub(entry, 1, 16), '(' .. order_of(entry, rank)
+  local place = string.sub(entry, 1, 16)
+  local heads, all = heads_before('(' .. order_of(entry, rank))
   own = redis.call('ZRANK', QUEUE .. group, entry)
-  more = math.max(0, redis.call('ZLEXCOUNT', HEADS, '-', order) - most_groups)
-  local groups = {}
-  for i, head in ipairs(redis.call('ZRANGEBYLEX', HEADS, '-', order, 'LIMIT', 0, most_groups)) do
-    groups[i] = string.sub(head, 35)
-  end
-  groups[#groups + 1] = ANY
-  for _, one in ipairs(groups) do
-    local number = one ~= group and number_before(QUEUE .. one, rank, place) or 0
-    if number > 0 then
-      others[#others + 1] = one == ANY and '' or string.match(redis.call('GET', GROUP .. one) or '', '^%d+ (.*)$') or ''
-      others[#others + 1] = number
+  more = all - (own > 0 and 1 or 0)
+  for _, head in ipairs(heads) do
+    local one = group_of(head)
+    if one ~= group and #others < 2 * most_groups then
+      others[#others + 1] = string.match(redis.call('GET', GROUP .. one) or '', '^%d+ (.*)$') or ''
+      others[#others + 1] = number_before(QUEUE .. one, rank, place)
     end
   end
+  more = more - #others / 2
 end
 
 local began, all, of_group = tonumber(now), 0, 0

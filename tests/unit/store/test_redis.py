@@ -143,6 +143,7 @@ def test_the_scripts_that_wait_for_no_replica_change_nothing() -> None:
         "GET",
         "HGET",
         "HGETALL",
+        "HKEYS",
         "HMGET",
         "HSCAN",
         "LINDEX",
@@ -182,7 +183,9 @@ def test_the_scripts_that_wait_for_no_replica_change_nothing() -> None:
         "queue_entry",
         "oldest_in",
         "set_aside_for",
-        "submission_of",
+        "groups_with_jobs",
+        "group_of",
+        "id_of",
     }
     for name in READS:
         text = texts[f"{name}.lua"]
