@@ -18,6 +18,7 @@ from copilot.jobmanager.orders import Asker, InputContents, InputUrls, NotSealed
 from copilot.jobmanager.telling import Telling
 from copilot.log import JobRef, PeerRef, rate_limited
 from copilot.matching.host import marked
+from copilot.matching.resources import Free
 from copilot.protocol.claim import Claims
 from copilot.protocol.commands import (
     Error,
@@ -230,11 +231,20 @@ class JobManager:
         slots = 1 if request.features is None else command.slots or 1
         lease = self._lease(command.agent_class)
         host = marked(command.jdl, sealed=asker.sealed)
-        given = await self._claim(asker, request.id or "", slots, lease, now, host=host)
+        free = _free(command.free, asker)
+        given = await self._claim(asker, request.id or "", slots, lease, now, host=host, free=free)
         return given or await self._nothing_claimed(request, holds)
 
     async def _claim(
-        self, asker: Asker, request: str, slots: int, lease: float, now: float, *, host: str = ""
+        self,
+        asker: Asker,
+        request: str,
+        slots: int,
+        lease: float,
+        now: float,
+        *,
+        host: str = "",
+        free: Free | None,
     ) -> list[Action]:
         claimed = await self._store.claim(
             agent=bare(asker.jid),
@@ -245,6 +255,7 @@ class JobManager:
             lease=lease if asker.renews else None,
             host=host,
             park=asker.parking,
+            free=free,
         )
         return await self._order(claimed, asker, now + self._settings.dispatch_limit)
 
@@ -280,7 +291,8 @@ class JobManager:
         asker = Asker.of(received)
         if not asker.waits or not report.slots or not self._orders.can_serve(asker):
             return []
-        return self._claim(asker, received.id or "", report.slots, self._lease(report.agent_class), now)
+        lease, free = self._lease(report.agent_class), _free(report.free, asker)
+        return self._claim(asker, received.id or "", report.slots, lease, now, free=free)
 
     async def _dispatch(self, now: float) -> Actions:
         """Work for agents that are parked. A hint that comes meanwhile makes us look again."""
@@ -440,6 +452,17 @@ class JobManager:
                 text, job = "%s: lost with agent %s: %s (%s)", JobRef(event.job, event.attempt)
                 log.warning(text, job, PeerRef(event.agent), event.kind, event.cause)
         return await self._telling.all(now)
+
+
+def _free(text: str | None, asker: Asker) -> Free | None:
+    """What an agent has free; None for one that does not say, or says it in words that nobody knows: it gets jobs of one core."""
+    if text is None or not asker.packs:
+        return None
+    try:
+        return Free.read(text)
+    except ValueError as error:
+        rate_limited(log, ("free", asker.jid), logging.WARNING, "agent %s: %s", PeerRef(asker.jid), error)
+        return None
 
 
 def _tell_gone(agent: str, gone: Sequence[HeldJob]) -> None:

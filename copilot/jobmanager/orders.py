@@ -18,6 +18,7 @@ from copilot.protocol.rules import (
     FEATURE_DIRECT,
     FEATURE_LEASE,
     FEATURE_PUSH,
+    FEATURE_RESOURCES,
     FEATURE_STORAGE,
     FEATURES,
     SMALL_INPUTS,
@@ -101,6 +102,11 @@ class Asker:
         return self.takes_urls and FEATURE_DIRECT in (self.features or ())
 
     @property
+    def packs(self) -> bool:
+        """Whether it says what it has free, and gives each job what it takes."""
+        return FEATURE_RESOURCES in (self.features or ())
+
+    @property
     def waits(self) -> bool:
         """Whether it is given work as soon as there is some; else it has to ask again."""
         return FEATURE_PUSH in (self.features or ())
@@ -153,6 +159,8 @@ class Orders:
             ours |= {"attempt": item.attempt, "max_run_time": self._run_time(spec)}
             ours |= {name: value for name in LIMITS if (value := getattr(spec, name)) is not None}
             ours |= {"network": spec.network, "image": spec.image or None}
+        if asker.packs:
+            ours |= {"cores": item.cores, "gpus": spec.gpus or None}
         if asker.renews:
             ours |= {"lease": item.lease, "exclusive": spec.exclusive or None}
         secrets = self._secrets(spec, asker) if spec.secrets else ()

@@ -41,15 +41,15 @@ def read_literals(jdl: str, names: tuple[str, ...]) -> dict[str, Value]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def read_expression(jdl: str, name: str) -> str | None:
-    """The text of an attribute, which is not evaluated; "" if the ad has none, None if it cannot be read."""
+def read_expression(jdl: str, name: str) -> str:
+    """The text of an attribute, which is not evaluated; "" if the ad has none, or cannot be read."""
     if not _is_readable(jdl):
-        return None
+        return ""
     try:
         ad: Any = classad2.ClassAd(jdl)
         return str(ad.lookup(name)) if name in ad else ""
     except (classad2.ClassAdException, ValueError, KeyError, TypeError):
-        return None
+        return ""
 
 
 def _is_readable(jdl: str) -> bool:

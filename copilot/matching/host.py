@@ -64,17 +64,16 @@ class Host:
 def requirements_of(jdl: str) -> str:
     """What a host asks of jobs, in the one way of writing; "" for nothing but that they are jobs, which costs nothing to find.
 
-    `NOTHING` if it asks for something that cannot be read: then it gets no jobs, rather than wrong ones."""
+    `NOTHING` if it asks for something that cannot be read: then it gets no jobs, rather than wrong ones. What is no ClassAd at all, as
+    old programs may send it, asks for nothing."""
     if len(_REQUIREMENTS.findall(jdl)) == len(_EVERY_JOB.findall(jdl)):
         return ""
     from copilot.matching.classads import read_expression
     from copilot.matching.requirements import normal_requirements
 
     said = read_expression(_plain(jdl), "Requirements")
-    if said is None:
-        return NOTHING
     try:
-        return "" if said in ("", "true") else _without_type(normal_requirements(said))
+        return _without_type(normal_requirements(said)) if said not in ("", "true") else ""
     except BadRequirements:
         return NOTHING
 

@@ -28,7 +28,7 @@ class MemoryUsage(UsageSums, abc.ABC):
         record = job.record
         if record.claimed is None:
             return job
-        lasted, cores = time - record.claimed, record.spec.cores
+        lasted, cores = time - record.claimed, record.cores
         charge = Charge.of(record.attempt, outcome, lasted, cores, job.charged)
         self._add_usage(job, charge.beyond(job.charged, outcome.memory), time)
         return replace(job, charged=charge)

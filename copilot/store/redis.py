@@ -87,7 +87,14 @@ _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exce
 
 
 class RedisStore(
-    RedisSurvey, redis_shares.RedisShares, redis_accounts.RedisAccounts, RedisControls, RedisUsage, RedisReach, RedisWatched, Store
+    RedisSurvey,
+    redis_shares.RedisShares,
+    redis_accounts.RedisAccounts,
+    RedisControls,
+    RedisUsage,
+    RedisReach,
+    RedisWatched,
+    Store,
 ):
     """The queue in Redis. `numbers.round_trips` counts what was sent: one for all calls of the same moment, or one more when
     a script is new to the server.

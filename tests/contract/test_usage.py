@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from copilot.job import Cause, JobSpec, Outcome, Output
+from copilot.matching.resources import Free
 from copilot.store.base import Held, Store
 from copilot.store.usage import DAY, By, Sums
 from tests.contract import store_fixtures
@@ -41,7 +42,13 @@ async def begin(store: Store, job: str = "j", now: float = T, **fields: Any) -> 
 
 async def claim(store: Store, attempt: int = 1, agent: str = AGENT, now: float = T) -> None:
     given = await store.claim(
-        agent=agent, request=f"r{next(_requests)}", dispatch_limit=10, lease=60, now=now
+        agent=agent,
+        request=f"r{next(_requests)}",
+        dispatch_limit=10,
+        lease=60,
+        host="[ Cores = 8 ]",
+        free=Free(cores=8),
+        now=now,
     )
     assert [one.attempt for one in given] == [attempt]
     assert await store.confirm(given[0].spec.id, attempt, max_run_time=3600, now=now)
