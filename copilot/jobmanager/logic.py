@@ -143,7 +143,7 @@ class JobManager:
             case Gone(jid=jid):
                 return self._unpark(jid, parked_for=GONE_FOR)
             case Hinted(what=what) if self._up_since is not None:
-                return self._telling.all(now) if what == ORDERS else self._dispatch(now)
+                return self._telling.hinted(now) if what == ORDERS else self._dispatch(now)
             case Online():
                 self._up_since = self._next_dispatch = self._online_since = now
                 self._next_reap = now if self._next_reap is None else self._next_reap
@@ -159,24 +159,30 @@ class JobManager:
         """What is due; the next time is set before anything is awaited."""
         reap = self._next_reap is not None and self._next_reap <= now
         dispatch = self._next_dispatch is not None and self._next_dispatch <= now
-        look = self._next_look is not None and self._next_look <= now
+        tell = None if self._up_since is None else self._telling.due(now)
         if reap:
             shortest = min([self._settings.lease, *self._settings.leases.values()])
             self._next_reap = now + min(REAP_EVERY, shortest / LOOKS_A_LEASE) * (0.5 + self._random())
         if dispatch:
             self._next_dispatch = now + DISPATCH_EVERY * (0.5 + self._random())
-        if look:
-            self._telling.looks()
-        return self._round(now, reap=reap, dispatch=dispatch, look=look) if reap or dispatch or look else []
+        idle = tell is None and not reap and not dispatch
+        return [] if idle else self._round(now, reap=reap, dispatch=dispatch, tell=tell)
 
     @property
     def _next_look(self) -> float | None:
         return None if self._up_since is None else self._telling.wakeup()
 
-    async def _round(self, now: float, *, reap: bool, dispatch: bool, look: bool) -> Actions:
+    async def _round(
+        self,
+        now: float,
+        *,
+        reap: bool,
+        dispatch: bool,
+        tell: Callable[[float], Awaitable[Actions]] | None,
+    ) -> Actions:
         actions = [*await self._reap(now)] if reap else []
-        if look:
-            actions.extend(await self._telling.ask(now))
+        if tell is not None:
+            actions.extend(await tell(now))
         if dispatch:
             actions.extend(await self._dispatch(now))
             actions.extend(await self._offer_late(now))

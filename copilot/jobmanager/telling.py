@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from copilot.job import one_line
@@ -27,6 +27,7 @@ log = logging.getLogger("copilot.jobmanager")
 
 TOLD_AT_ONCE = 100  # agents in one round that somebody wants to leave
 CANCELLED_AT_ONCE = 1000  # jobs in one round
+BETWEEN_ROUNDS = 0.05  # s, however many hints come
 SAY_AGAIN = 2.0  # s until an agent is told the same again; a round without a hint comes no sooner
 LOOK_EVERY = 0.3  # s while somebody wants to see an output
 MOST_NOTE = 200  # characters
@@ -48,33 +49,39 @@ class Telling:
         self._store = store
         self._told = 0  # how many of the agents that somebody wants to leave were told in this turn
         self._said: dict[_Said, float] = {}  # which attempts were to be stopped, and when we said so
+        self._leaving: dict[str, float] = {}  # which agents were told to leave, and when
         self._next_look: float | None = None  # at outputs that somebody wants to see
-        self._busy = self._again = False
+        self._next_round: float | None = None  # a hint has come shortly after the last round
+        self._last_round = -math.inf
 
     def wakeup(self) -> float | None:
-        """When agents are to be asked for outputs."""
-        return self._next_look
+        """When to call `due`."""
+        return min((when for when in (self._next_look, self._next_round) if when is not None), default=None)
 
-    def looks(self) -> None:
-        """Somebody is about to call `ask`."""
-        self._next_look = None
+    def hinted(self, now: float) -> Actions | Awaitable[Actions]:
+        """There is something to tell. Where hints come one upon the other, one round serves many."""
+        if now - self._last_round >= BETWEEN_ROUNDS:
+            return self.all(now)
+        self._next_round = self._last_round + BETWEEN_ROUNDS
+        return []
 
-    async def all(self, now: float) -> Actions:
-        """What there is to tell; also what was said some seconds ago and is not confirmed. A hint that comes while we look makes us
-        look again."""
-        self._again = self._busy
-        if self._busy:
-            return []
-        self._busy = True
-        actions: list[Send] = []
-        try:
-            while True:
-                self._again = False
-                actions += [*await self._cancel(now), *await self._drain(), *await self.ask(now)]
-                if not self._again:
-                    return actions
-        finally:
-            self._busy = False
+    def due(self, now: float) -> Callable[[float], Awaitable[Actions]] | None:
+        """What has to be called now, if anything: its time has come, and does not come again by itself."""
+        if self._next_round is not None and self._next_round <= now:
+            self._next_round = None
+            return self.all
+        if self._next_look is not None and self._next_look <= now:
+            self._next_look = None
+            return self.ask
+        return None
+
+    def all(self, now: float) -> Awaitable[Actions]:
+        """What there is to tell; also what was said some seconds ago and is not confirmed."""
+        self._last_round, self._next_round, self._next_look = now, None, None
+        return self._all(now)
+
+    async def _all(self, now: float) -> Actions:
+        return [*await self._cancel(now), *await self._drain(now), *await self.ask(now)]
 
     async def _cancel(self, now: float) -> list[Send]:
         wanted = await self._store.cancelling(limit=CANCELLED_AT_ONCE)
@@ -85,16 +92,18 @@ class Telling:
         reach = await self._reach(one.agent for one in new)
         return [_to(one.agent, reach, CancelJob(job_id=one.job, attempt=one.attempt)) for one in new]
 
-    async def _drain(self) -> list[Send]:
-        """Tell some of the agents that somebody wants to leave, in the next round the next ones."""
+    async def _drain(self, now: float) -> list[Send]:
+        """Tell some of the agents that somebody wants to leave, in the next round the next ones; nobody again and again with each hint."""
         agents = await self._store.draining(skip=self._told, limit=TOLD_AT_ONCE)
         self._told = self._told + TOLD_AT_ONCE if len(agents) == TOLD_AT_ONCE else 0
-        reach = await self._reach(agents)
-        return [_to(agent, reach, Drain()) for agent in agents]
+        self._leaving = {agent: when for agent, when in self._leaving.items() if now - when < SAY_AGAIN}
+        new = [agent for agent in agents if agent not in self._leaving]
+        self._leaving |= dict.fromkeys(new, now)
+        reach = await self._reach(new)
+        return [_to(agent, reach, Drain()) for agent in new]
 
-    async def ask(self, now: float) -> list[Send]:
+    async def ask(self, now: float) -> Actions:
         """Ask agents for outputs that somebody wants to see."""
-        self._next_look = None
         wishes = await self._store.wanted()
         if wishes.next is not None:
             self._next_look = now + LOOK_EVERY

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from copilot.jobmanager.reaching import WRITE_AGAIN, Reaching
-from copilot.jobmanager.telling import LOOK_EVERY, NOT_SHOWN, SAY_AGAIN
+from copilot.jobmanager.telling import BETWEEN_ROUNDS, LOOK_EVERY, NOT_SHOWN, SAY_AGAIN
 from copilot.protocol.commands import CancelJob, Drain, JobOutput, Leaving, RenewLease, TailJob
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Received
@@ -21,6 +21,7 @@ from tests.unit.jobmanager.test_logic import AGENT
 from tests.unit.jobmanager.test_push import Pushing
 
 ORDERS = Hinted(what="orders")
+SOON = 2 * BETWEEN_ROUNDS
 OURS = tuple(sorted(FEATURES))
 HERE = Reach(jid="agent@x/now", features=OURS, session="v2:kid:session")
 CANCEL = CancelJob(job_id="j1", attempt=1)
@@ -37,6 +38,7 @@ class Telling(Pushing):
         await self.tell(Acked(id="r", to=AGENT, command=order))
         if reach is not None:
             await self.store.heard(bare(AGENT), reach)
+        self.now += SOON
 
     async def orders(self) -> list[Send]:
         return [one for one in await self.tell(ORDERS) if isinstance(one, Send)]
@@ -65,11 +67,28 @@ async def test_it_is_said_again_until_it_is_so_and_not_with_each_hint() -> None:
     await world.running()
     await world.store.cancel("j1")
     assert len(await world.orders()) == 1
+    world.now += SOON
     assert await world.orders() == []
     world.now += SAY_AGAIN
     assert len(await world.orders()) == 1
     await world.store.leave(bare(AGENT), ())
     assert await world.tell(Hinted()) == []  # that hint is about jobs that wait
+
+
+async def test_hints_that_come_one_upon_the_other_cost_one_round_more() -> None:
+    world = Telling()
+    await world.running()
+    assert await world.orders() == []
+    await world.store.cancel("j1")
+    await world.store.drain([bare(AGENT)])
+    before = world.store.round_trips
+    for _ in range(9):
+        assert await world.tell(ORDERS) == []
+    assert world.store.round_trips == before
+    world.now += SOON
+    assert [one.command for one in await world.tell(Tick()) if isinstance(one, Send)] == [CANCEL, Drain()]
+    world.now += SOON
+    assert await world.orders() == []  # no agent is told to leave with each hint
 
 
 async def test_agents_are_asked_for_what_somebody_wants_to_see() -> None:
@@ -167,4 +186,5 @@ async def test_before_it_is_online_nobody_is_told_anything() -> None:
     await world.store.drain(["a@x"])
     assert await world.tell(ORDERS) == []
     await world.tell(Online(jid="jm@x/one"))
+    world.now += SOON
     assert await world.tell(ORDERS) == [Send(to="a@x", command=Drain())]
