@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from copilot.cli import from_afar
 from copilot.cli.agents import checked
 from copilot.cli.codes import ExitCode
 from copilot.cli.looking import load_queue, look, opened
-from copilot.cli.options import AsJson, ConfigOption, Watch
+from copilot.cli.options import AsJson, ConfigOption, Remote, Watch
 from copilot.cli.output import Shown, show, watch
 from copilot.client.explain import Code, Reason, explain
 from copilot.client.explaining.agents import explain_agent
+from copilot.errors import ConfigError
 from copilot.files.area import FileArea
 from copilot.job import check_job_id
 from copilot.jobmanager.config import SubmitConfig
@@ -24,14 +27,38 @@ Jobs = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of jobs.")
 
 
 def explain_jobs(
-    jobs: Jobs, config: ConfigOption = None, as_json: AsJson = False, watch: Watch = None
+    jobs: Jobs,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+    watch: Watch = None,
+    remote: Remote = False,
 ) -> None:
     """Say why jobs do not run, where they run, or how they ended and why, and what to do next."""
     names = [check_job_id(job, submitted=True) for job in dict.fromkeys(jobs)]
+    if remote:
+        if watch is not None:
+            raise ConfigError(
+                "--watch: expected without --remote; copilot jobs wait --remote tells of changes"
+            )
+        with from_afar.settings(config) as afar:
+            found = asyncio.run(from_afar.explain(afar, names))
+        show(_shown(found), as_json=as_json)
+        _end(found)
+        return
     settings = load_queue(config)
     found = asyncio.run(_explain(settings, names, as_json=as_json, every=watch))
+    _end(found)
+
+
+def _end(found: Sequence[Reason]) -> None:
     if any(reason.code is Code.UNKNOWN for reason in found):
         raise typer.Exit(ExitCode.NO)
+
+
+def _shown(found: Sequence[Reason]) -> Shown:
+    data: Any = [reason.data() for reason in found]
+    lines = [line for reason in found for line in reason.lines()]
+    return Shown(data=data[0] if len(data) == 1 else data, lines=lambda _: lines)
 
 
 def explain_agents(
@@ -62,11 +89,7 @@ async def _explain(
 
     async def find(store: Store) -> Shown:
         found[:] = [await explain(store, job, area=area) for job in jobs]
-        data: Any = [reason.data() for reason in found]
-        return Shown(
-            data=data[0] if len(data) == 1 else data,
-            lines=lambda _: [line for reason in found for line in reason.lines()],
-        )
+        return _shown(found)
 
     async with opened(settings) as store:
         if every is None:

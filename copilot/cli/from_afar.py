@@ -24,13 +24,14 @@ from copilot.cli.securing import agent_security
 from copilot.client.access import LARGEST_UNPACKED
 from copilot.client.afar import submit_from_afar
 from copilot.client.config import SubmitterConfig
+from copilot.client.explaining.reasons import Code, Reason
 from copilot.client.operating import Answer, Verb, answer
 from copilot.client.remote import Remote, Submitted
 from copilot.client.secrets import with_secrets
 from copilot.client.submission import Submission
 from copilot.config import load
 from copilot.config.load import DIRECTORY_KEY
-from copilot.errors import ConfigError, UnknownJob
+from copilot.errors import ConfigError, RemoteRefused, UnknownJob
 from copilot.files.base import FileFacts
 from copilot.files.clients import Files
 from copilot.files.unpack import Limits, extract
@@ -135,6 +136,37 @@ async def fetch(config: SubmitterConfig, job: str, package: Path) -> bool:
     """Have the packed output of a job that is over there; False if it has none. Raises `CopilotError`."""
     async with session(config) as remote:
         return await remote.fetch(job, package) is not None
+
+
+async def explain(config: SubmitterConfig, jobs: Sequence[str]) -> list[Reason]:
+    """Why these jobs of ours are where they are, as the job manager says it. Raises `CopilotError`."""
+    found = []
+    async with session(config) as remote:
+        for job in jobs:
+            try:
+                said = await remote.explain(job)
+            except UnknownJob as error:
+                found.append(
+                    Reason(job=job, code=Code.UNKNOWN, text=str(error), next="look for a typing error")
+                )
+                continue
+            if said.why is None:
+                raise RemoteRefused(
+                    "no-reason",
+                    "the job manager does not explain jobs: it is of an older version, or is asked by too many",
+                )
+            # A newer manager may have words of its own; what they say is told all the same.
+            code = Code(said.why) if said.why in set(Code) else Code.UNKNOWN
+            found.append(
+                Reason(
+                    job=job,
+                    code=code,
+                    text=one_line(said.why_text or ""),
+                    next=one_line(said.why_next or ""),
+                    facts={"state": said.state, "attempt": said.attempt, "agent": said.agent},
+                )
+            )
+    return found
 
 
 def facts(state: HaveJobState) -> Mapping[str, Any]:

@@ -180,6 +180,10 @@ class Remote:
         """How the job stands. Raises `UnknownJob` if there is none of ours, and as `submit`."""
         return await self._ask(WantJobState(job_id=job, watch=watch), HaveJobState, limit=PATIENCE)
 
+    async def explain(self, job: str) -> HaveJobState:
+        """Why the job is where it is, if the manager says so (`why`). Raises as `state`."""
+        return await self._ask(WantJobState(job_id=job, explain=True), HaveJobState, limit=PATIENCE)
+
     async def stop(self, job: str, reason: str = "") -> HaveJobState:
         """Have the job end: at once if it waits, else when its agent has stopped it. Raises as `state`."""
         return await self._ask(StopJob(job_id=job, reason=reason), HaveJobState, limit=PATIENCE)

@@ -17,7 +17,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as BadBase64
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from copilot.errors import (
@@ -40,6 +40,7 @@ from copilot.job import (
     check_job_id,
     one_line,
 )
+from copilot.jobmanager.explaining import Explainer, Why
 from copilot.jobmanager.watching import Watching
 from copilot.log import JobRef, PeerRef
 from copilot.matching.requirements import normal_requirements
@@ -129,8 +130,11 @@ class Submissions:
         settings: SubmissionSettings,
         *,
         wall: Callable[[], float],
+        explain: Callable[[str], Awaitable[Why]] | None = None,
     ) -> None:
-        """`files` is None where files travel by Chirp alone. `wall` is the time in seconds since the epoch."""
+        """`files` is None where files travel by Chirp alone. `wall` is the time in seconds since the epoch. `explain` says why the job of
+        an id is where it is."""
+        self._explainer = Explainer(explain)
         self._store = store
         self._files = files
         self._settings = settings
@@ -347,7 +351,8 @@ class Submissions:
 
     async def _tell(self, received: Received, want: WantJobState, account: Account, now: float) -> Actions:
         record = await self._record(account, want.job_id)
-        return [self._state(received.sender, record, watch=want.watch, now=now)]
+        why = await self._explainer.why(want.job_id) if want.explain else None
+        return [self._state(received.sender, record, why=why, watch=want.watch, now=now)]
 
     async def _stop(self, received: Received, wish: StopJob, account: Account) -> Actions:
         """As `copilot jobs cancel`, for who may."""
@@ -397,12 +402,16 @@ class Submissions:
         record: JobRecord,
         *,
         changed: bool | None = None,
+        why: Why | None = None,
         watch: float | None = None,
         now: float = 0.0,
     ) -> Action:
         if watch is not None:
             self._watching.add(to, record, watch, now)
-        return Send(to=to, command=self._said(record, changed))
+        said = self._said(record, changed)
+        if why is not None:
+            said = replace(said, why=why.code, why_text=why.text, why_next=why.next)
+        return Send(to=to, command=said)
 
     def _said(self, record: JobRecord, changed: bool | None = None) -> HaveJobState:
         outcome, files = record.outcome, self._files

@@ -459,11 +459,12 @@ class SubmitJob(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantJobState(Command):
-    """Ours: submitter: how is that job? And tell me when its state changes, for `watch` seconds."""
+    """Ours: submitter: how is that job? And tell me when its state changes, for `watch` seconds. `explain`: and why is it so?"""
 
     NAME: ClassVar[str] = "wantJobState"
     job_id: str = attribute("jobID", JOB_ID)
     watch: float | None = attribute("watch", NUMBER, default=None)
+    explain: bool | None = attribute("explain", FLAG, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -481,7 +482,7 @@ class HaveJobState(Command):
 
     `state` is one of `copilot.job.State`; what belongs to an attempt or to the end is left out as long as there is none.
     `published`: its result is where it can be fetched; `output_url` is where, if it has an output. `changed`: in answer to
-    `stopJob`, whether that had an effect.
+    `stopJob`, whether that had an effect. `why` is a word of docs/explain.md, with a sentence and what to do next, if that was asked.
     """
 
     NAME: ClassVar[str] = "haveJobState"
@@ -498,6 +499,9 @@ class HaveJobState(Command):
     output_size: int | None = attribute("outputSize", SIZE, default=None)
     output_sha256: str | None = attribute("outputSha256", default=None)
     changed: bool | None = attribute("changed", FLAG, default=None)
+    why: str | None = attribute("why", default=None)
+    why_text: str | None = attribute("whyText", default=None)
+    why_next: str | None = attribute("whyNext", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

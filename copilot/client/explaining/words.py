@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 from copilot.job import one_line
 
 MOST_NAMES = 3
+MOST_CHARACTERS = 2000
 _UNITS = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
+
+
+def clipped(text: str) -> str:
+    """A sentence that goes over the wire, with nothing that moves a cursor."""
+    return "".join(c if c.isprintable() else "?" for c in text)[:MOST_CHARACTERS]
 
 
 def lasting(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from base64 import b64encode
 from collections.abc import Awaitable, Mapping
@@ -16,6 +17,7 @@ from copilot.client.submission import Submission
 from copilot.errors import NoSpace, QueueFull
 from copilot.job import Cause, InputFile, JobSpec, Limits, Outcome, Output, State
 from copilot.jobmanager import watching
+from copilot.jobmanager.explaining import MOST_EXPLAINED, Explainer, Why
 from copilot.jobmanager.submissions import MOST_OPEN, Submissions, SubmissionSettings, staged_for
 from copilot.protocol.commands import (
     Command,
@@ -464,3 +466,44 @@ async def test_what_it_may_use_and_needs_is_on_the_queue_as_its_submitter_said(
     assert "other.Images" in job.requirements
     for bad in (replace(job, job_id="k", memory=0), replace(job, job_id="k", image="docker://-v")):
         assert await world.code(bad) == "bad-job"
+
+
+async def test_who_asks_why_is_told_and_who_may_not_see_the_job_is_not(world: World) -> None:
+    asked: list[str] = []
+
+    async def explain(job: str) -> Why:
+        asked.append(job)
+        return Why(code="held", text="held since noon", next="release it")
+
+    world.part = Submissions(world.store, None, SubmissionSettings(), wall=world.wall, explain=explain)
+    await world.store.submit([JobSpec(id="j", command="run.sh", owner=ADA)])
+    said = await world.hear(WantJobState(job_id="j", explain=True))
+    assert (said.why, said.why_text, said.why_next) == ("held", "held since noon", "release it")
+    assert (await world.hear(WantJobState(job_id="j"))).why is None
+    refused = await world.hear(WantJobState(job_id="j", explain=True), sender=BOB)
+    assert isinstance(refused, Refuse)
+    assert asked == ["j"]
+
+
+async def test_one_job_is_explained_at_a_time_and_not_too_many_wait() -> None:
+    going, most, done = 0, 0, asyncio.Event()
+
+    async def explain(job: str) -> Why:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        await done.wait()
+        going -= 1
+        return Why(code=job, text="", next="")
+
+    explainer = Explainer(explain)
+    tasks = [asyncio.create_task(explainer.why(str(number))) for number in range(MOST_EXPLAINED + 3)]
+    await asyncio.sleep(0)
+    done.set()
+    answers = await asyncio.gather(*tasks)
+    assert most == 1
+    assert [None if one is None else one.code for one in answers] == [
+        *map(str, range(MOST_EXPLAINED + 1)),
+        None,
+        None,
+    ]
