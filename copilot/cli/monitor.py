@@ -16,7 +16,10 @@ from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
+from copilot.client.explain import explain
+from copilot.client.explaining.words import clipped
 from copilot.clock import SystemClock
+from copilot.monitor.board import Why
 from copilot.monitor.carbon import CarbonLine, CarbonSettings, Points, carrying
 from copilot.monitor.config import MonitorConfig
 from copilot.monitor.counts import MonitorCounts
@@ -126,8 +129,17 @@ async def _dashboard(
         log.warning("There is no dashboard: MON_REDIS_SERVER does not say where the queue is.")
         yield
         return
+
+    async def why(job: str) -> Why:
+        reason = await explain(store, job)
+        return Why(code=reason.code.value, text=clipped(reason.text), next=clipped(reason.next))
+
     board = StoreBoard(
-        store, components=lambda _: monitor.components(), clock=clock, version=copilot.__version__
+        store,
+        components=lambda _: monitor.components(),
+        clock=clock,
+        version=copilot.__version__,
+        explain=why,
     )
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(_following(board))

@@ -187,13 +187,24 @@ class JobPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Why a job is where it is: a word, a sentence, and what to do next."""
+
+    code: str
+    text: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
-    """All of one job: its record, how its attempts ended, what happened when (as far as the event stream goes back)."""
+    """All of one job: its record, how its attempts ended, what happened when (as far as the event stream goes back), and `why` it is
+    where it is, if that is known."""
 
     record: JobRecord
     attempts: tuple[Attempt, ...]
     events: tuple[Event, ...]
     cancelling: bool = False
+    why: Why | None = None
 
 
 class Board(Protocol):

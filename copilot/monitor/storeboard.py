@@ -23,6 +23,7 @@ from copilot.monitor.board import (
     JobView,
     Now,
     OwnerRow,
+    Why,
 )
 from copilot.monitor.fleet import FleetView, look_at_fleet
 from copilot.monitor.history import Series
@@ -59,8 +60,12 @@ class StoreBoard(Board):
         components: Callable[[float], Sequence[ComponentRow]] = lambda _: (),
         clock: Clock,
         version: str,
+        explain: Callable[[str], Awaitable[Why]] | None = None,
     ) -> None:
-        """`components` says at a time (since the epoch) who has reported lately."""
+        """`components` says at a time (since the epoch) who has reported lately, `explain` why the job of an id is where it is: one at a
+        time is asked for, however many look."""
+        self._explain = explain
+        self._explaining = asyncio.Lock()
         self._store = store
         self._components = components
         self._clock = clock
@@ -230,7 +235,15 @@ class StoreBoard(Board):
             attempts=attempts,
             events=await story_of(self._store, record, attempts),
             cancelling=any((one.job, one.attempt) == (job, record.attempt) for one in ending),
+            why=await self._why(job),
         )
+
+    async def _why(self, job: str) -> Why | None:
+        """Nothing while somebody else is told: the page asks again in a moment."""
+        if self._explain is None or self._explaining.locked():
+            return None
+        async with self._explaining:
+            return await self._explain(job)
 
 
 class Kept(Generic[T]):

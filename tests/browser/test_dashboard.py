@@ -187,6 +187,7 @@ async def test_a_job_tells_its_story_and_its_last_words_but_not_its_environment(
         "2 of 3",
         "infra-lost",
         "its lease ran out",
+        "failed: <b>its command</b> ended with exit code 3. Next: mend the command",
     ):
         assert word in text
     assert (await look.text("pre")).startswith("WARNING: random seed taken from the environment: 4711\n")

@@ -37,6 +37,7 @@ from copilot.monitor.board import (
     Rates,
     Volume,
     Waits,
+    Why,
 )
 
 AGENTS = 4000
@@ -364,6 +365,9 @@ def view(
         (309.0, EventKind.PUBLISHED, 2, "", "", ""),
     ]
     return JobView(
+        why=Why(
+            code="failed", text="failed: <b>its command</b> ended with exit code 3", next="mend the command"
+        ),
         record=JobRecord(
             spec=spec,
             state=state,

@@ -12,7 +12,7 @@ import pytest
 from copilot.clock import SystemClock
 from copilot.errors import CopilotError
 from copilot.job import Cause, EventKind, Outcome, State
-from copilot.monitor.board import ComponentRow, Fleet, Now
+from copilot.monitor.board import ComponentRow, Fleet, Now, Why
 from copilot.monitor.records import Records
 from copilot.monitor.storeboard import StoreBoard
 from copilot.roles import Account, Standing
@@ -20,7 +20,7 @@ from copilot.store.base import Held, Parking, Store
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
-from tests.contract.store_fixtures import RedisServer, new_prefix, spec
+from tests.contract.store_fixtures import RedisServer, eventually, new_prefix, spec
 
 shared_server, store, redis_program = (
     store_fixtures.shared_server,
@@ -172,6 +172,28 @@ async def test_a_job_is_shown_with_its_attempts_and_its_events(store: Store) -> 
     assert [event.wait is not None for event in view.events] == [False, True, *[False] * 5]
     assert await board.job("job-3") is None
     assert await board.job("../job") is None
+
+
+async def test_a_job_is_shown_with_why_it_is_where_it_is_one_at_a_time(store: Store) -> None:
+    await store.submit([spec(1)])
+    asked, go_on = list[str](), asyncio.Event()
+
+    async def explain(job: str) -> Why:
+        asked.append(job)
+        await go_on.wait()
+        return Why(code="no-agent-online", text="no agent is online", next="start one")
+
+    board = StoreBoard(store, clock=SystemClock(), version="1", explain=explain)
+    first = asyncio.create_task(board.job("job-1"))
+    await eventually(lambda: bool(asked))
+    second = await board.job("job-1")
+    assert second is not None
+    assert second.why is None
+    go_on.set()
+    view = await first
+    assert view is not None
+    assert view.why is not None
+    assert (view.why.code, asked) == ("no-agent-online", ["job-1"])
 
 
 async def test_pages_of_jobs_lead_to_each_other(store: Store) -> None:

@@ -26,6 +26,7 @@ def job_facts(view: JobView) -> dict[str, Any]:
         "id": spec.id,
         "state": record.state,
         "cancelling": view.cancelling,
+        "why": None if view.why is None else _plain(view.why),
         "owner": spec.owner,
         "command": spec.command,
         "arguments": spec.arguments,

@@ -65,6 +65,7 @@ function shown(view) {
       view.cancelling ? h("span", { class: "state state-failed" }, "to be cancelled") : null,
       h("span", {}, story(view)),
     ),
+    ...(view.why ? [why(view.why)] : []),
     h(
       "div",
       { class: "cards" },
@@ -75,6 +76,17 @@ function shown(view) {
       output(view),
     ),
   ];
+}
+
+/** Why it is where it is, and what to do next: the same sentences as `copilot jobs explain` has. */
+function why(reason) {
+  return h(
+    "p",
+    { class: "job-why" },
+    h("strong", {}, reason.code),
+    h("span", {}, `: ${reason.text}. `),
+    h("span", { class: "quiet" }, `Next: ${reason.next}`),
+  );
 }
 
 /** One sentence that tells where the job stands. */
