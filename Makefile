@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: tools help demo up test lint unit simulate faults attack fuzz see servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
-	bench-queue bench-files lock audit sbom clean
+	bench-queue bench-files lock audit sbom man clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -115,6 +115,9 @@ sbom: tools  ## build/sbom.json: what a running Co-Pilot is made of (CycloneDX),
 	@.venv/bin/python -m bench.virtual requirements/run.lock
 	@mkdir -p build
 	$(call tool,python) tools/sbom.py $(call environment,run)/bin/python build/sbom.json
+
+man: $(RUN)  ## build/man: a man page for each command, made from the commands
+	@.venv/bin/python -m copilot.cli.manpages build/man
 
 clean:  ## remove what make made here (the cache of servers stays)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

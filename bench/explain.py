@@ -1,4 +1,4 @@
-"""How long `explain` takes on a long queue and a large fleet: `python -m bench.explain [JOBS] [GROUPS] [AGENTS]`.
+"""How long `explain` and lists take on a long queue and a large fleet: `python -m bench.explain [JOBS] [GROUPS] [AGENTS]`.
 
 A Redis server of its own is filled with a million jobs in 1,000 groups and 1,000 agents that have asked for work; then single jobs
 of several kinds are explained, each with nothing remembered of the one before.
@@ -11,8 +11,12 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 
 from copilot.client.explain import explain
+from copilot.client.filters import Filter, every
+from copilot.client.listing import first
+from copilot.client.overview import overview
 from copilot.job import JobSpec
 from copilot.local.provision import find_all
 from copilot.store.base import Parking
@@ -89,6 +93,7 @@ async def main(jobs: int, groups: int, agents: int) -> None:
             )
             for job in ("impossible", "first", "last", f"job-{jobs // 2}", "nobody"):
                 await measure(store, job)
+            await measure_lists(store)
         finally:
             await store.close()
             process.kill()
@@ -106,6 +111,28 @@ async def measure(store: RedisStore, job: str) -> None:
     print(
         f"{job:<12} {reason.code:<18} first {took[0]:6.1f} ms, then {min(took[1:]):6.1f} ms, {trips} round trips: {reason.text[:100]}"
     )
+
+
+async def measure_lists(store: RedisStore) -> None:
+    """What `copilot jobs list`, `jobs list --owner`, `jobs list --tag`, `queue` and `jobs list --all` ask, five times each."""
+    looks: dict[str, Callable[[], Awaitable[object]]] = {
+        "list": lambda: first(store, Filter()),
+        "list --owner": lambda: first(store, Filter(owners=("owner-3",))),
+        "list --tag": lambda: first(store, Filter(tags=("nobody",))),
+        "queue": lambda: overview(store),
+    }
+    for name, look in looks.items():
+        took = []
+        for _ in range(5):
+            before, began = store.round_trips, time.perf_counter()
+            await look()
+            took.append((time.perf_counter() - began) * 1000)
+        print(
+            f"{name:<12} first {took[0]:6.1f} ms, then {min(took[1:]):6.1f} ms, {store.round_trips - before} round trips"
+        )
+    began = time.perf_counter()
+    found = [job async for job in every(store, Filter(tags=("nobody",)))]
+    print(f"all, --tag   {time.perf_counter() - began:.1f} s for all jobs, {len(found)} meant")
 
 
 async def _ready(store: RedisStore) -> None:

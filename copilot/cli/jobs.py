@@ -54,8 +54,10 @@ AT_ONCE = 64  # wishes on their way to the queue
 TOLD_ONE_BY_ONE = 20  # of those that were not named; of more their number
 # Of which states a wish can be, where nobody says.
 _MEANT = {
-    Verb.CANCEL: (State.WAITING, State.RUNNING, State.HELD),
-    Verb.HOLD: (State.WAITING,),
+    Verb.CANCEL: tuple(state for state in State if not state.final),
+    Verb.HOLD: tuple(
+        state for state in State if not state.final and state not in (State.RUNNING, State.HELD)
+    ),
     Verb.RELEASE: (State.HELD,),
     Verb.RETRY: (State.FAILED, State.CANCELLED),
 }

@@ -89,7 +89,7 @@ def head(found: Overview) -> Iterator[Text]:
         yield Text(f"{one.told()} (since {age(found.now - one.since)})", style="bold yellow")
     numbers = [f"{number:,} {state}" for state, number in found.counts.items() if number]
     yield Text(f"jobs    {', '.join(numbers) or 'none'}")
-    agents = f"{found.online:,} online, {found.idle:,} idle"
+    agents = f"{found.online:,} online, {found.idle:,} with room for jobs"
     yield Text(f"agents  {agents}" + (f", {found.quarantined:,} in quarantine" if found.quarantined else ""))
     rates = ", ".join(f"{rate:.3g} {name}" for name, rate in found.pace.items())
     yield Text(f"pace    {rates} a minute (last {age(found.seconds)})")

@@ -26,6 +26,7 @@ STYLES = {
     "expired": "red",
     "quarantined": "red",
     "held": "yellow",
+    "blocked": "yellow",
     "draining": "yellow",
     "paused": "yellow",
     "cancelled": "dim",

@@ -12,7 +12,8 @@ from copilot.job import JobRecord, State
 from copilot.store.base import Store
 from copilot.store.survey import Line
 
-ACTIVE = (State.RUNNING, State.WAITING, State.HELD)  # those that are not over, as a list begins with them
+# Those that are not over, what runs first.
+ACTIVE = (State.RUNNING, *(state for state in State if not state.final and state is not State.RUNNING))
 MOST_LOOKED_AT = 2000  # jobs of each state, of which some are left out
 PAGE = 500
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -111,3 +113,20 @@ def test_options_say_which_jobs_are_meant() -> None:
     assert not chosen()
     with pytest.raises(BadName, match="state 'asleep': expected one of waiting, "):
         chosen(states=["asleep"])
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    def completed(words: str) -> list[str]:
+        asked = {
+            "_COPILOT_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        program = [sys.executable, "-c", "from copilot.cli.main import main; main()"]
+        done = subprocess.run(
+            program, env={**os.environ, **asked}, capture_output=True, text=True, check=False
+        )
+        return done.stdout.split()
+
+    assert completed("copilot jo") == ["jobs"]
+    assert "--where" in completed("copilot jobs cancel --")
