@@ -48,7 +48,7 @@ async def fill(store: RedisStore, jobs: int, groups: int, agents: int) -> None:
             park=Parking(jid=jid),
             lease=60,
         )
-    for first in range(0, jobs, BATCH):
+    for begin in range(0, jobs, BATCH):
         specs = [
             JobSpec(
                 id=f"job-{number}",
@@ -56,7 +56,7 @@ async def fill(store: RedisStore, jobs: int, groups: int, agents: int) -> None:
                 owner=f"owner-{number % 17}",
                 requirements=f"other.Memory >= {1000 + number % groups} && other.Cores >= 2",
             )
-            for number in range(first, min(first + BATCH, jobs))
+            for number in range(begin, min(begin + BATCH, jobs))
         ]
         await store.submit(specs)
     await store.submit(
