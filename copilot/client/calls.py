@@ -15,6 +15,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from importlib import metadata
 from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
 from typing import Any
@@ -129,16 +130,22 @@ def runner_file(python: str = PYTHON) -> bytes:
 
     package = Path(cloudpickle.__file__).parent
     files = {"__main__.py": Path(runner.__file__).read_bytes()}
-    files |= {f"cloudpickle/{path.name}": path.read_bytes() for path in sorted(package.glob("*.py"))}
+    for path in sorted(
+        package.glob("*.py")
+    ):  # compiled, as the same Python reads it: so it need not be for each call
+        files[f"cloudpickle/{path.name}c"] = _compiled(f"cloudpickle/{path.name}", path.read_bytes())
+    files["cloudpickle/LICENSE"] = _licence()
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for name, data in files.items():
-            target.writestr(zipfile.ZipInfo(name, _EPOCH), data, zipfile.ZIP_DEFLATED)
-            if name != "__main__.py":  # so it need not be compiled again for each call
-                target.writestr(
-                    zipfile.ZipInfo(f"{name}c", _EPOCH), _compiled(name, data), zipfile.ZIP_DEFLATED
-                )
+            target.writestr(zipfile.ZipInfo(name, _EPOCH), data, zipfile.ZIP_DEFLATED, compresslevel=9)
     return _START.format(python=shlex.quote(python)).encode() + archive.getvalue()
+
+
+def _licence() -> bytes:
+    """Its terms go with it."""
+    found = [file for file in metadata.files("cloudpickle") or () if file.name.startswith("LICENSE")]
+    return b"".join(file.read_binary() for file in found)
 
 
 def _compiled(name: str, source: bytes) -> bytes:

@@ -40,7 +40,8 @@ from copilot.log import rate_limited
 MOST_ON_QUEUE = (
     10_000  # calls of one executor that are on the queue, unless it says how many; the others wait here
 )
-AT_A_TIME = 500  # calls that go to the queue together
+AT_A_TIME = 200  # calls that go to the queue together
+BATCHES = 2  # such batches on their way: while they are, the next one gathers
 RETRY, LONGEST_RETRY = 1.0, 30.0  # s until a queue that takes nothing is asked again
 FETCHES = 5  # times that an output is asked for
 PATIENCE = 60.0  # s for the first call to get to the queue, after which the settings are taken for wrong
@@ -210,7 +211,7 @@ class Worker:
                     if self._look:
                         self._look = False
                         self._drop(access)
-                    for batch in iter(self._next_batch, []):
+                    while len(submitting) < BATCHES and (batch := self._next_batch()):
                         task = asyncio.create_task(self._submit(access, program, batch))
                         submitting.add(task)
                         task.add_done_callback(submitting.discard)
