@@ -36,15 +36,17 @@ local function add_usage(by, name, n, ok, cancelled, back, wall, cpu, cores, mem
   end
 end
 
-local function add_for_all(spec, owner, agent, ...)
-  add_usage('owner', owner or spec.owner or '', ...)
-  add_usage('project', spec.project or '', ...)
+-- A job that an older version has put on the queue says in its spec alone whose it is.
+local function add_for_all(id, owner, project, agent, ...)
+  add_usage('owner', owner or owner_in_spec(id), ...)
+  add_usage('project', project or '', ...)
   add_usage('agent', agent or '', ...)
 end
 
-local function spec_of(text)
-  local readable, spec = pcall(cjson.decode, text)
-  return readable and type(spec) == 'table' and spec or {}
+-- What an agent has said of an attempt; nothing of one that it did not report.
+local function read_outcome(text)
+  local readable, said = pcall(cjson.decode, text)
+  return readable and type(said) == 'table' and said or {}
 end
 
 -- A number that an agent has said, if it is one.
@@ -54,26 +56,27 @@ end
 
 -- An attempt is over, with this outcome. `over`: so is the job.
 local function charge(id, attempt, agent, cause, outcome, over)
-  local text, owner, claimed, cores, charged = unpack(redis.call('HMGET', JOB .. id, 'spec', 'owner', 'claimed', 'cores', 'charged'))
+  local owner, project, claimed, cores, charged =
+    unpack(redis.call('HMGET', JOB .. id, 'owner', 'project', 'claimed', 'cores', 'charged'))
   if not claimed then
     return
   end
-  local spec, said = spec_of(text), spec_of(outcome)
+  local said = read_outcome(outcome)
   local ok, cancelled = cause == 'ok' and 1 or 0, cause == 'cancelled' and 1 or 0
   local lasted = math.max(0, tonumber(now) - tonumber(claimed))
   local wall = math.min(said_number(said.wall_time) or lasted, lasted)
   local cpu = math.min(said_number(said.cpu_time) or 0, lasted * MOST_CORES)
-  local taken = wall * (tonumber(cores) or spec.cores or 1)
+  local taken = wall * (tonumber(cores) or 1)
   local memory = math.min(said_number(said.memory) or 0, MOST_BYTES)
   local bytes_in = math.min(said_number(said.bytes_in) or 0, MOST_BYTES)
   local bytes_out = math.min(said_number(said.bytes_out) or 0, MOST_BYTES)
   local a, b, c, d, e, f, g, h = string.match(charged or '', '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
   if a ~= attempt then
-    add_for_all(spec, owner, agent, 1, ok, cancelled, 0, wall, cpu, taken, memory, bytes_in, bytes_out)
+    add_for_all(id, owner, project, agent, 1, ok, cancelled, 0, wall, cpu, taken, memory, bytes_in, bytes_out)
   else
     wall, cpu, taken = math.max(wall, d), math.max(cpu, e), math.max(taken, f)
     bytes_in, bytes_out = math.max(bytes_in, g), math.max(bytes_out, h)
-    add_for_all(spec, owner, agent, 0, ok - b, cancelled - c, 0, wall - d, cpu - e, taken - f, memory, bytes_in - g,
+    add_for_all(id, owner, project, agent, 0, ok - b, cancelled - c, 0, wall - d, cpu - e, taken - f, memory, bytes_in - g,
       bytes_out - h)
   end
   if not over then
@@ -86,6 +89,6 @@ end
 
 -- An attempt never began: it has taken nothing, and is counted.
 local function charge_nothing(id, agent)
-  local text, owner = unpack(redis.call('HMGET', JOB .. id, 'spec', 'owner'))
-  add_for_all(spec_of(text), owner, agent, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+  local owner, project = unpack(redis.call('HMGET', JOB .. id, 'owner', 'project'))
+  add_for_all(id, owner, project, agent, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
 end
