@@ -12,11 +12,13 @@ from copilot.client.explaining.knowing import Known, know
 from copilot.client.explaining.reasons import Code, Reason
 from copilot.client.explaining.running import why_running
 from copilot.client.explaining.waiting import (
+    over_quota,
     why_blocked,
     why_delayed,
     why_held,
     why_missing,
     why_paused,
+    why_quota,
     why_waiting,
 )
 from copilot.files.area import FileArea
@@ -57,6 +59,8 @@ def _reason_of(known: Known) -> Reason:
         return why_paused(known)
     if known.missing:
         return why_missing(known)
+    if (full := over_quota(known)) is not None:
+        return why_quota(known, full)
     return why_waiting(known)
 
 

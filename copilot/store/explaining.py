@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.job import State
+from copilot.matching.resources import Free
 
 # hosts.lua has the first three numbers.
 HOSTS_KEPT = 24 * 3600.0  # s for which it is known that an agent was there
@@ -22,8 +23,8 @@ PACE_OVER = 600.0  # s back
 class Machine:
     """An agent (full JID) that asked for work lately; times in seconds since the epoch, None: it did not.
 
-    `asked` for work last; `parked` since then; `renewed` its leases last. `free` is what it could take when it was parked, as its
-    entry says it, and `leased`: it renews leases. `host` is what it says of itself (JDL). In quarantine until then, and
+    `asked` for work last; `parked` since then; `renewed` its leases last. It has `slots` for jobs and so much `free` since then,
+    and `leased`: it renews leases. `host` is what it says of itself (JDL). In quarantine until then, and
     `probation`: it gets one job at a time; `leaves`: somebody wants it to; `out`: its account is no longer good.
     """
 
@@ -33,6 +34,7 @@ class Machine:
     parked: float | None = None
     renewed: float | None = None
     slots: int = 0
+    free: Free | None = None
     leased: bool | None = None
     host: str = ""
     quarantine: float = 0.0
@@ -78,7 +80,7 @@ class Circumstances:
 
     `delayed` until, `held` since, `cancelling`: somebody wants it to end since; `deadline` and `lease` (s) of what runs, `confirmed` by its agent at that time. `failed_at` are agents that
     are left out for a moment after `struck`. `place`: how many jobs of its own group come before it, `before` of other
-    groups, and `more` groups were not looked at.
+    groups, and `more` groups were not looked at. `passed_over`, for it did not fit, since; `reserved`: this agent (full JID) takes nothing else.
     """
 
     now: float
@@ -96,6 +98,8 @@ class Circumstances:
     place: int | None = None
     more: int = 0
     before: tuple[Before, ...] = ()
+    passed_over: float | None = None
+    reserved: str = ""
     pace: Pace = Pace(started=0, group=0, seconds=0.0)
 
 

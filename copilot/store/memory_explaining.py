@@ -28,6 +28,7 @@ from copilot.store.explaining import (
 )
 from copilot.store.memory_rows import Job, ParkedAgent
 from copilot.store.trial import Trial, Trials
+from copilot.store.turns import Passed
 
 
 @dataclass(slots=True)
@@ -61,6 +62,7 @@ class MemoryExplaining(Explaining, abc.ABC):
     _cancelling: dict[str, None]
     _events: deque[Event]
     _trials: Trials
+    _passed: Passed
 
     @abc.abstractmethod
     def _begin(self, now: float | None) -> float:
@@ -92,6 +94,7 @@ class MemoryExplaining(Explaining, abc.ABC):
             parked=None if parked is None else parked.since,
             renewed=self._presence.renewed.get(agent),
             slots=0 if parked is None else parked.slots,
+            free=None if parked is None else parked.asker(now).free,
             leased=None if parked is None else parked.lease is not None,
             host=self._hosts.get(jid, (0.0, ""))[1],
             quarantine=trial.ends if trial.ends > now else 0.0,
@@ -112,6 +115,10 @@ class MemoryExplaining(Explaining, abc.ABC):
         runs, ahead = state is State.RUNNING, self._ahead(known)
         others = [(group, number) for group, number in ahead.items() if group[0] != known.group]
         looked_at = others[:groups]
+        turn = -record.spec.priority, known.place
+        passed, reserved = (
+            self._passed.of(known.group, turn, time) if self._is_in_queue(known) else (None, "")
+        )
         return Circumstances(
             now=time,
             state=state,
@@ -128,6 +135,8 @@ class MemoryExplaining(Explaining, abc.ABC):
             place=ahead[known.group, needed(record.spec)] if self._is_in_queue(known) else None,
             more=len(others) - len(looked_at),
             before=tuple(Before(requirements=text, jobs=number) for (_, text), number in looked_at),
+            passed_over=passed,
+            reserved=reserved,
             pace=self._pace(known, time),
         )
 

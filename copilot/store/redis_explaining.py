@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from copilot.job import State
+from copilot.matching.resources import Free
 from copilot.store.codec import trial_from_line
 from copilot.store.explaining import (
     MOST_EVENTS,
@@ -26,6 +27,7 @@ from copilot.store.explaining import (
 
 SCRIPTS = frozenset({"machines", "circumstances"})  # none of them writes
 _VALUES = 8  # of a machine
+_FREE = frozenset({"cores", "ahead", "most", "gpus", "memory", "disk"})
 
 
 class RedisExplaining(Explaining, abc.ABC):
@@ -64,13 +66,15 @@ def _machines(flat: Sequence[str], now: float) -> Iterator[Machine]:
         agent = jid.partition("/")[0]
         words = entry.split(" ")
         known = trial_from_line(agent, trial) if trial else None
+        slots = int(words[1]) if len(words) > 2 and words[1].isdigit() else 0
         yield Machine(
             jid=jid,
             agent=agent,
             asked=float(asked),
             parked=_number(parked),
             renewed=_number(renewed),
-            slots=int(words[1]) if len(words) > 2 and words[1].isdigit() else 0,
+            slots=slots,
+            free=_free(words[6] if len(words) > 6 else "", slots, now) if parked else None,
             leased=words[2] != "-" if len(words) > 2 else None,
             quarantine=known.ends if known is not None and known.ends > now else 0.0,
             probation=known is not None and known.level > 0,
@@ -82,7 +86,8 @@ def _machines(flat: Sequence[str], now: float) -> Iterator[Machine]:
 def _circumstances(values: Sequence[Any]) -> Circumstances:
     """What the script returns, in its order."""
     now, state, delayed, held, deadline, cancelling, lease, confirmed, phase, suspected, *rest = values
-    places, struck, place, more, others, started, of_group, seconds = rest
+    places, struck, place, more, others, started, of_group, seconds, passed = rest
+    _, since, until, whose = passed.split(" ", 3) if passed else ("", "", "", "")
     return Circumstances(
         now=float(now),
         state=State(state),
@@ -102,8 +107,20 @@ def _circumstances(values: Sequence[Any]) -> Circumstances:
             Before(requirements=text, jobs=int(jobs))
             for text, jobs in zip(others[::2], others[1::2], strict=True)
         ),
+        passed_over=_number(since),
+        reserved=whose if whose and float(until) > float(now) else "",
         pace=Pace(started=int(started), group=int(of_group), seconds=float(seconds)),
     )
+
+
+def _free(text: str, slots: int, now: float) -> Free:
+    """What an agent has free, as its entry of `parking` keeps it; `till` there is a time."""
+    if not text.startswith("free="):
+        return Free.unsaid(slots)
+    said = {name: float(value) for name, _, value in (word.partition("=") for word in text[5:].split(","))}
+    whole = {name: int(value) for name, value in said.items() if name in _FREE}
+    till = said.get("till")
+    return Free(**({"cores": 0} | whole), time=None if till is None else max(0, int(till - now)))
 
 
 def _number(text: str) -> float | None:

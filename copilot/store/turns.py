@@ -78,6 +78,13 @@ class Passed:
         self._groups[group] = replace(known, agent=agent, until=time + rules.RESERVED_FOR)
         return True
 
+    def of(self, group: str, first: tuple[int, int], time: float) -> tuple[float | None, str]:
+        """Since when this job is passed over (None: it is not), and which agent is kept for it ("": none)."""
+        known = self._groups.get(group)
+        if known is None or known.first != first:
+            return None, ""
+        return known.since, known.agent if known.until > time else ""
+
     def end(self, group: str) -> None:
         """A job of it was claimed."""
         self._groups.pop(group, None)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from copilot.job import Cause, Outcome, State
+from copilot.matching.resources import Free
 from copilot.store.base import Held, Parking, Store
 from copilot.store.explaining import HOSTS_KEPT, ONLINE_FOR, PACE_OVER, Before, Circumstances, Machine
+from copilot.store.rules import RESERVE_AFTER
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import spec
 
@@ -55,6 +58,7 @@ async def test_who_asks_is_there_with_what_it_has_said(store: Store) -> None:
         asked=T,
         parked=T,
         slots=3,
+        free=Free.unsaid(3),
         leased=True,
         host=JDL,
     )
@@ -62,6 +66,25 @@ async def test_who_asks_is_there_with_what_it_has_said(store: Store) -> None:
     assert len((await store.machines(1, now=T)).rows) == 1
     with pytest.raises(ValueError, match="limit 0"):
         await store.machines(0)
+
+
+async def test_what_an_agent_has_free_is_told_as_time_goes_by(store: Store) -> None:
+    free = Free(cores=3, ahead=2, most=3, gpus=1, memory=4000, disk=900, time=1000)
+    await ask(store, "a", T, free=free, count=5)
+    assert (await machine(store, "a", T + 100.5)).free == replace(free, time=899)
+
+
+async def test_a_job_that_does_not_fit_tells_since_when_and_who_is_kept_for_it(store: Store) -> None:
+    host = "[ MaxCores = 4; Cores = 4 ]"
+    await store.submit([spec("it", cores=4), spec("other", cores=4)], now=T)
+    await ask(store, "a", T, free=Free(cores=2, most=4), host=host)
+    waits = await standing(store, "job-it", T + 1)
+    assert (waits.passed_over, waits.reserved) == (T, "")
+    await ask(store, "a", T + RESERVE_AFTER + 1, free=Free(cores=2, most=4), host=host)
+    kept = await standing(store, "job-it", T + RESERVE_AFTER + 1)
+    assert (kept.passed_over, kept.reserved) == (T, "a@example.org/home")
+    other = await standing(store, "job-other", T + RESERVE_AFTER + 1)
+    assert (other.passed_over, other.reserved) == (None, "")
 
 
 async def test_a_busy_agent_is_there_as_long_as_it_renews(store: Store) -> None:

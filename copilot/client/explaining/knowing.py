@@ -15,6 +15,8 @@ from copilot.job import Attempt, Cause, EventKind, JobRecord, JobSpec, State
 from copilot.store.base import Store
 from copilot.store.controls import Gate, Pause, SetAside
 from copilot.store.explaining import Circumstances, Machine, Machines
+from copilot.store.rules import owner_of, words_of
+from copilot.store.shares import OWNER, PROJECT, Share
 
 MOST_HOLDERS = 1000  # running attempts that are looked at for who has them
 LOOKED_BACK = 0.05  # s before an event was due in the stream
@@ -60,9 +62,11 @@ class Known:
     standing: Circumstances | None = None
     machines: Machines | None = None
     holds: Mapping[str, int] = field(default_factory=dict)
+    used: Mapping[str, int] = field(default_factory=dict)
     needed: tuple[Needed, ...] = ()
     missing: tuple[Missing, ...] = ()
     pause: Pause | None = None
+    shares: tuple[Share, ...] = ()
     asides: Mapping[str, SetAside] = field(default_factory=dict)
     said: str = ""
     similar: tuple[str, ...] = ()
@@ -105,14 +109,24 @@ async def know(store: Store, job: str, area: FileArea | None = None) -> Known:
     if not state.final:
         known = replace(known, missing=await asyncio.to_thread(_missing, spec, area))
     if state in (State.WAITING, State.RUNNING):
-        machines, holders, pauses, asides = await asyncio.gather(
-            store.machines(), store.holders("", MOST_HOLDERS), store.paused(), store.asides()
+        whose = f"{OWNER}{owner_of(spec)}", f"{PROJECT}{words_of(spec.project)}"
+        machines, holders, pauses, asides, shares = await asyncio.gather(
+            store.machines(),
+            store.holders("", MOST_HOLDERS),
+            store.paused(),
+            store.asides(),
+            store.shares(whose),
         )
+        used: Counter[str] = Counter()
+        for one in holders.rows:
+            used[one.agent] += one.cores
         holds = Counter(one.agent for one in holders.rows)
         known = replace(
             known,
             machines=machines,
             holds=holds,
+            used=used,
+            shares=shares,
             pause=next((one for one in pauses if one.gate is Gate.DISPATCH), None),
             asides={one.agent: one for one in asides},
         )

@@ -29,6 +29,7 @@ class Code(enum.StrEnum):
     LEFT_TO_OTHERS = "left-to-others"
     RESERVED = "reserved"
     NO_ROOM = "no-room-now"
+    TOO_LONG = "too-long"
     ITS_TURN = "waiting-its-turn"
     HANDED = "handed-over"
     RUNNING = "running"
@@ -60,6 +61,7 @@ MEANINGS: Mapping[Code, str] = {
     Code.LEFT_TO_OTHERS: "it failed a moment ago at the agents that could take it, and is left to others for some seconds",
     Code.RESERVED: "it did not fit for long, and an agent takes nothing else until it does",
     Code.NO_ROOM: "it is the next, but the agents that could take it have no room now",
+    Code.TOO_LONG: "the agents that could take it leave before it would have to end",
     Code.ITS_TURN: "other jobs come before it",
     Code.HANDED: "an agent was given it a moment ago and has not confirmed that it has it",
     Code.RUNNING: "an agent has it",

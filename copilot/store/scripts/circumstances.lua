@@ -1,13 +1,15 @@
 -- Read how one job stands: what keeps it, which jobs come before it, and how fast jobs are started.
 --
--- Touches (reads): job:<id>, queue:<group>, heads, plain-heads, group:<group>, running, cancelling, on-hold, delayed, events.
+-- Touches (reads): job:<id>, queue:<group>, heads, plain-heads, group:<group>, running, cancelling, on-hold, delayed, passed-over,
+-- events.
 -- Atomic because: places in several queues mean something at one time only.
 -- ARGV[2…]: id; of how many groups that come before it jobs are counted; how many events are read, and how many seconds back.
 -- Returns nothing if there is no such job, else: the time; state, until when it is delayed, since when held, deadline, since when somebody wants it to
 -- end, lease, when it was confirmed, phase, '1' if its agent seems to have lost it, where it failed, and when last, how
 -- many jobs of its group come before it ('' if it is in no queue; 'none' is '' everywhere); how many more groups there are that were
 -- not looked at; requirements and number of jobs before it of those that were, by turns; how many jobs were started lately, how many
--- of them of its group, and in how many seconds since the first of these starts.
+-- of them of its group, and in how many seconds since the first of these starts; and, if it is the first of its group and did not
+-- fit, its entry of `passed-over`.
 
 local id, most_groups, most_events, span = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local state, attempt, group, lease, confirmed, phase, suspected, places, struck =
@@ -75,11 +77,15 @@ if state == 'waiting' then
     end
   end
 end
+local passed = redis.call('HGET', PASSED_OVER, group or '')
+if not passed or state ~= 'waiting' or string.sub(passed, 1, 26) ~= order_of(entry, rank) then
+  passed = ''
+end
 local function score(key)
   return redis.call('ZSCORE', key, id) or ''
 end
 return {
   now, state, score(DELAYED), score(ON_HOLD), score(RUNNING), score(CANCELLING), lease or '', confirmed or '',
   phase or '', suspected == attempt and '1' or '', places or '', struck or '', own, more, others, all, of_group,
-  exact(tonumber(now) - began),
+  exact(tonumber(now) - began), passed,
 }
