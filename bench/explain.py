@@ -53,7 +53,7 @@ async def fill(store: RedisStore, jobs: int, groups: int, agents: int) -> None:
             JobSpec(
                 id=f"job-{number}",
                 command="run.sh",
-                owner=f"owner-{number % 17}",
+                owner=f"owner-{number % groups % 17}",
                 requirements=f"other.Memory >= {1000 + number % groups} && other.Cores >= 2",
             )
             for number in range(begin, min(begin + BATCH, jobs))

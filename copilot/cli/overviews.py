@@ -24,6 +24,8 @@ RUNNING_SHOWN = 15
 AGENTS_SHOWN = 15
 GROUPS = (
     Column(title="REQUIREMENTS", least=20),
+    Column(title="OWNER", least=8, rank=2),
+    Column(title="PROJECT", least=8, rank=3),
     Column(title="WAITING", right=True),
     Column(title="OLDEST", right=True, rank=1),
 )
@@ -104,6 +106,8 @@ def _queue(found: Overview, width: int | None) -> Iterator[Text]:
         rows = [
             [
                 one.requirements.replace("other.", "") or "(any host)",
+                one.owner,
+                one.project,
                 f"{one.waiting:,}",
                 age(found.now - one.oldest),
             ]

@@ -117,7 +117,7 @@ async def known_agents(store: Store) -> list[KnownAgent]:
         part = await store.holders(place, BATCH)
         for work in part.rows:
             jobs[work.agent].add(work.job)
-            used[work.agent] += getattr(work, "cores", 1)
+            used[work.agent] += work.cores
         if not (place := part.next):
             break
     idle: dict[str, float] = {}

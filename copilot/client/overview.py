@@ -57,7 +57,13 @@ class Overview:
             "groups": {
                 "total": self.all_groups,
                 "largest": [
-                    {"requirements": one.requirements, "waiting": one.waiting, "oldest": one.oldest}
+                    {
+                        "requirements": one.requirements,
+                        "owner": one.owner,
+                        "project": one.project,
+                        "waiting": one.waiting,
+                        "oldest": one.oldest,
+                    }
                     for one in self.groups
                 ],
             },

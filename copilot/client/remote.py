@@ -386,6 +386,10 @@ async def described(submission: Submission, *, watch: bool) -> tuple[SubmitJob, 
     Raises `BadName` for what is not allowed, before anything is said, and `TransferError` for files that cannot be read.
     """
     spec, files = submission_spec(submission), files_of(submission)
+    if spec.after or spec.after_any:
+        raise BadName(
+            f"job {spec.id}: from afar no job can wait for others: leave --after and --after-any out"
+        )
     check_files(spec, files)
     facts = [await asyncio.to_thread(read_facts, name, path) for name, path in files.items()]
     job = SubmitJob(
@@ -407,6 +411,10 @@ async def described(submission: Submission, *, watch: bool) -> tuple[SubmitJob, 
         secrets=tuple(SealedSecret(name=one.name, sealed=one.sealed) for one in spec.secrets),
         network=spec.network or None,
         image=spec.image or None,
+        cores=None if spec.cores == 1 else spec.cores,
+        max_cores=spec.max_cores,
+        gpus=spec.gpus or None,
+        tags=spec.tags or None,
         **asdict(spec.limits),
     )
     return job, files

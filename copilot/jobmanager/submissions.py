@@ -342,6 +342,10 @@ class Submissions:
                 secrets=tuple(JobSecret(name=one.name, sealed=one.sealed) for one in job.secrets),
                 network=bool(job.network),
                 image=job.image or "",
+                cores=1 if job.cores is None else job.cores,
+                max_cores=job.max_cores,
+                gpus=job.gpus or 0,
+                tags=job.tags or (),
                 **{name: getattr(job, name) for name in LIMITS},
             )
         except BadName as error:

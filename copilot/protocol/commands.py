@@ -425,7 +425,8 @@ class SealedSecret(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitJob(Command):
-    """Ours: submitter: put this on the queue. `environment` is shell text, as in `Job`; `max_run_time` in s; `memory` to `image` as in `Job`.
+    """Ours: submitter: put this on the queue. `environment` is shell text, as in `Job`; `max_run_time` in s; `memory` to `image` as in `Job`,
+    `cores` to `tags` as in `JobSpec`.
 
     `watch`: for so many seconds, tell me when its state changes.
     """
@@ -453,6 +454,10 @@ class SubmitJob(Command):
     disk: int | None = attribute("disk", SIZE, default=None)
     network: bool | None = attribute("network", FLAG, default=None)
     image: str | None = attribute("image", default=None)
+    cores: int | None = attribute("cores", SIZE, default=None)
+    max_cores: int | None = attribute("maxCores", SIZE, default=None)
+    gpus: int | None = attribute("gpus", SIZE, default=None)
+    tags: tuple[str, ...] | None = attribute("tags", WORDS, default=None)
     inputs: tuple[SentInput, ...] = child(SentInput, many=True)
     secrets: tuple[SealedSecret, ...] = child(SealedSecret, many=True)
 

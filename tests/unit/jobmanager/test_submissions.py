@@ -452,11 +452,23 @@ async def test_what_it_may_use_and_needs_is_on_the_queue_as_its_submitter_said(
     script = tmp_path / "run.sh"
     script.write_bytes(b"exit 0")
     limits = Limits(memory=2**20, cpu_time=1.5, processes=3, open_files=16, file_size=5, disk=6)
-    submission = Submission(id="j", command=script, limits=limits, network=True, image="docker://debian:12")
+    submission = Submission(
+        id="j",
+        command=script,
+        limits=limits,
+        network=True,
+        image="docker://debian:12",
+        cores=2,
+        max_cores=4,
+        gpus=1,
+        tags=("night", "x"),
+    )
     job, _ = await described(submission, watch=False)
     job = replace(job, inputs=(sent("run.sh", b"exit 0", inside=True),))
     await world.hear(job)
     record = await world.record()
+    spec = record.spec
+    assert (spec.cores, spec.max_cores, spec.gpus, spec.tags) == (2, 4, 1, ("night", "x"))
     assert (record.spec.limits, record.spec.network, record.spec.image) == (
         limits,
         True,
