@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from copilot.agent.capacity import Share
+from copilot.agent.capacity import Share, request_of
 from copilot.job import Cause, Outcome, Output
 from copilot.log import JobRef
+from copilot.matching.resources import Request
 from copilot.protocol.commands import Job
 
 _JOB = ("id", "command", "attempt", "lease", "exclusive")  # what a note keeps of a job
@@ -30,6 +31,12 @@ class Assignment:
     claim: str | None
     instance: str | None = None
     resources: bool = False
+    needs: Request = field(
+        init=False, compare=False, repr=False
+    )  # what it takes of us: asked for at each event
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "needs", request_of(self.job))
 
     @property
     def id(self) -> str:

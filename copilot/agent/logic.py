@@ -174,7 +174,7 @@ class Agent:
         if self._stirred:
             return 0.0
         times = [delivery.wakeup() for delivery in self._deliveries.values()]
-        search = self._search.wakeup() if self._room(0.0).jobs else None
+        search = self._search.wakeup() if self._jobs_wanted() else None
         lasting = (self._leases, self._exclusive, self._drain, self._goodbye)
         others = (search, *(part.wakeup() for part in lasting))
         return min((when for when in (*times, *others) if when is not None), default=None)
@@ -244,17 +244,25 @@ class Agent:
                 return self._give_back_unbegun(now)
         return []
 
+    def _jobs_wanted(self) -> int:
+        """How many jobs we want besides those that we have."""
+        return 0 if self._reports_first() else self._slots.jobs(self._counted(), ahead=self._search.direct)
+
     def _room(self, now: float) -> Room:
         """Which jobs we want besides those that we have."""
-        if len(self._on_their_way()) > MOST_UNREPORTED * self._settings.capacity.places:
+        if self._reports_first():
             return NOTHING
         time = self._drain.left(now)
         return self._slots.room(self._counted(), ahead=self._search.direct, time=time)
 
-    def _counted(self) -> list[Job]:
+    def _reports_first(self) -> bool:
+        """Whether so many results are on their way that nothing new is asked for."""
+        return len(self._on_their_way()) > MOST_UNREPORTED * self._settings.capacity.places
+
+    def _counted(self) -> list[Assignment]:
         """Those of our jobs that take something of what we have."""
-        gone = self._on_their_way()
-        return [one.job for job, one in self._held.items() if job not in gone]
+        gone = self._on_their_way() if self._deliveries else ()
+        return [one for job, one in self._held.items() if job not in gone]
 
     def _on_their_way(self) -> set[str]:
         """Jobs whose results go to managers that take them directly; they take nothing."""
@@ -264,8 +272,8 @@ class Agent:
             if one.assignment.instance is not None and one.step is not Step.KEPT
         }
 
-    def _wants_work(self, now: float) -> bool:
-        return self._room(now).jobs > 0 and self._drain.closed is None
+    def _wants_work(self) -> bool:
+        return self._jobs_wanted() > 0 and self._drain.closed is None
 
     def _begin(self, now: float) -> list[Action]:
         """Execute what there is a slot for, unless somebody else may have it by now."""
@@ -300,7 +308,7 @@ class Agent:
             actions.extend(self._way_out(self._drain.closed, now))
         elif self._cut_off(now):
             self._search.not_before(now + LOOK_AGAIN)
-        elif (room := self._room(now)).jobs:
+        elif self._search.due(now) and (room := self._room(now)).jobs:
             actions.extend(self._search.tick(now, room))
         return actions
 
@@ -626,7 +634,7 @@ class Agent:
     def _heard(self, received: Received, now: float) -> Actions:
         self._goodbye.heard(received)
         match received.command:
-            case HaveGetJob() as offer if self._wants_work(now):
+            case HaveGetJob() as offer if self._wants_work():
                 features = received.features or ()
                 return self._search.offered(received.sender, features, offer, self._room(now), now)
             case RunJob() as order:
@@ -669,7 +677,7 @@ class Agent:
 
     def _follow(self, sender: str, referral: Referral, now: float) -> Actions:
         match referral.command:
-            case WantGetJob() | GetJob() if self._wants_work(now):
+            case WantGetJob() | GetJob() if self._wants_work():
                 return self._search.redirected(sender, referral, now)
             case WantGetJobOutputDir(job_id=job) | GetJobOutputDir(job_id=job) | JobDone(job_id=job):
                 if job in self._deliveries:

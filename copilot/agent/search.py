@@ -128,9 +128,13 @@ class Search:
         if self._asking is Asking.ASKED:
             self._asking = Asking.IDLE
 
+    def due(self, now: float) -> bool:
+        """Whether there is something to ask, or to end, now."""
+        return self._due is not None and self._due <= now
+
     def tick(self, now: float, room: Room) -> Actions:
         """Ask for as many jobs as there is room for, when it is time: the instance that we know, or all managers."""
-        if self._due is None or now < self._due:
+        if not self.due(now):
             return []
         if self._ended:
             self._asking = Asking.IDLE

@@ -56,7 +56,7 @@ class Slots:
     @property
     def ahead(self) -> int:
         """How many jobs of one core we want to have here that wait for one."""
-        large = any((one.job.cores or 1) > 1 for one in self._waiting.values())  # they would wait behind that
+        large = any(one.needs.cores > 1 for one in self._waiting.values())  # they would wait behind that
         return self.capacity.places * self._each if self._short and not large else 0
 
     @property
@@ -70,35 +70,42 @@ class Slots:
         short = now - self._short_at < ON_THEIR_WAY
         return OVERLAP * self.capacity.places * self._each if short else 0
 
-    def room(self, held: Collection[Job], *, ahead: bool, time: int | None = None) -> Room:
-        """What we can take besides `held`: also what is to wait, if we are to have some `ahead`. `time`: s until we leave."""
-        mine, taken = self.capacity, total(map(request_of, held))
+    def jobs(self, held: Collection[Assignment], *, ahead: bool) -> int:
+        """How many jobs we can take besides `held`: also what is to wait, if we are to have some `ahead`. Asked for at each event."""
         extra = self.ahead if ahead else 0
-        over = max(0, taken.cores - mine.cores)  # these wait
+        cores = self.capacity.cores - sum([one.needs.cores for one in held])
+        return max(0, min(self.capacity.jobs + extra - len(held), cores + extra))
+
+    def room(self, held: Collection[Assignment], *, ahead: bool, time: int | None = None) -> Room:
+        """The same, with what is free for them. `time`: s until we leave."""
+        mine, needs = self.capacity, [one.needs for one in held]
+        cores = mine.cores - sum([one.cores for one in needs])
+        extra = self.ahead if ahead else 0
         free = Free(
-            cores=max(0, mine.cores - taken.cores),
-            ahead=max(0, extra - over),
+            cores=max(0, cores),
+            ahead=max(0, extra + min(0, cores)),  # some wait already
             most=mine.most,
-            gpus=max(0, len(mine.gpus) - taken.gpus),
-            memory=self._left(mine.memory, [(one.memory, one.cores) for one in map(request_of, held)]),
-            disk=self._left(mine.disk, [(one.disk, one.cores) for one in map(request_of, held)]),
+            gpus=max(0, len(mine.gpus) - sum([one.gpus for one in needs])),
+            memory=self._left(mine.memory, [(one.memory, one.cores) for one in needs]),
+            disk=self._left(mine.disk, [(one.disk, one.cores) for one in needs]),
             time=time,
         )
-        return Room(jobs=max(0, min(mine.jobs + extra - len(held), free.cores + free.ahead)), free=free)
+        return Room(jobs=self.jobs(held, ahead=ahead), free=free)
 
-    def _left(self, amount: int | None, taken: Collection[tuple[int, int]]) -> int | None:
+    def _left(self, amount: int | None, taken: Iterable[tuple[int, int]]) -> int | None:
         """Of memory or disk: a job that does not say what it needs may use the share of its cores."""
         if amount is None:
             return None
-        return max(0, amount - sum(said or self.capacity.share(amount, cores) or 0 for said, cores in taken))
+        each = self.capacity.share(amount, 1) or 0
+        return max(0, amount - sum([said or min(amount, each * cores) for said, cores in taken]))
 
-    def why_not(self, job: Job, held: Collection[Job], now: float) -> str | None:
+    def why_not(self, job: Job, held: Collection[Assignment], now: float) -> str | None:
         """Why this job is not to come to those that are `held`; None if it begins at once, or waits for no long."""
         mine, needs = self.capacity, request_of(job)
         never = mine.why_never(needs)
         if never is not None:
             return never
-        taken, bearable = total(map(request_of, held)), self.bearable(now)
+        taken, bearable = total(one.needs for one in held), self.bearable(now)
         if len(held) >= mine.jobs + bearable:
             return f"all {mine.jobs} slots of this agent are taken"
         if taken.cores + needs.cores > mine.cores + bearable:
@@ -135,7 +142,7 @@ class Slots:
         new: list[tuple[Assignment, Share]] = []
         while self._waiting and len(self._begun) < self.capacity.jobs:
             one = next(iter(self._waiting.values()))
-            needs = request_of(one.job)
+            needs = one.needs
             if not _fits(self.capacity, total(begun.request for begun in self._begun.values()), needs):
                 break
             del self._waiting[one.id]

@@ -30,15 +30,15 @@ class Held:
 
     def __init__(self, **capacity: Any) -> None:
         self.slots = Slots(Capacity(**capacity))
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[str, Assignment] = {}
 
-    def come(self, name: str, **needs: int) -> str | None:
+    def come(self, name: str, **needs: Any) -> str | None:
         """Why it is not taken; None if it is."""
         one = assignment(name, **needs)
         fault = self.slots.why_not(one.job, self.jobs.values(), 0.0)
         if fault is None:
             self.slots.add(one)
-            self.jobs[name] = one.job
+            self.jobs[name] = one
         return fault
 
     def begin(self) -> dict[str, Share]:
