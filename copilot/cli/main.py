@@ -25,6 +25,7 @@ from copilot.cli import (
     keys,
     overviews,
     pausing,
+    shares,
     submit_job,
     tail,
     up,
@@ -73,6 +74,8 @@ app.add_typer(bundle.app, name="bundle")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(shares.app, name="shares")
+app.add_typer(shares.app, name="quotas", hidden=True)
 app.add_typer(users.app, name="users")
 app.command()(doctor)
 

@@ -88,7 +88,7 @@ def command(  # noqa: PLR0917  # one parameter per option
             help="Id of the job: with it, the same command once more changes nothing. (default: a new UUID)",
         ),
     ] = None,
-    priority: Annotated[int, typer.Option(min=-1000, max=1000, help="Higher goes first.")] = 0,
+    priority: Annotated[int, typer.Option(min=-30, max=30, help="Higher goes first.")] = 0,
     max_run_time: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Longest run.")] = None,
     max_attempts: Annotated[
         int, typer.Option(min=1, max=100, help="Attempts until failures of the infrastructure end the job.")

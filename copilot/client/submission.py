@@ -62,6 +62,9 @@ class Submission:
     after_any: Sequence[str] = ()
 
 
+MAX_PRIORITY = 30  # either way, of what is submitted; what other programs have put on the queue may have more
+
+
 async def submit(submission: Submission, store: Store, staging: Staging) -> JobSpec:
     """Stage the files, put the job on the queue, and return what was put there.
 
@@ -74,6 +77,10 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
 
 def described(submission: Submission) -> JobSpec:
     """The job as the queue knows it, but for its files. Raises `BadName` for what is not allowed, `BadRequirements`."""
+    if not -MAX_PRIORITY <= submission.priority <= MAX_PRIORITY:
+        raise BadName(
+            f"job {submission.id}: priority {submission.priority}: expected -{MAX_PRIORITY} to {MAX_PRIORITY}"
+        )
     secrets = () if submission.sealer is None else submission.sealer(submission.id)
     requirements = with_needs(
         submission.requirements,
@@ -81,6 +88,8 @@ def described(submission: Submission) -> JobSpec:
         disk=submission.limits.disk,
         network=submission.network,
         image=submission.image,
+        cores=submission.cores,
+        gpus=submission.gpus,
     )
     return JobSpec(
         id=submission.id,

@@ -57,6 +57,8 @@ def parse(name: str, text: bytes) -> JobFile:
             disk=said.get("disk"),
             network=said.get("network", False),
             image=said.get("image", ""),
+            cores=said.get("cores", 1),
+            gpus=said.get("gpus", 0),
         ),
         network=said.get("network", False),
         image=said.get("image", ""),

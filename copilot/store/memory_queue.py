@@ -13,7 +13,7 @@ from copilot.matching.matcher import suits
 from copilot.matching.resources import Fit, Request, cores_for, fits, take_off
 from copilot.store import rules, trial
 from copilot.store.memory_rows import Asker, Job
-from copilot.store.shares import OWNER, PROJECT, Share, Shares, check_share
+from copilot.store.shares import Share, Shares, check_share, whose
 from copilot.store.trial import Trials
 from copilot.store.turns import Passed, Turns
 
@@ -49,27 +49,27 @@ class MemoryQueue(Shares, abc.ABC):
         if limits != Share(whose=share.whose):
             self._shares[share.whose] = limits
 
-    async def shares(self, whose: tuple[str, ...] = ()) -> tuple[Share, ...]:
+    async def shares(self, names: tuple[str, ...] = ()) -> tuple[Share, ...]:
         """What somebody may have, and has: see `Shares.shares`."""
-        rules.check_agents(whose)
+        rules.check_agents(names)
         self.round_trips += 1
-        return tuple(self._share(name) for name in whose or sorted(self._shares, key=str.encode))
+        return tuple(self._share(name) for name in names or sorted(self._shares, key=str.encode))
 
-    def _share(self, whose: str) -> Share:
+    def _share(self, name: str) -> Share:
         jobs, cores = Counter[str](), Counter[str]()
         for job in self._jobs.values():
             if job.record.state is State.RUNNING:
-                for name in _names(job):
-                    jobs[name] += 1
-                    cores[name] += job.record.cores
-        known = self._shares.get(whose, Share(whose=whose))
+                for one in _names(job):
+                    jobs[one] += 1
+                    cores[one] += job.record.cores
+        known = self._shares.get(name, Share(whose=name))
         return Share(
-            whose=whose,
+            whose=name,
             shares=known.shares,
             jobs=known.jobs,
             cores=known.cores,
-            running=jobs[whose],
-            used=cores[whose],
+            running=jobs[name],
+            used=cores[name],
         )
 
     def _push(self, job: Job) -> None:
@@ -165,6 +165,6 @@ class MemoryQueue(Shares, abc.ABC):
         return room
 
 
-def _names(job: Job) -> tuple[str, str]:
+def _names(job: Job) -> tuple[str, ...]:
     spec = job.record.spec
-    return f"{OWNER}{rules.owner_of(spec)}", f"{PROJECT}{rules.words_of(spec.project)}"
+    return whose(rules.owner_of(spec), rules.words_of(spec.project))

@@ -25,10 +25,10 @@ class RedisShares(Shares, abc.ABC):
             "set_share", None, share.whose, "" if text == share_to_text(Share(whose=share.whose)) else text
         )
 
-    async def shares(self, whose: tuple[str, ...] = ()) -> tuple[Share, ...]:
+    async def shares(self, names: tuple[str, ...] = ()) -> tuple[Share, ...]:
         """What somebody may have, and has: see `Shares.shares`."""
-        rules.check_agents(whose)
-        flat = await self._run("shares", None, *whose)
+        rules.check_agents(names)
+        flat = await self._run("shares", None, *names)
         rows = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
         return tuple(
             share_from_text(name, text, running=int(running), used=int(used))

@@ -38,6 +38,11 @@ class Share:
         return None if self.cores is None else self.cores - self.used
 
 
+def whose(owner: str, project: str) -> tuple[str, ...]:
+    """Whose limits hold for a job: its owner's and, if it has one, its project's."""
+    return (f"{OWNER}{owner}", *((f"{PROJECT}{project}",) if project else ()))
+
+
 def check_share(share: Share) -> Share:
     """Return `share` if it may be set. Raises `ValueError`."""
     kind, _, name = share.whose.partition(":")
@@ -79,6 +84,6 @@ class Shares(Protocol):
         """From now on `share.whose` may have that. Jobs that wait keep their turns, and what runs goes on. Raises `ValueError`."""
         ...
 
-    async def shares(self, whose: tuple[str, ...] = ()) -> tuple[Share, ...]:
+    async def shares(self, names: tuple[str, ...] = ()) -> tuple[Share, ...]:
         """What these (`owner:<name>`, `project:<name>`; at most 1000) may have, and have; without any, all that was set, by name."""
         ...

@@ -152,6 +152,27 @@ def test_the_queue_is_paused_and_goes_on_and_all_who_look_are_told(site: Site) -
     assert site.run("top").stdout.startswith("jobs  ")
 
 
+def test_shares_and_limits_are_set_and_listed_and_explain_names_them(site: Site) -> None:
+    assert site.run("shares", "list").stdout == "nothing was set: everybody has one share and no limit\n"
+    site.run("shares", "set", "ann@x", "--shares", "3", "--jobs", "0")
+    done = site.run("quotas", "set", "project:atlas", "--cores", "12", "--json")
+    assert json.loads(done.stdout)["most_cores"] == 12
+    assert [line.split() for line in site.run("shares", "list").stdout.splitlines()[1:]] == [
+        ["ann@x", "3", "0", "0", "0", "none", "full"],
+        ["project:atlas", "1", "0", "none", "0", "12", "-"],
+    ]
+    site.run("shares", "set", "ann@x", "--jobs", "none", "--shares", "1")
+    assert [one["name"] for one in json.loads(site.run("shares", "list", "--json").stdout)] == ["atlas"]
+    for bad in (
+        ("ann",),
+        ("ann", "--jobs", "-1"),
+        ("ann", "--jobs", "x"),
+        ("ann", "--shares", "0"),
+        ("x:", "--cores", "y"),
+    ):
+        assert isinstance(site.run("shares", "set", *bad).exception, BadName)
+
+
 def test_an_agent_is_put_in_quarantine_by_hand_and_released(site: Site) -> None:
     done = site.run("agents", "quarantine", "a@x.org", "--reason", "odd results")
     assert done.stdout == "agent a@x.org: gets no jobs until `copilot agents release`; what it runs goes on\n"
