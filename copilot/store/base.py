@@ -16,6 +16,7 @@ from typing import Protocol
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.matching.resources import Free
 from copilot.store.accounts import AccountStore
+from copilot.store.audit import AuditTrail
 from copilot.store.controls import Controls
 from copilot.store.reach import Reachable
 from copilot.store.shares import Shares
@@ -122,7 +123,9 @@ class Facts:
     warnings: tuple[str, ...] = ()
 
 
-class Store(Survey, Shares, AccountStore, Controls, UsageSums, Reachable, Watched, Protocol):
+class Store(
+    Survey, Shares, AccountStore, Controls, UsageSums, Reachable, Watched, AuditTrail, Protocol
+):
     """The queue. All methods raise `StoreUnavailable` when the store cannot answer; then nothing is known to
     have happened, and the same call may be made again. They raise `ConfigError` if it refuses our password or rights,
     and `ValueError` for numbers out of range (`count` and `limit`: 1 to 1000)."""

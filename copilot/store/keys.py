@@ -398,6 +398,22 @@ TABLE = (
 
 # Outside of our prefix: tools of 2011 write these (protocol page, section 2). `<list>` is one of `OLD_LISTS`, or the
 # one that the configuration names.
+# Not handed to the scripts as `KEYS`: rights of their own can keep programs away from them (docs/audit.md).
+APART = (
+    Key(
+        name="audit",
+        kind=Kind.STREAM,
+        meaning="who has changed what, one entry a call: time, who, standing, via, place, verb, target, reason, result",
+        life="until an operator has exported it and cuts it",
+    ),
+    Key(
+        name="passwords",
+        kind=Kind.HASH,
+        meaning="by bare JID what the dashboard checks a password against: `scrypt:<n>:<r>:<p>:<salt>:<hash>`",
+        life="until it is taken away, or the account is revoked",
+    ),
+)
+
 OLD_TABLE = (
     Key(
         name="<list>",
@@ -580,6 +596,16 @@ class Keys:
     def events(self) -> str:
         """The event stream."""
         return f"{self._prefix}events"
+
+    @property
+    def audit(self) -> str:
+        """The audit trail."""
+        return f"{self._prefix}audit"
+
+    @property
+    def passwords(self) -> str:
+        """What the dashboard checks passwords against."""
+        return f"{self._prefix}passwords"
 
     @property
     def mark(self) -> str:

@@ -52,9 +52,11 @@ class Script:
 
 
 @cache
-def load(name: str) -> Script:
-    """The script `name`.lua, ready to run."""
+def load(name: str, *, audited: bool = False) -> Script:
+    """The script `name`.lua, ready to run; `audited`: it writes an entry of the audit trail (`audit.lua`)."""
     text = _read(name)
+    if audited:
+        text = f"local function step()\n{text}\nend\n{_read('audit')}"
     words, found = _words(text), list[str]()
     for definition in reversed([one for shared in SHARED for one in _definitions(shared)]):
         if _defined(definition) & words:

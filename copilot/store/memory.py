@@ -21,6 +21,7 @@ from copilot.matching.groups import group_of, is_plain
 from copilot.matching.host import bounded
 from copilot.matching.resources import Free
 from copilot.store import rules, trial
+from copilot.store.audit import audited
 from copilot.store.base import (
     Changed,
     Claimed,
@@ -36,6 +37,7 @@ from copilot.store.base import (
 )
 from copilot.store.controls import Gate
 from copilot.store.memory_accounts import AccountTables, MemoryAccounts
+from copilot.store.memory_audit import AuditTables, MemoryAudit, with_entry
 from copilot.store.memory_controls import ControlTables, MemoryControls
 from copilot.store.memory_explaining import Presence
 from copilot.store.memory_queue import MemoryQueue
@@ -54,8 +56,17 @@ _OF_QUEUE = (State.WAITING, State.RUNNING)
 _END_STATES = {Cause.OK: State.DONE, Cause.CANCELLED: State.CANCELLED}
 
 
+@audited(with_entry)
 class MemoryStore(
-    MemoryQueue, MemorySurvey, MemoryAccounts, MemoryControls, MemoryUsage, MemoryReach, MemoryWatched, Store
+    MemoryQueue,
+    MemorySurvey,
+    MemoryAccounts,
+    MemoryControls,
+    MemoryUsage,
+    MemoryReach,
+    MemoryWatched,
+    MemoryAudit,
+    Store,
 ):
     """The queue in memory. `round_trips` counts the calls, as if each went to a server."""
 
@@ -71,6 +82,7 @@ class MemoryStore(
         self._trials = Trials()
         self._people = AccountTables()
         self._controls = ControlTables()
+        self._audit = AuditTables()
         self._running: set[str] = set()
         self._cancelling: dict[str, None] = {}  # in the order of time
         self._packages: dict[str, str] = {}  # outputs that came with reports, until they are published

@@ -27,6 +27,7 @@ from copilot.matching.host import bounded, with_mark
 from copilot.matching.needs import needed
 from copilot.matching.resources import Free
 from copilot.store import codec, loader, redis_accounts, redis_shares, rules
+from copilot.store.audit import audited, pending, with_entry
 from copilot.store.base import (
     Changed,
     Claimed,
@@ -45,6 +46,7 @@ from copilot.store.counts import NO_ENTRY, REFUSED, UNAVAILABLE, StoreCounts
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
 from copilot.store.hosts import ASKED, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
+from copilot.store.redis_audit import RedisAudit
 from copilot.store.redis_controls import RedisControls
 from copilot.store.redis_reach import RedisReach
 from copilot.store.redis_survey import SCRIPTS, RedisSurvey, event_from_list, rows_of
@@ -86,6 +88,7 @@ UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 
 _NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 
 
+@audited(with_entry)
 class RedisStore(
     RedisSurvey,
     redis_shares.RedisShares,
@@ -94,6 +97,7 @@ class RedisStore(
     RedisUsage,
     RedisReach,
     RedisWatched,
+    RedisAudit,
     Store,
 ):
     """The queue in Redis. `numbers.round_trips` counts what was sent: one for all calls of the same moment, or one more when
@@ -551,8 +555,12 @@ class RedisStore(
 
     async def _run(self, name: str, now: float | None, *arguments: str | float | bytes) -> Any:
         """Run a script with all keys and the time in front of its own arguments."""
-        script = loader.load(name)
-        rest = (len(self._keys.all), *self._keys.all, "" if now is None else repr(now), *arguments)
+        entry = None if name in READS else pending()
+        script = loader.load(name, audited=entry is not None)
+        rest: tuple[str | float | bytes, ...] = (len(self._keys.all), *self._keys.all)
+        rest += ("" if now is None else repr(now), *arguments)
+        if entry is not None:
+            rest += (self._keys.audit, entry)
         send = self._send_and_wait if self._replicas and name not in READS else self._send
         try:
             return await send(self._client, "EVALSHA", script.sha, *rest)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from copilot.store import explaining, rules, trial, usage
 from copilot.store.keys import (
+    APART,
     FIELDS,
     OLD_TABLE,
     TABLE,
@@ -35,7 +36,7 @@ def rows(first_heading: str) -> list[list[str]]:
 
 
 def test_the_page_lists_every_key() -> None:
-    expected = [[f"`{key.name}{key.suffix}`", key.kind, key.meaning, key.life] for key in TABLE]
+    expected = [[f"`{key.name}{key.suffix}`", key.kind, key.meaning, key.life] for key in (*TABLE, *APART)]
     assert rows("Key") == expected
 
 
@@ -84,7 +85,7 @@ def test_both_versions_count_with_the_same_numbers() -> None:
 
 
 def test_every_script_touches_just_what_its_header_says() -> None:
-    names = {word(key.name): key.name + key.suffix for key in TABLE}
+    names = {word(key.name): key.name + key.suffix for key in (*TABLE, *APART)}
     names |= {key.name.rpartition(":")[2].upper(): key.name for key in OLD_TABLE}
     helpers = dict(re.findall(r"^local function (\w+)\((?s:.*?)\n(?s:(.*?))^end$", PRELUDE, re.MULTILINE))
     for name, text in SCRIPTS.items():

@@ -1,0 +1,66 @@
+"""The audit trail in Redis: see `copilot.store.audit`. Entries are written by `scripts/audit.lua`."""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import Any
+
+from copilot.store import rules
+from copilot.store.accounts import check_jid
+from copilot.store.audit import FIELDS, AuditEntry, AuditTrail, check_through
+from copilot.store.keys import Keys
+
+
+class RedisAudit(AuditTrail, abc.ABC):
+    """Part of `RedisStore`."""
+
+    _keys: Keys
+    _client: Any
+    _listener: Any
+
+    @abc.abstractmethod
+    async def _run(self, name: str, now: float | None, *arguments: str | float | bytes) -> Any:
+        """Run a script."""
+
+    @abc.abstractmethod
+    async def _ask(self, command: str, *arguments: str) -> Any:
+        """Send one command."""
+
+    @abc.abstractmethod
+    async def _send(
+        self, client: Any, command: str, *arguments: str | float | bytes, wait: float = 0.0
+    ) -> Any:
+        """Send one command by this client."""
+
+    async def audit(
+        self, *, after: str = "0", count: int = 100, block: float = 0.0
+    ) -> tuple[AuditEntry, ...]:
+        """Entries above an id: see `AuditTrail.audit`."""
+        arguments: list[str | int] = ["COUNT", rules.check_count("count", count)]
+        client = self._client
+        if rules.check_seconds("block", block) > 0:
+            client = self._listener
+            arguments += ["BLOCK", math.ceil(block * 1000)]
+        arguments += ["STREAMS", self._keys.audit, rules.check_event_id(after)]
+        streams = await self._send(client, "XREAD", *arguments, wait=block)
+        return tuple(_entry(ident, said) for _, entries in streams for ident, said in entries)
+
+    async def cut_audit(self, through: str, *, reason: str = "") -> int:
+        """Entries that were exported go: see `AuditTrail.cut_audit`."""
+        del reason  # stands in the entry
+        first, second = check_through(through)
+        return int(await self._run("cut_audit", None, self._keys.audit, f"{first}-{second + 1}"))
+
+    async def set_password(self, jid: str, line: str) -> None:
+        """What a password is checked against: see `AuditTrail.set_password`."""
+        await self._run("set_password", None, self._keys.passwords, check_jid(jid), line)
+
+    async def password(self, jid: str) -> str:
+        """The same, read."""
+        return await self._ask("HGET", self._keys.passwords, jid) or ""
+
+
+def _entry(ident: str, said: dict[str, str]) -> AuditEntry:
+    words = {name: said.get(name, "") for name in FIELDS if name != "time"}
+    return AuditEntry(id=ident, time=float(said.get("time", "0")), **words)
