@@ -11,8 +11,10 @@ import typer
 from typer.core import TyperGroup
 
 import copilot
+from copilot.actor import Via, enter
 from copilot.cli import (
     agents,
+    audit,
     bundle,
     clean,
     config,
@@ -35,6 +37,7 @@ from copilot.cli import (
 from copilot.cli.codes import ExitCode
 from copilot.cli.doctor import doctor
 from copilot.cli.options import spelt
+from copilot.client.here import here
 from copilot.errors import CopilotError
 
 
@@ -70,6 +73,7 @@ jobs.app.command("explain")(explain.explain_jobs)
 agents.app.command("explain")(explain.explain_agents)
 jobs.app.command()(tail.tail)
 app.add_typer(agents.app, name="agents")
+app.add_typer(audit.app, name="audit")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(config.app, name="config")
@@ -97,6 +101,7 @@ def _options(
 
 def main() -> None:
     """The command."""
+    enter(here(Via.CLI))
     try:
         app(prog_name="copilot")
     except CopilotError as error:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 import copilot
+from copilot.actor import Via, enter
 from copilot.cli import from_afar
 from copilot.cli.submitting import (
     INTERRUPTED,
@@ -23,6 +24,7 @@ from copilot.cli.submitting import (
     size_of,
     submit_here,
 )
+from copilot.client.here import here
 from copilot.client.secrets import named
 from copilot.client.submission import Submission, numbered, owner_here
 from copilot.errors import CopilotError
@@ -246,4 +248,5 @@ def command(  # noqa: PLR0917  # one parameter per option
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
+    enter(here(Via.CLI))
     app(args=None if arguments is None else list(arguments), prog_name=PROGRAM)

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from copilot.actor import Via, acting
+from copilot.client.here import here
 from copilot.client.operating import Answer, Verb, operate
 from copilot.client.result import Result, of_record
 from copilot.client.secrets import Keys
@@ -60,7 +62,8 @@ class QueueAccess:
 
     async def cancel(self, job: str, reason: str) -> Answer:
         """See the port."""
-        return await operate(self._store, Verb.CANCEL, job, reason=reason)
+        with acting(here(Via.PYTHON)):
+            return await operate(self._store, Verb.CANCEL, job, reason=reason)
 
     async def fetch(self, job: str, path: Path) -> bool:
         """See the port. What came with the report of the agent is there at once, all else when its finisher has taken it."""

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from copilot.actor import Actor, Via, acting
 from copilot.errors import (
     BadName,
     IntakePaused,
@@ -362,7 +363,9 @@ class Submissions:
         """As `copilot jobs cancel`, for who may."""
         await self._record(account, wish.job_id)
         reason = one_line(f"{account.jid}: {wish.reason}" if wish.reason else f"stopped by {account.jid}")
-        changed = await self._store.cancel(wish.job_id, reason=reason)
+        who = Actor(name=account.jid, via=Via.XMPP, standing=account.standing, place=received.sender)
+        with acting(who):
+            changed = await self._store.cancel(wish.job_id, reason=reason)
         if changed.changed:
             log.info("%s: to be stopped, says %s", JobRef(wish.job_id), PeerRef(received.sender))
         record = await self._record(account, wish.job_id)

@@ -16,7 +16,10 @@ from functools import wraps
 from typing import Any, Protocol, TypeVar
 
 from copilot.actor import Actor, Via, actor
-from copilot.job import one_line
+from copilot.job import JobSpec, one_line
+from copilot.roles import Account
+from copilot.store.accounts import Bundle
+from copilot.store.shares import Share
 
 MOST_TARGETS = 20  # of one call that are named; the rest is counted
 LONGEST_TARGET = 4000  # characters
@@ -70,6 +73,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "set_aside": Operation(verb="quarantine", target="agent", reason="reason", raises=True),
     "pause": Operation(verb="pause", target="gate", reason="reason"),
     "resume": Operation(verb="resume", target="gate", reason="reason"),
+    "set_share": Operation(verb="share", target="share"),
     "put_account": Operation(verb="account", target="account"),
     "revoke": Operation(verb="revoke", target="jid", reason="reason"),
     "expire": Operation(verb="expire", target="jid"),
@@ -127,11 +131,20 @@ def _named(what: object) -> str:
     if isinstance(what, Sequence):
         more = f" and {len(what) - MOST_TARGETS} more" if len(what) > MOST_TARGETS else ""
         return " ".join(map(_named, what[:MOST_TARGETS])) + more
-    for name in ("jid", "id") if not hasattr(what, "secret_hash") else ("id",):
-        if isinstance(found := getattr(what, name, None), str):
-            standing = getattr(what, "standing", None)
-            return f"{found} ({standing})" if standing else found
-    raise TypeError(f"{type(what).__name__} has no name for the audit trail")
+    match what:
+        case Account():
+            return f"{what.jid} ({what.standing})"
+        case Share():
+            limits = "".join(
+                f", {name} {most}"
+                for name, most in (("jobs", what.jobs), ("cores", what.cores))
+                if most is not None
+            )
+            return f"{what.whose} (shares {what.shares}{limits})"
+        case Bundle() | JobSpec():
+            return what.id
+        case _:
+            raise TypeError(f"{type(what).__name__} has no name for the audit trail")
 
 
 def audited(

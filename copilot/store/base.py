@@ -123,9 +123,7 @@ class Facts:
     warnings: tuple[str, ...] = ()
 
 
-class Store(
-    Survey, Shares, AccountStore, Controls, UsageSums, Reachable, Watched, AuditTrail, Protocol
-):
+class Store(Survey, Shares, AccountStore, Controls, UsageSums, Reachable, Watched, AuditTrail, Protocol):
     """The queue. All methods raise `StoreUnavailable` when the store cannot answer; then nothing is known to
     have happened, and the same call may be made again. They raise `ConfigError` if it refuses our password or rights,
     and `ValueError` for numbers out of range (`count` and `limit`: 1 to 1000)."""

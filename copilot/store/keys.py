@@ -631,3 +631,26 @@ def old_rejected(name: str) -> str:
 def digest(*words: str) -> str:
     """What stands for words from the wire in a key (an agent, or its request): only their hash gets there."""
     return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+
+def rights(user: str, prefix: str = DEFAULT_PREFIX) -> str:
+    """The line that gives a program's account of Redis (7 or later) all that it needs, and on the audit trail nothing but adding.
+
+    Each key is named, for what is not named is forbidden; on the trail, a selector allows one command. Its keys never come as `KEYS`
+    of a script, which would need the rights of both."""
+    keys = Keys(prefix)
+    named = [
+        f"~{key}{'*' if base.name.endswith(':') else ''}" for key, base in zip(keys.all, TABLE, strict=True)
+    ]
+    words = (
+        "on",
+        ">PASSWORD",
+        *named,
+        f"%R~{keys.passwords}",
+        f"&{prefix}*",
+        "+@all",
+        "-@admin",
+        "-@dangerous",
+        "+info",
+    )
+    return " ".join(("ACL SETUSER", user, *words, f"(~{keys.audit} +xadd)"))

@@ -16,6 +16,7 @@ from copilot.store.accounts import Bundle
 from copilot.store.audit import MOST_TARGETS, OPERATIONS, AuditEntry
 from copilot.store.base import Store
 from copilot.store.controls import Gate
+from copilot.store.shares import Share
 from copilot.store.survey import Survey
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import spec
@@ -70,7 +71,7 @@ READS = frozenset(
         "draining",
     }
     | {"ended", "errand", "events", "get", "hints", "package", "password", "paused", "quarantine", "trials"}
-    | {"reach", "unpublished", "usage", "waiting"}
+    | {"reach", "shares", "unpublished", "usage", "waiting"}
 ) | {name for name, _ in inspect.getmembers(Survey, inspect.isfunction)}
 
 
@@ -103,6 +104,11 @@ CALLS: dict[str, tuple[Callable[[Store], Awaitable[Any]], str, str]] = {
     "drain": (lambda s: s.drain([AGENT, "b@x.org"]), f"{AGENT} b@x.org", "changed"),
     "set_aside": (lambda s: s.set_aside("c@x.org", reason="why"), "c@x.org", "changed"),
     "pause": (lambda s: s.pause(Gate.INTAKE, reason="why"), "intake", "changed"),
+    "set_share": (
+        lambda s: s.set_share(Share(whose="owner:anna", shares=2, cores=8)),
+        "owner:anna (shares 2, cores 8)",
+        "changed",
+    ),
     "put_account": (
         lambda s: s.put_account(Account(jid="u@x.org", standing=Standing.OPERATOR), password="secret"),
         "u@x.org (operator)",
