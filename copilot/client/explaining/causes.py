@@ -87,7 +87,7 @@ CAUSES: Mapping[Cause, Meaning] = {
     ),
     Cause.POLICY_RUN_TIME: Meaning(
         text="it ran longer than it may, or its report never came",
-        helps=f"give it more time with --max-run-time, or look for a hang; {_RETRY}",
+        helps=f"give it more time with --walltime, or look for a hang; {_RETRY}",
     ),
     Cause.POLICY_SECRETS: Meaning(
         text="its secrets are sealed for a key that the service has no more",

@@ -93,7 +93,7 @@ def _kept_or_late(known: Known, well: Sequence[Machine], facts: dict[str, Any]) 
             code=Code.TOO_LONG,
             text=f"it may run for {lasting(request.time)}, and the {count(len(well), 'agent')} that could take it leave{'s' if len(well) == 1 else ''} before "
             f"that: the last one in {lasting(longest)}",
-            next="start agents that stay longer, or submit it with a shorter --max-run-time",
+            next="start agents that stay longer, or submit it with a shorter --walltime",
             facts=facts | {"max_run_time": request.time, "longest": longest},
         )
     return None

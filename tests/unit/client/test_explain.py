@@ -19,6 +19,7 @@ from copilot.store.controls import Gate
 from copilot.store.memory import MemoryStore
 from copilot.store.rules import RESERVE_AFTER
 from copilot.store.shares import Share
+from tests.contract.store_fixtures import fake_redis_store
 
 T = 1_700_000_000.0
 BIG = "[ Memory = 8000; Cores = 4; MaxCores = 4; MaxMemory = 8000; Slots = 4 ]"
@@ -431,3 +432,20 @@ def test_every_code_means_something_and_every_final_state_has_one() -> None:
     assert set(MEANINGS) == set(Code)
     assert {"done", "failed", "cancelled"} <= {code.value for code in Code}
     assert State.DONE.value == Code.DONE.value
+
+
+async def test_a_job_is_explained_in_three_round_trips_however_many_groups_and_agents_there_are() -> None:
+    store = fake_redis_store()
+    for number in range(30):
+        jid = f"a{number}@x/home"
+        await store.claim(
+            agent=f"a{number}@x", request="r", dispatch_limit=60, host=SMALL, park=Parking(jid=jid)
+        )
+    jobs = [JobSpec(id=f"j{n}", command="c", requirements=f"other.Cores >= {9 + n}") for n in range(200)]
+    await store.submit(jobs)
+    await explain(store, "j0")  # the server learns the scripts
+    before = store.round_trips
+    reason = await explain(store, "j199")
+    assert store.round_trips - before <= 3
+    assert (reason.code, reason.facts["agents_online"]) == (Code.NO_MATCH, 30)
+    await store.close()
