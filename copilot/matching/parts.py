@@ -113,11 +113,12 @@ class Hosts:
         classes = self.classes(_names(requirements))
         return frozenset(number for one in classes if one.holds(requirements) for number in one.numbers)
 
-    def any_meets(self, requirements: str) -> bool:
-        """Whether one of them does."""
+    def any_meets(self, requirements: str, among: frozenset[int]) -> bool:
+        """Whether one of those with these numbers does; it is found quickly if many do."""
         if not requirements:
-            return bool(self._said)
-        return any(one.holds(requirements) for one in self.classes(_names(requirements)))
+            return bool(among)
+        classes = self.classes(_names(requirements))
+        return any(not among.isdisjoint(one.numbers) and one.holds(requirements) for one in classes)
 
     def attempt(self, requirements: str) -> Tried:
         """What comes of them: see `try_hosts`."""

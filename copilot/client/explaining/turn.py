@@ -142,10 +142,9 @@ def has_room(one: Machine, spec: JobSpec) -> bool:
 def _ahead(standing: Circumstances, fleet: Fleet, well: Sequence[Machine]) -> tuple[int, bool]:
     """How many jobs that one of these agents could take come before it, and whether it may be more."""
     jids = {one.jid for one in well}
-    could = {number for number, one in enumerate(fleet.there) if one.jid in jids}
-    others = sum(
-        group.jobs for group in standing.before if not could.isdisjoint(fleet.hosts.meet(group.requirements))
-    )
+    could = frozenset(number for number, one in enumerate(fleet.there) if one.jid in jids)
+    before = (group.jobs for group in standing.before if fleet.hosts.any_meets(group.requirements, could))
+    others = sum(before)
     return (standing.place or 0) + others, standing.more > 0
 
 

@@ -99,7 +99,9 @@ def test_hosts_are_asked_about_many_requirements() -> None:
     assert hosts.meet("") == {0, 1, 2, 3}
     assert hosts.meet("other.Memory == 2") == {1, 2}
     assert hosts.meet("other.Memory > 2") == {3}
-    assert [hosts.any_meets(text) for text in asked] == [True, True, True, False]
+    everybody, first = frozenset(range(4)), frozenset({0})
+    assert [hosts.any_meets(text, everybody) for text in asked] == [True, True, True, False]
+    assert [hosts.any_meets(text, first) for text in asked] == [True, False, False, False]
 
 
 def test_plain_text_is_what_people_write() -> None:
