@@ -12,6 +12,9 @@ TESTS := .venv/.installed-test
 COVERED := copilot/protocol copilot/store
 LIMIT   := 95
 
+# One worker more than there are cores, at most 8: tests with real servers wait about a third of their time.
+WORKERS := $(shell python3 -c 'import os; print(min(8, len(os.sched_getaffinity(0)) + 1))')
+
 # Where `bench.virtual` has made the environment of requirements/$(1).lock, and a program of that of the tools.
 environment = $$(.venv/bin/python -c 'from bench import virtual; from pathlib import Path; print(virtual.in_cache(Path("$(1)")))')
 tool = $(call environment,tools)/bin/$(1)
@@ -29,7 +32,7 @@ up: $(RUN)  ## start the embedded system and leave it running until Ctrl-C
 test: lint servers  ## all checks and all tests, with coverage
 	rm -f .coverage .coverage.*
 	COVERAGE_PROCESS_START=$(CURDIR)/setup.cfg COVERAGE_FILE=$(CURDIR)/.coverage \
-		.venv/bin/python -m pytest -n auto --maxprocesses 8
+		.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal
 	.venv/bin/python -m coverage combine --quiet
 	@for part in $(COVERED); do \
 		echo "Coverage of $$part, at least $(LIMIT) %:"; \
