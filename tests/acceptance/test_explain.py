@@ -78,6 +78,9 @@ def test_ten_jobs_that_do_not_run_are_explained_each_by_its_reason(up: Up, place
         submit(up, short, "kept", "--requirements", "Slots == 90")
         held = run("copilot", "jobs", "hold", "kept", "--reason", "Ann looks", "--config", up.etc)
         assert held.returncode == 0, held.stderr
+        limited = run("copilot", "shares", "set", "project:capped", "--jobs", "0", "--config", up.etc)
+        assert limited.returncode == 0, limited.stderr
+        submit(up, short, "beyond", "--project", "capped", "--requirements", "Slots == 90")
         submit(up, short, "hungry", "--input", data, "--requirements", "Slots == 90")
         (staged,) = (up.directory / "files").glob("hungry.a0/data")
         staged.unlink()
@@ -93,18 +96,20 @@ def test_ten_jobs_that_do_not_run_are_explained_each_by_its_reason(up: Up, place
             second.wait(LIMIT_S)
         gone = explained(up, "gone", "silent")
         assert "goes to another agent (attempt 2)" in gone["next"]
-        said = explain(up, "impossible", "large", "kept", "hungry", "dead", "nobody")
+        said = explain(up, "impossible", "large", "kept", "hungry", "beyond", "dead", "nobody")
         text = run("copilot", "jobs", "explain", "dead", "--config", up.etc).stdout
     assert {job: one["code"] for job, one in said.items()} == {
         "impossible": "no-matching-agent",
         "large": "too-big",
         "kept": "held",
         "hungry": "input-missing",
+        "beyond": "quota",
         "dead": "dead-letter",
         "nobody": "unknown-job",
     }
     assert said["impossible"]["text"].startswith("needs Memory >= 99999999: 1 agent online, best has ")
     assert said["large"]["text"].startswith("needs 8 TiB of memory for one job: ")
+    assert "project capped" in said["beyond"]["text"]
     assert said["kept"]["text"].endswith(": Ann looks")
     assert "data is not in the file area" in said["hungry"]["text"]
     assert "each time somebody killed it with SIGKILL" in said["dead"]["text"]
