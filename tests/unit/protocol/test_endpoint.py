@@ -240,6 +240,7 @@ def test_an_agent_takes_orders_only_from_whom_it_trusts(agent: Endpoint, name: s
             "ticket": "t",
             "jid": "a@b",
             "attempt": "1",
+            "stream": "stdout",
             "keys": "k",
             "signatures": "s",
         }
