@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from base64 import urlsafe_b64encode
 
 from copilot.job import JobSpec
 from copilot.matching.needs import needed
 from copilot.matching.resources import KEY_DIGITS, Request
 
 PLAIN, PARTICULAR = "p", "r"  # any host will do; those that meet requirements
-WHO_DIGITS, OTHER_DIGITS = 16, 24  # hexadecimal
-GROUP_LENGTH = KEY_DIGITS + 1 + WHO_DIGITS + OTHER_DIGITS  # of a name; the scripts have the same
+WHO_DIGITS = 16  # hexadecimal
+OTHER_CHARACTERS = 20  # of base64: 120 bits
+# Of a name; the scripts have the same. In each job's record Redis keeps values of up to 64 bytes in a third of the memory.
+GROUP_LENGTH = KEY_DIGITS + 1 + WHO_DIGITS + OTHER_CHARACTERS
 OLD_ANY = "any"  # what older versions called the group of jobs without requirements; others had 40 digits
 
 
@@ -22,7 +25,7 @@ def group_of(spec: JobSpec) -> str:
     kind = PARTICULAR if requirements else PLAIN
     who: list[object] = [spec.owner, spec.project]
     other: list[object] = [requirements, sorted(spec.tags), spec.image, spec.network, *who]
-    return f"{Request.of(spec).key}{kind}{_digits(who, WHO_DIGITS)}{_digits(other, OTHER_DIGITS)}"
+    return f"{Request.of(spec).key}{kind}{_digest(who).hex()[:WHO_DIGITS]}{_text(_digest(other))[:OTHER_CHARACTERS]}"
 
 
 def request_of(group: str) -> Request:
@@ -35,5 +38,9 @@ def is_plain(group: str) -> bool:
     return group == OLD_ANY or (len(group) == GROUP_LENGTH and group[KEY_DIGITS] == PLAIN)
 
 
-def _digits(words: list[object], length: int) -> str:
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:length]
+def _digest(words: list[object]) -> bytes:
+    return hashlib.sha256(json.dumps(words).encode()).digest()
+
+
+def _text(digest: bytes) -> str:
+    return urlsafe_b64encode(digest).decode("ascii")

@@ -17,7 +17,7 @@ _COUNTED = (State.WAITING, State.RUNNING)
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
 _BEHIND = re.compile(r"(?P<time>[0-9]{1,20}(\.[0-9]{1,20})?):(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,127})\Z")
 _HEAD = re.compile(
-    r"(\+?[0-9]{34}([0-9a-f]{40}|[0-9a-f]{27}[pr][0-9a-f]{40}|any))?\Z"
+    r"(\+?[0-9]{34}([0-9a-f]{40}|[0-9a-f]{27}[pr][0-9a-f]{16}[A-Za-z0-9_-]{20}|any))?\Z"
 )  # of a group; see `keys.TABLE`
 
 

@@ -2,7 +2,7 @@
 -- loader puts it in front of the scripts that use it.
 --
 -- The name of a group is 27 digits that say what its jobs take of a host (packing.lua), `p` or `r`, 16 digits for owner and project, and
--- 24 for all that makes it this group. Names of older versions are ANY, for jobs without requirements, and 40 digits.
+-- 20 characters for all that makes it this group. Names of older versions are ANY, for jobs without requirements, and 40 digits.
 --
 -- Groups without requirements are *plain*: any host will do, and nobody is asked about it. Their first jobs are in `plain-heads`, those of
 -- all other groups in `heads`, as '<rank><place><number><group>': 10, 16, 8 characters, and the name. So groups stand there,
@@ -17,7 +17,7 @@
 -- interest. When there is no such group, nobody asks for anything.
 
 local ANY = 'any'
-local GROUP_LENGTH = 68
+local GROUP_LENGTH = 64
 local PLAIN = string.byte('p')
 local FURTHEST = 'furthest'
 local GROUP_MEMORY = 86400

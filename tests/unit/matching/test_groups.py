@@ -44,8 +44,8 @@ def test_what_an_agent_may_tell_apart_is_not(fields: dict[str, Any]) -> None:
 
 def test_a_name_is_safe_whatever_is_in_the_job() -> None:
     name = group(requirements="../any:*\n", owner="a b\n", tags=("x",))
-    assert re.fullmatch("[0-9a-f]{27}[pr][0-9a-f]{40}", name)
-    assert re.fullmatch("[0-9a-f]{27}p[0-9a-f]{40}", group(owner="\udcff"))
+    assert re.fullmatch("[0-9a-f]{27}[pr][0-9a-f]{16}[A-Za-z0-9_-]{20}", name)
+    assert re.fullmatch("[0-9a-f]{27}p[0-9a-f]{16}[A-Za-z0-9_-]{20}", group(owner="\udcff"))
 
 
 def test_the_size_of_its_jobs_stands_in_the_name() -> None:
