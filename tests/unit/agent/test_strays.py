@@ -52,6 +52,12 @@ def test_children_with_a_word_in_their_environment_are_ended_and_no_others() -> 
         subprocess.Popen(["sleep", "60"], env={**os.environ, "COPILOT_TEST_MARK": value}) for value in "ab"
     )
     try:
+        for one in (
+            marked,
+            other,
+        ):  # Popen returns when exec has begun: the kernel tells the environment a moment later
+            while b"COPILOT_TEST_MARK=" not in Path(f"/proc/{one.pid}/environ").read_bytes():
+                pass
         strays.end_children_with(b"COPILOT_TEST_MARK=a")
         assert not Path(f"/proc/{marked.pid}").exists()
         assert other.poll() is None
