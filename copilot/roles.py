@@ -83,3 +83,12 @@ MAY_SAY: Mapping[str, frozenset[Standing]] = {
 def may_say(standing: Standing | None, command: str) -> bool:
     """Whether an account of this standing (None: nobody that we know) may give `command`."""
     return standing is not None and standing in MAY_SAY.get(command, frozenset())
+
+
+LOOKS_AFTER_ALL = frozenset({Standing.OPERATOR, Standing.ADMIN})
+
+
+def looks_after(account: Account, owner: str, project: str) -> bool:
+    """Whether this account may look after a job: its own, those of its projects, or all."""
+    mine = owner == account.jid or (bool(project) and project in account.projects)
+    return account.standing in LOOKS_AFTER_ALL or (account.standing is Standing.SUBMITTER and mine)

@@ -143,7 +143,7 @@ async def _dashboard(
     )
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(_following(board))
-        await stack.enter_async_context(showing_dashboard(config, board))
+        await stack.enter_async_context(showing_dashboard(config, board, store))
         yield
 
 

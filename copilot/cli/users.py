@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import getpass
 import json
 import os
 import sys
@@ -27,6 +28,7 @@ from copilot.errors import BadName, ConfigError
 from copilot.job import one_line
 from copilot.jobmanager.config import ManagerConfig, SubmitConfig
 from copilot.local.writing import write_file
+from copilot.monitor.dashboard.passwords import BadPassword, line
 from copilot.protocol.crypto import v2
 from copilot.protocol.crypto.keys import public_text
 from copilot.protocol.envelope import bare
@@ -129,6 +131,40 @@ def revoke_(
         return
     for jid, news in changed.items():
         print(f"{jid}: {'revoked' if news else 'was revoked before'}")
+
+
+@app.command()
+def password(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name or Jabber ID.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take it away: no login any more.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Give a person a password for the dashboard, which is not that of the Jabber account. It is asked for, or read from standard input."""
+    settings, _ = load(ManagerConfig, config, os.environ, known=lambda: KNOWN_KEYS)
+    jid = _jid(name, settings)
+
+    async def account(store: Store) -> Account:
+        found = await store.account(jid)
+        if found is None or found not in await people(store) or not found.counts(time.time()):
+            raise BadName(f"{jid} is no user: 'copilot users list' shows who is")
+        return found
+
+    known = asyncio.run(_with_store(settings, account))
+    try:
+        kept = "" if remove else line(_asked(), known.created)
+    except BadPassword as error:
+        raise BadName(str(error)) from None
+    asyncio.run(_with_store(settings, lambda store: store.set_password(jid, kept)))
+    print(f"{jid}: {'can log in to the dashboard no more' if remove else 'can log in to the dashboard'}")
+
+
+def _asked() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    first = getpass.getpass("Password for the dashboard: ")
+    if first != getpass.getpass("Once more: "):
+        raise BadName("these were two different passwords; nothing was changed")
+    return first
 
 
 async def _with_store(config: QueuePlaceSettings, work: Callable[[Store], Awaitable[T]]) -> T:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from copilot.config.groups import LimitSettings, MetricsSettings, QueuePlaceSettings
 from copilot.config.kinds import (
     ADDRESS_OR_OFF,
+    FLAG,
     HOST,
     HOSTS,
     PATH,
@@ -101,6 +102,28 @@ class MonitorConfig(MetricsSettings, QueuePlaceSettings, LimitSettings):
         default=None,
         unset="none",
         derive=lambda _: (),
+    )
+
+    dashboard_actions: bool = setting(
+        "MON_DASHBOARD_ACTIONS",
+        "whether people with accounts can log in to the dashboard, and cancel, hold, release and retry jobs and drain agents there; without "
+        "TLS on loopback only",
+        FLAG,
+        default="0",
+    )
+    dashboard_cert_file: Path | None = setting(
+        "MON_DASHBOARD_CERT_FILE",
+        "certificate of the dashboard with its chain (PEM); then browsers come by https",
+        PATH,
+        default=None,
+        unset="plain http",
+    )
+    dashboard_key_file: Path | None = setting(
+        "MON_DASHBOARD_KEY_FILE",
+        "private key of that certificate (PEM)",
+        PATH,
+        default=None,
+        unset="it is in the same file",
     )
 
     redis_server: str | None = setting(

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page
 
+from copilot.monitor.dashboard.doing import Doing
 from copilot.monitor.dashboard.server import Dashboard
 from tests.browser import chromium, world
 from tests.browser.looking import Look, Theme
@@ -34,13 +35,14 @@ class Shown:
     browser: Browser
     stack: AsyncExitStack
     most_viewers: int = 100
+    doing: Doing | None = None
     port: int = 0
     server: Dashboard | None = None
     complaints: list[str] = field(default_factory=list)
 
     async def serve(self) -> None:
         """Start the server, again on the same port."""
-        self.server = Dashboard(self.board, most_viewers=self.most_viewers)
+        self.server = Dashboard(self.board, most_viewers=self.most_viewers, doing=self.doing)
         self.port = await self.server.start(HOST, self.port)
 
     async def close(self) -> None:
@@ -74,8 +76,12 @@ async def show(browser: Browser) -> AsyncIterator[Show]:
     made: list[Shown] = []
     async with AsyncExitStack() as stack:
 
-        async def make(board: world.MemoryBoard | None = None, *, most_viewers: int = 100) -> Shown:
-            shown = Shown(board or world.board(time.time), browser, stack, most_viewers=most_viewers)
+        async def make(
+            board: world.MemoryBoard | None = None, *, most_viewers: int = 100, doing: Doing | None = None
+        ) -> Shown:
+            shown = Shown(
+                board or world.board(time.time), browser, stack, most_viewers=most_viewers, doing=doing
+            )
             await shown.serve()
             stack.push_async_callback(shown.close)
             made.append(shown)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
 
@@ -18,6 +19,7 @@ from copilot.monitor.board import Board
 from copilot.monitor.dashboard import assets, live
 from copilot.monitor.dashboard.answers import Answers
 from copilot.monitor.dashboard.asking import Refusal
+from copilot.monitor.dashboard.doing import PATHS, Doing
 from copilot.monitor.dashboard.guard import HEADERS, Names, is_foreign
 from copilot.monitor.dashboard.live import Live, TooManyViewers
 from copilot.monitor.dashboard.plain import as_json
@@ -28,6 +30,7 @@ BREAK_OFF = 0.5  # s that answers have left when the server stops
 STALL = 30.0  # s after which a viewer who takes nothing loses his place
 CATCH_UP = 0.1  # s between two looks at whether a slow viewer is ready for more
 RETRY = 2000  # ms after which a browser asks again for a stream that broke off
+NOBODY_YET = "/api/session"  # the page asks this in any case
 AFTER = {"Retry-After": "5"}  # s
 
 _log = logging.getLogger("copilot.dashboard")
@@ -36,7 +39,7 @@ _log = logging.getLogger("copilot.dashboard")
 class Dashboard:
     """Shows `board` to whoever can connect. `hosts`: further names under which it may be asked.
 
-    `most_viewers`, `period`, `keep_alive` and `stall` (s) are those of the live stream."""
+    `doing`: what people may do once they have logged in; without it the dashboard only shows. `most_viewers`, `period`, `keep_alive` and `stall` (s) are those of the live stream."""
 
     def __init__(
         self,
@@ -47,12 +50,16 @@ class Dashboard:
         period: float = live.PERIOD,
         keep_alive: float = live.KEEP_ALIVE,
         stall: float = STALL,
+        doing: Doing | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._answers = Answers(board)
         self._hosts = tuple(hosts)
         self._names = Names("localhost", self._hosts)
         self._live = Live(board, most=most_viewers, period=period, keep_alive=keep_alive)
         self._stall = stall
+        self._doing = doing
+        self._tls = tls
         self._assets = assets.load()
         self._runner: web.ServerRunner | None = None
 
@@ -60,7 +67,7 @@ class Dashboard:
         """Listen; returns the port, which is a free one if `port` is 0. Raises OSError if it is taken."""
         self._names = Names(host, self._hosts)
         server = quiet_server(self._handle, idle=IDLE, log=_log, most=MOST_CONNECTIONS, cancel=True)
-        self._runner, bound = await listen(server, host, port, break_off=BREAK_OFF)
+        self._runner, bound = await listen(server, host, port, break_off=BREAK_OFF, ssl_context=self._tls)
         return bound
 
     async def stop(self) -> None:
@@ -90,6 +97,8 @@ class Dashboard:
             raise Refusal(
                 421, "this dashboard is not known under that name; add the name to MON_DASHBOARD_HOSTS"
             )
+        if request.path in PATHS and (self._doing is not None or request.path == NOBODY_YET):
+            return await self._person(request)
         if request.method not in ("GET", "HEAD"):
             raise Refusal(405, "the dashboard only shows: GET and HEAD are served here")
         path = request.path
@@ -106,6 +115,16 @@ class Dashboard:
         if path.startswith("/api/"):
             return _data(await self._answers.to(path, request.rel_url.raw_query_string))
         raise Refusal(404, "there is no such page; the dashboard is at /")
+
+    async def _person(self, request: web.BaseRequest) -> web.StreamResponse:
+        """What belongs to people who log in."""
+        if request.path.startswith("/api/") and is_foreign(request.headers):
+            raise Refusal(403, "only the dashboard's own page may ask this from within a browser")
+        if self._doing is not None:
+            return await self._doing.answer(request)
+        if request.method not in ("GET", "HEAD"):
+            raise Refusal(405, "the dashboard only shows: GET and HEAD are served here")
+        return _data(as_json({"actions": False}))
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(

@@ -1,5 +1,6 @@
 // All agents, a page at a time: what each runs, who is idle, who is in quarantine.
 
+import { agentButtons } from "./doing.js";
 import { count, h, list, mark, number, row, say, table } from "./dom.js";
 import { ask, asker, bar, code, empty, fault, jobLink, named, setWhen, when } from "./parts.js";
 import { pager } from "./pager.js";
@@ -68,7 +69,7 @@ export function agents(parameters, go) {
           ".",
         ),
       );
-    list(body, page.rows, (one) => one.agent, agent);
+    list(body, page.rows, (one) => one.agent, (one) => agent(one, () => asked.now()));
   }
 
   return {
@@ -93,7 +94,8 @@ export function agents(parameters, go) {
   };
 }
 
-function agent(first) {
+function agent(first, done) {
+  const [does, can] = agentButtons(first.agent, done);
   const state = h("span", {});
   const since = when();
   const left = h("span", {});
@@ -106,7 +108,7 @@ function agent(first) {
     named(first.agent),
     ["State", {}, state, " ", h("span", { class: "quiet nowrap" }, left, since)],
     ["Slots", { class: "num metered" }, h("span", {}, busy, " of ", slots), strip],
-    ["Runs", { class: "wide" }, held, more],
+    ["Runs", { class: "wide" }, held, more, does],
   );
   return [
     node,
@@ -117,6 +119,7 @@ function agent(first) {
           : given.jobs > 0
             ? ["busy", "running"]
             : ["idle", "held"];
+      can(given);
       say(state, word);
       mark(state, "class", `state state-${cls}`);
       setWhen(since, given.jobs > 0 ? null : given.idle_since);

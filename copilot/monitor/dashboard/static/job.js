@@ -1,5 +1,6 @@
 // One job: what it is, how its attempts ended, what happened when, and the last that it wrote.
 
+import { jobButtons } from "./doing.js";
 import { card, h, row, table } from "./dom.js";
 import { agentLink, ask, asker, empty, fault, named, stateMark, when } from "./parts.js";
 import * as words from "./words.js";
@@ -10,8 +11,10 @@ const MOST_ATTEMPTS = 200;
 export function job(id) {
   const body = h("div", {}, h("p", { class: "empty" }, "Asking …"));
   let told = "";
+  const [does, can] = jobButtons(id, () => asked.now());
   const asked = asker((signal) => ask(`/api/job/${encodeURIComponent(id)}`, {}, signal), {
     answered(view) {
+      can(view.state);
       const now = JSON.stringify(view);
       if (now === told) return; // what is read or selected here stays
       told = now;
@@ -48,6 +51,7 @@ export function job(id) {
           h("bdi", {}, words.name(id)),
         ),
       ),
+      does,
       body,
     ),
     title: `Job ${words.name(id)}`,

@@ -1,5 +1,6 @@
 // The jobs in one state, a page at a time.
 
+import { jobButtons } from "./doing.js";
 import { count, h, list, number, row, say, table } from "./dom.js";
 import { agentLink, ask, asker, code, empty, fault, jobLink, named, setWhen, when } from "./parts.js";
 import { pager } from "./pager.js";
@@ -60,6 +61,7 @@ export function jobs(state) {
     const agent = h("span", {});
     const cause = h("span", {});
     let told = null;
+    const [does, can] = jobButtons(first.job, () => asked.now());
     return [
       row(
         { "data-job": first.job },
@@ -67,10 +69,11 @@ export function jobs(state) {
         ["Owner", {}, first.owner ? named(first.owner) : h("span", { class: "quiet" }, "–")],
         [ended ? "Ended" : "Since", { class: "nowrap" }, since],
         ["Attempt", { class: "num" }, attempt],
-        ["Agent", {}, agent],
+        ["Agent", {}, agent, does],
         ended && ["Cause", {}, cause],
       ),
       (given) => {
+        can(state);
         setWhen(since, given.since);
         count(attempt, given.attempt, words.whole);
         say(cause, words.name(given.cause));

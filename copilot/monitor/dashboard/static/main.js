@@ -1,6 +1,7 @@
 // Which view is shown, and what stays on every page: connection, theme, title.
 
 import { agents } from "./agents.js";
+import { begin } from "./doing.js";
 import { h, mark, say } from "./dom.js";
 import { job } from "./job.js";
 import { jobs, STATES } from "./jobs.js";
@@ -141,4 +142,5 @@ setInterval(() => {
   if (!document.hidden) tickAll();
 }, 1000);
 show();
+begin(byId("person"));
 connect(shown, changed);

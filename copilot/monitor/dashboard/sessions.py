@@ -1,0 +1,114 @@
+"""Who is logged in, and how often somebody may try to be. In this process's memory: a restart of the monitor logs all out.
+
+Nothing here reads a clock: `now` is in seconds that never go back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+IDLE = 30 * 60.0  # s without a request of his own after which somebody is logged out
+LONGEST = 12 * 3600.0  # s after which he has to log in again in any case
+MOST = 1000  # sessions; the oldest goes
+PER_PERSON = 10
+BYTES = 32  # of an id, and of a token
+
+WINDOW = 15 * 60.0  # s in which failed logins are counted
+MOST_FAILED = 10  # of one address, and of one account, in that time
+MOST_KEYS = 10_000  # addresses and accounts that are remembered; the oldest goes
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """`token` goes with each wish, for a page of somebody else cannot read it."""
+
+    jid: str
+    token: str = field(repr=False)
+    begun: float
+    used: float
+
+
+class Sessions:
+    """By the hash of their id: what is kept logs nobody in."""
+
+    def __init__(self) -> None:
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+
+    def begin(self, jid: str, now: float) -> tuple[str, Session]:
+        """A new id, which nobody has seen before, and the session."""
+        mine = [key for key, one in self._sessions.items() if one.jid == jid]
+        for key in mine[: max(0, len(mine) - PER_PERSON + 1)]:
+            del self._sessions[key]
+        while len(self._sessions) >= MOST:
+            self._sessions.popitem(last=False)
+        ident = secrets.token_urlsafe(BYTES)
+        session = Session(jid=jid, token=secrets.token_urlsafe(BYTES), begun=now, used=now)
+        self._sessions[_hashed(ident)] = session
+        return ident, session
+
+    def find(self, ident: str, now: float, *, use: bool = True) -> Session | None:
+        """The session, if it has not ended; `use`: it goes on from now."""
+        key = _hashed(ident)
+        session = self._sessions.get(key)
+        if session is None:
+            return None
+        if now - session.used > IDLE or now - session.begun > LONGEST:
+            del self._sessions[key]
+            return None
+        if use:
+            session.used = now
+        return session
+
+    def end(self, ident: str) -> None:
+        """He logs out."""
+        self._sessions.pop(_hashed(ident), None)
+
+    def end_all(self, jid: str) -> None:
+        """This account counts no more."""
+        for key in [key for key, one in self._sessions.items() if one.jid == jid]:
+            del self._sessions[key]
+
+
+def is_token(session: Session, given: str) -> bool:
+    """Whether that is the token of the session."""
+    return hmac.compare_digest(session.token.encode(), given.encode("utf-8", "replace"))
+
+
+class Tries:
+    """Failed logins, by address and by account."""
+
+    def __init__(self) -> None:
+        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def wait(self, keys: tuple[str, ...], now: float) -> float:
+        """For how many seconds nobody may try with one of these; 0.0 if somebody may."""
+        return max(self._wait(key, now) for key in keys)
+
+    def failed(self, keys: tuple[str, ...], now: float) -> None:
+        """One more."""
+        for key in keys:
+            times = self._failed.setdefault(key, deque(maxlen=MOST_FAILED))
+            times.append(now)
+            self._failed.move_to_end(key)
+        while len(self._failed) > MOST_KEYS:
+            self._failed.popitem(last=False)
+
+    def forget(self, keys: tuple[str, ...]) -> None:
+        """One of these tries was none: somebody has logged in. What failed before counts on."""
+        for key in keys:
+            if times := self._failed.get(key):
+                times.pop()
+
+    def _wait(self, key: str, now: float) -> float:
+        times = self._failed.get(key)
+        if times is None or len(times) < MOST_FAILED:
+            return 0.0
+        return max(0.0, times[0] + WINDOW - now)
+
+
+def _hashed(ident: str) -> str:
+    return hashlib.sha256(ident.encode("utf-8", "replace")).hexdigest()
