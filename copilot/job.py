@@ -8,8 +8,10 @@ States (an arrow is one atomic step of the store):
        └── handed back, ──┘   (agent never got it or leaves, attempt lost, retryable failure with attempts left)
            requeued
 
-An operator may hold a waiting job (held) and release it, cancel any that is not over, and have a failed or cancelled one
-retried (waiting again).
+A job that waits for others begins blocked, and waits from when they are done or over. Nobody else has to do anything for that.
+
+An operator may hold a waiting or blocked job (held) and release it, release a blocked one whatever it waits for, cancel any that is not
+over, and have a failed or cancelled one retried (waiting again).
 
 `attempt` is a fencing token: it grows with every claim, and a report about an older one changes nothing.
 """
@@ -67,6 +69,7 @@ class State(enum.StrEnum):
     FAILED = "failed"  # ended otherwise; the cause says whose fault it was
     CANCELLED = "cancelled"  # ended because somebody wanted it
     HELD = "held"  # not in a queue until somebody releases it
+    BLOCKED = "blocked"  # not in a queue until the jobs that it waits for are done or over
 
     @property
     def final(self) -> bool:

@@ -36,7 +36,12 @@ _DONE = {
     (Verb.CANCEL, State.RUNNING): "is running; its agent will be told to stop it",
     (Verb.HOLD, State.HELD): "held; release lets it go on",
     (Verb.RELEASE, State.WAITING): "released; it waits at its old place",
+    (
+        Verb.RELEASE,
+        State.BLOCKED,
+    ): "released; it waits for other jobs, as before: release it once more, and it waits for none",
     (Verb.RETRY, State.WAITING): "waits again, with all its attempts",
+    (Verb.RETRY, State.BLOCKED): "waits for other jobs again, as before",
 }
 _SO_ALREADY = {
     (Verb.CANCEL, State.CANCELLED): "is cancelled already",
@@ -44,6 +49,7 @@ _SO_ALREADY = {
     (Verb.HOLD, State.HELD): "is held already",
     (Verb.RELEASE, State.WAITING): "waits already",
     (Verb.RETRY, State.WAITING): "waits already",
+    (Verb.RETRY, State.BLOCKED): "waits for other jobs: release it, and it waits for none",
 }
 _WHY_NOT = {
     (Verb.HOLD, State.RUNNING): "is running: cancel it, or wait",

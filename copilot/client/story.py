@@ -80,6 +80,7 @@ def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
         ("network", "needed" if spec.network else None),
         ("image", spec.image),
         ("exclusive", "never two attempts at once" if spec.exclusive else None),
+        ("after", _waits_for(spec)),
         ("submitted", when(record.submitted)),
         ("ended", when(record.finished)),
         ("reason", record.outcome.reason if record.state.final and record.outcome else ""),
@@ -89,6 +90,11 @@ def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
     )
 
 
+def _waits_for(spec: JobSpec) -> str:
+    done, over = " ".join(spec.after), " ".join(spec.after_any)
+    return "; ".join(filter(None, (done and f"{done} (done)", over and f"{over} (over)")))
+
+
 def _next(story: Story) -> str:
     record = story.record
     over = "nothing" if record.state is State.DONE else "`copilot jobs retry` runs it once more"
@@ -96,6 +102,7 @@ def _next(story: Story) -> str:
         State.WAITING: "the first agent that asks gets it, after jobs of higher priority and older ones"
         + (f"; {SECRETS_WAIT}" if record.spec.secrets else ""),
         State.HELD: "`copilot jobs release` lets it wait again",
+        State.BLOCKED: "it waits in the queue when the jobs that it waits for are done or over; `copilot jobs release` lets it do so now",
         State.RUNNING: "its agent is told to stop it"
         if story.cancelling
         else "its agent reports how it ended",

@@ -17,6 +17,7 @@ from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, Stat
 from copilot.matching.resources import Free
 from copilot.store.accounts import AccountStore
 from copilot.store.audit import AuditTrail
+from copilot.store.blocking import Blocking
 from copilot.store.controls import Controls
 from copilot.store.reach import Reachable
 from copilot.store.shares import Shares
@@ -123,7 +124,9 @@ class Facts:
     warnings: tuple[str, ...] = ()
 
 
-class Store(Survey, Shares, AccountStore, Controls, UsageSums, Reachable, Watched, AuditTrail, Protocol):
+class Store(
+    Survey, Shares, AccountStore, Controls, UsageSums, Blocking, Reachable, Watched, AuditTrail, Protocol
+):
     """The queue. All methods raise `StoreUnavailable` when the store cannot answer; then nothing is known to
     have happened, and the same call may be made again. They raise `ConfigError` if it refuses our password or rights,
     and `ValueError` for numbers out of range (`count` and `limit`: 1 to 1000)."""
@@ -141,7 +144,8 @@ class Store(Survey, Shares, AccountStore, Controls, UsageSums, Reachable, Watche
         Raises `JobExists` if an id is taken by a different specification, `BadName` for an id not to be submitted,
         `BadRequirements` for requirements that cannot be read, `QueueFull` if there is no room for new ones, `IntakePaused`
         if none are taken,
-        `TooManyJobs` if an owner would have more than `most`.
+        `TooManyJobs` if an owner would have more than `most`, `UnknownJob` if one is to wait for a job that is neither known nor before it
+        in `specs`.
         """
         ...
 
@@ -278,11 +282,11 @@ class Store(Survey, Shares, AccountStore, Controls, UsageSums, Reachable, Watche
         ...
 
     async def hold(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
-        """Keep a waiting job out of the queue."""
+        """Keep a waiting or blocked job out of the queue."""
         ...
 
     async def release(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
-        """Let a held job wait again, at its old place."""
+        """Let a held job wait again, at its old place, or for others if it did; let a blocked one wait for nobody any more."""
         ...
 
     async def retry(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
@@ -306,7 +310,8 @@ class Store(Survey, Shares, AccountStore, Controls, UsageSums, Reachable, Watche
         ...
 
     async def remove(self, job: str) -> bool:
-        """Forget a job that is over and whose result its finisher has taken. False: it stays, or is not known.
+        """Forget a job that is over and whose result its finisher has taken. False: it stays, for others wait for it or it is not over, or
+        it is not known.
 
         No event tells of it. Its id should not be used again: its attempts would be counted from 1 once more.
         """

@@ -222,6 +222,32 @@ TABLE = (
         life="an entry leaves when the job is released or cancelled",
     ),
     Key(
+        name="blocked",
+        kind=Kind.ZSET,
+        meaning="jobs that wait for others; score: since when",
+        life="an entry leaves when the others are done or over, or when the job is released, held or cancelled",
+    ),
+    Key(
+        name="awaits:",
+        suffix="<id>",
+        kind=Kind.SET,
+        meaning="what a job waits for yet: `done:<id>`, until that job is done, `over:<id>`, until it has ended somehow",
+        life="an entry leaves when that is so; all when the job is released or removed",
+    ),
+    Key(
+        name="awaited:",
+        suffix="<done or over>:<id>",
+        kind=Kind.ZSET,
+        meaning="the jobs that wait for that; score: 0",
+        life="as in `awaits`",
+    ),
+    Key(
+        name="letting-in",
+        kind=Kind.ZSET,
+        meaning="such names (`done:<id>`, `over:<id>`) that are so, for which more jobs wait than one step lets into queues; score: since when",
+        life="moments: the reaper goes on with them",
+    ),
+    Key(
         name="draining",
         kind=Kind.ZSET,
         meaning="agents (bare JIDs) that somebody wants to leave; score: until when they are to be told",
@@ -462,7 +488,7 @@ FIELDS = (
     Field(name="max_run_time", meaning="the job's own limit in seconds, empty for the manager's"),
     Field(name="submitted", meaning="time of the submission"),
     Field(name="first_event", meaning="id of the entry of the event stream that tells of the submission"),
-    Field(name="state", meaning="`waiting`, `held`, `running`, `done`, `failed` or `cancelled`"),
+    Field(name="state", meaning="`waiting`, `held`, `blocked`, `running`, `done`, `failed` or `cancelled`"),
     Field(
         name="owner",
         meaning="under which name it is counted in `owners`; absent for a job of an older version, until it moves",

@@ -21,6 +21,7 @@ SHARED = (
     "states",
     "usage",
     "queues",
+    "blocking",
     "onlookers",
     "moves",
     "controls",

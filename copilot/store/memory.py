@@ -38,6 +38,7 @@ from copilot.store.base import (
 from copilot.store.controls import Gate
 from copilot.store.memory_accounts import AccountTables, MemoryAccounts
 from copilot.store.memory_audit import AuditTables, MemoryAudit, with_entry
+from copilot.store.memory_blocking import MemoryBlocking
 from copilot.store.memory_controls import ControlTables, MemoryControls
 from copilot.store.memory_explaining import Presence
 from copilot.store.memory_queue import MemoryQueue
@@ -52,13 +53,14 @@ from copilot.store.usage import By, Sums
 from copilot.store.watched import Stream
 
 _SYSTEM_CLOCK = SystemClock()
-_OF_QUEUE = (State.WAITING, State.RUNNING)
+_OF_QUEUE = (State.WAITING, State.BLOCKED, State.RUNNING)
 _END_STATES = {Cause.OK: State.DONE, Cause.CANCELLED: State.CANCELLED}
 
 
 @audited(with_entry)
 class MemoryStore(
     MemoryQueue,
+    MemoryBlocking,
     MemorySurvey,
     MemoryAccounts,
     MemoryControls,
@@ -126,6 +128,8 @@ class MemoryStore(
             if job in self._jobs and self._jobs[job].text != text:
                 raise rules.job_exists(job)
         new = [spec for job, (spec, _) in batch.items() if job not in self._jobs]
+        if (unknown := self._unknown_wish(new)) is not None:
+            raise rules.unknown_wish(*unknown)
         if new and Gate.INTAKE in self._controls.paused:
             raise rules.intake_paused(tuple(self._controls.paused.values()))
         if most is not None:
@@ -136,7 +140,7 @@ class MemoryStore(
                 self._add(spec, text, time)
 
     def _check_owners(self, new: Sequence[JobSpec], most: int) -> None:
-        both = Counter(owner for state in (State.WAITING, State.RUNNING) for owner in self._owners(state))
+        both = Counter(owner for state in _OF_QUEUE for owner in self._owners(state))
         more = Counter(map(rules.owner_of, new))
         if any(both[owner] + count > most for owner, count in more.items()):
             raise rules.too_many_jobs(most)
@@ -466,7 +470,7 @@ class MemoryStore(
         if known is None:
             return Changed(changed=False, state=None)
         text = rules.event_text(reason)
-        if known.record.state in (State.WAITING, State.HELD):
+        if known.record.state in (State.WAITING, State.HELD, State.BLOCKED):
             self._settle(known, rules.cancelled(reason), text, time)
         elif known.record.state is State.RUNNING and known.cancel is None:
             self._jobs[job] = replace(known, cancel=rules.cancelled(reason), cancelling=time)
@@ -485,9 +489,9 @@ class MemoryStore(
         return tuple(Running(job=one.spec.id, attempt=one.attempt, agent=one.agent or "") for one in records)
 
     async def hold(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
-        """Keep a waiting job out of the queue."""
+        """Keep a waiting or blocked job out of the queue."""
         time, known = self._begin(now), self._jobs.get(job)
-        if known is None or known.record.state is not State.WAITING:
+        if known is None or known.record.state not in (State.WAITING, State.BLOCKED):
             return Changed(changed=False, state=None if known is None else known.record.state)
         record = replace(known.record, state=State.HELD)
         self._set(replace(known, record=record, held=time))
@@ -495,10 +499,12 @@ class MemoryStore(
         return Changed(changed=True, state=State.HELD)
 
     async def release(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
-        """Let a held job wait again."""
+        """Let a held job wait again, or a blocked one wait for nobody: see `Store.release`."""
         time, known = self._begin(now), self._jobs.get(job)
-        if known is None or known.record.state is not State.HELD:
+        if known is None or known.record.state not in (State.HELD, State.BLOCKED):
             return Changed(changed=False, state=None if known is None else known.record.state)
+        if known.record.state is State.BLOCKED:
+            self._end_waiting(job)
         return self._wait_again(known, EventKind.RELEASED, reason, time)
 
     async def retry(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
@@ -519,9 +525,9 @@ class MemoryStore(
         return self._wait_again(again, EventKind.RETRIED, reason, time)
 
     def _wait_again(self, job: Job, kind: EventKind, reason: str, time: float) -> Changed:
-        self._put_in_queue(job)
+        state = self._put_back_in_line(job, time)
         self._write(job.record, kind, time, text=rules.event_text(reason))
-        return Changed(changed=True, state=State.WAITING)
+        return Changed(changed=True, state=state)
 
     async def publish(self, job: str, *, now: float | None = None) -> bool:
         """The finisher has taken the result: see `Store.publish`."""
@@ -556,8 +562,9 @@ class MemoryStore(
     async def remove(self, job: str) -> bool:
         """Forget a job: see `Store.remove`."""
         self.round_trips += 1
-        if job not in self._jobs or not self._jobs[job].record.published:
+        if job not in self._jobs or not self._jobs[job].record.published or self._is_awaited(job):
             return False
+        self._end_waiting(job)
         self._counts[self._jobs.pop(job).record.state] -= 1
         self._attempts.pop(job, None)
         return True
@@ -572,6 +579,7 @@ class MemoryStore(
             (self._jobs[job].deadline, job) for job in self._running if self._jobs[job].deadline <= time
         )
         self._end_delays(time)
+        self._go_on_letting_in(time)
         jobs = [self._jobs[job] for _, job in overdue[: rules.MOST_OVERDUE_AT_ONCE]]
         late = [job for job in jobs if job.confirmed is None or job.time_to_renew <= up_for]
         return tuple(event for job in late[:limit] for event in self._take_back(job, time))
@@ -631,7 +639,11 @@ class MemoryStore(
             first_event=_event_id(self._last_event + 1),
         )
         place, _ = self._turns.next_places(spec, self._shares)
-        self._put_in_queue(Job(record=record, text=text, place=place, group=group_of(spec)))
+        job = Job(record=record, text=text, place=place, group=group_of(spec))
+        if self._begin_waiting(spec):
+            self._block(job, time)
+        else:
+            self._put_in_queue(job)
         self._write(record, EventKind.SUBMITTED, time)
 
     def _take(self, job: Job, cores: int, asker: Asker, time: float, deadline: float) -> JobRecord:
@@ -684,7 +696,9 @@ class MemoryStore(
         self._set(replace(job, record=record, settled=record.attempt))
         self._unpublished.add(record.spec.id)
         self._keep(record, EventKind(state.value), outcome.cause, replace(outcome, output=None), time)
-        return self._write(record, EventKind(state.value), time, outcome.cause, text)
+        written = self._write(record, EventKind(state.value), time, outcome.cause, text)
+        self._let_others_in(record.spec.id, state, time)
+        return written
 
     def _count_failure(self, job: Job, cause: Cause) -> Job:
         """A failure of the payload's own is counted apart, so the attempt does not count as well if it runs again."""
@@ -762,6 +776,10 @@ class MemoryStore(
             self._enter(job)
         else:
             self._delayed[job.record.spec.id] = until
+
+    def _block(self, job: Job, time: float) -> None:
+        """Let a job wait for others."""
+        self._set(replace(job, record=replace(job.record, state=State.BLOCKED), held=time))
 
     def _enter(self, job: Job) -> None:
         self._push(job)

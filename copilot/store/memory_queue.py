@@ -29,6 +29,7 @@ class MemoryQueue(Shares, abc.ABC):
     _trials: Trials
 
     def __init__(self) -> None:
+        super().__init__()
         # Waiting jobs by their groups, best first. A job that is settled while it waits leaves its entry behind, and so does one whose
         # delay has begun; entries of jobs that do not wait, or are not known by this place any more, are skipped.
         self._queues: dict[str, list[Entry]] = {}

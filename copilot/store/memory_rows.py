@@ -29,7 +29,7 @@ class Job:
     struck: float = 0.0
     suspected: int = 0
     settled: int = 0
-    held: float = 0.0
+    held: float = 0.0  # or blocked, since when
     phase: str = ""
     cancel: Outcome | None = None
     charged: Charge | None = None

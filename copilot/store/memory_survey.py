@@ -83,8 +83,8 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
         """The owners with the most jobs: see `Survey.owners`."""
         rules.check_count("limit", limit)
         self.round_trips += 1
-        counts = {state: Counter(self._owners(state)) for state in (State.WAITING, State.RUNNING)}
-        waiting, running = counts.values()
+        waiting = Counter(self._owners(State.WAITING) + self._owners(State.BLOCKED))
+        running = Counter(self._owners(State.RUNNING))
         both = waiting + running
         order = sorted(both, key=lambda owner: (both[owner], owner.encode()), reverse=True)
         rows = (Owner(owner=owner, waiting=waiting[owner], running=running[owner]) for owner in order[:limit])
@@ -243,7 +243,9 @@ def _turn(job: Job) -> tuple[int, int]:
 def _entered(job: Job) -> float:
     """When a job came into its state, if it does not wait."""
     record = job.record
-    when = {State.RUNNING: record.claimed, State.HELD: job.held}.get(record.state, record.finished)
+    when = {State.RUNNING: record.claimed, State.HELD: job.held, State.BLOCKED: job.held}.get(
+        record.state, record.finished
+    )
     return when or 0.0
 
 

@@ -41,6 +41,7 @@ from copilot.store.base import (
     Store,
     Verdict,
 )
+from copilot.store.blocking import Awaited, Until, wishes_of
 from copilot.store.connections import Connections, to_primary, to_server
 from copilot.store.counts import NO_ENTRY, REFUSED, UNAVAILABLE, StoreCounts
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
@@ -61,7 +62,7 @@ SESSION = "session="  # before the session of a parked agent, among its features
 
 # Scripts that change nothing. All others wait for replicas where there are any.
 READS = (
-    frozenset({"cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
+    frozenset({"awaits", "cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
     | SCRIPTS
     | redis_accounts.SCRIPTS
     | redis_shares.SCRIPTS
@@ -201,6 +202,8 @@ class RedisStore(
         answer, *taken = await self._run("submit", now, self._share, *most_groups, limit, *values)
         if answer == "taken":
             raise rules.job_exists(taken[0])
+        if answer == "unknown":
+            raise rules.unknown_wish(*taken)
         if answer == "many":
             raise rules.too_many_jobs(most or 0)
         if answer == "full":
@@ -377,6 +380,15 @@ class RedisStore(
         entries = await self._send(self._client, "LRANGE", self._keys.attempts(job), 0, -1)
         return tuple(map(codec.attempt_from_json, entries))
 
+    async def awaits(self, job: str) -> Sequence[Awaited]:
+        """What a job waits for yet: see `Store.awaits`."""
+        flat = await self._run("awaits", None, job)
+        names = ((*name.split(":", 1), state) for name, state in zip(flat[::2], flat[1::2], strict=True))
+        return tuple(
+            Awaited(job=other, until=Until(until), state=State(state) if state else None)
+            for until, other, state in names
+        )
+
     async def finish(
         self,
         job: str,
@@ -506,7 +518,15 @@ class RedisStore(
     async def counts(self) -> Mapping[State, int]:
         """How many jobs there are in each state."""
         numbers = await self._run("counts", None)
-        states = (State.WAITING, State.RUNNING, State.DONE, State.FAILED, State.CANCELLED, State.HELD)
+        states = (
+            State.WAITING,
+            State.RUNNING,
+            State.DONE,
+            State.FAILED,
+            State.CANCELLED,
+            State.HELD,
+            State.BLOCKED,
+        )
         return dict(zip(states, numbers, strict=True))
 
     async def close(self) -> None:
@@ -643,7 +663,8 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     needs = needed(spec)
     needs = "" if needs == spec.requirements else needs
     head = (spec.id, text, group_of(spec), -spec.priority, *attempts, limit, attributes, needs)
-    return (*head, rules.owner_of(spec), rules.words_of(spec.project), spec.cores)
+    awaits = " ".join(f"{until}:{job}" for until, job in wishes_of(spec))
+    return (*head, rules.owner_of(spec), rules.words_of(spec.project), spec.cores, awaits)
 
 
 def _claimed(

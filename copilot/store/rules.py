@@ -6,7 +6,15 @@ import math
 import re
 from collections.abc import Sequence
 
-from copilot.errors import BadRequirements, IntakePaused, JobExists, QueueFull, TooManyJobs, TooManyWatches
+from copilot.errors import (
+    BadRequirements,
+    IntakePaused,
+    JobExists,
+    QueueFull,
+    TooManyJobs,
+    TooManyWatches,
+    UnknownJob,
+)
 from copilot.job import Cause, Event, JobSpec, Outcome, Phase, State, check_job_id, one_line
 from copilot.matching import groups
 from copilot.matching.needs import needed
@@ -57,6 +65,8 @@ RESERVED_FOR = 3600.0  # seconds
 PASSED_MEMORY = 7200.0  # seconds for which it is known what was passed over
 SUSPECT_AFTER = 60.0  # seconds since the claim; a `want_getJob` is void then, so it was said after the claim
 SUSPECT_GRACE = 30.0  # seconds that the report of a suspected attempt may still be on its way
+
+LET_IN_AT_ONCE = 1000  # jobs that waited for others; blocking.lua has the same number
 
 HAND_BACKS_FREE = (
     5  # in a row, before a job waits for the next try; the prelude of the scripts has the same numbers
@@ -204,6 +214,14 @@ def job_exists(job: str) -> JobExists:
     return JobExists(
         f"job {job}: another job with this id was submitted before, with a different description; "
         "nothing of this submit was taken: choose another id"
+    )
+
+
+def unknown_wish(job: str, other: str) -> UnknownJob:
+    """The error for a job that is to wait for one that there is not."""
+    return UnknownJob(
+        f"job {job}: is to wait for job {other}, which is not known; nothing of this submit was taken: look for a typing error, or "
+        "submit that one first (records of old jobs are removed: one that is over for long need not be waited for)"
     )
 
 

@@ -39,7 +39,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """How many jobs of an owner wait and run ("": those that name none)."""
+    """How many jobs of an owner wait, in a queue or for others, and run ("": those that name none)."""
 
     owner: str
     waiting: int

@@ -132,7 +132,7 @@ class MemoryBoard:
                 since=record.finished or record.claimed or record.submitted,
                 cause=record.outcome.cause if record.outcome else "",
             )
-        apart = state not in (State.WAITING, State.HELD)
+        apart = state not in (State.WAITING, State.HELD, State.BLOCKED)
         return JobRow(
             job=f"{state}-{number:07d}",
             owner=tuple(OWNERS)[number % 4],
@@ -201,6 +201,7 @@ def _front(time: float, rows: tuple[AgentRow, ...], waiting: int, dice: random.R
             State.WAITING: waiting,
             State.RUNNING: running,
             State.HELD: 1204,
+            State.BLOCKED: 87,
             State.DONE: 3_482_117,
             State.FAILED: 2618,
             State.CANCELLED: 310,

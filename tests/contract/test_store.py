@@ -1627,6 +1627,7 @@ async def test_counts_follow_the_jobs(store: Store) -> None:
     await store.finish("job-2", 1, LOST, now=T)
     await store.hold("job-5", now=T)
     await store.cancel("job-4", now=T)
+    await store.submit([spec(6, after=("job-5",))], now=T)
     expected = dict.fromkeys(State, 1)
     assert await store.counts() == expected
     assert await store.waiting() == 1

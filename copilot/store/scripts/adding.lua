@@ -33,9 +33,9 @@ local function write_places()
 end
 
 -- A new job: its record, its place in the queue, its first event. Its id is free, and has been checked. `attributes` are
--- those that its requirements name, '' for a job without; `needs` all of these, '' if it says them itself. Whoever adds jobs calls
+-- those that its requirements name, '' for a job without; `needs` all of these, '' if it says them itself; `awaits`: what it waits for (blocking.lua). Whoever adds jobs calls
 -- `write_places` and `hint` at the end.
-local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, needs, owner, project, cores)
+local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, needs, owner, project, cores, awaits)
   local place = next_places(owner, project, rank, tonumber(cores), 1)
   local written = event(id, 'submitted', '0', '', '', '')
   local fields = {'spec', spec, 'group', group, 'rank', rank, 'place', place, 'max_attempts', max_attempts,
@@ -49,5 +49,10 @@ local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, m
   end
   redis.call('HSET', JOB .. id, unpack(fields))
   count_owner(owner, 1, 0)
-  enter_queue(group, id, place .. ':' .. id, rank)
+  if begin_waiting(id, awaits) then
+    redis.call('HSET', JOB .. id, 'state', 'blocked')
+    redis.call('ZADD', BLOCKED, now, id)
+  else
+    enter_queue(group, id, place .. ':' .. id, rank)
+  end
 end

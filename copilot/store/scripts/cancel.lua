@@ -1,7 +1,8 @@
 -- Somebody wants a job to end.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, attributes, attempts:<id>, started, turns, in-use,
--- running, done, failed, cancelled, cancelling, on-hold, delayed, unpublished, parked, owners, owners-running, events.
+-- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, attempts:<id>, started,
+-- turns, in-use, running, done, failed, cancelled, cancelling, on-hold, blocked, awaits:<id>, awaited:<done or over>:<id>,
+-- letting-in, delayed, unpublished, parked, owners, owners-running, events.
 -- Atomic because: a job that is claimed, or whose report comes, in the same moment must either end or be told to.
 -- ARGV[2…]: job, the outcome if it is over at once or its attempt ends without a report, text.
 -- Returns whether that changed anything, and the state after it ('' if unknown).
@@ -11,7 +12,7 @@
 even_if_full()
 local id, outcome, text = unpack(ARGV, 2)
 local state, attempt, agent, cancel = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent', 'cancel'))
-if state == 'waiting' or state == 'held' then
+if state == 'waiting' or state == 'held' or state == 'blocked' then
   settle(id, attempt, agent, 'cancelled', outcome, '', text)
   return {1, 'cancelled'}
 elseif state == 'running' and not cancel then

@@ -1,8 +1,8 @@
 -- Count the jobs in each state.
 --
--- Touches (reads): queue:<group>, heads, plain-heads, running, done, failed, cancelled, on-hold, delayed.
+-- Touches (reads): queue:<group>, heads, plain-heads, running, done, failed, cancelled, on-hold, blocked, delayed.
 -- Atomic because: a job that moves between two counts would be counted twice or not at all.
--- Returns waiting, running, done, failed, cancelled, held.
+-- Returns waiting, running, done, failed, cancelled, held, blocked.
 
 return {
   in_queues() + redis.call('ZCARD', DELAYED),
@@ -11,4 +11,5 @@ return {
   redis.call('ZCARD', FAILED),
   redis.call('ZCARD', CANCELLED),
   redis.call('ZCARD', ON_HOLD),
+  redis.call('ZCARD', BLOCKED),
 }

@@ -27,6 +27,7 @@ local function settle(id, attempt, agent, cause, outcome, output, text)
     redis.call('ZREM', RUNNING, id)
   else
     redis.call('ZREM', ON_HOLD, id)
+    redis.call('ZREM', BLOCKED, id)
     leave_queue(id)
   end
   change_state(id, owner, before, state, 'finished', now, 'settled', attempt, 'outcome', outcome)
@@ -36,7 +37,9 @@ local function settle(id, attempt, agent, cause, outcome, output, text)
     redis.call('HSET', JOB .. id, 'output', output)
   end
   remember(id, attempt, agent, state, cause, outcome)
-  return event(id, state, attempt, agent, cause, text)
+  local written = event(id, state, attempt, agent, cause, text)
+  let_others_in(id, state)
+  return written
 end
 
 -- Back to its old place in the queue, unless somebody wants the job to end: then it is over.

@@ -1,7 +1,7 @@
 -- Read a page of the jobs in one state.
 --
 -- Touches (reads): job:<id>, queue:<group>, heads, plain-heads, attempts:<id>, running, done, failed, cancelled, on-hold,
--- delayed.
+-- blocked, delayed.
 -- Atomic because: indexes and records are read in one step and one round trip.
 -- ARGV[2…]: state, how many to leave out, how many to read; then, for a state with the newest first, the time and the id
 -- behind which to begin ('' for the first page). Returns how many there are in all, and seven values a job: id, owner,
@@ -98,7 +98,7 @@ local function waiting_ids()
   return ids
 end
 
-local INDEX = {running = RUNNING, held = ON_HOLD, done = DONE, failed = FAILED, cancelled = CANCELLED}
+local INDEX = {running = RUNNING, held = ON_HOLD, blocked = BLOCKED, done = DONE, failed = FAILED, cancelled = CANCELLED}
 
 -- How many jobs stand before the place of `last`, which is gone.
 local function number_before(index)
@@ -136,7 +136,7 @@ local function append_row(id, score)
     return
   end
   local since = state == 'running' and claimed or score or waits_since(id, submitted)
-  local over = state ~= 'running' and state ~= 'held' and state ~= 'waiting'
+  local over = state == 'done' or state == 'failed' or state == 'cancelled'
   local cause = over and outcome and cjson.decode(outcome).cause or ''
   for _, value in ipairs({id, owner or owner_in_spec(id), attempt, agent or '', since, cause, score or ''}) do
     answer[#answer + 1] = value

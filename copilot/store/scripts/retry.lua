@@ -1,7 +1,7 @@
 -- Have a job that failed or was cancelled run once more, with all its attempts.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, started, turns, in-use, failed,
--- cancelled, delayed, parked, owners, owners-running, events.
+-- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, started, turns, in-use,
+-- failed, cancelled, blocked, awaits:<id>, delayed, parked, owners, owners-running, events.
 -- Atomic because: it must leave the one index and enter the other in one step.
 -- ARGV[2…]: job, text. Returns whether that changed anything, and the state after it ('' if unknown).
 --
@@ -17,6 +17,6 @@ redis.call('ZREM', CANCELLED, id)
 redis.call('HDEL', JOB .. id, 'outcome', 'output', 'finished', 'published', 'cancel', 'suspected',
   'hand_backs', 'user_failures', 'failed_at', 'struck')
 redis.call('HSET', JOB .. id, 'attempts_used', 0)
-put_in_queue(id)
+state = put_back_in_line(id)
 event(id, 'retried', attempt, agent, '', text)
-return {1, 'waiting'}
+return {1, state}

@@ -1,9 +1,9 @@
 -- The state of a job, and how many jobs of each owner are on the queue. The loader puts it in front of the scripts that use it.
 --
--- `owners` counts the jobs that wait or run, `owners-running` those of them that run, `in-use` what these use besides. Whoever is not there has none. All
+-- `owners` counts the jobs that wait, in a queue or for others, or run, `owners-running` those of them that run, `in-use` what these use besides. Whoever is not there has none. All
 -- changes of state go through `change_state`, which alone counts, so a job is counted as what its record says.
 
-local OF_QUEUE = {waiting = 1, running = 1}
+local OF_QUEUE = {waiting = 1, running = 1, blocked = 1}
 
 local function count_owner(owner, jobs, running)
   if jobs ~= 0 and tonumber(redis.call('ZINCRBY', OWNERS, jobs, owner)) <= 0 then

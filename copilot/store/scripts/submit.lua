@@ -1,16 +1,16 @@
 -- Put jobs on the queue, all or none.
 --
 -- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, sequence, started, turns,
--- shares, parked, owners, owners-running, events, paused.
+-- shares, blocked, awaits:<id>, awaited:<done or over>:<id>, parked, owners, owners-running, events, paused.
 -- Atomic because: two clients may submit one id at the same time, and one taken id must stop the whole batch.
 -- ARGV[2…]: the share of Redis' memory above which no new job is taken ('' for no limit), how many groups with requirements
 -- there may be, how many without, how many jobs an owner may have on the queue ('' for no limit), then OF_JOB values a job as
 -- `add_job` takes them: id, spec, group, rank, max_attempts, max_user_attempts, max_run_time ('' for none), attributes, needs, owner,
--- project, cores.
--- Returns 'submitted'; or, with nothing changed, 'paused', 'full', 'groups' (there would be too many), 'many' (of an owner), or 'taken'
--- and the first id that is taken by a different job. Jobs known with the same spec are left alone.
+-- project, cores, what it waits for (blocking.lua): jobs that are known, or come before it here.
+-- Returns 'submitted'; or, with nothing changed, 'paused', 'full', 'groups' (there would be too many), 'many' (of an owner), 'taken'
+-- and the first id that is taken by a different job, or 'unknown', a job and another one for which it cannot wait, for nobody knows that. Jobs known with the same spec are left alone.
 
-local OF_JOB = 12
+local OF_JOB = 13
 local share, most_jobs = tonumber(ARGV[2]), tonumber(ARGV[5])
 local most = {[HEADS] = tonumber(ARGV[3]), [PLAIN_HEADS] = tonumber(ARGV[4])}
 local new, groups, seen, theirs = {}, {[HEADS] = {}, [PLAIN_HEADS] = {}}, {}, {}
@@ -26,6 +26,15 @@ for i = 6, #ARGV, OF_JOB do
   elseif spec ~= ARGV[i + 1] then
     return {'taken', ARGV[i]}
   end
+end
+local earlier = {}
+for _, i in ipairs(new) do
+  for other in string.gmatch(ARGV[i + 12], '%a+:(%S+)') do
+    if not earlier[other] and redis.call('EXISTS', JOB .. other) == 0 then
+      return {'unknown', ARGV[i], other}
+    end
+  end
+  earlier[ARGV[i]] = true
 end
 if #new > 0 and is_paused('intake') then
   return {'paused'}

@@ -28,7 +28,11 @@ async def test_jobs_are_shown_by_state() -> None:
     await world.store.submit([JobSpec(id="j1", command="c"), JobSpec(id="j2", command="c")])
     await world.store.claim(agent="a@x", request="r", dispatch_limit=60)
     shown = await world.scrape()
-    assert {state: shown[f'copilot_jobs{{state="{state}"}}'] for state in State if state != "held"} == {
+    assert {
+        state: shown[f'copilot_jobs{{state="{state}"}}']
+        for state in State
+        if state not in ("held", "blocked")
+    } == {
         "waiting": 1,
         "running": 1,
         "done": 0,

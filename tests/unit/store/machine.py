@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from copilot.errors import JobExists
+from copilot.errors import JobExists, UnknownJob
 from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
 from copilot.store.base import Claimed, Dispatched, Held, Parking, Renewed, Settled, Store, Verdict
 from copilot.store.survey import Groups, Owners, Page
@@ -103,7 +103,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _ask_one(self, store: Store, method: str, *arguments: Any, **options: Any) -> Any:
         try:
             answer = self.runner.run(getattr(store, method)(*arguments, **options))
-        except JobExists as error:
+        except (JobExists, UnknownJob) as error:
             return str(error)
         return (
             tuple(map(_without_position, answer)) if isinstance(answer, tuple) else _without_position(answer)
@@ -118,31 +118,33 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(
         numbers=st.lists(NUMBERS, max_size=4),
         priority=st.integers(-1, 1),
-        most=st.integers(1, 2),
-        most_of_user=st.integers(1, 3),
-        limit=st.sampled_from([None, 0.3, 5.0]),
+        max_attempts=st.integers(1, 2),
+        max_user_attempts=st.integers(1, 3),
+        max_run_time=st.sampled_from([None, 0.3, 5.0]),
         exclusive=st.booleans(),
         requirements=REQUIREMENTS,
         owner=st.sampled_from(["", "ann", "bob"]),
+        after=st.sampled_from([(), (), ("j0",), ("j1", "j2")]),
+        after_any=st.sampled_from([(), (), ("j0",), ("j3",)]),
     )
     def submit(
-        self,
-        numbers: list[int],
-        priority: int,
-        most: int,
-        most_of_user: int,
-        limit: float | None,
-        exclusive: bool,
-        requirements: str,
-        owner: str,
+        self, numbers: list[int], after: tuple[str, ...], after_any: tuple[str, ...], **fields: Any
     ) -> None:
-        fields: dict[str, Any] = {"priority": priority, "max_attempts": most, "max_run_time": limit}
-        fields |= {"exclusive": exclusive, "requirements": requirements, "owner": owner}
-        fields["max_user_attempts"] = most_of_user
-        specs = {f"j{number}": JobSpec(id=f"j{number}", command="c", **fields) for number in numbers}
+        specs = {
+            job: JobSpec(
+                id=job,
+                command="c",
+                after=tuple(one for one in after if one != job),
+                after_any=tuple(one for one in after_any if one != job),
+                **fields,
+            )
+            for job in (f"j{number}" for number in numbers)
+        }
         answer = self.ask("submit", tuple(specs[f"j{number}"] for number in numbers), now=self.now)
         if any(self.specs.get(job, spec) != spec for job, spec in specs.items()):
             assert answer is not None
+        elif _unknown_wishes(specs, self.specs):
+            assert "is not known" in answer
         else:
             assert answer is None
             self.specs |= specs
@@ -320,8 +322,10 @@ class QueueMachine(RuleBasedStateMachine):
     def remove(self, number: int) -> None:
         job = f"j{number}"
         before: JobRecord | None = self.ask("get", job)
-        assert self.ask("remove", job) == (before is not None and before.published)
-        if before is not None and before.published:
+        awaited = {one.job for other in self.specs for one in self.ask("awaits", other)}
+        goes = before is not None and before.published and job not in awaited
+        assert self.ask("remove", job) == goes
+        if goes:
             assert self.ask("get", job) is None
             assert self.ask("attempts", job) == ()
             del self.specs[job]
@@ -377,8 +381,8 @@ class QueueMachine(RuleBasedStateMachine):
             return
         records: list[JobRecord] = [self.ask("get", job) for job in self.specs]
         waiting, running = (
-            Counter(one.spec.owner for one in records if one.state is state)
-            for state in (State.WAITING, State.RUNNING)
+            Counter(one.spec.owner for one in records if one.state in states)
+            for states in ((State.WAITING, State.BLOCKED), (State.RUNNING,))
         )
         owners: Owners = self.ask("owners")
         assert {one.owner: (one.waiting, one.running) for one in owners.rows} == {
@@ -412,9 +416,12 @@ class QueueMachine(RuleBasedStateMachine):
                 assert event.job in last
             last[event.job] = STATE_AFTER.get(event.kind, last.get(event.job, State.WAITING))
         assert set(last) == {*self.specs, *self.removed}
-        assert {job: last[job] for job in self.specs} == {
-            job: self.ask("get", job).state for job in self.specs
-        }
+        for job in self.specs:
+            state = self.ask("get", job).state
+            assert last[job] == (State.WAITING if state is State.BLOCKED else state)
+            waits = self.ask("awaits", job)
+            assert bool(waits) == (state is State.BLOCKED) or state in (State.HELD, State.CANCELLED)
+            assert not any(one.until.is_so(one.state) for one in waits)
 
     @invariant()
     def no_attempt_is_accepted_twice(self) -> None:
@@ -424,6 +431,16 @@ class QueueMachine(RuleBasedStateMachine):
 def _rounded(sums: Sums) -> Sums:
     """Redis keeps microseconds."""
     return replace(sums, wall=round(sums.wall, 3), cpu=round(sums.cpu, 3), cores=round(sums.cores, 3))
+
+
+def _unknown_wishes(specs: dict[str, JobSpec], known: dict[str, JobSpec]) -> bool:
+    """Whether a new one of these waits for a job that is neither known nor before it."""
+    earlier = set(known)
+    for job, spec in specs.items():
+        if job not in known and not {*spec.after, *spec.after_any} <= earlier:
+            return True
+        earlier.add(job)
+    return False
 
 
 def _without_position(answer: Any) -> Any:

@@ -147,6 +147,7 @@ def test_the_scripts_that_wait_for_no_replica_change_nothing() -> None:
         "HMGET",
         "HSCAN",
         "LINDEX",
+        "SMEMBERS",
         "SCAN",
         "TIME",
         "XRANGE",

@@ -9,6 +9,7 @@ const STATES = [
   ["waiting", "submitted"],
   ["running", "claimed"],
   ["held", null],
+  ["blocked", null],
   ["done", "done"],
   ["failed", "failed"],
   ["cancelled", null],

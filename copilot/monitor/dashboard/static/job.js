@@ -116,6 +116,7 @@ function story(view) {
       agentLink(view.agent),
     );
   if (view.state === "held") return h("span", {}, "until somebody releases it");
+  if (view.state === "blocked") return h("span", {}, "until the jobs that it waits for are over");
   return h("span", {}, since(view.finished));
 }
 

@@ -7,11 +7,12 @@ import { pager } from "./pager.js";
 import * as words from "./words.js";
 
 const ROWS = 50;
-export const STATES = ["waiting", "running", "held", "done", "failed", "cancelled"];
+export const STATES = ["waiting", "running", "held", "blocked", "done", "failed", "cancelled"];
 const NONE = {
   waiting: ["No job waits. Submit one: ", code("copilot-job-submit"), "."],
   running: ["No job runs. Jobs run as soon as an agent takes them."],
   held: ["No job is held."],
+  blocked: ["No job waits for others."],
   done: ["No job is done yet."],
   failed: ["No job has failed."],
   cancelled: ["No job was cancelled."],

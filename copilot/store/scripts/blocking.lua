@@ -1,0 +1,114 @@
+-- Jobs that wait for others (decision 21). The loader puts it in front of the scripts that use it.
+--
+-- `awaits:<job>` has what a job waits for yet, as `done:<id>` (until that job is done) or `over:<id>` (until it is over, however it ended);
+-- `awaited:<done or over>:<id>` has the jobs that wait for that. Both change in one step. A job that waits for something is blocked, held or
+-- cancelled, never in a queue. What is true stays true: a job that is done is so for good.
+
+local LET_IN_AT_ONCE = 1000
+
+local IS_FINAL = {done = true, failed = true, cancelled = true}
+
+-- Whether a job that is in this state is what others wait for with this word.
+local function is_so(word, state)
+  return state == 'done' or word == 'over' and IS_FINAL[state] or false
+end
+
+-- A new job waits for these, `words` with blanks between, as far as they are not so already. Returns whether it has to.
+local function begin_waiting(id, words)
+  local waits = false
+  for word, other in string.gmatch(words, '(%a+):(%S+)') do
+    if not is_so(word, redis.call('HGET', JOB .. other, 'state')) then
+      redis.call('SADD', AWAITS .. id, word .. ':' .. other)
+      redis.call('ZADD', AWAITED .. word .. ':' .. other, 0, id)
+      waits = true
+    end
+  end
+  return waits
+end
+
+-- It waits for nothing any more.
+local function end_waiting(id)
+  for _, name in ipairs(redis.call('SMEMBERS', AWAITS .. id)) do
+    redis.call('ZREM', AWAITED .. name, id)
+  end
+  redis.call('DEL', AWAITS .. id)
+end
+
+local function block(id)
+  enter_state(id, 'blocked')
+  redis.call('ZADD', BLOCKED, now, id)
+end
+
+-- It waits in its queue, or for others if there are some. Returns its state.
+local function put_back_in_line(id)
+  if redis.call('EXISTS', AWAITS .. id) == 1 then
+    block(id)
+    return 'blocked'
+  end
+  put_in_queue(id)
+  return 'waiting'
+end
+
+-- What it waited for is so.
+local function unblock(id, text)
+  local state, attempt, agent = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent'))
+  if state == 'blocked' then
+    redis.call('ZREM', BLOCKED, id)
+    put_in_queue(id)
+    event(id, 'released', attempt, agent, '', text)
+  end
+end
+
+-- Jobs that wait for `name`, which is so, do not wait for it any more; at most so many at once, the reaper goes on.
+local function let_in(name, most)
+  local key = AWAITED .. name
+  local found = redis.call('ZRANGE', key, 0, most - 1)
+  for _, id in ipairs(found) do
+    redis.call('ZREM', key, id)
+    redis.call('SREM', AWAITS .. id, name)
+    if redis.call('EXISTS', AWAITS .. id) == 0 then
+      local word, other = string.match(name, '^(%a+):(.*)$')
+      unblock(id, 'job ' .. other .. ' is ' .. word)
+    end
+  end
+  if #found == most and redis.call('EXISTS', key) == 1 then
+    redis.call('ZADD', LETTING_IN, now, name)
+  elseif #found > 0 then
+    redis.call('ZREM', LETTING_IN, name)
+  end
+  return #found
+end
+
+-- A job has ended so.
+local function let_others_in(id, state)
+  local left = LET_IN_AT_ONCE
+  if state == 'done' then
+    left = left - let_in('done:' .. id, left)
+  end
+  if left > 0 then
+    let_in('over:' .. id, left)
+  elseif redis.call('EXISTS', AWAITED .. 'over:' .. id) == 1 then
+    redis.call('ZADD', LETTING_IN, now, 'over:' .. id)
+  end
+end
+
+-- What others did not finish.
+local function go_on_letting_in()
+  local left = LET_IN_AT_ONCE
+  while left > 0 do
+    local name = redis.call('ZRANGE', LETTING_IN, 0, 0)[1]
+    if not name then
+      return
+    end
+    local found = let_in(name, left)
+    left = left - found
+    if found == 0 then
+      redis.call('ZREM', LETTING_IN, name)
+    end
+  end
+end
+
+-- Whether other jobs wait for this one.
+local function is_awaited(id)
+  return redis.call('EXISTS', AWAITED .. 'done:' .. id, AWAITED .. 'over:' .. id) > 0
+end
