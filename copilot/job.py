@@ -44,12 +44,14 @@ MAX_CORES = 4095  # of one job
 MAX_GPUS = 255
 MAX_TAGS = 16
 MAX_AFTER = 100  # jobs that one job waits for
+MAX_ARRAY = 1_000_000  # elements
 # The requirement of jobs with secrets: what a host says of itself has nothing of it, managers add it (`copilot.matching.host`).
 NEEDS_SEALED = "other.Sealed =?= true"
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(\.a[0-9]{1,9})?\Z")
 _SUBMITTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_ELEMENT = re.compile(r"(?P<array>.+)\.(?P<index>0|[1-9][0-9]{0,5})\Z", re.ASCII)
 _ALIAS = re.compile(r"(?P<job>.+)\.a(?P<attempt>0|[1-9][0-9]*)\Z", re.ASCII)
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _IMAGE = re.compile(
@@ -182,6 +184,17 @@ def split_alias(text: str) -> tuple[str, int]:
     return (match["job"], int(match["attempt"])) if match else (text, 1)
 
 
+def element_id(array: str, index: int) -> str:
+    """The id of an element of an array; the first one is number 0."""
+    return f"{array}.{index}"
+
+
+def split_element(text: str) -> tuple[str, int] | None:
+    """The inverse of `element_id`; None for what can be no element. Other jobs may be called so, too."""
+    match = _ELEMENT.match(text)
+    return (match["array"], int(match["index"])) if match else None
+
+
 def check_relative_name(text: str) -> str:
     """Return `text` if it names a file below a directory (no `..`, not absolute, no control characters).
 
@@ -302,7 +315,7 @@ class JobSpec:
     as in `Limits`. `network`: it needs the network. `image` names the container image that it runs in, empty for none.
     It needs at least so many `cores`, can use as many as `max_cores` (None: no more than that), and needs `gpus` for itself
     (decision 20). `tags` are words by which people find it. It waits until the jobs of `after` are done, and those of
-    `after_any` over, however they ended (decision 21).
+    `after_any` over, however they ended (decision 21). With `array` it is so many jobs, its elements: each has it, too, and its `index`, from 0.
     """
 
     id: str
@@ -338,6 +351,8 @@ class JobSpec:
     tags: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     after_any: tuple[str, ...] = ()
+    array: int = 0
+    index: int | None = None
 
     def __post_init__(self) -> None:
         check_job_id(self.id)
@@ -354,6 +369,22 @@ class JobSpec:
             self._check_secrets()
         self._check_limits()
         self._check_wishes()
+        if self.array or self.index is not None:
+            self._check_array()
+
+    @property
+    def submitted_as(self) -> str:
+        """The id under which it was submitted: that of its array, or its own. Inputs and secrets are for that one."""
+        return self.id if self.index is None else self.id.removesuffix(f".{self.index}")
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it stands for its elements, and is not one of them."""
+        return self.array > 0 and self.index is None
+
+    def element(self, index: int) -> Self:
+        """The job that is this element of the array."""
+        return replace(self, id=element_id(self.id, index), index=index)
 
     @property
     def limits(self) -> Limits:
@@ -439,6 +470,16 @@ class JobSpec:
         for job in (*self.after, *self.after_any):
             if check_job_id(job, submitted=True) == self.id:
                 raise BadName(f"job {self.id}: cannot wait for its own end")
+
+    def _check_array(self) -> None:
+        if not 1 <= self.array <= MAX_ARRAY:
+            raise BadName(f"job {self.id}: an array of {self.array}: expected 1 to {MAX_ARRAY} elements")
+        if self.index is None:
+            check_job_id(element_id(self.id, self.array - 1))
+        elif not 0 <= self.index < self.array or split_element(self.id) != (self.submitted_as, self.index):
+            raise BadName(
+                f"job {self.id}: index {self.index} of {self.array}: expected an id that ends in it"
+            )
 
     def to_json(self) -> str:
         """One line of JSON with the fields that differ from their defaults."""

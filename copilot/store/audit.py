@@ -50,7 +50,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A method by which somebody changes the queue: what it is called in the trail, which parameter says of what, which why. `by_hand`:
+    """A method by which somebody changes the queue: what it is called in the trail (`verb`; "": as its parameter `wish` says), which parameter says of what, which why. `by_hand`:
     what components, messages and programs do in the same way is not told."""
 
     verb: str
@@ -67,6 +67,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "hold": Operation(verb="hold", target="job", reason="reason"),
     "release": Operation(verb="release", target="job", reason="reason"),
     "retry": Operation(verb="retry", target="job", reason="reason"),
+    "operate_slice": Operation(verb="", target="array", reason="reason"),
     "remove": Operation(verb="remove", target="job"),
     "drain": Operation(verb="drain", target="agents"),
     "pardon": Operation(verb="release-agent", target="agent", reason="reason"),
@@ -114,13 +115,14 @@ _Method = Callable[..., Awaitable[Any]]
 
 def entry_of(operation: Operation, said: Mapping[str, Any], who: Actor) -> dict[str, str]:
     """The fields of an entry, without time and result."""
+    part = said["part"].text if "part" in said else ""  # of an array
     return {
         "who": one_line(who.name),
         "standing": who.standing,
         "via": who.via.value,
         "place": one_line(who.place),
-        "verb": operation.verb,
-        "target": one_line(_named(said[operation.target]))[:LONGEST_TARGET],
+        "verb": operation.verb or said["wish"],
+        "target": one_line(_named(said[operation.target]) + part)[:LONGEST_TARGET],
         "reason": one_line(str(said[operation.reason])) if operation.reason else "",
     }
 

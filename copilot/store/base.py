@@ -16,6 +16,7 @@ from typing import Protocol
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.matching.resources import Free
 from copilot.store.accounts import AccountStore
+from copilot.store.arrays import Arrays
 from copilot.store.audit import AuditTrail
 from copilot.store.blocking import Blocking
 from copilot.store.controls import Controls
@@ -125,7 +126,17 @@ class Facts:
 
 
 class Store(
-    Survey, Shares, AccountStore, Controls, UsageSums, Blocking, Reachable, Watched, AuditTrail, Protocol
+    Survey,
+    Shares,
+    AccountStore,
+    Controls,
+    UsageSums,
+    Arrays,
+    Blocking,
+    Reachable,
+    Watched,
+    AuditTrail,
+    Protocol,
 ):
     """The queue. All methods raise `StoreUnavailable` when the store cannot answer; then nothing is known to
     have happened, and the same call may be made again. They raise `ConfigError` if it refuses our password or rights,
@@ -138,7 +149,7 @@ class Store(
     async def submit(
         self, specs: Sequence[JobSpec], *, most: int | None = None, now: float | None = None
     ) -> None:
-        """Put up to 1000 jobs on the queue, all or none. The same specification again changes nothing. `most`: how many
+        """Put up to 1000 jobs and arrays on the queue, all or none. The same specification again changes nothing. `most`: how many
         jobs of each owner may wait or run then.
 
         Raises `JobExists` if an id is taken by a different specification, `BadName` for an id not to be submitted,
@@ -245,7 +256,7 @@ class Store(
         ...
 
     async def get(self, job: str) -> JobRecord | None:
-        """The record of a job, or None."""
+        """The record of a job, or None. That of an array says what its elements are at (`Arrays.array`)."""
         ...
 
     async def attempts(self, job: str) -> tuple[Attempt, ...]:

@@ -9,8 +9,10 @@ from functools import lru_cache
 from typing import Any
 
 from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
+from copilot.store.arrays import ArrayRecord
 from copilot.store.trial import Trial
 
+ARRAY = "array"  # before the fields of one, in the answer of find.lua
 SPECS_REMEMBERED = 512  # a job's record is read again and again while it is worked on
 _OF_OUTCOME = tuple(field.name for field in fields(Outcome) if field.name != "output")
 _compact = json.JSONEncoder(separators=(",", ":")).encode
@@ -44,6 +46,38 @@ def record_from_fields(fields: Mapping[str, str]) -> JobRecord:
         published="published" in fields,
         user_failures=int(fields.get("user_failures", 0)),
         cores=int(fields.get("cores", 1)),
+    )
+
+
+def array_from_fields(fields: Mapping[str, str]) -> ArrayRecord:
+    """The array that the hash `array:<id>` describes."""
+    return ArrayRecord(
+        spec=spec_from_json(fields["spec"]),
+        counts={state: int(fields.get(f"n:{state}", 0)) for state in State},
+        submitted=float(fields["submitted"]),
+        first_event=fields["first_event"],
+        finished=_time(fields.get("finished")),
+        removed=int(fields.get("n:removed", 0)),
+        unpublished=int(fields.get("n:unpublished", 0)),
+    )
+
+
+def element_from_fields(
+    common: Mapping[str, str], index: int, state: str, since: str, outcome: str
+) -> JobRecord:
+    """An element that no agent ever had: `common` is the hash of its array, the rest is said by its part in `parts:<id>`."""
+    over = State(state).final
+    return JobRecord(
+        spec=spec_from_json(common["spec"]).element(index),
+        state=State(state),
+        attempt=0,
+        attempts_used=0,
+        agent=None,
+        submitted=float(common["submitted"]),
+        first_event=common["first_event"],
+        finished=float(since) if over else None,
+        outcome=_outcome(outcome or None, None),
+        published=over,
     )
 
 

@@ -59,10 +59,40 @@ TABLE = (
         life="until an operator removes it",
     ),
     Key(
+        name="array:",
+        suffix="<id>",
+        kind=Kind.HASH,
+        meaning="what the elements of an array have in common: fields of a job that do not change, `size`, `step` (how far it is from one place to "
+        "the next), `n:<state>` elements in each state, `n:removed` of these, `n:unpublished`, and `finished`, when the last one ended",
+        life="until its last element is removed",
+    ),
+    Key(
+        name="parts:",
+        suffix="<id>",
+        kind=Kind.ZSET,
+        meaning="elements of an array that no agent ever had, as ranges in one state: `<from>:<to>:<state>:<since>:<outcome>`, without `to`; "
+        "score: from",
+        life="an entry leaves when its first element is claimed, or they come to another state",
+    ),
+    Key(
+        name="in-ranges",
+        kind=Kind.HASH,
+        meaning="how many jobs more than entries there are in `queue:<group>` and in the indexes of `held`, `blocked` and `cancelled`, where each "
+        "part of an array is one entry: `+<id>/<from, 7 digits>-<to>`",
+        life="as these entries",
+    ),
+    Key(
+        name="numbered:",
+        suffix="<id>",
+        kind=Kind.ZSET,
+        meaning="jobs that are called as elements of an array `<id>` would be, and are none; score: the number",
+        life="as these jobs",
+    ),
+    Key(
         name="queue:",
         suffix="<group>",
         kind=Kind.ZSET,
-        meaning="waiting jobs of one group: what its name says stands in copilot/matching/groups.py; score: priority, negated; member: `<place>:<id>`",
+        meaning="waiting jobs of one group: what its name says stands in copilot/matching/groups.py; score: priority, negated; member: `<place>:<id>`, or a range for `<id>`",
         life="an entry leaves when its job is claimed or settled",
     ),
     Key(
@@ -530,6 +560,7 @@ FIELDS = (
         meaning="what an attempt that is over, but perhaps not for good, is in the sums of `usage` with: `<attempt> <ended well> <cancelled> "
         "<wall> <cpu> <cores> <in> <out>`; absent when the job is over",
     ),
+    Field(name="array", meaning="the array that it is an element of; absent for others"),
     Field(name="outcome", meaning="how the attempt ended, as JSON without the output"),
     Field(name="output", meaning="size and SHA-256 of the output, as JSON, for settled jobs only"),
     Field(name="finished", meaning="time of the end"),
@@ -553,6 +584,10 @@ class Keys:
     def job(self, job: str) -> str:
         """The hash of a job."""
         return f"{self._prefix}job:{job}"
+
+    def array(self, array: str) -> str:
+        """The hash of an array."""
+        return f"{self._prefix}array:{array}"
 
     def queue(self, group: str) -> str:
         """The waiting jobs of a group (`copilot.matching.groups`)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -21,9 +22,11 @@ SHARED = (
     "states",
     "usage",
     "queues",
+    "arrays",
     "blocking",
     "onlookers",
     "moves",
+    "wishes",
     "controls",
     "adding",
     "trial",
@@ -39,6 +42,7 @@ SHARED = (
 
 _COMMENT = re.compile(r"--.*")
 _DEFINED = re.compile(r"^local (?:function )?(\w+(?:,\s*\w+)*)", re.MULTILINE)
+_CONSTANT = re.compile(r"local ([A-Z_]+) = (\d+|'[^']*')(?: *--.*)?\n\Z")
 _BEGIN = re.compile(r"^local ", re.MULTILINE)
 _COMMENT_LINES = re.compile(r"^(--.*)?\n", re.MULTILINE)  # and empty ones
 _WORD = re.compile(r"\w+")
@@ -63,8 +67,22 @@ def load(name: str, *, audited: bool = False) -> Script:
         if _defined(definition) & words:
             found.append(_narrowed(definition, words))
             words |= _words(found[-1])
-    text = "".join([*reversed(found), text])
+    text = "".join([*_without_constants(found[::-1], _words(text)), text])
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _without_constants(definitions: Sequence[str], own: set[str]) -> list[str]:
+    """The same with numbers and words in the places of their names, but for names that the script itself uses: each takes room."""
+    values = {match[1]: match[2] for one in definitions if (match := _CONSTANT.match(one))}
+    values = {name: value for name, value in values.items() if name not in own}
+    if not values:
+        return list(definitions)
+    names = re.compile(rf"\b({'|'.join(values)})\b")
+    return [
+        names.sub(lambda match: values[match[1]], one)
+        for one in definitions
+        if not ((match := _CONSTANT.match(one)) and match[1] in values)
+    ]
 
 
 def _narrowed(definition: str, words: set[str]) -> str:

@@ -21,6 +21,7 @@ from copilot.matching.groups import group_of, is_plain
 from copilot.matching.host import bounded
 from copilot.matching.resources import Free
 from copilot.store import rules, trial
+from copilot.store.arrays import Wish
 from copilot.store.audit import audited
 from copilot.store.base import (
     Changed,
@@ -37,6 +38,7 @@ from copilot.store.base import (
 )
 from copilot.store.controls import Gate
 from copilot.store.memory_accounts import AccountTables, MemoryAccounts
+from copilot.store.memory_arrays import entry_name, first_clash, is_untouched
 from copilot.store.memory_audit import AuditTables, MemoryAudit, with_entry
 from copilot.store.memory_blocking import MemoryBlocking
 from copilot.store.memory_controls import ControlTables, MemoryControls
@@ -124,24 +126,37 @@ class MemoryStore(
         """
         batch = rules.check_batch(specs)
         time = self._begin(now)
-        for job, (_, text) in batch.items():
-            if job in self._jobs and self._jobs[job].text != text:
-                raise rules.job_exists(job)
-        new = [spec for job, (spec, _) in batch.items() if job not in self._jobs]
+        known = {job: self._known_text(spec) for job, (spec, _) in batch.items()}
+        for job, (spec, text) in batch.items():
+            taken = self._in_the_way(spec) if known[job] is None else None
+            if taken is not None or known[job] not in (None, text):
+                raise rules.job_exists(taken or job)
+        new = [spec for job, (spec, _) in batch.items() if known[job] is None]
+        if (clash := first_clash(new)) is not None:
+            raise rules.job_exists(clash)
         if (unknown := self._unknown_wish(new)) is not None:
-            raise rules.unknown_wish(*unknown)
+            raise (rules.element_wish if self._family_of(unknown[1]) else rules.unknown_wish)(*unknown)
         if new and Gate.INTAKE in self._controls.paused:
             raise rules.intake_paused(tuple(self._controls.paused.values()))
         if most is not None:
             self._check_owners(new, most)
         self._check_groups(new)
         for job, (spec, text) in batch.items():
-            if job not in self._jobs:
+            if known[job] is None:
                 self._add(spec, text, time)
+
+    def _known_text(self, spec: JobSpec) -> str | None:
+        """The JSON of the job or array of this id, if there is one."""
+        if spec.is_array:
+            return self._arrays[spec.id].text if spec.id in self._arrays else None
+        known = self._jobs.get(spec.id)
+        return None if known is None or known.record.spec.index is not None else known.text
 
     def _check_owners(self, new: Sequence[JobSpec], most: int) -> None:
         both = Counter(owner for state in _OF_QUEUE for owner in self._owners(state))
-        more = Counter(map(rules.owner_of, new))
+        more = Counter[str]()
+        for spec in new:
+            more[rules.owner_of(spec)] += max(1, spec.array)
         if any(both[owner] + count > most for owner, count in more.items()):
             raise rules.too_many_jobs(most)
 
@@ -416,6 +431,8 @@ class MemoryStore(
     async def get(self, job: str) -> JobRecord | None:
         """The record of a job, or None."""
         self.round_trips += 1
+        if job in self._arrays:
+            return self._arrays[job].record.record
         return self._jobs[job].record if job in self._jobs else None
 
     async def attempts(self, job: str) -> tuple[Attempt, ...]:
@@ -466,10 +483,19 @@ class MemoryStore(
 
     async def cancel(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
         """Somebody wants the job to end: see `Store.cancel`."""
-        time, known = self._begin(now), self._jobs.get(job)
+        return self._operate(Wish.CANCEL, job, reason, self._begin(now))
+
+    def _operate(self, wish: Wish, job: str, reason: str, time: float) -> Changed:
+        known = self._jobs.get(job)
         if known is None:
             return Changed(changed=False, state=None)
-        text = rules.event_text(reason)
+        if is_untouched(known):
+            return self._operate_untouched(known, wish, reason, time)
+        doing = {Wish.CANCEL: self._cancel, Wish.HOLD: self._hold, Wish.RELEASE: self._release}
+        return doing.get(wish, self._retry)(known, reason, time)
+
+    def _cancel(self, known: Job, reason: str, time: float) -> Changed:
+        job, text = known.record.spec.id, rules.event_text(reason)
         if known.record.state in (State.WAITING, State.HELD, State.BLOCKED):
             self._settle(known, rules.cancelled(reason), text, time)
         elif known.record.state is State.RUNNING and known.cancel is None:
@@ -490,9 +516,11 @@ class MemoryStore(
 
     async def hold(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
         """Keep a waiting or blocked job out of the queue."""
-        time, known = self._begin(now), self._jobs.get(job)
-        if known is None or known.record.state not in (State.WAITING, State.BLOCKED):
-            return Changed(changed=False, state=None if known is None else known.record.state)
+        return self._operate(Wish.HOLD, job, reason, self._begin(now))
+
+    def _hold(self, known: Job, reason: str, time: float) -> Changed:
+        if known.record.state not in (State.WAITING, State.BLOCKED):
+            return Changed(changed=False, state=known.record.state)
         record = replace(known.record, state=State.HELD)
         self._set(replace(known, record=record, held=time))
         self._write(record, EventKind.HELD, time, text=rules.event_text(reason))
@@ -500,22 +528,22 @@ class MemoryStore(
 
     async def release(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
         """Let a held job wait again, or a blocked one wait for nobody: see `Store.release`."""
-        time, known = self._begin(now), self._jobs.get(job)
-        if known is None or known.record.state not in (State.HELD, State.BLOCKED):
-            return Changed(changed=False, state=None if known is None else known.record.state)
+        return self._operate(Wish.RELEASE, job, reason, self._begin(now))
+
+    def _release(self, known: Job, reason: str, time: float) -> Changed:
+        if known.record.state not in (State.HELD, State.BLOCKED):
+            return Changed(changed=False, state=known.record.state)
         if known.record.state is State.BLOCKED:
-            self._end_waiting(job)
+            self._end_waiting(known.record.spec.id)
         return self._wait_again(known, EventKind.RELEASED, reason, time)
 
     async def retry(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
         """Have a job run once more: see `Store.retry`."""
-        time, known = self._begin(now), self._jobs.get(job)
-        if (
-            known is None
-            or known.record.state not in (State.FAILED, State.CANCELLED)
-            or not known.record.published
-        ):
-            return Changed(changed=False, state=None if known is None else known.record.state)
+        return self._operate(Wish.RETRY, job, reason, self._begin(now))
+
+    def _retry(self, known: Job, reason: str, time: float) -> Changed:
+        if known.record.state not in (State.FAILED, State.CANCELLED) or not known.record.published:
+            return Changed(changed=False, state=known.record.state)
         record = replace(
             known.record, attempts_used=0, user_failures=0, outcome=None, finished=None, published=False
         )
@@ -536,6 +564,8 @@ class MemoryStore(
             return False
         self._unpublished.remove(job)
         self._packages.pop(job, None)
+        if (array := self._family_of(job)) is not None:
+            self._arrays[array].unpublished -= 1
         record = replace(self._jobs[job].record, published=True)
         self._jobs[job] = replace(self._jobs[job], record=record)
         if record.outcome is not None and record.outcome.output is not None:
@@ -557,16 +587,23 @@ class MemoryStore(
         self.round_trips += 1
         records = (job.record for job in self._jobs.values() if job.record.state is state)
         found = [record for record in records if record.finished is not None and record.finished < before]
-        return tuple(sorted(found, key=_age)[skip : skip + limit])
+        found.sort(key=lambda record: (record.finished, entry_name(self._jobs[record.spec.id])))
+        return tuple(found[skip : skip + limit])
 
     async def remove(self, job: str) -> bool:
         """Forget a job: see `Store.remove`."""
         self.round_trips += 1
-        if job not in self._jobs or not self._jobs[job].record.published or self._is_awaited(job):
+        known = self._jobs.get(job)
+        spec = None if known is None else known.record.spec
+        if known is None or spec is None or not known.record.published:
+            return False
+        if self._is_awaited(job) or self._is_awaited(spec.submitted_as):
             return False
         self._end_waiting(job)
         self._counts[self._jobs.pop(job).record.state] -= 1
         self._attempts.pop(job, None)
+        if spec.index is not None and self._forget_element(spec):
+            self._end_waiting(spec.submitted_as)
         return True
 
     async def reap(
@@ -638,7 +675,12 @@ class MemoryStore(
             submitted=time,
             first_event=_event_id(self._last_event + 1),
         )
-        place, _ = self._turns.next_places(spec, self._shares)
+        place, step = self._turns.next_places(spec, self._shares, max(1, spec.array))
+        if spec.is_array:
+            blocked, places = self._begin_waiting(spec), range(place, place + step * spec.array, step)
+            self._add_array(spec, text, record, places, blocked=blocked)
+            self._write(record, EventKind.SUBMITTED, time)
+            return
         job = Job(record=record, text=text, place=place, group=group_of(spec))
         if self._begin_waiting(spec):
             self._block(job, time)
@@ -698,6 +740,9 @@ class MemoryStore(
         self._keep(record, EventKind(state.value), outcome.cause, replace(outcome, output=None), time)
         written = self._write(record, EventKind(state.value), time, outcome.cause, text)
         self._let_others_in(record.spec.id, state, time)
+        if record.spec.index is not None:
+            self._arrays[record.spec.submitted_as].unpublished += 1
+            self._note_end_of(record.spec.submitted_as, time)
         return written
 
     def _count_failure(self, job: Job, cause: Cause) -> Job:
@@ -765,6 +810,7 @@ class MemoryStore(
 
     def _count(self, job: Job, number: int) -> None:
         self._counts[job.record.state] += number
+        self._count_element(job, number)
         if job.record.state in _OF_QUEUE:
             self._on_queue[rules.owner_of(job.record.spec)] += number
 
@@ -845,6 +891,11 @@ class MemoryStore(
             wait=wait,
         )
         return self._append(event)
+
+    def _append_of(self, job: str, kind: EventKind, time: float, cause: str, text: str) -> Event:
+        """An event of an array, or of an element that no agent ever had."""
+        ident = _event_id(self._last_event + 1)
+        return self._append(Event(id=ident, time=time, job=job, kind=kind, cause=cause, text=text))
 
     def _write_of(self, agent: str, kind: EventKind, time: float, cause: Cause | None, text: str) -> Event:
         """An event that tells of an agent and of no job."""

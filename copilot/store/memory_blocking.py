@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from copilot.job import Event, EventKind, JobRecord, JobSpec, State
 from copilot.store import rules
 from copilot.store.blocking import Awaited, Blocking, Until, told, wishes_of
+from copilot.store.memory_arrays import MemoryArrays
 from copilot.store.memory_rows import Job
 
 Name = tuple[Until, str]
 
 
-class MemoryBlocking(Blocking, abc.ABC):
+class MemoryBlocking(MemoryArrays, Blocking, abc.ABC):
     """Part of `MemoryStore`."""
 
     round_trips: int
@@ -41,7 +42,12 @@ class MemoryBlocking(Blocking, abc.ABC):
         names = sorted(self._awaits.get(job, ()))
         return tuple(Awaited(job=other, until=until, state=self._state_of(other)) for until, other in names)
 
+    def _waits(self, job: str) -> bool:
+        return job in self._awaits
+
     def _state_of(self, job: str) -> State | None:
+        if job in self._arrays:
+            return self._arrays[job].record.state
         return self._jobs[job].record.state if job in self._jobs else None
 
     def _unknown_wish(self, new: Sequence[JobSpec]) -> tuple[str, str] | None:
@@ -49,7 +55,9 @@ class MemoryBlocking(Blocking, abc.ABC):
         earlier: set[str] = set()
         for spec in new:
             for _, other in wishes_of(spec):
-                if other not in earlier and other not in self._jobs:
+                known = self._jobs.get(other)
+                is_job = known is not None and known.record.spec.index is None
+                if other not in earlier and not is_job and other not in self._arrays:
                     return spec.id, other
             earlier.add(spec.id)
         return None
@@ -99,6 +107,10 @@ class MemoryBlocking(Blocking, abc.ABC):
         return len(found)
 
     def _unblock(self, ident: str, text: str, time: float) -> None:
+        if ident in self._arrays:
+            if self._unblock_array(ident):
+                self._append_of(ident, EventKind.RELEASED, time, "", text)
+            return
         job = self._jobs[ident]
         if job.record.state is State.BLOCKED:
             self._put_in_queue(job)

@@ -13,6 +13,7 @@ from copilot.matching.groups import is_plain
 from copilot.matching.host import slots_of
 from copilot.matching.needs import needed
 from copilot.store import rules
+from copilot.store.memory_arrays import Family, entry_name, is_untouched, range_name
 from copilot.store.memory_explaining import MemoryExplaining
 from copilot.store.memory_rows import Job, ParkedAgent
 from copilot.store.places import check_head, entry_order, read_place
@@ -48,6 +49,11 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
     _unpublished: set[str]
     _attempts: defaultdict[str, deque[Attempt]]
     _events: deque[Event]
+    _arrays: dict[str, Family]
+
+    @abc.abstractmethod
+    def _family_of(self, job: str) -> str | None:
+        """The array of an element."""
 
     @abc.abstractmethod
     def _begin(self, now: float | None) -> float:
@@ -125,13 +131,20 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
         jobs = self._in_order(state)
         found = jobs[place.skip :]
         if place.job:
-            behind = (float(place.time), place.job)
-            found = [job for job in jobs if (_entered(job), _ident(job)) < behind]
+            behind = float(place.time), self._name_of(place.job)
+            found = [job for job in jobs if _stands(job) < behind]
         shown = found[:limit]
         last = f"{_entered(shown[-1])!r}:{_ident(shown[-1])}" if shown else ""
         return Page(
             total=len(jobs), rows=tuple(map(self._line, shown)), next=place.after(len(shown), limit, last)
         )
+
+    def _name_of(self, job: str) -> str:
+        """By which it stands, or stood, among jobs of the same time."""
+        known = self._jobs.get(job)
+        if known is None:
+            return job if self._family_of(job) is None else range_name(job)
+        return entry_name(known)
 
     def _in_order(self, state: State) -> list[Job]:
         if state is State.WAITING:
@@ -139,7 +152,7 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
             return sorted(self._queued(), key=_turn) + [self._jobs[job] for _, job in delayed]
         if state is State.RUNNING:
             return sorted(self._in(state), key=lambda job: (job.deadline, _ident(job)))
-        return sorted(self._in(state), key=lambda job: (_entered(job), _ident(job)), reverse=True)
+        return sorted(self._in(state), key=_stands, reverse=True)
 
     def _line(self, job: Job) -> Line:
         record = job.record
@@ -178,14 +191,16 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
     ) -> Records:
         """Records of jobs: see `Survey.records`."""
         self.round_trips += 1
-        jobs = sorted(self._jobs.values(), key=_ident)
-        part = _part(jobs, lambda job: job, after, count)
+        found = [(one.record, one.text) for one in self._jobs.values() if not is_untouched(one)]
+        found += [(one.record.record, one.text) for one in self._arrays.values()]
+        found.sort(key=lambda one: one[0].spec.id)
+        part = _part(found, lambda one: one, after, count)
         rows = (
-            job.record
-            for job in part.rows
-            if (not states or job.record.state in states)
-            and owner in (None, rules.owner_of(job.record.spec))
-            and all(word in job.text for word in words)
+            record
+            for record, text in part.rows
+            if (not states or record.state in states)
+            and owner in (None, rules.owner_of(record.spec))
+            and all(word in text for word in words)
         )
         return Records(looked_at=len(part.rows), rows=tuple(rows), next=part.next)
 
@@ -247,6 +262,11 @@ def _entered(job: Job) -> float:
         record.state, record.finished
     )
     return when or 0.0
+
+
+def _stands(job: Job) -> tuple[float, str]:
+    """Where it stands in an index."""
+    return _entered(job), entry_name(job)
 
 
 def _ident(job: Job) -> str:

@@ -27,6 +27,7 @@ from copilot.matching.host import bounded, with_mark
 from copilot.matching.needs import needed
 from copilot.matching.resources import Free
 from copilot.store import codec, loader, redis_accounts, redis_shares, rules
+from copilot.store.arrays import ArrayRecord, Operated, Slice, Wish, check_cursor
 from copilot.store.audit import audited, pending, with_entry
 from copilot.store.base import (
     Changed,
@@ -62,7 +63,7 @@ SESSION = "session="  # before the session of a parked agent, among its features
 
 # Scripts that change nothing. All others wait for replicas where there are any.
 READS = (
-    frozenset({"awaits", "cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
+    frozenset({"awaits", "find", "cancelling", "counts", "ended", "quarantine", "unpublished", "waiting"})
     | SCRIPTS
     | redis_accounts.SCRIPTS
     | redis_shares.SCRIPTS
@@ -202,8 +203,8 @@ class RedisStore(
         answer, *taken = await self._run("submit", now, self._share, *most_groups, limit, *values)
         if answer == "taken":
             raise rules.job_exists(taken[0])
-        if answer == "unknown":
-            raise rules.unknown_wish(*taken)
+        if answer in ("unknown", "element"):
+            raise (rules.unknown_wish if answer == "unknown" else rules.element_wish)(*taken)
         if answer == "many":
             raise rules.too_many_jobs(most or 0)
         if answer == "full":
@@ -373,7 +374,35 @@ class RedisStore(
     async def get(self, job: str) -> JobRecord | None:
         """The record of a job, or None."""
         fields = await self._send(self._client, "HGETALL", self._keys.job(job))
-        return codec.record_from_fields(fields) if fields else None
+        if fields:
+            return codec.record_from_fields(fields)
+        found = await self._run("find", None, job)  # arrays, and elements that no agent ever had
+        if found and found[0] == codec.ARRAY:
+            return codec.array_from_fields(_fields(found[1])).record
+        return _record(found) if found else None
+
+    async def array(self, array: str) -> ArrayRecord | None:
+        """An array: see `Arrays.array`."""
+        fields = await self._send(self._client, "HGETALL", self._keys.array(array))
+        return codec.array_from_fields(fields) if fields else None
+
+    async def operate_slice(
+        self,
+        array: str,
+        part: Slice,
+        wish: Wish,
+        *,
+        reason: str = "",
+        states: Sequence[State] = (),
+        after: str = "",
+        now: float | None = None,
+    ) -> Operated:
+        """See `Arrays.operate_slice`. One step and round trip a call."""
+        changed, _, size, same, end = await self._run(
+            *("slice", now, array, part.begin, part.end, part.step, wish.value, rules.event_text(reason)),
+            *(codec.outcome_to_json(rules.cancelled(reason)), " ".join(states), check_cursor(after)),
+        )
+        return Operated(size=size, changed=changed, same=same, next=end)
 
     async def attempts(self, job: str) -> tuple[Attempt, ...]:
         """How the attempts of a job ended: see `Store.attempts`."""
@@ -664,7 +693,7 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     needs = "" if needs == spec.requirements else needs
     head = (spec.id, text, group_of(spec), -spec.priority, *attempts, limit, attributes, needs)
     awaits = " ".join(f"{until}:{job}" for until, job in wishes_of(spec))
-    return (*head, rules.owner_of(spec), rules.words_of(spec.project), spec.cores, awaits)
+    return (*head, rules.owner_of(spec), rules.words_of(spec.project), spec.cores, awaits, spec.array)
 
 
 def _claimed(
@@ -697,9 +726,17 @@ def _words_of(park: Parking) -> str:
     return " ".join((*park.features, f"{SESSION}{rules.check_session(park.session)}"))
 
 
-def _record(flat: Sequence[str]) -> JobRecord:
-    """The record in the fields of a hash as a script returns them: names and values by turns."""
-    return codec.record_from_fields(dict(zip(flat[::2], flat[1::2], strict=True)))
+def _record(found: Sequence[Any]) -> JobRecord:
+    """The record in the fields of a hash as a script returns them: names and values by turns; or that of an element that no agent ever
+    had: its number, state, since when, outcome, and the fields of its array."""
+    if isinstance(found[0], int):
+        index, state, since, outcome, common = found
+        return codec.element_from_fields(_fields(common), index, state, since, outcome)
+    return codec.record_from_fields(_fields(found))
+
+
+def _fields(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 class _Refused(StoreError):

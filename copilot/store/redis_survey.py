@@ -161,7 +161,10 @@ class RedisSurvey(redis_explaining.RedisExplaining, Survey, abc.ABC):
         rows = (dict(zip(flat[::2], flat[1::2], strict=True)) for flat in found)
         return Records(
             looked_at=looked_at,
-            rows=tuple(map(codec.record_from_fields, rows)),
+            rows=tuple(
+                codec.array_from_fields(one).record if "size" in one else codec.record_from_fields(one)
+                for one in rows
+            ),
             next="" if end == BEGIN else end,
         )
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from copilot.errors import (
+    BadName,
     BadRequirements,
     IntakePaused,
     JobExists,
@@ -66,6 +67,9 @@ PASSED_MEMORY = 7200.0  # seconds for which it is known what was passed over
 SUSPECT_AFTER = 60.0  # seconds since the claim; a `want_getJob` is void then, so it was said after the claim
 SUSPECT_GRACE = 30.0  # seconds that the report of a suspected attempt may still be on its way
 
+LOOKED_AT_OF_OLD = (
+    100  # ids of jobs of older versions that may be in the way of a new array; arrays.lua has the same number
+)
 LET_IN_AT_ONCE = 1000  # jobs that waited for others; blocking.lua has the same number
 
 HAND_BACKS_FREE = (
@@ -166,6 +170,8 @@ def check_batch(specs: Sequence[JobSpec]) -> dict[str, tuple[JobSpec, str]]:
 
 def _checked(spec: JobSpec) -> JobSpec:
     check_job_id(spec.id, submitted=True)
+    if spec.index is not None:
+        raise BadName(f"job {spec.id}: an element of an array comes with its array; submit that")
     attributes_of(spec)
     if not -MAX_PRIORITY <= spec.priority <= MAX_PRIORITY:
         raise ValueError(
@@ -222,6 +228,14 @@ def unknown_wish(job: str, other: str) -> UnknownJob:
     return UnknownJob(
         f"job {job}: is to wait for job {other}, which is not known; nothing of this submit was taken: look for a typing error, or "
         "submit that one first (records of old jobs are removed: one that is over for long need not be waited for)"
+    )
+
+
+def element_wish(job: str, other: str) -> UnknownJob:
+    """The error for a job that is to wait for an element of an array."""
+    return UnknownJob(
+        f"job {job}: is to wait for {other}, which is an element of an array; nothing of this submit was taken: wait for the whole array, "
+        f"{other.rpartition('.')[0]}"
     )
 
 

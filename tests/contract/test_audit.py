@@ -13,6 +13,7 @@ from copilot.actor import Actor, Via, acting
 from copilot.errors import BadName, JobExists
 from copilot.roles import Account, Standing
 from copilot.store.accounts import Bundle
+from copilot.store.arrays import Slice, Wish
 from copilot.store.audit import MOST_TARGETS, OPERATIONS, AuditEntry
 from copilot.store.base import Store
 from copilot.store.controls import Gate
@@ -61,6 +62,8 @@ READS = frozenset(
     {
         "account",
         "accounts",
+        "array",
+        "awaits",
         "asides",
         "attempts",
         "audit",
@@ -81,7 +84,7 @@ async def entries(store: Store) -> list[AuditEntry]:
 
 async def lay_out(store: Store) -> None:
     """job-2 runs, job-3 is held, job-4 waits, the others are cancelled and published."""
-    await store.submit([spec(number) for number in (2, 3, 4, 5, 6)], now=T)
+    await store.submit([spec(number) for number in (2, 3, 4, 5, 6)] + [spec(7, array=3)], now=T)
     await store.claim(agent=AGENT, request="1", dispatch_limit=60, now=T)
     await store.hold("job-3", now=T)
     for job in ("job-5", "job-6"):
@@ -100,6 +103,11 @@ CALLS: dict[str, tuple[Callable[[Store], Awaitable[Any]], str, str]] = {
     "hold": (lambda s: s.hold("job-4", reason="why"), "job-4", "changed held"),
     "release": (lambda s: s.release("job-3", reason="why"), "job-3", "changed waiting"),
     "retry": (lambda s: s.retry("job-5", reason="why"), "job-5", "changed waiting"),
+    "operate_slice": (
+        lambda s: s.operate_slice("job-7", Slice(begin=1, end=3), Wish.HOLD, reason="why"),
+        "job-7[1:3]",
+        "changed",
+    ),
     "remove": (lambda s: s.remove("job-6"), "job-6", "changed"),
     "drain": (lambda s: s.drain([AGENT, "b@x.org"]), f"{AGENT} b@x.org", "changed"),
     "set_aside": (lambda s: s.set_aside("c@x.org", reason="why"), "c@x.org", "changed"),
@@ -154,7 +162,11 @@ async def test_each_leaves_one_entry_in_the_name_of_who_did_it(store: Store) -> 
             with acting(ANNA):
                 await call(store)
             (entry,) = (await entries(store))[len(before) :]
-            assert (entry.verb, entry.target, entry.result) == (OPERATIONS[name].verb, target, result)
+            assert (entry.verb, entry.target, entry.result) == (
+                OPERATIONS[name].verb or "hold",
+                target,
+                result,
+            )
 
 
 async def test_what_changes_nothing_is_told_as_that_and_what_is_refused_not_at_all(store: Store) -> None:

@@ -33,10 +33,12 @@ local function write_places()
 end
 
 -- A new job: its record, its place in the queue, its first event. Its id is free, and has been checked. `attributes` are
--- those that its requirements name, '' for a job without; `needs` all of these, '' if it says them itself; `awaits`: what it waits for (blocking.lua). Whoever adds jobs calls
+-- those that its requirements name, '' for a job without; `needs` all of these, '' if it says them itself; `awaits`: what it waits for (blocking.lua), `size`: 0, or the number of
+-- elements of an array. Whoever adds jobs calls
 -- `write_places` and `hint` at the end.
-local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, needs, owner, project, cores, awaits)
-  local place = next_places(owner, project, rank, tonumber(cores), 1)
+local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, needs, owner, project, cores, awaits, size)
+  size = tonumber(size)
+  local place, step = next_places(owner, project, rank, tonumber(cores), math.max(1, size))
   local written = event(id, 'submitted', '0', '', '', '')
   local fields = {'spec', spec, 'group', group, 'rank', rank, 'place', place, 'max_attempts', max_attempts,
     'max_user_attempts', max_user_attempts, 'max_run_time', max_run_time, 'submitted', now, 'first_event', written[1],
@@ -47,6 +49,16 @@ local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, m
       fields[#fields + 1] = value
     end
   end
+  if size > 0 then
+    local state = begin_waiting(id, awaits) and 'blocked' or 'waiting'
+    redis.call('HSET', ARRAY .. id, 'size', size, 'step', step, 'n:' .. state, size, unpack(fields))
+    redis.call('HDEL', ARRAY .. id, 'state', 'attempt', 'attempts_used')
+    count_owner(owner, size, 0)
+    arrays[id] = nil
+    add_part(read_array(id), 0, size, state, state == 'blocked' and now or '', '')
+    return
+  end
+  note_number(id)
   redis.call('HSET', JOB .. id, unpack(fields))
   count_owner(owner, 1, 0)
   if begin_waiting(id, awaits) then

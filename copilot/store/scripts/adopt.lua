@@ -1,8 +1,8 @@
 -- Make a job of the old format one of ours: the record as `submit` makes it, and nothing left of the old one.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, sequence, started, turns,
--- shares, blocked, awaits:<id>, awaited:<done or over>:<id>, parked, owners, owners-running, events, paused,
--- job:<id>:description, <list>:taking.
+-- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, numbered:<id>, queue:<group>, heads, plain-heads, seen,
+-- group:<group>, groups, attributes, sequence, started, turns, shares, blocked, awaits:<id>, awaited:<done or over>:<id>,
+-- parked, owners, owners-running, events, paused, job:<id>:description, <list>:taking.
 -- Atomic because: several managers may be at the same id, each may die at any time, and a tool may write meanwhile.
 -- ARGV[2…]: <list>:taking, job:<id>:description, the description as it was read ('' for none), the share of Redis'
 -- memory above which no new job is taken ('' for no limit), id, spec, group, rank, max_attempts, max_user_attempts,

@@ -17,7 +17,7 @@ end
 local function begin_waiting(id, words)
   local waits = false
   for word, other in string.gmatch(words, '(%a+):(%S+)') do
-    if not is_so(word, redis.call('HGET', JOB .. other, 'state')) then
+    if not is_so(word, state_of(other)) then
       redis.call('SADD', AWAITS .. id, word .. ':' .. other)
       redis.call('ZADD', AWAITED .. word .. ':' .. other, 0, id)
       waits = true
@@ -51,6 +51,23 @@ end
 
 -- What it waited for is so.
 local function unblock(id, text)
+  local array = read_array(id)
+  if array then
+    local at, part, moved = 0, nil, false
+    repeat
+      part = part_at(array, at)
+      if part and part.state == 'blocked' then
+        move_elements(array, part, part.from, part.to, 'waiting', '', '')
+        moved = true
+      end
+      at = part and part.to
+    until not part
+    if moved then
+      hint()
+      event(id, 'released', '0', '', '', text)
+    end
+    return
+  end
   local state, attempt, agent = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent'))
   if state == 'blocked' then
     redis.call('ZREM', BLOCKED, id)
@@ -89,6 +106,15 @@ local function let_others_in(id, state)
     let_in('over:' .. id, left)
   elseif redis.call('EXISTS', AWAITED .. 'over:' .. id) == 1 then
     redis.call('ZADD', LETTING_IN, now, 'over:' .. id)
+  end
+end
+
+-- An element has ended. If it was the last one, so has the array.
+local function note_end_of(array)
+  local counts = count_of(array)
+  if counts[6] + counts[7] + counts[8] == counts[1] then
+    redis.call('HSET', ARRAY .. array, 'finished', now)
+    let_others_in(array, counts[8] == counts[1] and 'done' or 'failed')
   end
 end
 

@@ -1,7 +1,7 @@
 -- Read how one job stands: what keeps it, which jobs come before it, and how fast jobs are started.
 --
--- Touches (reads): job:<id>, queue:<group>, heads, plain-heads, group:<group>, running, cancelling, on-hold, delayed, passed-over,
--- events.
+-- Touches (reads): job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, group:<group>,
+-- passed-over, running, cancelling, on-hold, delayed, events.
 -- Atomic because: places in several queues mean something at one time only.
 -- ARGV[2…]: id; of how many groups that come before it jobs are counted; how many events are read, and how many seconds back.
 -- Returns nothing if there is no such job, else: the time; state, until when it is delayed, since when held, deadline, since when somebody wants it to
@@ -11,15 +11,42 @@
 -- of them of its group, and in how many seconds since the first of these starts; and, if it is the first of its group and did not
 -- fit, its entry of `passed-over`.
 
+local MOST_RANGES = 1000 -- entries of a queue of which the elements are counted
 local id, most_groups, most_events, span = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local state, attempt, group, lease, confirmed, phase, suspected, places, struck =
   unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'group', 'lease', 'confirmed', 'phase', 'suspected', 'failed_at', 'struck'))
-if not state then
-  return {}
+local array, index = nil, nil
+if not state then -- an element that no agent ever had
+  array, index = find_element(id)
+  local part = array and part_of(array, index)
+  if not part then
+    return {}
+  end
+  id = range_name(array.id, part.from, part.to)
+  state, attempt, group = part.state, '0', array.group
 end
 
--- How many jobs of a queue come before the place of this one.
-local function number_before(queue, rank, place)
+-- How many elements of ranges come before the place of this job, beside one for each that begins before it.
+local function number_in_ranges(entries, rank, place)
+  local number = 0
+  for _, entry in ipairs(entries) do
+    local name = id_of(entry)
+    if is_range(name) then
+      local whose, first, last = read_range(name)
+      local range = read_array(whose)
+      local till = last
+      if range.rank == rank then
+        till = math.min(last, math.ceil((tonumber(place) - range.place) / range.step))
+      end
+      number = number + till - first - 1
+    end
+  end
+  return number
+end
+
+-- How many jobs of the queue of a group come before the place of this one.
+local function number_before(one, rank, place)
+  local queue = QUEUE .. one
   local low = redis.call('ZCOUNT', queue, '-inf', '(' .. rank)
   local high = low + redis.call('ZCOUNT', queue, rank, rank)
   while low < high do
@@ -29,6 +56,9 @@ local function number_before(queue, rank, place)
     else
       high = middle
     end
+  end
+  if low > 0 and redis.call('HEXISTS', IN_RANGES, 'queue:' .. one) == 1 then
+    low = low + number_in_ranges(redis.call('ZRANGE', queue, 0, math.min(low, MOST_RANGES) - 1), rank, place)
   end
   return low
 end
@@ -47,17 +77,22 @@ local function heads_before(order)
 end
 
 local own, more, others = '', 0, {}
-local _, rank, entry = queue_entry(id)
-if state == 'waiting' and redis.call('ZSCORE', QUEUE .. group, entry) then
+local rank, entry
+if array then
+  rank, entry = array.rank, place_of(array, index)
+else
+  group, rank, entry = queue_entry(id)
+end
+if state == 'waiting' and (array or redis.call('ZSCORE', QUEUE .. group, entry)) then
   local place = string.sub(entry, 1, 16)
   local heads, all = heads_before('(' .. order_of(entry, rank))
-  own = redis.call('ZRANK', QUEUE .. group, entry)
+  own = number_before(group, rank, place)
   more = all - (own > 0 and 1 or 0)
   for _, head in ipairs(heads) do
     local one = group_of(head)
     if one ~= group and #others < 2 * most_groups then
       others[#others + 1] = string.match(redis.call('GET', GROUP .. one) or '', '^%d+ (.*)$') or ''
-      others[#others + 1] = number_before(QUEUE .. one, rank, place)
+      others[#others + 1] = number_before(one, rank, place)
     end
   end
   more = more - #others / 2

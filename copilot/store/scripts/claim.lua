@@ -1,8 +1,9 @@
 -- Give the first waiting jobs that match its host to an agent: as many as it wants, none if it is in quarantine (trial.lua).
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
--- host:<digest>, request:<digest>, held:<digest>, started, turns, shares, in-use, passed-over, running, delayed, agents, trials,
--- parked, parking, owners, owners-running, events, accounts, hosts, paused, set-aside.
+-- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, seen, group:<group>, groups,
+-- attributes, matches:<class>:<page>, host:<digest>, request:<digest>, held:<digest>, started, turns, shares, in-use,
+-- passed-over, running, delayed, agents, trials, parked, parking, owners, owners-running, events, accounts, hosts, paused,
+-- set-aside.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- of two copies of one request, handled by two instances, the second must see what the first was given; and a job that
 -- comes between a look at the queue and the parking of the agent would wait although there is somebody for it.

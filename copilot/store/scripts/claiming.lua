@@ -15,7 +15,7 @@ end
 -- What a claim has to know of a job.
 local function read_job(id)
   local spec, owner, submitted, places, struck =
-    unpack(redis.call('HMGET', JOB .. id, 'spec', 'owner', 'submitted', 'failed_at', 'struck'))
+    unpack(redis.call('HMGET', record_of(id), 'spec', 'owner', 'submitted', 'failed_at', 'struck'))
   return {id = id, spec = spec, owner = owner, submitted = submitted, places = places, struck = struck}
 end
 
@@ -34,11 +34,16 @@ local function claim_jobs(agent, host, count, lease, limit, free)
         return nil
       end
       local entry, rank = unpack(redis.call('ZPOPMIN', QUEUE .. queue.group)) -- here the first entry of a queue is taken
+      local job = entry and read_job(id_of(entry))
+      local takes = job and not is_for_others(job.places, job.struck, agent) and (lease ~= '' or not is_exclusive(job.spec))
+      if takes and is_range(job.id) then
+        job.id = take_first(job.id, entry)
+        job.spec = redis.call('HGET', JOB .. job.id, 'spec')
+      end
       -- The head is removed even without an entry: a program that knows nothing of heads may have taken it.
       note_departure(queue.group, queue.number, queue.head)
       if entry then
-        local job = read_job(id_of(entry))
-        if not is_for_others(job.places, job.struck, agent) and (lease ~= '' or not is_exclusive(job.spec)) then
+        if takes then
           started[rank] = math.max(started[rank] or 0, tonumber(string.sub(entry, 1, 16)))
           job.queue = queue
           return job

@@ -1,6 +1,7 @@
 -- Count the jobs in each state.
 --
--- Touches (reads): queue:<group>, heads, plain-heads, running, done, failed, cancelled, on-hold, blocked, delayed.
+-- Touches (reads): in-ranges, queue:<group>, heads, plain-heads, running, done, failed, cancelled, on-hold, blocked,
+-- delayed.
 -- Atomic because: a job that moves between two counts would be counted twice or not at all.
 -- Returns waiting, running, done, failed, cancelled, held, blocked.
 
@@ -9,7 +10,7 @@ return {
   redis.call('ZCARD', RUNNING),
   redis.call('ZCARD', DONE),
   redis.call('ZCARD', FAILED),
-  redis.call('ZCARD', CANCELLED),
-  redis.call('ZCARD', ON_HOLD),
-  redis.call('ZCARD', BLOCKED),
+  number_in(CANCELLED, 'cancelled'),
+  number_in(ON_HOLD, 'held'),
+  number_in(BLOCKED, 'blocked'),
 }

@@ -1,8 +1,8 @@
 -- Give waiting jobs to agents that are parked, those that have waited for longest first.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, matches:<class>:<page>,
--- host:<digest>, request:<digest>, started, turns, shares, in-use, passed-over, running, delayed, agents, trials, parked,
--- parking, owners, owners-running, events, accounts, paused, set-aside.
+-- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, seen, group:<group>, groups,
+-- attributes, matches:<class>:<page>, host:<digest>, request:<digest>, started, turns, shares, in-use, passed-over,
+-- running, delayed, agents, trials, parked, parking, owners, owners-running, events, accounts, paused, set-aside.
 -- Atomic because: all instances do this at the same moment, and each job and each free slot must be given once.
 -- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about, digest of
 -- this call, by which it is known if it comes again; then answers, four values each: full JID, attributes, class, verdicts

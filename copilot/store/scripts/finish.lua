@@ -1,9 +1,9 @@
 -- Take the report of an attempt: the job is done, has failed, or runs once more.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, attempts:<id>,
--- package:<id>, started, turns, in-use, running, done, failed, cancelled, cancelling, on-hold, blocked, awaits:<id>,
--- awaited:<done or over>:<id>, letting-in, delayed, agents, failing, trials, unpublished, parked, owners, owners-running,
--- events, usage:<by>:<day>.
+-- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, seen, group:<group>, groups,
+-- attributes, attempts:<id>, package:<id>, started, turns, in-use, running, done, failed, cancelled, cancelling, on-hold,
+-- blocked, awaits:<id>, awaited:<done or over>:<id>, letting-in, delayed, agents, failing, trials, unpublished, parked,
+-- owners, owners-running, events, usage:<by>:<day>.
 -- Atomic because: a report may come twice, by two instances, or while the attempt is being reaped; exactly one of
 -- all that may decide.
 -- ARGV[2…]: job, attempt, cause, outcome, output ('' for none), text, the packed output in base64 ('' if it is elsewhere).

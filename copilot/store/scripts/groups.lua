@@ -1,6 +1,6 @@
 -- Read the groups with the most waiting jobs.
 --
--- Touches (reads): job:<id>, queue:<group>, heads, plain-heads, group:<group>.
+-- Touches (reads): job:<id>, array:<id>, in-ranges, queue:<group>, heads, plain-heads, group:<group>.
 -- Atomic because: a group may get its first job, or lose its last one, between the looks at both; and it is one round trip.
 -- ARGV[2]: how many groups. Returns how many there are, and six values a group: its name, requirements, jobs, the time of the submission
 -- of its oldest one, owner, project. Jobs that are delayed are in none.
@@ -19,7 +19,7 @@ local function keep(row)
 end
 
 local function look_at_group(group)
-  local waiting = redis.call('ZCARD', QUEUE .. group)
+  local waiting = number_of_jobs(group)
   if waiting > 0 then
     total = total + 1
     keep({group = group, waiting = waiting})
@@ -36,7 +36,7 @@ for _, row in ipairs(rows) do
   answer[#answer + 1] = string.match(redis.call('GET', GROUP .. row.group) or '', '^%d+ (.*)$') or ''
   answer[#answer + 1] = row.waiting
   answer[#answer + 1] = oldest_in(row.group) or ''
-  local owner, project = unpack(redis.call('HMGET', JOB .. id_of(redis.call('ZRANGE', QUEUE .. row.group, 0, 0)[1]), 'owner', 'project'))
+  local owner, project = unpack(redis.call('HMGET', record_of(id_of(redis.call('ZRANGE', QUEUE .. row.group, 0, 0)[1])), 'owner', 'project'))
   answer[#answer + 1] = owner or ''
   answer[#answer + 1] = project or ''
 end

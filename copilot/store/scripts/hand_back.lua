@@ -1,8 +1,9 @@
 -- An attempt never began: the job goes back to its old place and the attempt does not count.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, attempts:<id>, started,
--- turns, in-use, running, done, failed, cancelled, cancelling, on-hold, blocked, awaits:<id>, awaited:<done or over>:<id>,
--- letting-in, delayed, unpublished, parked, owners, owners-running, events, usage:<by>:<day>.
+-- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, seen, group:<group>, groups,
+-- attributes, attempts:<id>, started, turns, in-use, running, done, failed, cancelled, cancelling, on-hold, blocked,
+-- awaits:<id>, awaited:<done or over>:<id>, letting-in, delayed, unpublished, parked, owners, owners-running, events,
+-- usage:<by>:<day>.
 -- Atomic because: a job that was settled or claimed anew meanwhile must not get into the queue.
 -- ARGV[2…]: job, attempt, cause. Returns the event that was written, as a flat list; nothing if the
 -- attempt does not hold the job, or has begun after all: of two managers that gave it out, one may have heard nothing.

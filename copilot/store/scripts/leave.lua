@@ -1,8 +1,9 @@
 -- An agent says goodbye: what it gives back waits again at its old place, and nobody has to tell it to leave any more.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, attempts:<id>, started,
--- turns, in-use, running, done, failed, cancelled, cancelling, on-hold, blocked, awaits:<id>, awaited:<done or over>:<id>,
--- letting-in, draining, delayed, unpublished, parked, owners, owners-running, events, usage:<by>:<day>.
+-- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, seen, group:<group>, groups,
+-- attributes, attempts:<id>, started, turns, in-use, running, done, failed, cancelled, cancelling, on-hold, blocked,
+-- awaits:<id>, awaited:<done or over>:<id>, letting-in, draining, delayed, unpublished, parked, owners, owners-running,
+-- events, usage:<by>:<day>.
 -- Atomic because: a job that was settled or claimed anew meanwhile must not get into the queue.
 -- ARGV[2…]: agent, cause, text, then two values an attempt: job, attempt.
 -- Returns the events that were written, as flat lists: one for each that went back.

@@ -78,7 +78,7 @@ local function lines_about(host)
   end
   for i, group in ipairs(host.unknown) do
     local first = redis.call('ZRANGE', QUEUE .. group, 0, 0)[1]
-    lines[i] = string.format('%d %s', number_for(group), first and redis.call('HGET', JOB .. id_of(first), 'spec') or '')
+    lines[i] = string.format('%d %s', number_for(group), first and redis.call('HGET', record_of(id_of(first)), 'spec') or '')
   end
   return lines
 end

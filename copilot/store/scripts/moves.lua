@@ -39,6 +39,11 @@ local function settle(id, attempt, agent, cause, outcome, output, text)
   remember(id, attempt, agent, state, cause, outcome)
   local written = event(id, state, attempt, agent, cause, text)
   let_others_in(id, state)
+  local array = redis.call('HGET', JOB .. id, 'array')
+  if array then
+    redis.call('HINCRBY', ARRAY .. array, 'n:unpublished', 1)
+    note_end_of(array)
+  end
   return written
 end
 

@@ -1,6 +1,6 @@
 -- Read when the oldest job of some groups was submitted.
 --
--- Touches (reads): job:<id>, queue:<group>, heads, plain-heads.
+-- Touches (reads): job:<id>, array:<id>, queue:<group>, heads, plain-heads.
 -- Atomic because: a job that leaves its queue between the looks at both would be taken for one that waits.
 -- ARGV[2…]: the place behind which to begin, '' for the first groups; how many groups.
 -- Returns the time of the submission ('' if there is none), and where to go on ('' after the last group): a member of `plain-heads`

@@ -12,7 +12,7 @@ local function oldest_in(group)
       break
     end
     local first = redis.call('ZRANGEBYSCORE', queue, rank, rank, 'LIMIT', 0, 1)[1]
-    local submitted = redis.call('HGET', JOB .. id_of(first), 'submitted') or ''
+    local submitted = redis.call('HGET', record_of(id_of(first)), 'submitted') or ''
     found = tonumber(submitted) and (not found or tonumber(submitted) < tonumber(found)) and submitted or found
     rank = redis.call('ZREVRANGEBYSCORE', queue, '(' .. rank, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
   end

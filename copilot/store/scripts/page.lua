@@ -1,7 +1,7 @@
 -- Read a page of the jobs in one state.
 --
--- Touches (reads): job:<id>, queue:<group>, heads, plain-heads, attempts:<id>, running, done, failed, cancelled, on-hold,
--- blocked, delayed.
+-- Touches (reads): job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, attempts:<id>, running,
+-- done, failed, cancelled, on-hold, blocked, delayed.
 -- Atomic because: indexes and records are read in one step and one round trip.
 -- ARGV[2…]: state, how many to leave out, how many to read; then, for a state with the newest first, the time and the id
 -- behind which to begin ('' for the first page). Returns how many there are in all, and seven values a job: id, owner,
@@ -15,8 +15,14 @@ local LARGEST_CHUNK = 64 -- entries of a queue that are read at once
 local MOST_AT_ONCE = 1000 -- jobs that ended in the same microsecond
 
 -- A queue that is being read; `order` says where its next job, `entry`, stands among those of the others. More is read each
--- time, for the more it has given the more it will give.
+-- time, for the more it has given the more it will give. A range of an array is read by itself, behind its first element.
 local function go_on(reading)
+  if reading.array then
+    local more = reading.index + 1 < reading.to
+    reading.index = reading.index + 1
+    reading.order = more and order_of(place_of(reading.array, reading.index), reading.array.rank)
+    return more
+  end
   local at = reading.at + 2
   if at > #reading.entries then
     reading.entries = redis.call('ZRANGE', reading.queue, reading.read, reading.read + reading.chunk - 1, 'WITHSCORES')
@@ -26,6 +32,30 @@ local function go_on(reading)
   local entry = reading.entries[at]
   reading.order = entry and order_of(entry, reading.entries[at + 1])
   return entry
+end
+
+-- The job that is next in it.
+local function job_of(reading)
+  local name = not reading.array and id_of(reading.entries[reading.at])
+  if name and not is_range(name) then
+    return name
+  end
+  local id, index = reading.array and reading.array.id, reading.index
+  if name then
+    id, index = read_range(name)
+  end
+  return id .. '.' .. index
+end
+
+-- Behind the first element of a range come the others: they are to be read, too.
+local function rest_of(reading)
+  local name = not reading.array and id_of(reading.entries[reading.at])
+  if not name or not is_range(name) then
+    return nil
+  end
+  local id, from, to = read_range(name)
+  local rest = {array = read_array(id), index = from, to = to}
+  return go_on(rest) and rest or nil
 end
 
 local function begin(group)
@@ -42,6 +72,16 @@ local function sift_down(heap, at)
       return
     end
     heap[at], heap[least], at = heap[least], heap[at], least
+  end
+end
+
+local function sift_up(heap, at)
+  while at > 1 do
+    local parent = math.floor(at / 2)
+    if heap[parent].order <= heap[at].order then
+      return
+    end
+    heap[at], heap[parent], at = heap[parent], heap[at], parent
   end
 end
 
@@ -71,18 +111,23 @@ local function first_of_queues()
     sift_down(heap, at)
   end
   while #heap > 0 and looked_at < skip + count do
-    local first = heap[1]
-    if #first.entries > 0 or go_on(first) then
+    local first, rest = heap[1], nil
+    if first.array or #first.entries > 0 or go_on(first) then
       looked_at = looked_at + 1
       if looked_at > skip then
-        ids[#ids + 1] = id_of(first.entries[first.at])
+        ids[#ids + 1] = job_of(first)
       end
+      rest = rest_of(first)
     end
     if not go_on(first) then
       heap[1] = heap[#heap]
       heap[#heap] = nil
     end
     sift_down(heap, 1)
+    if rest then
+      heap[#heap + 1] = rest
+      sift_up(heap, #heap)
+    end
   end
   return ids, looked_at
 end
@@ -100,13 +145,54 @@ end
 
 local INDEX = {running = RUNNING, held = ON_HOLD, blocked = BLOCKED, done = DONE, failed = FAILED, cancelled = CANCELLED}
 
--- How many jobs stand before the place of `last`, which is gone.
-local function number_before(index)
+-- The entry of `last`, and what is left of it behind that; its name as it sorts, if it is gone.
+local function entry_of_last(index)
+  if redis.call('ZSCORE', index, last) then
+    return last
+  end
+  local array, number = find_element(last)
+  local part = array and part_of(array, number)
+  local name = part and part.state == state and range_name(array.id, part.from, part.to)
+  if name and tonumber(redis.call('ZSCORE', index, name) or -1) == tonumber(time) then
+    return name, {array.id, part.from, number}
+  end
+  return array and redis.call('EXISTS', JOB .. last) == 0 and range_name(array.id, number, number) or last
+end
+
+-- How many entries stand before the place of one that is gone.
+local function number_before(index, name)
   local number = redis.call('ZCOUNT', index, '(' .. time, '+inf')
   for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', index, time, time, 'LIMIT', 0, MOST_AT_ONCE)) do
-    number = id > last and number + 1 or number
+    number = id > name and number + 1 or number
   end
   return number
+end
+
+-- Jobs of entries, with their scores; of ranges the last elements first.
+local function jobs_in(entries, begun)
+  local found = {}
+  local function append(id, from, to, score)
+    for i = to - 1, from, -1 do
+      if #found >= 2 * count then
+        return
+      end
+      found[#found + 1] = id .. '.' .. i
+      found[#found + 1] = score
+    end
+  end
+  if begun then
+    append(begun[1], begun[2], begun[3], time)
+  end
+  for i = 1, #entries, 2 do
+    if is_range(entries[i]) then
+      local id, from, to = read_range(entries[i])
+      append(id, from, to, entries[i + 1])
+    elseif #found < 2 * count then
+      found[#found + 1] = entries[i]
+      found[#found + 1] = entries[i + 1]
+    end
+  end
+  return found
 end
 
 -- Ids, and when the jobs entered the index.
@@ -114,12 +200,14 @@ local function indexed_ids(index)
   if state == 'running' then
     return redis.call('ZRANGE', index, skip, skip + count - 1, 'WITHSCORES')
   end
-  local from = 0
+  local from, begun = 0, nil
   if last ~= '' then
-    local rank = redis.call('ZREVRANK', index, last)
-    from = rank and rank + 1 or number_before(index)
+    local name
+    name, begun = entry_of_last(index)
+    local rank = redis.call('ZREVRANK', index, name)
+    from = rank and rank + 1 or number_before(index, name)
   end
-  return redis.call('ZREVRANGE', index, from, from + count - 1, 'WITHSCORES')
+  return jobs_in(redis.call('ZREVRANGE', index, from, from + count - 1, 'WITHSCORES'), begun)
 end
 
 -- When a job that waits began to.
@@ -129,11 +217,24 @@ local function waits_since(id, submitted)
 end
 
 local answer = {}
+
+-- An element that no agent ever had.
+local function append_element(id, score)
+  local array = find_element(id)
+  local owner, submitted = unpack(array and redis.call('HMGET', ARRAY .. array.id, 'owner', 'submitted') or {})
+  if owner then
+    local cause = state == 'cancelled' and state or ''
+    for _, value in ipairs({id, owner, 0, '', score or submitted, cause, score or ''}) do
+      answer[#answer + 1] = value
+    end
+  end
+end
+
 local function append_row(id, score)
   local owner, attempt, agent, submitted, claimed, outcome =
     unpack(redis.call('HMGET', JOB .. id, 'owner', 'attempt', 'agent', 'submitted', 'claimed', 'outcome'))
   if not attempt then
-    return
+    return append_element(id, score)
   end
   local since = state == 'running' and claimed or score or waits_since(id, submitted)
   local over = state == 'done' or state == 'failed' or state == 'cancelled'
@@ -154,4 +255,4 @@ local found = indexed_ids(index)
 for i = 1, #found, 2 do
   append_row(found[i], found[i + 1])
 end
-return {redis.call('ZCARD', index), answer}
+return {number_in(index, state), answer}

@@ -37,7 +37,7 @@ local function group_of(head)
   return string.sub(head, 35)
 end
 
--- The job of a queue's entry.
+-- The job of a queue's entry, or the range of an array.
 local function id_of(entry)
   return string.sub(entry, 18)
 end
@@ -106,7 +106,7 @@ end
 -- A group with requirements gets the job `id`, its only one. Returns its number.
 local function open_group(group, id)
   local number = number_of(group)
-  local spec, names, needs = unpack(redis.call('HMGET', JOB .. id, 'spec', 'attributes', 'needs'))
+  local spec, names, needs = unpack(redis.call('HMGET', record_of(id), 'spec', 'attributes', 'needs'))
   if number then
     redis.call('PERSIST', GROUP .. group)
   else
@@ -221,11 +221,16 @@ local function anything_waits()
   return redis.call('EXISTS', PLAIN_HEADS, HEADS, QUEUE .. ANY) > 0
 end
 
+-- How many jobs are in the queue of a group.
+local function number_of_jobs(group)
+  return redis.call('ZCARD', QUEUE .. group) + tonumber(redis.call('HGET', IN_RANGES, 'queue:' .. group) or 0)
+end
+
 -- How many jobs are in queues.
 local function in_queues()
   local jobs = 0
   for _, group in ipairs(groups_with_jobs()) do
-    jobs = jobs + redis.call('ZCARD', QUEUE .. group)
+    jobs = jobs + number_of_jobs(group)
   end
   return jobs
 end

@@ -8,7 +8,7 @@ local limits, rooms, limited = {}, {}, nil
 -- The limits for jobs of a group: tables of jobs, cores, owner or project, and its name.
 local function limits_for(group)
   local first = redis.call('ZRANGE', QUEUE .. group, 0, 0)[1]
-  local owner, project = unpack(first and redis.call('HMGET', JOB .. id_of(first), 'owner', 'project') or {})
+  local owner, project = unpack(first and redis.call('HMGET', record_of(id_of(first)), 'owner', 'project') or {})
   local found = {}
   for kind, name in pairs({owner = owner or '', project = project or ''}) do
     local _, jobs, cores = shares_of(kind .. ':' .. name)

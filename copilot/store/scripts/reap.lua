@@ -1,9 +1,10 @@
 -- Take back attempts that ran out of time, those longest overdue first, and let jobs into the queue whose delay is over, or that wait
 -- for jobs that are over.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, attempts:<id>, started,
--- turns, in-use, running, done, failed, cancelled, cancelling, on-hold, blocked, awaits:<id>, awaited:<done or over>:<id>,
--- letting-in, delayed, agents, failing, trials, unpublished, parked, owners, owners-running, events, usage:<by>:<day>.
+-- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, seen, group:<group>, groups,
+-- attributes, attempts:<id>, started, turns, in-use, running, done, failed, cancelled, cancelling, on-hold, blocked,
+-- awaits:<id>, awaited:<done or over>:<id>, letting-in, delayed, agents, failing, trials, unpublished, parked, owners,
+-- owners-running, events, usage:<by>:<day>.
 -- Atomic because: every instance reaps, and a report or a confirmation may come in the same moment.
 -- ARGV[2…]: how many; seconds that agents had to renew their leases; seconds that attempts without a lease have for
 -- that; cause and text for attempts that were never confirmed; cause, outcome and text for those that ran too long, for

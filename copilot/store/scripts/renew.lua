@@ -1,7 +1,7 @@
 -- An agent lives and says what it holds: its leases begin anew.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, attributes, started, turns, in-use, running,
--- delayed, owners, owners-running, events, accounts, alive.
+-- Touches: job:<id>, array:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, attributes, started, turns,
+-- in-use, running, delayed, owners, owners-running, events, accounts, alive.
 -- Atomic because: the reaper or another agent may take the job between the look at the attempt and its new deadline.
 -- ARGV[2…]: agent, then three values an attempt: job, attempt, phase.
 -- Returns the numbers (from 1) of those that the agent does not hold, or no longer; then those of the revived ones.

@@ -1,9 +1,9 @@
 -- A bare JID is nobody from now on.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, attempts:<id>, started,
--- turns, in-use, running, done, failed, cancelled, cancelling, on-hold, blocked, awaits:<id>, awaited:<done or over>:<id>,
--- letting-in, draining, delayed, unpublished, parked, parking, owners, owners-running, events, accounts, accounts-changed,
--- accounts-ending, errands, errands-due, usage:<by>:<day>.
+-- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, seen, group:<group>, groups,
+-- attributes, attempts:<id>, started, turns, in-use, running, done, failed, cancelled, cancelling, on-hold, blocked,
+-- awaits:<id>, awaited:<done or over>:<id>, letting-in, draining, delayed, unpublished, parked, parking, owners,
+-- owners-running, events, accounts, accounts-changed, accounts-ending, errands, errands-due, usage:<by>:<day>.
 -- Atomic because: a job that is given out while it goes back must not stay with somebody who is cut off.
 -- ARGV[2…]: bare JID, the record for one that has none, cause and text for its jobs. Returns '1', or '' if it was revoked before;
 -- then the events that were written, as flat lists.

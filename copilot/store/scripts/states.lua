@@ -42,6 +42,18 @@ local function count_use(id, owner, sign)
   end
 end
 
+-- The hash that tells of an entry of a queue or index, a job or a range of an array (arrays.lua).
+local function record_of(name)
+  local array = string.match(name, '^%+(.*)/')
+  return array and ARRAY .. array or JOB .. name
+end
+
+-- So many elements of an array go from one state to another.
+local function count_elements(array, before, state, number)
+  redis.call('HINCRBY', ARRAY .. array, 'n:' .. before, -number)
+  redis.call('HINCRBY', ARRAY .. array, 'n:' .. state, number)
+end
+
 -- A job goes from one state to another; the rest are fields that go with it, names and values by turns. `owner` is that of its
 -- record, false if there is none yet.
 local function change_state(id, owner, before, state, ...)
@@ -56,6 +68,10 @@ local function change_state(id, owner, before, state, ...)
     count_owner(owner, (OF_QUEUE[state] or 0) - (OF_QUEUE[before] or 0), running)
     if running ~= 0 then
       count_use(id, owner, running)
+    end
+    local array = redis.call('HGET', JOB .. id, 'array')
+    if array then
+      count_elements(array, before, state, 1)
     end
   end
 end

@@ -1,24 +1,32 @@
 -- Put jobs on the queue, all or none.
 --
--- Touches: job:<id>, queue:<group>, heads, plain-heads, seen, group:<group>, groups, attributes, sequence, started, turns,
--- shares, blocked, awaits:<id>, awaited:<done or over>:<id>, parked, owners, owners-running, events, paused.
+-- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, numbered:<id>, queue:<group>, heads, plain-heads, seen,
+-- group:<group>, groups, attributes, sequence, started, turns, shares, blocked, awaits:<id>, awaited:<done or over>:<id>,
+-- parked, owners, owners-running, events, paused.
 -- Atomic because: two clients may submit one id at the same time, and one taken id must stop the whole batch.
 -- ARGV[2…]: the share of Redis' memory above which no new job is taken ('' for no limit), how many groups with requirements
 -- there may be, how many without, how many jobs an owner may have on the queue ('' for no limit), then OF_JOB values a job as
 -- `add_job` takes them: id, spec, group, rank, max_attempts, max_user_attempts, max_run_time ('' for none), attributes, needs, owner,
--- project, cores, what it waits for (blocking.lua): jobs that are known, or come before it here.
+-- project, cores, what it waits for (blocking.lua): jobs that are known, or come before it here; and how many
+-- elements it has, 0 if it is no array.
 -- Returns 'submitted'; or, with nothing changed, 'paused', 'full', 'groups' (there would be too many), 'many' (of an owner), 'taken'
--- and the first id that is taken by a different job, or 'unknown', a job and another one for which it cannot wait, for nobody knows that. Jobs known with the same spec are left alone.
+-- and the first id that is taken by a different job, or 'unknown' or
+-- 'element', a job and another one for which it cannot wait, for nobody knows that, or it is an element of an array. Jobs known with the same spec are left alone.
 
-local OF_JOB = 13
+local OF_JOB = 14
 local share, most_jobs = tonumber(ARGV[2]), tonumber(ARGV[5])
 local most = {[HEADS] = tonumber(ARGV[3]), [PLAIN_HEADS] = tonumber(ARGV[4])}
 local new, groups, seen, theirs = {}, {[HEADS] = {}, [PLAIN_HEADS] = {}}, {}, {}
 for i = 6, #ARGV, OF_JOB do
-  local spec, group, owner = redis.call('HGET', JOB .. ARGV[i], 'spec'), ARGV[i + 2], ARGV[i + 9]
+  local size, group, owner = tonumber(ARGV[i + 13]), ARGV[i + 2], ARGV[i + 9]
+  local spec = redis.call('HGET', (size > 0 and ARRAY or JOB) .. ARGV[i], 'spec')
+  local taken = not spec and taken_by(ARGV[i], size)
+  if taken then
+    return {'taken', taken}
+  end
   if not spec then
     new[#new + 1] = i
-    theirs[owner] = (theirs[owner] or 0) + 1
+    theirs[owner] = (theirs[owner] or 0) + math.max(1, size)
     if not seen[group] then
       seen[group] = true
       table.insert(groups[heads_of(group)], group)
@@ -27,11 +35,26 @@ for i = 6, #ARGV, OF_JOB do
     return {'taken', ARGV[i]}
   end
 end
+-- Two of these may be in each other's way.
+local sizes, highest = {}, {}
+for _, i in ipairs(new) do
+  local id, size = ARGV[i], tonumber(ARGV[i + 13])
+  local name, index = element_name(id)
+  if name and index < (sizes[name] or 0) or (highest[id] or size) < size then
+    return {'taken', id}
+  end
+  sizes[id] = size
+  if name then
+    highest[name] = math.min(index, highest[name] or index)
+  end
+end
 local earlier = {}
 for _, i in ipairs(new) do
   for other in string.gmatch(ARGV[i + 12], '%a+:(%S+)') do
-    if not earlier[other] and redis.call('EXISTS', JOB .. other) == 0 then
-      return {'unknown', ARGV[i], other}
+    if not earlier[other] and redis.call('EXISTS', JOB .. other, ARRAY .. other) == 0 then
+      return {find_element(other) and 'element' or 'unknown', ARGV[i], other}
+    elseif redis.call('HEXISTS', JOB .. other, 'array') == 1 then
+      return {'element', ARGV[i], other}
     end
   end
   earlier[ARGV[i]] = true
