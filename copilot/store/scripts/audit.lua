@@ -1,7 +1,7 @@
 -- Runs a script that somebody wants to be run, and writes who, what and what came of it on the audit trail. The loader puts it behind
 -- the script, which it makes the function `step`.
 --
--- Touches: .
+-- Touches: audit.
 -- Atomic because: no change may be without its entry, and no entry without its change.
 -- The last two of ARGV, which `step` does not see: the key of the trail, and the entry as JSON. The key is not among KEYS, so that a
 -- right of its own can keep programs from everything but XADD there (docs/audit.md). Never trims.

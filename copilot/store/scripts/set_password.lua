@@ -1,6 +1,6 @@
 -- What the dashboard checks the password of an account against.
 --
--- Touches: .
+-- Touches: passwords.
 -- Atomic because: it is written with its entry of the audit trail (audit.lua).
 -- ARGV[2…]: the key, bare JID, the line ('' for none). Returns 1.
 
