@@ -16,7 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from copilot.errors import JobExists, UnknownJob
 from copilot.job import Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Output, State
+from copilot.matching.resources import Free
 from copilot.store.base import Claimed, Dispatched, Held, Parking, Renewed, Settled, Store, Verdict
+from copilot.store.shares import Share
 from copilot.store.survey import Groups, Owners, Page
 from copilot.store.usage import DAY, By, Sums
 
@@ -29,10 +31,32 @@ AGENTS = st.sampled_from("abc")
 REQUIREMENTS = st.sampled_from(
     ["", "", "other.Memory >= 2000", "other.Cores > 2", "other.Memory < 2000", "other.FreeMemory > 9"]
 )
+SIZES = st.sampled_from(
+    [
+        {},
+        {},
+        {"cores": 2},
+        {"max_cores": 8},
+        {"cores": 4, "project": "p"},
+        {"memory": 3 * 2**30, "tags": ("gold",)},
+        {"gpus": 1},
+    ]
+)
+FREE = st.sampled_from(
+    [
+        None,
+        None,
+        Free(cores=1, ahead=2),
+        Free(cores=6, most=3, memory=4096),
+        Free(cores=8, gpus=1, time=3),
+        Free(cores=0, ahead=1),
+    ]
+)
 HOSTS = st.sampled_from(
     [
         "",
         "[ Memory = 1000; Cores = 8 ]",
+        '[ Requirements = other.Owner == "ann" || other.Cores > 1; Memory = 4000; Cores = 8; Gpus = 1 ]',
         "[ Memory = 4000; FreeMemory = 12 ]",
         "[ Cores = 4; FreeMemory = 1 ]",
     ]
@@ -126,9 +150,15 @@ class QueueMachine(RuleBasedStateMachine):
         owner=st.sampled_from(["", "ann", "bob"]),
         after=st.sampled_from([(), (), ("j0",), ("j1", "j2")]),
         after_any=st.sampled_from([(), (), ("j0",), ("j3",)]),
+        size=SIZES,
     )
     def submit(
-        self, numbers: list[int], after: tuple[str, ...], after_any: tuple[str, ...], **fields: Any
+        self,
+        numbers: list[int],
+        after: tuple[str, ...],
+        after_any: tuple[str, ...],
+        size: dict[str, Any],
+        **fields: Any,
     ) -> None:
         specs = {
             job: JobSpec(
@@ -137,6 +167,7 @@ class QueueMachine(RuleBasedStateMachine):
                 after=tuple(one for one in after if one != job),
                 after_any=tuple(one for one in after_any if one != job),
                 **fields,
+                **size,
             )
             for job in (f"j{number}" for number in numbers)
         }
@@ -160,6 +191,7 @@ class QueueMachine(RuleBasedStateMachine):
         park=st.sampled_from(
             [None, Parking(jid="a/1", features=("x", "y")), Parking(jid="a/2"), Parking(jid="b/1")]
         ),
+        free=FREE,
     )
     def claim(self, **options: Any) -> None:
         before = dict(self.holders)
@@ -174,6 +206,16 @@ class QueueMachine(RuleBasedStateMachine):
             assert one.lease == options["lease"]
             assert not (one.spec.exclusive and one.lease is None)
             self.holders[one.spec.id] = one.attempt
+
+    @rule(
+        whose=st.sampled_from(["owner:ann", "project:p"]),
+        shares=st.integers(1, 3),
+        jobs=st.sampled_from([None, None, 0, 2]),
+        cores=st.sampled_from([None, 5]),
+    )
+    def set_share(self, whose: str, shares: int, jobs: int | None, cores: int | None) -> None:
+        self.ask("set_share", Share(whose=whose, shares=shares, jobs=jobs, cores=cores))
+        assert [one.shares for one in self.ask("shares", (whose,))] == [shares]
 
     @rule(limit=st.sampled_from([1, 2, 100]), dispatch_limit=LIMITS)
     def dispatch(self, limit: int, dispatch_limit: float) -> None:
@@ -398,6 +440,10 @@ class QueueMachine(RuleBasedStateMachine):
         assert all(line.owner == self.specs[line.job].owner for line in page.rows)
         groups: Groups = self.ask("groups")
         assert sum(one.waiting for one in groups.rows) == self.ask("waiting")
+        for name in ("ann", "bob"):
+            runs = [one for one in records if one.state is State.RUNNING and one.spec.owner == name]
+            (share,) = self.ask("shares", (f"owner:{name}",))
+            assert (share.running, share.used) == (len(runs), sum(one.cores for one in runs))
         for store in self.stores:
             held = self.runner.run(store.holders()).rows
             assert {one.job: one.attempt for one in held} == self.holders
