@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from copilot.client.explaining.arrays import explain_array
 from copilot.client.explaining.ended import told, why_ended
 from copilot.client.explaining.knowing import Known, know
 from copilot.client.explaining.reasons import Code, Reason
@@ -30,7 +31,10 @@ __all__ = ["Code", "Known", "Reason", "explain", "reason_of"]
 
 async def explain(store: Store, job: str, *, area: FileArea | None = None) -> Reason:
     """Why this job is where it is; `area` is where inputs lie, if that is a directory of this machine. It reads a bounded number of
-    things. A job that is not known is explained, too. Raises `StoreUnavailable`."""
+    things. Of an array it is summed up over its elements. A job that is not known is explained, too. Raises `StoreUnavailable`."""
+    array = await store.array(job)
+    if array is not None:
+        return await explain_array(store, array, lambda element: explain(store, element, area=area))
     return reason_of(await know(store, job, area))
 
 
@@ -51,7 +55,7 @@ def _reason_of(known: Known) -> Reason:
         return why_running(known)
     if standing.state is State.HELD:
         return why_held(known)
-    if standing.state.value == "blocked":
+    if standing.state is State.BLOCKED:
         return why_blocked(known)
     if standing.delayed is not None and standing.delayed > known.now:
         return why_delayed(known, standing.delayed)

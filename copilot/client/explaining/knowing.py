@@ -176,7 +176,7 @@ def _missing(spec: JobSpec, area: FileArea | None) -> tuple[Missing, ...]:
     found = []
     for item in spec.inputs:
         try:
-            size = area.input_path(spec.id, spec.staged_name(item.name)).stat().st_size
+            size = area.input_path(spec.submitted_as, spec.staged_name(item.name)).stat().st_size
         except FileNotFoundError:
             found.append(Missing(name=item.name, why="is not in the file area"))
         except (OSError, BadName, CopilotError):

@@ -449,3 +449,33 @@ async def test_a_job_is_explained_in_three_round_trips_however_many_groups_and_a
     assert store.round_trips - before <= 3
     assert (reason.code, reason.facts["agents_online"]) == (Code.NO_MATCH, 30)
     await store.close()
+
+
+async def test_a_job_that_waits_for_others_tells_for_which_and_whether_that_ends_by_itself(
+    world: World,
+) -> None:
+    await world.submit("first", max_attempts=1)
+    await world.submit("j", after=("first",))
+    reason = await world.why("j")
+    assert reason.code is Code.DEPENDENCY
+    assert reason.text == "waits for 1 job: first (waiting)"
+    await world.agent("a")
+    await world.store.finish("first", 1, BAD)
+    reason = await world.why("j")
+    assert reason.text == "waits for 1 job: first (failed, infra-store); that does not end by itself"
+    assert reason.facts["failed"]
+    assert "`copilot jobs retry first` runs that once more" in reason.next
+
+
+async def test_an_array_is_summed_up_with_one_element_for_each_state(world: World) -> None:
+    await world.submit("sim", array=1000, requirements="other.Cores == 4")
+    await world.agent("a", count=2)
+    await world.store.finish("sim.0", 1, Outcome(cause=Cause.USER_EXIT, exit_code=3))
+    reason = await world.why("sim")
+    assert reason.facts["counts"] == {"waiting": 998, "running": 1, "failed": 1}
+    assert reason.code is Code.NO_ROOM
+    assert reason.text.startswith("array of 1,000 elements: 998 waiting, 1 running, 1 failed; sim.")
+    assert reason.more[-1].startswith("  1 failed, like sim.0: failed, ")
+    assert (await world.why("sim.999")).facts["place"] == 998
+    assert (await world.why("sim.0")).code is Code.FAILED
+    assert (await world.why("sim.1000")).code is Code.UNKNOWN
