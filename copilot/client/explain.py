@@ -32,10 +32,10 @@ __all__ = ["Code", "Known", "Reason", "explain", "reason_of"]
 async def explain(store: Store, job: str, *, area: FileArea | None = None) -> Reason:
     """Why this job is where it is; `area` is where inputs lie, if that is a directory of this machine. It reads a bounded number of
     things. Of an array it is summed up over its elements. A job that is not known is explained, too. Raises `StoreUnavailable`."""
-    array = await store.array(job)
-    if array is not None:
-        return await explain_array(store, array, lambda element: explain(store, element, area=area))
-    return reason_of(await know(store, job, area))
+    known = await know(store, job, area)
+    if known.array is not None:
+        return await explain_array(store, known.array, lambda element: explain(store, element, area=area))
+    return reason_of(known)
 
 
 def reason_of(known: Known) -> Reason:

@@ -74,6 +74,9 @@ def test_ten_jobs_that_do_not_run_are_explained_each_by_its_reason(up: Up, place
         assert "jobs keep failing there" in shunned["text"]
         assert "copilot agents release agent-1@" in shunned["next"]
         submit(up, short, "impossible", "--requirements", "Memory >= 99999999")
+        after = "submit", "--id", "patient", "--after", "dead", "--config", up.etc, short
+        blocked = run("copilot", *after)
+        assert blocked.returncode == 0, blocked.stderr
         submit(up, short, "large", "--memory", "8 TiB")
         submit(up, short, "kept", "--requirements", "Slots == 90")
         held = run("copilot", "jobs", "hold", "kept", "--reason", "Ann looks", "--config", up.etc)
@@ -96,7 +99,7 @@ def test_ten_jobs_that_do_not_run_are_explained_each_by_its_reason(up: Up, place
             second.wait(LIMIT_S)
         gone = explained(up, "gone", "silent")
         assert "goes to another agent (attempt 2)" in gone["next"]
-        said = explain(up, "impossible", "large", "kept", "hungry", "beyond", "dead", "nobody")
+        said = explain(up, "impossible", "large", "kept", "hungry", "beyond", "patient", "dead", "nobody")
         text = run("copilot", "jobs", "explain", "dead", "--config", up.etc).stdout
     assert {job: one["code"] for job, one in said.items()} == {
         "impossible": "no-matching-agent",
@@ -104,12 +107,15 @@ def test_ten_jobs_that_do_not_run_are_explained_each_by_its_reason(up: Up, place
         "kept": "held",
         "hungry": "input-missing",
         "beyond": "quota",
+        "patient": "dependency",
         "dead": "dead-letter",
         "nobody": "unknown-job",
     }
     assert said["impossible"]["text"].startswith("needs Memory >= 99999999: 1 agent online, best has ")
     assert said["large"]["text"].startswith("needs 8 TiB of memory for one job: ")
     assert "project capped" in said["beyond"]["text"]
+    waits = "waits for 1 job: dead (failed, infra-killed); that does not end by itself"
+    assert said["patient"]["text"] == waits
     assert said["kept"]["text"].endswith(": Ann looks")
     assert "data is not in the file area" in said["hungry"]["text"]
     assert "each time somebody killed it with SIGKILL" in said["dead"]["text"]

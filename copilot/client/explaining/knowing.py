@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from copilot.errors import BadName, CopilotError
 from copilot.files.area import FileArea
 from copilot.job import Attempt, Cause, EventKind, JobRecord, JobSpec, State
+from copilot.store.arrays import ArrayRecord
 from copilot.store.base import Store
 from copilot.store.controls import Gate, Pause, SetAside
 from copilot.store.explaining import Circumstances, Machine, Machines
@@ -58,6 +59,7 @@ class Known:
     job: str
     now: float = 0.0
     record: JobRecord | None = None
+    array: ArrayRecord | None = None
     attempts: tuple[Attempt, ...] = ()
     standing: Circumstances | None = None
     machines: Machines | None = None
@@ -99,9 +101,11 @@ async def know(store: Store, job: str, area: FileArea | None = None) -> Known:
     """Read what there is to know of a job; `area` is where its inputs lie, if that is a directory here.
 
     Raises `StoreUnavailable`."""
-    standing, record, attempts = await asyncio.gather(  # at one moment, so they go together
-        store.circumstances(job), store.get(job), store.attempts(job)
+    standing, record, attempts, array = await asyncio.gather(  # at one moment, so they go together
+        store.circumstances(job), store.get(job), store.attempts(job), store.array(job)
     )
+    if array is not None:
+        return Known(job=job, record=record, array=array)
     if standing is None or record is None:
         return Known(job=job, similar=await _similar(store, job))
     known = Known(job=job, now=standing.now, record=record, attempts=attempts, standing=standing)
