@@ -36,6 +36,7 @@ from copilot.protocol.security import Security
 from copilot.runtime.loop import Loop
 from copilot.runtime.signals import on_stop
 from copilot.runtime.systemd import READY, Supervisor
+from copilot.transport.adhoc import Commands
 from copilot.transport.base import Status
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
@@ -240,6 +241,7 @@ def transport(
     features: Sequence[str] = FEATURES,
     *,
     status: Status | None = None,
+    commands: Commands | None = None,
     end: Endpoint | None = None,
 ) -> XmppTransport:
     """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`. `status` is told
@@ -260,6 +262,7 @@ def transport(
             allow=config.askers,
         ),
         status=status,
+        commands=commands,
         lets=(lambda _: True) if end is None else (lambda sender: end.lets(sender, time.monotonic())),
         lost=(lambda: None) if end is None else end.lost,
     )

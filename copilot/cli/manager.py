@@ -17,6 +17,7 @@ from copilot.cli.queue import open_store
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
+from copilot.client.commands import PeoplesCommands
 from copilot.client.explain import explain
 from copilot.client.explaining.words import clipped
 from copilot.clock import SystemClock
@@ -113,6 +114,7 @@ async def run(config: ManagerSettings) -> int:
             f"Co-Pilot {role_in_words(role)}",
             features,
             status=status,
+            commands=PeoplesCommands(store, accounts.standing_of) if role & Role.JOB_MANAGER else None,
             end=endpoint,
         )
         errands = Errands(store, transport.accounts, config.jid, wrote=counts.wrote)

@@ -22,6 +22,7 @@ from copilot.errors import CertificateRefused, LoginRefused, RoomRefused, Sessio
 from copilot.log import PeerRef, rate_limited
 from copilot.protocol.envelope import bare
 from copilot.protocol.markup import escape
+from copilot.transport.adhoc import Commands
 from copilot.transport.base import (
     Arrived,
     Connected,
@@ -74,6 +75,8 @@ class Connection:
         deliver: Callable[[TransportEvent], None],
         status: Status | None = None,
         lets: Callable[[str], bool] = lambda _: True,
+        *,
+        commands: Commands | None = None,
     ) -> None:
         self._settings = settings
         self._deliver = deliver
@@ -91,7 +94,7 @@ class Connection:
         self._made: set[str] = set()  # rooms that we made by entering, and leave
         self.was_up = False
         self._client = self._make_client()
-        self._desk = Desk(self._questions(status), status, self._reply, lambda: self._jid)
+        self._desk = Desk(self._questions(status, commands), status, self._reply, lambda: self._jid, commands)
 
     async def run(self, announced: Iterable[str], rooms: Mapping[str, str]) -> Ended:
         """Connect, log in, tell `announced` (bare JIDs), enter `rooms` (each with a nick), stay until the session ends."""
@@ -206,7 +209,7 @@ class Connection:
         self._subscribe(client)
         return client
 
-    def _questions(self, status: Status | None) -> Questions:
+    def _questions(self, status: Status | None, commands: Commands | None) -> Questions:
         settings = self._settings
         return Questions(
             kind=settings.identity,
@@ -216,6 +219,7 @@ class Connection:
             allow=settings.allow,
             has_status=status is not None,
             new_id=lambda: secrets.token_hex(8),
+            commands=commands,
         )
 
     def _reply(self, stanza: str) -> None:

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from xml.etree.ElementTree import Element as Xml
 
 from copilot.log import rate_limited
+from copilot.transport.adhoc import Commands
 from copilot.transport.base import Status
-from copilot.transport.questions import Asked, Questions, refusal
+from copilot.transport.questions import Asked, Ordered, Questions, refusal
 
 MOST_WAITING = 64  # for one status
 ANSWER_WITHIN = 10.0  # s
+MOST_ORDERS = 16  # commands of people that are carried out at the same time
+CARRIED_OUT_WITHIN = 30.0  # s
 
 log = logging.getLogger("copilot.transport")
 
@@ -25,8 +28,15 @@ class Desk:
     """The questions of one connection. `send` writes a stanza, or loses it if there is no room for it."""
 
     def __init__(
-        self, questions: Questions, status: Status | None, send: Callable[[str], None], own: Callable[[], str]
+        self,
+        questions: Questions,
+        status: Status | None,
+        send: Callable[[str], None],
+        own: Callable[[], str],
+        commands: Commands | None = None,
     ) -> None:
+        self._commands = commands
+        self._orders: set[asyncio.Task[None]] = set()
         self._questions = questions
         self._status = status
         self._send = send
@@ -39,6 +49,8 @@ class Desk:
         answer = self._questions.answer(iq, self._own())
         if isinstance(answer, str):
             self._send(answer)
+        elif isinstance(answer, Ordered):
+            self._order(answer)
         elif answer is not None and len(self._waiting) >= MOST_WAITING:
             self._send(refusal(answer, "wait", "resource-constraint"))
         elif answer is not None and self._status is not None:
@@ -48,8 +60,29 @@ class Desk:
 
     def close(self) -> None:
         """Nobody gets an answer any more."""
-        if self._at_work is not None:
-            self._at_work.cancel()
+        for task in (self._at_work, *self._orders):
+            if task is not None:
+                task.cancel()
+
+    def _order(self, order: Ordered) -> None:
+        if self._commands is None or len(self._orders) >= MOST_ORDERS:
+            self._send(refusal(order.asked, "wait", "resource-constraint"))
+            return
+        task = asyncio.get_running_loop().create_task(self._carry_out(self._commands, order))
+        self._orders.add(task)
+        task.add_done_callback(self._orders.discard)
+
+    async def _carry_out(self, commands: Commands, order: Ordered) -> None:
+        try:
+            async with asyncio.timeout(CARRIED_OUT_WITHIN):
+                answered = await commands.run(order.command.node, order.asked.sender, order.said)
+        except Exception as error:  # noqa: BLE001  # a bug in a command must not end the session
+            text = "the command %s that somebody gave cannot be carried out: %s"
+            what, why = order.command.node, str(error) or type(error).__name__
+            rate_limited(log, f"command {what}", logging.ERROR, text, what, why, exc_info=error)
+            self._send(refusal(order.asked, "cancel", "internal-server-error"))
+        else:
+            self._send(self._questions.ordered(order, answered))
 
     async def _tell(self, status: Status) -> None:
         try:

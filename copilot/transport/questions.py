@@ -1,7 +1,7 @@
 """What others may ask our session (XEP-0030, 0050, 0092, 0199), and the answers, as text of stanzas. No I/O.
 
 Whatever a question is, it costs one answer of bounded size and nothing is remembered of it: the command `status` is over
-with its first answer, so a flood of sessions leaves none. Who and what version we are everybody may know who has our full
+with its first answer, and those of people (`adhoc.py`) with their second, so a flood of sessions leaves none. Who and what version we are everybody may know who has our full
 JID; how we fare only those in `allow`, and others are not even told that there is a command.
 """
 
@@ -15,6 +15,7 @@ from copilot.log import printable
 from copilot.protocol.envelope import bare
 from copilot.protocol.markup import escape
 from copilot.protocol.people import People
+from copilot.transport.adhoc import Answered, Command, Commands, Tickets, cancelled, form, read, result
 from copilot.transport.stanza import NAMESPACE
 
 INFO = "http://jabber.org/protocol/disco#info"
@@ -40,6 +41,15 @@ class Asked:
     id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """A command that somebody has given, ready to be carried out: see `ordered`."""
+
+    asked: Asked
+    command: Command
+    said: Mapping[str, tuple[str, ...]]
+
+
 class Questions:
     """The answers of one session. `new_id()` is for the ids of the sessions of commands."""
 
@@ -53,8 +63,11 @@ class Questions:
         allow: Collection[str],
         has_status: bool,
         new_id: Callable[[], str],
+        commands: Commands | None = None,
     ) -> None:
-        """`kind` is our type of the category `client`, `features` are words of ours."""
+        """`kind` is our type of the category `client`, `features` are words of ours, `commands` what people may want besides `status`."""
+        self._commands = commands
+        self._tickets = Tickets()
         self._identity = f"<identity category='client' type='{escape(kind)}' name='{escape(name)}'/>"
         self._name, self._version = name, version
         known = [INFO, ITEMS, VERSION, PING, NAMESPACE, *(f"{NAMESPACE}#{word}" for word in features)]
@@ -62,7 +75,7 @@ class Questions:
         self._allow = People.of(*allow)
         self._has_status = has_status
         self._new_id = new_id
-        self._known: dict[tuple[str | None, str], Callable[[Asked, Xml, str], str | Asked]] = {
+        self._known: dict[tuple[str | None, str], Callable[[Asked, Xml, str], str | Asked | Ordered]] = {
             ("get", f"{{{PING}}}ping"): lambda asked, *_: _result(asked, ""),
             ("get", f"{{{VERSION}}}query"): self._software,
             ("get", f"{{{INFO}}}query"): self._info,
@@ -71,9 +84,9 @@ class Questions:
         if has_status:
             self._known["set", f"{{{COMMANDS}}}command"] = self._command
 
-    def answer(self, iq: Xml, own: str) -> str | Asked | None:
+    def answer(self, iq: Xml, own: str) -> str | Asked | Ordered | None:
         """The answer to an `<iq>` of type `get` or `set` that came to us, whose JID is `own`; `Asked` for what our status
-        answers, None for what cannot be answered. Never raises for what a peer can send."""
+        answers, `Ordered` for a command to be carried out, None for what cannot be answered. Never raises for what a peer can send."""
         sender, ident, kind = iq.get("from") or bare(own), iq.get("id", ""), iq.get("type")
         if not 0 < len(ident) <= MAX_ID or len(sender.encode()) > MAX_ADDRESS:
             return None
@@ -109,14 +122,19 @@ class Questions:
 
     def _info(self, asked: Asked, query: Xml, _: str) -> str:
         node, may = query.get("node"), self._may(asked)
+        theirs = self._of(asked)
         if not node:
             return _result(asked, _described(self._identity, self._features, ""))
-        if node == COMMANDS and may:
+        if node == COMMANDS and (may or theirs):
             listed = "<identity category='automation' type='command-list' name='Commands'/>"
             return _result(asked, _described(listed, (), f" node='{COMMANDS}'"))
         if node == STATUS and may:
             command = "<identity category='automation' type='command-node' name='Status'/>"
             return _result(asked, _described(command, (COMMANDS, FORMS), f" node='{STATUS}'"))
+        if node in theirs:
+            name = escape(theirs[node].name)
+            command = f"<identity category='automation' type='command-node' name='{name}'/>"
+            return _result(asked, _described(command, (COMMANDS, FORMS), f" node='{escape(node)}'"))
         return refusal(asked, "cancel", "item-not-found")
 
     def _items(self, asked: Asked, query: Xml, own: str) -> str:
@@ -126,14 +144,23 @@ class Questions:
         if node != COMMANDS or not self._has_status:
             return refusal(asked, "cancel", "item-not-found")
         item = f"<item jid='{escape(own)}' node='{STATUS}' name='Status'/>" if self._may(asked) else ""
-        return _result(asked, f"<query xmlns='{ITEMS}' node='{COMMANDS}'>{item}</query>")
+        more = "".join(
+            f"<item jid='{escape(own)}' node='{escape(node)}' name='{escape(one.name)}'/>"
+            for node, one in self._of(asked).items()
+        )
+        return _result(asked, f"<query xmlns='{ITEMS}' node='{COMMANDS}'>{item}{more}</query>")
 
-    def _command(self, asked: Asked, command: Xml, _: str) -> str | Asked:
-        """One step, and no session that one could go on with (XEP-0050, 3.4 and 4.4)."""
-        if not self._may(asked):
+    def _command(self, asked: Asked, command: Xml, _: str) -> str | Asked | Ordered:
+        """`status` is one step, and no session that one could go on with (XEP-0050, 3.4 and 4.4)."""
+        theirs = self._of(asked)
+        if (known := theirs.get(command.get("node", ""))) is not None:
+            return self._order(asked, known, command)
+        if not self._may(asked) and not theirs:
             return refusal(asked, "auth", "forbidden")
         if command.get("node") != STATUS:
             return refusal(asked, "cancel", "item-not-found")
+        if not self._may(asked):
+            return refusal(asked, "auth", "forbidden")
         action = command.get("action") or "execute"
         if action not in _ACTIONS:
             return refusal(asked, "modify", "bad-request", "malformed-action")
@@ -144,6 +171,35 @@ class Questions:
         if len(command):
             return refusal(asked, "modify", "bad-request", "bad-payload")
         return asked
+
+    def _order(self, asked: Asked, known: Command, command: Xml) -> str | Ordered:
+        """The form first, and then what was filled in."""
+        action, session = command.get("action") or "execute", command.get("sessionid")
+        if action not in _ACTIONS:
+            return refusal(asked, "modify", "bad-request", "malformed-action")
+        if session and not self._tickets.fits(session, asked.sender, known.node):
+            return refusal(asked, "modify", "bad-request", "bad-sessionid")
+        if session and action == "cancel":
+            return _result(asked, cancelled(known.node, session))
+        if action == "prev" or (not session and action != "execute"):
+            return refusal(asked, "modify", "bad-request", "bad-action")
+        payload = command.find(f"{{{FORMS}}}x")
+        if not session and known.fields:
+            if len(command):
+                return refusal(asked, "modify", "bad-request", "bad-payload")
+            return _result(asked, form(known, self._tickets.new(asked.sender, known.node)))
+        said = read(known, payload) if known.fields else {}
+        if said is None:
+            return refusal(asked, "modify", "bad-request", "bad-payload")
+        return Ordered(asked=asked, command=known, said=said)
+
+    def ordered(self, order: Ordered, answered: Answered) -> str:
+        """The answer to a command that was carried out."""
+        ident = self._tickets.new(order.asked.sender, order.command.node)
+        return _result(order.asked, result(order.command, ident, answered))
+
+    def _of(self, asked: Asked) -> Mapping[str, Command]:
+        return {} if self._commands is None else self._commands.of(asked.sender)
 
     def _may(self, asked: Asked) -> bool:
         return self._has_status and self._allow.include(asked.sender)

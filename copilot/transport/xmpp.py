@@ -14,6 +14,7 @@ from copilot.protocol.envelope import Envelope, bare
 from copilot.protocol.markup import escape
 from copilot.retry import full_jitter
 from copilot.transport.accounts import AccountService, XmppAccounts
+from copilot.transport.adhoc import Commands
 from copilot.transport.base import Arrived, Connected, Disconnected, Status, TransportEvent
 from copilot.transport.connection import Connection, Ended
 from copilot.transport.counts import SessionCounts
@@ -31,7 +32,7 @@ log = logging.getLogger("copilot.transport")
 
 class XmppTransport:
     """A Transport over one XMPP account. `random` gives numbers in [0, 1) for the waits, `status` is told to those who
-    may ask for it, `lets` says whether a stanza of a full JID is read at all, `lost` hears of each message for
+    may ask for it, `commands` are carried out for those who may give them, `lets` says whether a stanza of a full JID is read at all, `lost` hears of each message for
     which there is no room.
 
     Raises ConfigError if the CA file or the JID cannot be used.
@@ -42,6 +43,7 @@ class XmppTransport:
         settings: XmppSettings,
         *,
         status: Status | None = None,
+        commands: Commands | None = None,
         lets: Callable[[str], bool] = lambda _: True,
         lost: Callable[[], object] = lambda: None,
         random: Callable[[], float] = random_module.random,
@@ -49,6 +51,7 @@ class XmppTransport:
         _check(settings)
         self._settings = settings
         self._status = status
+        self._commands = commands
         self._lets = lets
         self._lost = lost
         self._random = random
@@ -136,7 +139,9 @@ class XmppTransport:
         while True:
             log.info("connecting to %s as %s", self._settings.address, self._settings.jid)
             self._began = began = loop.time()
-            self._connection = Connection(self._settings, self._deliver, self._status, self._lets)
+            self._connection = Connection(
+                self._settings, self._deliver, self._status, self._lets, commands=self._commands
+            )
             try:
                 ended = await self._connection.run(self._announced, self._joined)
             finally:

@@ -20,6 +20,8 @@ from copilot.local.process import give, unprivileged_user
 from copilot.local.prosody import Prosody
 from copilot.local.redis import Redis
 from copilot.protocol.rules import FEATURES
+from copilot.roles import Account, Standing
+from copilot.store.redis import RedisStore
 from tests.acceptance.running import LIMIT_S, run, script, service, started, until
 from tests.missing import missing
 
@@ -47,7 +49,7 @@ class Site:
         self.etc.mkdir()
         self.password = uuid.uuid4().hex
         self.accounts = {
-            kind: f"{kind}-{uuid.uuid4().hex}" for kind in ("jm", "agent", "operator", "stranger")
+            kind: f"{kind}-{uuid.uuid4().hex}" for kind in ("jm", "agent", "operator", "stranger", "boss")
         }
         user = unprivileged_user()
         for name in ("done", "state", "work", "files"):
@@ -138,6 +140,60 @@ def ask(library: Path, site: Site, who: str, *kinds: str) -> list[dict[str, Any]
     return answers
 
 
+def order(library: Path, site: Site, who: str, *orders: tuple[str, dict[str, list[str]]]) -> list[Any]:
+    """What the manager offers to `who`, and what these commands are answered."""
+    account = {"jid": site.jid(who), "password": site.password, "host": HOST, "port": site.xmpp.port}
+    done = subprocess.run(
+        [library, "-W", "ignore", HERE / "aioxmpp_commands.py"],
+        input=json.dumps({**account, "peer": f"{site.jid('jm')}/one", "orders": orders}),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answers: list[Any] = json.loads(done.stdout)
+    return answers
+
+
+def check_commands(library: Path, site: Site) -> None:
+    """Somebody with an operator's account looks after jobs by his client; a stranger does not."""
+    job = script(site.place / "short.sh", "true")
+    submit = ("copilot-job-submit", "--config", site.etc, "--command", job, "--id", "mine")
+    done = run(*submit, "--requirements", "Slots == 90", **service())
+    assert done.returncode == 0, done.stderr
+    jobs, agent = {"jobs": ["mine"], "reason": ["I look"]}, {"agents": ["nobody@localhost"]}
+    orders = (
+        ("queue", {}),
+        ("list", {"state": ["waiting"]}),
+        ("explain", {"job": ["mine"]}),
+        ("hold", jobs),
+        ("release", jobs),
+        ("cancel", jobs),
+        ("retry", jobs),
+        ("drain", agent),
+    )
+    offered, queue, listed, why, *_, drained = told = order(library, site, "boss", *orders)
+    assert {node for node, _ in orders} < set(offered)
+    assert {"waiting: 1", "running: 1"} < set(queue)
+    assert listed[0] == "1 job is waiting:"
+    assert why[0].startswith("mine: ")
+    assert why[1].startswith("Next: ")
+    assert told[4:7] == [
+        ["mine: held; release lets it go on"],
+        ["mine: released; it waits at its old place"],
+        ["mine: cancelled"],
+    ]
+    assert drained == ["nobody@localhost: is told to leave; what it runs goes back to the queue"]
+    trail = run("copilot", "audit", "--json", "--who", site.jid("boss"), "--config", site.etc, **service())
+    entries = [json.loads(line) for line in trail.stdout.splitlines()]
+    assert [one["verb"] for one in entries] == ["hold", "release", "cancel", "retry", "drain"]
+    assert {(one["via"], one["standing"], one["place"].partition("/")[0]) for one in entries} == {
+        ("xmpp", "operator", site.jid("boss"))
+    }
+    assert order(library, site, "stranger", ("hold", jobs)) == [[], "forbidden"]
+
+
 def check_identity(answers: dict[str, Any], name: str) -> None:
     """What everybody is told."""
     assert answers["identities"] == [["client", "bot", name]]
@@ -169,16 +225,24 @@ def check_common(answers: dict[str, Any], program: str, jid: str, *, bodies: boo
 
 
 @pytest.mark.timeout(240)  # the first time the library has to be fetched
-@pytest.mark.usefixtures("redis_url")  # an empty queue
 @pytest.mark.parametrize("server", ["prosody", "ejabberd"])
 async def test_components_say_what_they_are_and_how_they_fare_to_whom_they_should(
-    place: Path, redis_server: Redis, library: Path, server: str, request: pytest.FixtureRequest
+    place: Path,
+    redis_server: Redis,
+    redis_url: str,
+    library: Path,
+    server: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     xmpp: Prosody | Ejabberd = request.getfixturevalue(server)
     site = Site(place, xmpp, redis_server)
     await site.register()
     site.configure()
+    store = RedisStore.from_url(redis_url)
+    await store.put_account(Account(jid=site.jid("boss"), standing=Standing.OPERATOR))
+    await store.close()
     with site.running():
+        check_commands(library, site)
         agent, manager = ask(library, site, "operator", "agent", "jm")
         (stranger,) = ask(library, site, "stranger", "agent")
 
