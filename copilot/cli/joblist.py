@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from copilot.cli.arrays import facts as array_facts
+from copilot.cli.arrays import wait_for_array
 from copilot.cli.codes import ExitCode
 from copilot.cli.jobs import check_named, matching
 from copilot.cli.looking import load_queue, look, opened
@@ -32,11 +34,13 @@ from copilot.cli.options import (
 from copilot.cli.output import Shown, print_json, print_lines, progress
 from copilot.cli.tables import Column, Table, age
 from copilot.client.filters import Filter, every
-from copilot.client.listing import Listing, first
+from copilot.client.listing import Listing, Row, elements, first
+from copilot.client.selection import Selection, each_job, one_job, read_selection, resolve
+from copilot.client.slices import counted
 from copilot.client.story import when
 from copilot.client.watch import Watch as Watching
-from copilot.errors import UnknownJob
-from copilot.job import Event, JobRecord, State, check_job_id
+from copilot.errors import ConfigError, UnknownJob
+from copilot.job import Event, JobRecord, State, element_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
 
@@ -52,9 +56,14 @@ COLUMNS = (
     Column(title="WHY", least=12, rank=2),
 )
 PAGE = 1000
+MOST_WAITED_FOR = 10_000  # elements one by one; a whole array is watched by its numbers
 
 
 def list_(  # noqa: PLR0917  # one parameter per option
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="These alone; of an array its elements: sim, 'sim[10:20]'."),
+    ] = None,
     owner: Owners = None,
     state: States = None,
     project: Projects = None,
@@ -68,21 +77,44 @@ def list_(  # noqa: PLR0917  # one parameter per option
             "--all", "-a", help="Show all, in no order, as they are found; with --json a line each."
         ),
     ] = False,
+    each: Annotated[
+        bool,
+        typer.Option("--elements", help="Show elements of arrays one by one, not each array as one line."),
+    ] = False,
     config: ConfigOption = None,
     as_json: AsJson = False,
     watch: Watch = None,
 ) -> None:
     """List jobs: without options those that run, wait or are held, in the order of the queue."""
     wanted = chosen(owner, state, project, tag, agent, where)
+    selected = [read_selection(text) for text in ids or ()]
+    if selected and (wanted or all_):
+        raise ConfigError("name jobs by their ids or say which by options, not both")
     if all_:
         asyncio.run(_stream(load_queue(config), wanted, as_json=as_json))
         return
 
     async def find(store: Store) -> Shown:
-        listing = await first(store, wanted, limit=limit)
+        if selected:
+            listing = await elements(store, await _listed(store, selected, limit))
+        else:
+            listing = await first(store, wanted, limit=limit, whole=not each)
         return Shown(data=_data(listing), lines=lambda width: _lines(listing, wanted, width))
 
     look(config, find, as_json=as_json, watch=watch)
+
+
+async def _listed(store: Store, selected: Sequence[Selection], limit: int) -> list[str]:
+    """Ids, no more than `limit`; of arrays those of their elements. Raises as `resolve`."""
+    ids: list[str] = []
+    for found in await asyncio.gather(*(resolve(store, one) for one in selected)):
+        room = limit - len(ids)
+        ids += (
+            [found]
+            if isinstance(found, str)
+            else (element_id(found.array.spec.id, at) for at in found.ids[:room])
+        )
+    return ids[:limit]
 
 
 def facts(job: JobRecord, since: float | None = None) -> dict[str, Any]:
@@ -135,16 +167,33 @@ def cells(job: JobRecord, since: float, now: float) -> list[str]:
 
 def _data(listing: Listing) -> dict[str, Any]:
     return {
-        "jobs": [facts(row.record, row.line.since) for row in listing.rows if row.record is not None],
+        "jobs": [_row_facts(row) for row in listing.rows if row.record is not None],
         "counts": {state.value: number for state, number in listing.counts.items()},
         "more": listing.more,
         "cut": listing.cut,
     }
 
 
+def _row_facts(row: Row) -> dict[str, Any]:
+    assert row.record is not None
+    said = facts(row.record, row.line.since)
+    if row.array is not None:
+        said |= {"elements": row.array.spec.array, "counts": array_facts(row.array)["counts"]}
+    return said
+
+
+def _cells(row: Row, now: float) -> list[str]:
+    assert row.record is not None
+    shown = cells(row.record, row.line.since, now)
+    if row.array is not None:
+        shown[0] = f"{shown[0]}[{row.array.spec.array}]"
+        shown[-1] = counted(row.array.counts)
+    return shown
+
+
 def _lines(listing: Listing, wanted: Filter, width: int | None) -> Iterator[Text]:
     now = time.time()
-    rows = [cells(row.record, row.line.since, now) for row in listing.rows if row.record is not None]
+    rows = [_cells(row, now) for row in listing.rows if row.record is not None]
     if rows:
         yield from Table(columns=COLUMNS, rows=rows).lines(width)
     elif width is not None:
@@ -188,7 +237,9 @@ async def _stream(config: SubmitConfig, wanted: Filter, *, as_json: bool) -> Non
 
 
 def wait(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of jobs.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of jobs, arrays or elements.")
+    ] = None,
     owner: Owners = None,
     project: Projects = None,
     tag: Tags = None,
@@ -209,12 +260,13 @@ def wait(
 
 
 async def _wait(
-    config: SubmitConfig, jobs: Sequence[str], wanted: Filter, limit: float | None, *, as_json: bool
+    config: SubmitConfig, selected: Sequence[Selection], wanted: Filter, limit: float | None, *, as_json: bool
 ) -> ExitCode:
     over: list[JobRecord] = []
+    arrays: list[str] = []
+    codes: list[int] = []
     async with opened(config) as store:
-        if not jobs:
-            jobs = await matching(store, wanted)
+        jobs, arrays = await _waited_for(store, selected, wanted)
         with progress("over", len(jobs)) as done:
 
             def ended(record: JobRecord) -> None:
@@ -226,19 +278,44 @@ async def _wait(
             try:
                 async with asyncio.timeout(limit):
                     await _all_over(store, jobs, ended)
+                    await _arrays_over(store, arrays, codes, as_json=as_json)
             except TimeoutError:
-                print(
-                    f"copilot: {len(jobs) - len(over)} of {len(jobs)} jobs are not over yet; they go on",
-                    file=sys.stderr,
-                )
+                left = [f"{len(jobs) - len(over)} of {len(jobs)} jobs"] if len(over) < len(jobs) else []
+                left += [f"array {array}" for array in arrays[len(codes) :]]
+                print(f"copilot: not over yet: {', '.join(left)}; they go on", file=sys.stderr)
                 return ExitCode.TIMEOUT
-    if not as_json:
+    if not as_json and (jobs or not arrays):
         now = time.time()
         bad = [cells(job, _since(job), now) for job in over if job.state is not State.DONE]
         if bad:
             print_lines(Table(columns=COLUMNS, rows=bad).lines)
         print(f"{len(over) - len(bad)} of {len(jobs)} done")
-    return ExitCode.OK if all(job.state is State.DONE for job in over) else ExitCode.NO
+    good = all(job.state is State.DONE for job in over) and not any(codes)
+    return ExitCode.OK if good else ExitCode.NO
+
+
+async def _arrays_over(store: Store, arrays: Sequence[str], codes: list[int], *, as_json: bool) -> None:
+    """One after the other; `codes` gets an exit code for each."""
+    for array in arrays:
+        codes.append(await wait_for_array(store, array, as_json=as_json))  # noqa: PERF401  # some may be all
+
+
+async def _waited_for(
+    store: Store, selected: Sequence[Selection], wanted: Filter
+) -> tuple[list[str], list[str]]:
+    """Jobs, and arrays as wholes. Raises as `each_job`."""
+    if not selected:
+        records = await matching(store, wanted)
+        arrays = [job.spec.id for job in records if job.spec.is_array]
+        return [job.spec.id for job in records if not job.spec.is_array], arrays
+    jobs: list[str] = []
+    arrays = []
+    for one in selected:
+        if one.part is None and await store.array(one.id) is not None:
+            arrays.append(one.id)
+        else:
+            jobs += await each_job(store, one, most=MOST_WAITED_FOR)
+    return jobs, arrays
 
 
 async def _all_over(store: Store, jobs: Sequence[str], ended: Callable[[JobRecord], None]) -> None:
@@ -273,10 +350,10 @@ def history(
     watch: Watch = None,
 ) -> None:
     """Show what happened to a job, event by event, all its attempts."""
-    check_job_id(job, submitted=True)
+    selection = read_selection(job)
 
     async def find(store: Store) -> Shown:
-        events = await _history(store, job)
+        events = await _history(store, await one_job(store, selection))
         return Shown(
             data=[event_facts(event) for event in events],
             lines=lambda width: event_table(events).lines(width),

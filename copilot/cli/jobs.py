@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
@@ -35,10 +35,12 @@ from copilot.cli.options import (
 from copilot.cli.output import Shown, print_json, progress
 from copilot.client.filters import Filter, every
 from copilot.client.operating import Answer, Verb, operate
+from copilot.client.selection import Part, Selection, one_job, read_selection, resolve
+from copilot.client.slices import PartAnswer, operate_part
 from copilot.client.stopping import confirmed
 from copilot.client.story import Story, facts, lines
 from copilot.errors import ConfigError, UnknownJob
-from copilot.job import State, check_job_id
+from copilot.job import JobRecord, State, check_job_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
 
@@ -47,7 +49,10 @@ app = typer.Typer(
 )
 
 Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of jobs; or say which by options.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[ID]...", help="Ids of jobs, elements of arrays like 'sim[10:20]'; or say which by options."
+    ),
 ]
 
 AT_ONCE = 64  # wishes on their way to the queue
@@ -157,16 +162,18 @@ def show(
     watch: Watch = None,
     remote: Remote = False,
 ) -> None:
-    """Show a job and what became of each of its attempts; with --remote, how it stands and how its last attempt ended."""
-    check_job_id(job, submitted=True)
+    """Show a job and what became of each of its attempts, or how many elements of an array are in each state; with --remote, how it
+    stands and how its last attempt ended."""
+    selection = read_selection(job)
     if remote:
+        check_job_id(job, submitted=True)
         with from_afar.settings(config) as settings:
             state = asyncio.run(from_afar.look(settings, job))
         print(json.dumps(from_afar.facts(state)) if as_json else "\n".join(from_afar.lines(state)))
         return
 
     async def find(store: Store) -> Shown:
-        story = await read_story(store, job)
+        story = await read_story(store, await one_job(store, selection))
         return Shown(data=facts(story), lines=lambda _: lines(story))
 
     look(config, find, as_json=as_json, watch=watch)
@@ -199,17 +206,15 @@ def _command(
     waits: bool = False,
 ) -> None:
     """Nothing is done if one of the ids cannot be one, or if somebody says no."""
-    jobs = check_named(ids, wanted)
+    named = check_named(ids, wanted)
     settings = load_queue(config)
-    if jobs and verb is Verb.CANCEL and len(jobs) > 1 and sys.stdin.isatty():
-        confirm(f"Cancel {len(jobs)} jobs?", yes=yes)
     how = {"yes": yes, "as_json": as_json, "waits": waits}
-    if not asyncio.run(_operate(settings, verb, jobs, wanted, reason, **how)):
+    if not asyncio.run(_operate(settings, verb, named, wanted, reason, **how)):
         raise typer.Exit(1)
 
 
-def check_named(ids: Sequence[str] | None, wanted: Filter) -> list[str]:
-    """The ids, each once; none: `wanted` says which jobs. Raises `BadName`, and `ConfigError` if it is both or neither."""
+def check_named(ids: Sequence[str] | None, wanted: Filter) -> list[Selection]:
+    """Jobs and elements by their ids, each once; none: `wanted` says which jobs. Raises `BadName`, and `ConfigError` if it is both or neither."""
     if ids and wanted:
         raise ConfigError(
             "name jobs by their ids or say which by options, not both; --where 'Id == \"…\"' does both"
@@ -218,21 +223,42 @@ def check_named(ids: Sequence[str] | None, wanted: Filter) -> list[str]:
         raise ConfigError(
             "which jobs? Name their ids, or say which: --owner me, --tag x, --state held, --where 'Priority < 0'"
         )
-    return [check_job_id(job, submitted=True) for job in dict.fromkeys(ids or ())]
+    return [read_selection(job) for job in dict.fromkeys(ids or ())]
 
 
-async def matching(store: Store, wanted: Filter) -> list[str]:
-    """The ids of all jobs that are meant, in order."""
+async def matching(store: Store, wanted: Filter) -> list[JobRecord]:
+    """All jobs and arrays that are meant, in the order of their ids; no elements of arrays that are among them."""
     total = sum((await store.counts()).values())
     with progress("looking", total) as looked_at:
         async with aclosing(every(store, wanted, looked_at)) as jobs:
-            return sorted([job.spec.id async for job in jobs])
+            found = {job.spec.id: job async for job in jobs}
+    return [
+        job
+        for _, job in sorted(found.items())
+        if job.spec.index is None or job.spec.submitted_as not in found
+    ]
+
+
+async def _chosen(
+    store: Store, verb: Verb, named: Sequence[Selection], wanted: Filter
+) -> tuple[list[str], list[Part], Filter]:
+    """Jobs one by one, and parts of arrays; and which states of theirs are meant. Raises as `resolve`."""
+    if named:
+        found = await asyncio.gather(*(resolve(store, selection) for selection in named))
+        jobs = [one for one in found if isinstance(one, str)]
+        return jobs, [one for one in found if not isinstance(one, str)], wanted
+    wanted = wanted if wanted.states else wanted.of_states(_MEANT[verb])
+    records = await matching(store, wanted)
+    arrays = [job.spec.id for job in records if job.spec.is_array]
+    parts = await asyncio.gather(*(resolve(store, read_selection(array)) for array in arrays))
+    jobs = [job.spec.id for job in records if not job.spec.is_array]
+    return jobs, [one for one in parts if not isinstance(one, str)], wanted
 
 
 async def _operate(
     config: SubmitConfig,
     verb: Verb,
-    jobs: Sequence[str],
+    selected: Sequence[Selection],
     wanted: Filter,
     reason: str,
     *,
@@ -240,42 +266,64 @@ async def _operate(
     as_json: bool,
     waits: bool = False,
 ) -> bool:
-    answers: list[Answer] = []
     async with opened(config) as store:
-        named = bool(jobs)
-        if not named:
-            wanted = wanted if wanted.states else wanted.of_states(_MEANT[verb])
-            jobs = await matching(store, wanted)
-            if not jobs:
-                print("[]" if as_json else f"no job is meant: {wanted.described()}")
-                return True
-            confirm(f"{verb.capitalize()} {_jobs(len(jobs))} ({wanted.described()})?", yes=yes)
-        told = not as_json and (named or len(jobs) <= TOLD_ONE_BY_ONE)
+        jobs, parts, wanted = await _chosen(store, verb, selected, wanted)
+        if not jobs and not parts:
+            print("[]" if as_json else f"no job is meant: {wanted.described()}")
+            return True
+        number = len(jobs) + sum(len(part.ids) for part in parts)
+        if not selected:
+            confirm(f"{verb.capitalize()} {_jobs(number)} ({wanted.described()})?", yes=yes)
+        elif number > 1 and (verb is Verb.CANCEL or parts) and sys.stdin.isatty():
+            confirm(f"{verb.capitalize()} {_jobs(number)}?", yes=yes)
+        singles, of_parts = list[Answer](), list[PartAnswer]()
+        told = not as_json and (bool(selected) or len(jobs) <= TOLD_ONE_BY_ONE)
         try:
-            with progress(verb.value, len(jobs)) as done:
-                for begin in range(0, len(jobs), AT_ONCE if not named else 1):
-                    part = jobs[begin : begin + (AT_ONCE if not named else 1)]
-                    answers += await asyncio.gather(
-                        *(operate(store, verb, job, reason=reason) for job in part)
+            with progress(verb.value, number) as done:
+                for part in parts:
+                    of_parts.append(
+                        await operate_part(store, verb, part, reason=reason, states=wanted.states, told=done)
                     )
-                    done(len(part))
-                    for answer in answers[-len(part) :] if told else ():
-                        _say(answer)
+                    if not as_json:
+                        _say(of_parts[-1])
+                at_once = 1 if selected else AT_ONCE
+                await _one_by_one(store, verb, jobs, reason, singles, at_once=at_once, told=told, done=done)
             if waits:
-                before = answers
-                answers = await confirmed(store, before)
-                for answer in answers if told else ():
+                before = list(singles)
+                singles[:] = await confirmed(store, before)
+                for answer in singles if told else ():
                     if answer not in before:
                         _say(answer)
         finally:  # what was done before the queue went away is told all the same
             if as_json:
-                print_json([asdict(answer) for answer in answers])
+                print_json([*map(asdict, singles), *map(asdict, of_parts)])
             elif not told:
-                _sum_up(answers)
-    return all(answer.ok for answer in answers)
+                _sum_up(singles)
+    return all(answer.ok for answer in singles) and all(answer.ok for answer in of_parts)
 
 
-def _say(answer: Answer) -> None:
+async def _one_by_one(
+    store: Store,
+    verb: Verb,
+    jobs: Sequence[str],
+    reason: str,
+    answers: list[Answer],
+    *,
+    at_once: int,
+    told: bool,
+    done: Callable[[int], None],
+) -> None:
+    """So many at once; `answers` gets what is answered, and `done` hears how many more that is."""
+    for begin in range(0, len(jobs), at_once):
+        some = jobs[begin : begin + at_once]
+        new = await asyncio.gather(*(operate(store, verb, job, reason=reason) for job in some))
+        answers += new
+        done(len(new))
+        for answer in new if told else ():
+            _say(answer)
+
+
+def _say(answer: Answer | PartAnswer) -> None:
     print(f"job {answer.job}: {answer.text}", file=sys.stdout if answer.ok else sys.stderr)
 
 
@@ -300,5 +348,6 @@ async def read_story(store: Store, job: str) -> Story:
     return Story(
         record=record,
         attempts=await store.attempts(job),
+        array=await store.array(job) if record.spec.is_array else None,
         cancelling=any(one.job == job and one.attempt == record.attempt for one in running),
     )

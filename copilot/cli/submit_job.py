@@ -31,6 +31,7 @@ from copilot.client.submission import Submission, described, files_of, numbered,
 from copilot.errors import BadName, ConfigError
 from copilot.grid.intake import check_files
 from copilot.grid.jobkeys import read_keys
+from copilot.job import MAX_ARRAY
 
 PROGRAM = "copilot submit"
 PRIORITY = 30  # either way; more is for operators, and for `copilot-job-submit`
@@ -108,6 +109,14 @@ def submit(  # noqa: PLR0917  # one parameter per option
         int | None,
         typer.Option(min=1, max=10_000, help="So many alike, each told its number in COPILOT_NUMBER."),
     ] = None,
+    array: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_ARRAY,
+            help="So many elements: each has its number, from 0, as {index} in arguments and in COPILOT_ARRAY_INDEX.",
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait for the end; exit with the job's exit code.")
     ] = False,
@@ -145,6 +154,7 @@ def submit(  # noqa: PLR0917  # one parameter per option
         "retries": retries,
         "after": after,
         "after_any": after_any,
+        "array": array,
         "project": project,
         "tags": tag,
         "packages": package,
@@ -157,6 +167,10 @@ def submit(  # noqa: PLR0917  # one parameter per option
         inputs=dict(input_of(item) for item in input_ or ()),
         environment=dict(pair(item, "--env", "NAME=VALUE") for item in environment or ()),
     )
+    if job.array and count is not None:
+        raise ConfigError(
+            "--count and an array: expected one of them; --array N makes one entry of the queue of all"
+        )
     jobs = [job] if count is None else numbered(job, count)
     if dry_run:
         _show(jobs, as_json=as_json)
@@ -165,6 +179,10 @@ def submit(  # noqa: PLR0917  # one parameter per option
     try:
         if remote:
             not_with_remote(None, None)
+            if job.array:
+                raise ConfigError(
+                    "--remote: arrays go to a queue on this network only; --count N submits jobs one by one"
+                )
             shown = from_afar.Screen(as_json=as_json, wait=wait, output_dir=output_dir, unpack=unpack)
             code = from_afar.submit(jobs, config, shown, secrets=secrets)
         else:

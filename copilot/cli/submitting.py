@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from copilot.cli.arrays import wait_for_array
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.queue import open_store
 from copilot.cli.storage import open_staging
@@ -105,7 +106,8 @@ async def _run(
                 if pause.gate is Gate.DISPATCH:
                     print(f"{screen.program}: the queue is {pause.told()}", file=sys.stderr)
             for spec, record in zip(specs, known, strict=True):
-                state = State.WAITING if record is None else record.state
+                begun = State.BLOCKED if spec.after or spec.after_any else State.WAITING
+                state = begun if record is None else record.state
                 if record is not None:
                     print(
                         f"{screen.program}: job {spec.id} was submitted before, and is {state}",
@@ -114,6 +116,9 @@ async def _run(
                 if not screen.wait:
                     print(json.dumps({"id": spec.id, "state": state}) if screen.as_json else spec.id)
             for spec in specs if screen.wait else ():
+                if spec.is_array:
+                    codes.append(await wait_for_array(store, spec.id, as_json=screen.as_json))
+                    continue
                 record = await _wait(store, spec, quiet=screen.as_json)
                 codes.append(_report(record, config, as_json=screen.as_json))
     except asyncio.CancelledError:

@@ -119,4 +119,5 @@ def submission(said: Mapping[str, Any], directory: Path, *, job: str, owner: str
         tags=said.get("tags", ()),
         after=said.get("after", ()),
         after_any=said.get("after_any", ()),
+        array=said.get("array", 0),
     )

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from copilot.client.slices import counted
 from copilot.job import Attempt, JobRecord, JobSpec, Outcome, State, one_line, sized
+from copilot.store.arrays import ArrayRecord
 
 WIDTH = 11  # of the names
 SECRETS_WAIT = "because of its secrets only one that speaks in a sealed session (secure mode v2)"
@@ -16,11 +18,12 @@ SECRETS_WAIT = "because of its secrets only one that speaks in a sealed session 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is known of a job. `cancelling`: it runs, and somebody wants it to end."""
+    """All that is known of a job. `cancelling`: it runs, and somebody wants it to end; `array`: how its elements stand, if it has some."""
 
     record: JobRecord
     attempts: tuple[Attempt, ...]
     cancelling: bool = False
+    array: ArrayRecord | None = None
 
 
 def facts(story: Story) -> dict[str, Any]:
@@ -29,12 +32,18 @@ def facts(story: Story) -> dict[str, Any]:
     spec = facts.pop("spec")
     spec["secrets"] = [secret["name"] for secret in spec["secrets"]]
     attempts = [asdict(attempt) for attempt in story.attempts]
-    return {"id": spec["id"], **facts, "cancelling": story.cancelling, "spec": spec, "attempts": attempts}
+    found = {"id": spec["id"], **facts, "cancelling": story.cancelling, "spec": spec, "attempts": attempts}
+    if story.array is not None:
+        found["counts"] = {state.value: number for state, number in story.array.counts.items()}
+    return found
 
 
 def lines(story: Story) -> Iterator[str]:
     """Text for a terminal: nothing in it moves a cursor, whatever a job or an agent has said."""
     record = story.record
+    if story.array is not None:
+        yield from _of_array(story.array)
+        return
     yield f"job {record.spec.id}: {_state(story)}"
     yield from _rows(_head(record), indent="  ")
     yield f"  {'next':<{WIDTH}}{_next(story)}"
@@ -47,6 +56,17 @@ def lines(story: Story) -> Iterator[str]:
         yield ""
         yield f"attempt {record.attempt}: running"
         yield from _rows((("agent", record.agent), ("claimed", when(record.claimed))), indent="  ")
+
+
+def _of_array(array: ArrayRecord) -> Iterator[str]:
+    spec = array.spec
+    yield f"array {spec.id}: {array.state}"
+    yield from _rows((("elements", f"{spec.array:,}: {counted(array.counts)}"),), indent="  ")
+    yield from _rows([row for row in _head(array.record) if row[0] not in _NOT_OF_ARRAYS], indent="  ")
+    yield f"  {'next':<{WIDTH}}`copilot jobs list '{spec.id}[:20]'` has elements, `copilot jobs show '{spec.id}[0]'` one of them"
+
+
+_NOT_OF_ARRAYS = ("result", "attempts", "failures", "reason")
 
 
 def when(seconds: float | None) -> str:

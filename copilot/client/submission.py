@@ -60,6 +60,7 @@ class Submission:
     tags: Sequence[str] = ()
     after: Sequence[str] = ()
     after_any: Sequence[str] = ()
+    array: int = 0
 
 
 MAX_PRIORITY = 30  # either way, of what is submitted; what other programs have put on the queue may have more
@@ -116,6 +117,7 @@ def described(submission: Submission) -> JobSpec:
         tags=tuple(submission.tags),
         after=tuple(submission.after),
         after_any=tuple(submission.after_any),
+        array=submission.array,
         **asdict(submission.limits),
     )
 

@@ -69,6 +69,7 @@ def parse(name: str, text: bytes) -> JobFile:
         tags=said.get("tags", ()),
         after=said.get("after", ()),
         after_any=said.get("after_any", ()),
+        array=said.get("array", 0),
         **dict[str, Any]({name: said.get(name) for name in LIMITS}),
     )
     named = [(_last_part(path), path) for path in (command, validation) if path is not None]

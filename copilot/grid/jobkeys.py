@@ -141,6 +141,11 @@ KEYS: Mapping[str, Key] = {
     "tags": Key(read=_words, expects=WORDS_EXPECTED, meaning="words by which people find it"),
     "after": Key(read=_words, expects=WORDS_EXPECTED, meaning="jobs that must be done before"),
     "after_any": Key(read=_words, expects=WORDS_EXPECTED, meaning="jobs that must be over before"),
+    "array": Key(
+        read=_least(1),
+        expects="a whole number from 1",
+        meaning="so many alike, elements of one array; each has its number as `{index}` in arguments and COPILOT_ARRAY_INDEX",
+    ),
     "owner": Key(read=_text, expects=TEXT, meaning="whose it is; else who submits it"),
 }
 

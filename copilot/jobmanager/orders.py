@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 from copilot.errors import CopilotError, SealError
+from copilot.grid.environment import shell_environment
 from copilot.job import LIMITS, MAX_SECRETS_BYTES, InputFile, JobSecret, JobSpec, alias
 from copilot.protocol.claim import Claim, Claims
 from copilot.protocol.commands import Job, JobInput, RunJob, Secret
@@ -25,6 +26,8 @@ from copilot.protocol.rules import (
 )
 from copilot.protocol.security import proves_sender
 from copilot.store.base import Claimed, Parking
+
+INDEX = "{index}"  # in the arguments of an array: the number of the element
 
 
 class InputContents(Protocol):
@@ -179,8 +182,8 @@ class Orders:
         return Job(
             id=spec.id if "attempt" in ours else alias(spec.id, attempt),
             command=spec.command,
-            arguments=spec.arguments,
-            environment=spec.environment,
+            arguments=_arguments(spec),
+            environment=_environment(spec),
             packages=spec.packages,
             validation=spec.validation,
             chirp_url=spec.chirp_server or self._chirp,
@@ -195,7 +198,7 @@ class Orders:
             raise NotSealed(f"{asker.jid} speaks in no sealed session")
         if self._opener is None:
             raise SealError("this manager has no keys")
-        values = [(one.name, self._opener(one, spec.id)) for one in spec.secrets]
+        values = [(one.name, self._opener(one, spec.submitted_as)) for one in spec.secrets]
         if sum(len(value) for _, value in values) > MAX_SECRETS_BYTES:
             raise SealError(f"the secrets of the job are more than {MAX_SECRETS_BYTES} bytes")
         return tuple(Secret(name=name, data=b64encode(value).decode("ascii")) for name, value in values)
@@ -212,13 +215,13 @@ class Orders:
     def _data(self, spec: JobSpec, item: InputFile) -> str | None:
         if self._contents is None or spec.input_dir is not None or not item.sha256:
             return None
-        found = self._contents.small_input(spec.id, spec.staged_name(item.name), item.size)
+        found = self._contents.small_input(spec.submitted_as, spec.staged_name(item.name), item.size)
         return None if found is None else b64encode(found).decode("ascii")
 
     def _url(self, spec: JobSpec, name: str) -> str:
         """By the file server if it has the file, else by Chirp."""
         if self._urls is not None and spec.input_dir is None:
-            return self._urls.input_url(spec.id, spec.staged_name(name), self._url_lifetime)
+            return self._urls.input_url(spec.submitted_as, spec.staged_name(name), self._url_lifetime)
         server = spec.chirp_server or self._chirp
         return f"chirp://{server}{quote(_input_dir(spec).rstrip('/'))}/{quote(name)}"
 
@@ -227,8 +230,22 @@ class Orders:
         return limit if spec.max_run_time is None else min(limit, spec.max_run_time)
 
 
+def _arguments(spec: JobSpec) -> str:
+    """An element of an array finds its number where `{index}` stands."""
+    return spec.arguments if spec.index is None else spec.arguments.replace(INDEX, str(spec.index))
+
+
+def _environment(spec: JobSpec) -> str:
+    """As shell text; an element of an array finds in it which one it is, so agents of any age can run it."""
+    if spec.index is None:
+        return spec.environment
+    told = {"ID": spec.submitted_as, "INDEX": str(spec.index), "SIZE": str(spec.array)}
+    ours = shell_environment({f"COPILOT_ARRAY_{name}": value for name, value in told.items()})
+    return "\n".join(filter(None, (spec.environment, ours)))
+
+
 def _input_dir(spec: JobSpec) -> str:
     """Where the inputs lie on the Chirp server; attempts count from 1, so 0 is what was there before them."""
     if spec.input_dir is not None:
         return f"/{spec.input_dir.strip('/')}"
-    return f"/{alias(spec.id, 0)}/{spec.staged}".rstrip("/")
+    return f"/{alias(spec.submitted_as, 0)}/{spec.staged}".rstrip("/")
