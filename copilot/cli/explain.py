@@ -12,18 +12,19 @@ import typer
 from copilot.cli import from_afar
 from copilot.cli.agents import checked
 from copilot.cli.codes import ExitCode
-from copilot.cli.looking import load_queue, look, opened
+from copilot.cli.looking import job_of, load_queue, look, opened
 from copilot.cli.options import AsJson, ConfigOption, Remote, Watch
 from copilot.cli.output import Shown, show, watch
 from copilot.client.explain import Code, Reason, explain
 from copilot.client.explaining.agents import explain_agent
+from copilot.client.selection import Selection, each_job, read_selection
 from copilot.errors import ConfigError
 from copilot.files.area import FileArea
-from copilot.job import check_job_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
 
-Jobs = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of jobs.")]
+Jobs = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of jobs, arrays or elements.")]
+MOST_ELEMENTS = 100  # of a slice, one by one; of a whole array they are summed up
 
 
 def explain_jobs(
@@ -34,8 +35,9 @@ def explain_jobs(
     remote: Remote = False,
 ) -> None:
     """Say why jobs do not run, where they run, or how they ended and why, and what to do next."""
-    names = [check_job_id(job, submitted=True) for job in dict.fromkeys(jobs)]
+    selected = [read_selection(job) for job in dict.fromkeys(jobs)]
     if remote:
+        names = [job_of(config, one.text, remote=True) for one in selected]
         if watch is not None:
             raise ConfigError(
                 "--watch: expected without --remote; copilot jobs wait --remote tells of changes"
@@ -46,7 +48,7 @@ def explain_jobs(
         _end(found)
         return
     settings = load_queue(config)
-    found = asyncio.run(_explain(settings, names, as_json=as_json, every=watch))
+    found = asyncio.run(_explain(settings, selected, as_json=as_json, every=watch))
     _end(found)
 
 
@@ -82,12 +84,13 @@ def explain_agents(
 
 
 async def _explain(
-    settings: SubmitConfig, jobs: list[str], *, as_json: bool, every: float | None
+    settings: SubmitConfig, selected: Sequence[Selection], *, as_json: bool, every: float | None
 ) -> list[Reason]:
     area = area_of(settings)
     found: list[Reason] = []
 
     async def find(store: Store) -> Shown:
+        jobs = [job for one in selected for job in await each_job(store, one, most=MOST_ELEMENTS)]
         found[:] = [await explain(store, job, area=area) for job in jobs]
         return _shown(found)
 

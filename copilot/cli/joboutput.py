@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from copilot.cli import from_afar
-from copilot.cli.looking import load_queue, opened
+from copilot.cli.looking import job_of, load_queue, opened
 from copilot.cli.options import AsJson, ConfigOption, Remote
 from copilot.cli.output import Shown, show
 from copilot.cli.storage import open_staging
@@ -26,7 +26,7 @@ from copilot.errors import BadName, ConfigError, TransferCorrupt, TransferRefuse
 from copilot.files.archive import MAX_MEMBERS
 from copilot.files.base import BLOCK
 from copilot.files.unpack import Limits, extract
-from copilot.job import check_job_id, sized
+from copilot.job import sized
 from copilot.jobmanager.config import SubmitConfig
 
 COLUMNS = (Column(title="SIZE", right=True), Column(title="FILE"))
@@ -45,7 +45,7 @@ def output(
     remote: Remote = False,
 ) -> None:
     """List the files of a job's output, print one of them, or unpack all with --to."""
-    check_job_id(job, submitted=True)
+    job = job_of(config, job, remote=remote)
     if file is not None and (to is not None or as_json):
         raise ConfigError("one file is printed as it is: leave --to and --json out")
     if to is not None and not to.is_dir():

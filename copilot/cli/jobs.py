@@ -274,7 +274,7 @@ async def _operate(
         number = len(jobs) + sum(len(part.ids) for part in parts)
         if not selected:
             confirm(f"{verb.capitalize()} {_jobs(number)} ({wanted.described()})?", yes=yes)
-        elif number > 1 and (verb is Verb.CANCEL or parts) and sys.stdin.isatty():
+        elif _asks_for(verb, number, parts):
             confirm(f"{verb.capitalize()} {_jobs(number)}?", yes=yes)
         singles, of_parts = list[Answer](), list[PartAnswer]()
         told = not as_json and (bool(selected) or len(jobs) <= TOLD_ONE_BY_ONE)
@@ -289,17 +289,27 @@ async def _operate(
                 at_once = 1 if selected else AT_ONCE
                 await _one_by_one(store, verb, jobs, reason, singles, at_once=at_once, told=told, done=done)
             if waits:
-                before = list(singles)
-                singles[:] = await confirmed(store, before)
-                for answer in singles if told else ():
-                    if answer not in before:
-                        _say(answer)
+                await _confirm(store, singles, told=told)
         finally:  # what was done before the queue went away is told all the same
             if as_json:
                 print_json([*map(asdict, singles), *map(asdict, of_parts)])
             elif not told:
                 _sum_up(singles)
     return all(answer.ok for answer in singles) and all(answer.ok for answer in of_parts)
+
+
+async def _confirm(store: Store, answers: list[Answer], *, told: bool) -> None:
+    """Wait until agents have stopped what runs; `answers` are then as it has ended."""
+    before = list(answers)
+    answers[:] = await confirmed(store, before)
+    for answer in answers if told else ():
+        if answer not in before:
+            _say(answer)
+
+
+def _asks_for(verb: Verb, number: int, parts: Sequence[Part]) -> bool:
+    """Whether somebody at a terminal is asked about jobs that were named."""
+    return number > 1 and (verb is Verb.CANCEL or bool(parts)) and sys.stdin.isatty()
 
 
 async def _one_by_one(

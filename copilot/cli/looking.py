@@ -13,7 +13,9 @@ from copilot.cli import output
 from copilot.cli.components import KNOWN_KEYS
 from copilot.cli.output import Shown
 from copilot.cli.queue import open_store
+from copilot.client.selection import one_job, read_selection
 from copilot.config import load
+from copilot.errors import BadName
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
 
@@ -34,6 +36,23 @@ async def opened(config: SubmitConfig) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
+
+
+def job_of(config: Path | None, text: str, *, remote: bool = False) -> str:
+    """The id of the one job, or element of an array, that is meant; the queue is asked only where that takes the array's size, and not
+    from afar. Raises `BadName`, `CopilotError`."""
+    selection = read_selection(text)
+    if selection.job is not None:
+        return selection.job
+    if remote:
+        raise BadName(f"{text}: from afar expected one element by its number, like {selection.id}[7]")
+    settings = load_queue(config)
+
+    async def run() -> str:
+        async with opened(settings) as store:
+            return await one_job(store, selection)
+
+    return asyncio.run(run())
 
 
 def look(

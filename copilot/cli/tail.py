@@ -17,7 +17,7 @@ import typer
 
 from copilot.cli import from_afar
 from copilot.cli.codes import ExitCode
-from copilot.cli.looking import load_queue, opened
+from copilot.cli.looking import job_of, load_queue, opened
 from copilot.cli.options import AsJson, ConfigOption, Remote
 from copilot.client import tailing
 from copilot.client.config import SubmitterConfig
@@ -25,7 +25,6 @@ from copilot.client.remote import Remote as RemoteSession
 from copilot.client.stored import package_here, printed
 from copilot.client.tailing import POLL, POLL_AFAR, CaughtUp, Ended, Look, Printed, Told
 from copilot.errors import CopilotError
-from copilot.job import check_job_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.runtime.signals import on_stop
 from copilot.store.base import Store
@@ -53,7 +52,7 @@ def tail(
     remote: Remote = False,
 ) -> None:
     """Show what a job prints: the last lines, also while it runs behind somebody else's firewall; --follow goes on."""
-    check_job_id(job, submitted=True)
+    job = job_of(config, job, remote=remote)
     stream = Stream.STDERR if stderr else Stream.STDOUT
     screen = Screen(lines=lines, as_json=as_json)
     if remote:

@@ -85,13 +85,13 @@ def test_jobs_are_listed_and_meant_by_what_is_known_of_them(site: Site) -> None:
     assert sorted(json.loads(line)["id"] for line in lines) == ["n1", "n2"]
     refused = site.run("jobs", "hold", "--tag", "night")
     assert isinstance(refused.exception, ConfigError)
-    assert "Hold 2 jobs (state waiting, tag night)? Nobody can answer here: say --yes" in str(
+    assert "Hold 2 jobs (state waiting or blocked, tag night)? Nobody can answer here: say --yes" in str(
         refused.exception
     )
     held = site.run("jobs", "hold", "--tag", "night", "--yes")
     assert held.stdout.splitlines() == [f"job n{number}: held; release lets it go on" for number in (0, 1)]
     assert (site.state("n0"), site.state("d")) == (State.HELD, State.WAITING)
-    assert "no job is meant: state waiting, tag nobody" in site.run("jobs", "hold", "--tag", "nobody").stdout
+    assert "no job is meant: state waiting or blocked, tag nobody" in site.run("jobs", "hold", "--tag", "nobody").stdout
     assert isinstance(site.run("jobs", "cancel").exception, ConfigError)
     assert isinstance(site.run("jobs", "cancel", "d", "--tag", "x").exception, ConfigError)
 
