@@ -91,7 +91,10 @@ def test_jobs_are_listed_and_meant_by_what_is_known_of_them(site: Site) -> None:
     held = site.run("jobs", "hold", "--tag", "night", "--yes")
     assert held.stdout.splitlines() == [f"job n{number}: held; release lets it go on" for number in (0, 1)]
     assert (site.state("n0"), site.state("d")) == (State.HELD, State.WAITING)
-    assert "no job is meant: state waiting or blocked, tag nobody" in site.run("jobs", "hold", "--tag", "nobody").stdout
+    assert (
+        "no job is meant: state waiting or blocked, tag nobody"
+        in site.run("jobs", "hold", "--tag", "nobody").stdout
+    )
     assert isinstance(site.run("jobs", "cancel").exception, ConfigError)
     assert isinstance(site.run("jobs", "cancel", "d", "--tag", "x").exception, ConfigError)
 
