@@ -114,7 +114,7 @@ async def run(config: ManagerSettings) -> int:
             f"Co-Pilot {role_in_words(role)}",
             features,
             status=status,
-            commands=PeoplesCommands(store, accounts.standing_of) if role & Role.JOB_MANAGER else None,
+            commands=_commands(config, store, accounts) if role & Role.JOB_MANAGER else None,
             end=endpoint,
         )
         errands = Errands(store, transport.accounts, config.jid, wrote=counts.wrote)
@@ -176,6 +176,11 @@ def account_cache(config: ManagerSettings, store: Store) -> AccountCache:
         services=[jid for jid in services if jid is not None],
         askers=People.of(*config.askers),
     )
+
+
+def _commands(config: ManagerSettings, store: Store, accounts: AccountCache) -> PeoplesCommands | None:
+    """Commands come in clear, so there are none in secure mode."""
+    return None if config.secure_mode else PeoplesCommands(store, accounts.standing_of)
 
 
 async def _standing(queue: Queue, counts: JobCounts) -> Mapping[str, str]:

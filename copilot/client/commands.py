@@ -90,6 +90,10 @@ class PeoplesCommands(Commands):
             account = await self._desk.person(bare(jid))
             if account is None or node not in self.of(jid):
                 raise NotAllowed("this account may not do that")
+            if account.key:  # whoever runs the XMPP server could say it in his name
+                raise NotAllowed(
+                    "this account signs what it says, so nothing in clear is heard of it: use the dashboard, or `copilot … --remote`"
+                )
             return await self._run(node, jid, account, said)
         except (NotAllowed, BadName, StoreError, ValueError) as error:
             return Answered(lines=[str(error)], ok=False)

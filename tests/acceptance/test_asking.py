@@ -163,7 +163,7 @@ def check_commands(library: Path, site: Site) -> None:
     done = run(*submit, "--requirements", "Slots == 90", **service())
     assert done.returncode == 0, done.stderr
     jobs, agent = {"jobs": ["mine"], "reason": ["I look"]}, {"agents": ["nobody@localhost"]}
-    orders = (
+    orders: tuple[tuple[str, dict[str, list[str]]], ...] = (
         ("queue", {}),
         ("list", {"state": ["waiting"]}),
         ("explain", {"job": ["mine"]}),

@@ -178,6 +178,14 @@ async def test_who_was_revoked_between_the_steps_gets_nothing_done() -> None:
     assert record.state is State.WAITING
 
 
+async def test_who_signs_what_he_says_gives_none_in_clear() -> None:
+    site = await Site().ready()
+    key = "A" * 43 + "="
+    await site.store.put_account(Account(jid="olga@x.org", standing=Standing.OPERATOR, key=key))
+    assert "nothing in clear is heard" in (await site.give(OPERATOR, "hold", jobs="his"))[0]
+    assert await site.audited() == []
+
+
 async def test_a_session_is_of_one_person_and_one_command() -> None:
     site = await Site().ready()
     session = (await site.say(OPERATOR, node="hold"))[0].attrib["sessionid"]
