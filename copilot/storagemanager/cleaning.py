@@ -16,7 +16,7 @@ from copilot.errors import TransferError
 from copilot.files.area import FileArea, input_name
 from copilot.files.disk import remove_tree
 from copilot.files.leftovers import AttemptDirectory, attempt_directories, measure
-from copilot.job import JobRecord, State
+from copilot.job import JobRecord, JobSpec, State
 from copilot.store.base import Store
 
 GRACE = 24 * 3600.0  # seconds: until then somebody may still look at what an attempt left, or an upload go on
@@ -88,14 +88,21 @@ class Cleaner:
         if not record.published or not (self._dry or await self._store.remove(job)):
             return ()
         gone: list[Gone | None] = [Gone(kind=Kind.RECORD, job=job, why=f"the job is over ({record.state})")]
-        if record.spec.input_dir is None:  # else they lie in a directory of somebody else's
-            inputs = area.root / input_name(job, "x").partition("/")[0]
-            told = Gone(kind=Kind.INPUTS, job=job, why="inputs of that job", path=inputs)
-            gone.append(await self._drop(told, partial(area.drop_inputs, job)))
+        if record.spec.input_dir is None and await self._nobody_needs_inputs_of(record.spec):
+            whose = record.spec.submitted_as
+            inputs = area.root / input_name(whose, "x").partition("/")[0]
+            told = Gone(kind=Kind.INPUTS, job=whose, why="inputs of that job", path=inputs)
+            gone.append(await self._drop(told, partial(area.drop_inputs, whose)))
         if (root := self._done) is not None:
             told = Gone(kind=Kind.OUTPUT, job=job, why="output of that job", path=root / job)
             gone.append(await self._drop(told, partial(remove_tree, root, job)))
         return tuple(one for one in gone if one is not None)
+
+    async def _nobody_needs_inputs_of(self, spec: JobSpec) -> bool:
+        """Those of an array go with its last element. (Others, in a directory of somebody else's, are not ours.)"""
+        if spec.index is None:
+            return True
+        return not self._dry and await self._store.array(spec.submitted_as) is None
 
     async def _drop(
         self, gone: Gone, action: Callable[[], None], *, before: float | None = None

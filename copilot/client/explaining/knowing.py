@@ -14,6 +14,7 @@ from copilot.files.area import FileArea
 from copilot.job import Attempt, Cause, EventKind, JobRecord, JobSpec, State
 from copilot.store.arrays import ArrayRecord
 from copilot.store.base import Store
+from copilot.store.blocking import Until
 from copilot.store.controls import Gate, Pause, SetAside
 from copilot.store.explaining import Circumstances, Machine, Machines
 from copilot.store.rules import owner_of, words_of
@@ -146,11 +147,15 @@ async def know(store: Store, job: str, area: FileArea | None = None) -> Known:
 
 async def _needed(store: Store, spec: JobSpec) -> tuple[Needed, ...]:
     names = [(job, False) for job in spec.after] + [(job, True) for job in spec.after_any]
-    records = await asyncio.gather(*(store.get(job) for job, _ in names))
+    awaits, records = await asyncio.gather(
+        store.awaits(spec.submitted_as), asyncio.gather(*(store.get(job) for job, _ in names))
+    )
+    waits = {(one.job, one.until is Until.OVER) for one in awaits}
+    met = State.DONE  # what it waited for was so; its record may be gone since
     return tuple(
         Needed(
             job=job,
-            state=None if record is None else record.state,
+            state=(None if (job, any_end) in waits else met) if record is None else record.state,
             cause="" if record is None or record.outcome is None else record.outcome.cause.value,
             any_end=any_end,
         )
