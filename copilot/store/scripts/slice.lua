@@ -9,10 +9,11 @@
 -- Returns how many elements were changed, '' (for audit.lua), how many the array has (0: there is none), how many were not changed, and where to
 -- go on ('' for the end).
 --
--- First those without records, by parts: for each one a step. Then those with records, one by one. AT_ONCE of both are done in one call.
+-- First those without records, by parts: for each one a step. Then those with records, one by one. AT_ONCE of
+-- both are done in one call, where a part counts for two.
 
 even_if_full()
-local AT_ONCE = 1000
+local AT_ONCE, OF_PART = 1000, 2
 local id, from, to, step, verb, text, outcome, states, cursor = unpack(ARGV, 2)
 from, to, step = tonumber(from), tonumber(to), tonumber(step)
 local array = read_array(id)
@@ -39,7 +40,7 @@ local function go_through_parts()
     if not part or part.from >= to then
       return true
     end
-    left = left - 1
+    left = left - OF_PART
     at = next_of_slice(math.max(at, part.from))
     if at < part.to and at < to then
       local till = step == 1 and math.min(part.to, to) or at + 1

@@ -197,3 +197,22 @@ async def test_the_directory_of_an_attempt_to_come_stays(place: Place) -> None:
     record = await place.store.get("j")
     attempts = [AttemptDirectory(job="j", attempt=number, name=f"j.a{number}") for number in (1, 2)]
     assert [needless(one, record, NOW) for one in attempts] == ["its job is over", ""]
+
+
+async def test_the_inputs_of_an_array_go_with_its_last_element(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    old, inputs = NOW - 40 * DAY, place.area.root / input_name("sim", "c")
+    await place.store.submit([JobSpec(id="sim", command="c", array=3)], now=old)
+    place.file(inputs, 40 * DAY)
+    for number in range(2):
+        (one,) = await place.store.claim(agent="a", request=f"r{number}", dispatch_limit=60, now=old)
+        await place.store.finish(one.spec.id, 1, GOOD, now=old)
+        await place.store.publish(one.spec.id, now=old)
+    gone = await place.clean()
+    assert [one.job for one in gone] == ["sim.0", "sim.1"]
+    assert inputs.exists()
+    await place.store.cancel("sim.2", now=old)
+    gone = await place.clean()
+    assert [(one.kind, one.job) for one in gone] == [(Kind.RECORD, "sim.2"), (Kind.INPUTS, "sim")]
+    assert not inputs.exists()
+    assert await place.store.array("sim") is None
