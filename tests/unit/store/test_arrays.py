@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import Phase, settings
 
@@ -10,6 +12,9 @@ from copilot.store.memory import MemoryStore
 from tests.contract.store_fixtures import fake_redis_store
 from tests.unit.store.array_machine import ArrayMachine
 from tests.unit.store.test_redis import BothVersions
+
+# `COPILOT_ARRAY_EXAMPLES=500 pytest tests/unit/store/test_arrays.py` looks for longer.
+EXAMPLES = int(os.environ.get("COPILOT_ARRAY_EXAMPLES", "4"))
 
 
 class ArraysOfBothVersions(ArrayMachine):
@@ -21,4 +26,6 @@ class ArraysOfBothVersions(ArrayMachine):
 
 @pytest.mark.timeout(240)
 class TestArraysOfBothVersions(ArraysOfBothVersions.TestCase):  # type: ignore[misc, valid-type]
-    settings = settings(max_examples=20, stateful_step_count=25, deadline=None, phases=[Phase.generate])
+    settings = settings(
+        max_examples=EXAMPLES, stateful_step_count=20, deadline=None, phases=[Phase.generate, Phase.reuse]
+    )
