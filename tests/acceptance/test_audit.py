@@ -45,6 +45,9 @@ def check(up: Up, place: Path) -> None:
     text = run("copilot", "audit", *etc).stdout
     assert "Ann looks" in text
 
+    nobody = run("copilot", "users", "password", "nobody", *etc)
+    assert (nobody.returncode, "is no user" in nobody.stderr) == (2, True)
+
     file = place / "trail.jsonl"
     first = audit(up)
     file.write_text(json.dumps(first[0]) + "\n")
