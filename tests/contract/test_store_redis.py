@@ -14,13 +14,19 @@ import pytest
 
 from copilot.errors import ConfigError, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Cause, Outcome, Output, State
+from copilot.matching.groups import group_of
+from copilot.matching.resources import Free
 from copilot.store.accounts import Bundle
 from copilot.store.base import Facts, Held, Parking, Verdict
 from copilot.store.connections import MAX_CONNECTIONS
-from copilot.store.keys import FIELDS, TABLE
+from copilot.store.controls import Gate
+from copilot.store.keys import APART, FIELDS, TABLE
 from copilot.store.lists import Adoption, OldList
+from copilot.store.reach import Reach
 from copilot.store.redis import RedisStore
 from copilot.store.rules import EVENTS_KEPT
+from copilot.store.shares import Share
+from copilot.store.watched import Stream
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import (
     RedisServer,
@@ -345,7 +351,7 @@ async def test_a_server_that_is_busy_with_a_script_is_waited_for(own_server: Red
 async def test_a_key_that_somebody_else_has_written_is_named(server: RedisServer) -> None:
     prefix = new_prefix()
     with server.client() as client:
-        client.set(f"{prefix}queue:any", "x")
+        client.set(f"{prefix}queue:{group_of(spec())}", "x")
     async with opened(server, prefix=prefix) as store:
         with pytest.raises(StoreError, match="another program") as caught:
             await store.submit([spec()])
@@ -417,6 +423,37 @@ async def test_a_server_that_would_lose_jobs_is_not_used(
 # ---------------------------------------------------------------- keys
 
 
+async def write_what_operators_write(store: RedisStore) -> None:
+    await store.set_share(Share(whose="owner:alice", jobs=5))
+    await store.pause(Gate.DISPATCH)
+    await store.set_aside("other@x")
+    await store.set_password("alice@x", "scrypt:1:1:1:a:b")
+    await store.heard(AGENT, Reach(jid=f"{AGENT}/1"))
+    await store.watch("job-running", Stream.STDOUT)
+    await store.shown("job-running", Stream.STDOUT, 1, offset=0, data=b"x", size=1)
+
+
+async def write_what_waits(store: RedisStore) -> None:
+    """Arrays, jobs that wait for others (more than one step lets in), and one that fits on no agent now."""
+    await store.resume(Gate.DISPATCH)
+    await store.submit([spec("first", priority=9), spec("sweep", array=5000, priority=-20), spec("odd.7")])
+    waiting = [spec(f"behind{number}", after=("job-first",)) for number in range(1001)]
+    await store.submit(waiting[:1000])
+    await store.submit(
+        [*waiting[1000:], spec("still", after=("job-held",)), spec("wide", priority=8, cores=2)]
+    )
+    await store.resume(Gate.DISPATCH)
+    options: dict[str, Any] = {"dispatch_limit": 60, "lease": 60, "host": "[ Cores = 4 ]"}
+    for request, cores in (("first", 1), ("wide", 1), ("wide again", 2), ("another", 1)):
+        await store.claim(agent="two@x", request=request, free=Free(cores=cores, most=4), **options)
+    await store.submit([spec("wider", priority=-9, cores=3)])
+    await store.claim(
+        agent="two@x", request="wider", count=1000, free=Free(cores=2, ahead=998, most=4), **options
+    )
+    await store.finish("job-first", 1, GOOD)
+    await store.pause(Gate.DISPATCH)
+
+
 async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisServer) -> None:
     prefix = new_prefix()
     async with opened(server, prefix=prefix) as store:
@@ -448,19 +485,24 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
         end = time.time() + 3600
         door = Bundle(id="bundle01", jid="bundle-bundle01@x", secret_hash="0" * 64, agents=1, expires=end)
         await store.add_bundle(door, password="pw")
+        await write_what_operators_write(store)
+        await write_what_waits(store)
     with server.client() as client:
         found = {key.removeprefix(prefix): client.type(key) for key in client.scan_iter(f"{prefix}*")}
         fields = {name for key in found if key.startswith("job:") for name in client.hkeys(prefix + key)}
         requests = [client.ttl(prefix + key) for key in found if key.startswith("request:")]
-    kinds = {key.name: key.kind.replace("sorted set", "zset") for key in TABLE}
-    bases = {key.name: bool(key.suffix) for key in TABLE}
+    kinds = {key.name: key.kind.replace("sorted set", "zset") for key in (*TABLE, *APART)}
+    bases = {key.name: bool(key.suffix) for key in (*TABLE, *APART)}
     for name, kind in found.items():
         base, colon, _ = name.partition(":")
         assert bases[base + colon] == bool(colon), name
         assert kinds[base + colon] == kind
-    assert {name.partition(":")[0] for name in found} == {key.name.rstrip(":") for key in TABLE}
+    assert {name.partition(":")[0] for name in found} == {key.name.rstrip(":") for key in (*TABLE, *APART)}
     assert fields == {field.name for field in FIELDS}
     assert all(590 < left <= 600 for left in requests)
+
+
+LASTING = {"sequence", "groups", "events", "audit", "started", "turns"}
 
 
 async def test_a_removed_job_leaves_nothing_but_what_expires_and_what_belongs_to_all(
@@ -479,9 +521,9 @@ async def test_a_removed_job_leaves_nothing_but_what_expires_and_what_belongs_to
             assert await store.remove(job)
     with server.client() as client:
         left = {key.removeprefix(prefix): client.ttl(key) for key in client.scan_iter(f"{prefix}*")}
-    assert {key for key, seconds in left.items() if seconds < 0} == {"sequence", "groups", "events"}
+    assert {key for key, seconds in left.items() if seconds < 0} == LASTING
     expiring = {key.partition(":")[0] for key, seconds in left.items() if seconds >= 0}
-    assert expiring == {"request", "held", "agents", "failing", "group", "matches", "host", "hosts"}
+    assert expiring == {"request", "held", "agents", "failing", "group", "matches", "host", "hosts", "usage"}
 
 
 async def test_the_event_stream_is_bounded(server: RedisServer) -> None:
