@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from copilot.job import JobRecord, JobSpec, State
+from copilot.job import Event, JobRecord, JobSpec, State, split_element
 
 _CURSOR = re.compile(r"([pr][0-9]{1,8})?\Z")
+_SLICE = re.compile(r"\[([0-9]{1,7}):([0-9]{1,7})(?::([1-9][0-9]{0,6}))?\](?: |\Z)")
 _ORDER = (State.RUNNING, State.WAITING, State.BLOCKED, State.HELD, State.FAILED, State.CANCELLED)
 
 
@@ -114,6 +115,17 @@ class Arrays(Protocol):
         there is no such array. Of those that no agent ever had all go in the first step, if `part.step` is 1; the others a thousand a call: call it
         with `after` as `next` has it until that is "". Whoever is stopped between two calls does it once more."""
         ...
+
+
+def is_about(event: Event, job: str) -> bool:
+    """Whether an event tells of a job: by its name, or as one of the elements that an event of its array names in front of its text."""
+    if event.job == job:
+        return True
+    named = split_element(job)
+    if named is None or event.job != named[0] or (told := _SLICE.match(event.text)) is None:
+        return False
+    part = Slice(begin=int(told[1]), end=int(told[2]), step=int(told[3] or 1))
+    return named[1] in part
 
 
 def check_cursor(text: str) -> str:

@@ -343,7 +343,7 @@ TABLE = (
         name="events",
         kind=Kind.STREAM,
         meaning="what happened, one entry a move: time, job, kind, attempt, agent, cause, text. The text of a job's first claim is for "
-        "how many seconds it had waited",
+        "how many seconds it had waited, that of an array begins with the elements: `[<from>:<to>]`",
         life="the last 100,000 entries or a few more",
     ),
     Key(

@@ -21,7 +21,7 @@ from copilot.matching.groups import group_of, is_plain
 from copilot.matching.host import bounded
 from copilot.matching.resources import Free
 from copilot.store import rules, trial
-from copilot.store.arrays import Wish
+from copilot.store.arrays import Slice, Wish
 from copilot.store.audit import audited
 from copilot.store.base import (
     Changed,
@@ -679,7 +679,7 @@ class MemoryStore(
         if spec.is_array:
             blocked, places = self._begin_waiting(spec), range(place, place + step * spec.array, step)
             self._add_array(spec, text, record, places, blocked=blocked)
-            self._write(record, EventKind.SUBMITTED, time)
+            self._write(record, EventKind.SUBMITTED, time, text=Slice(begin=0, end=spec.array).text)
             return
         job = Job(record=record, text=text, place=place, group=group_of(spec))
         if self._begin_waiting(spec):

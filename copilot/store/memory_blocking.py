@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from copilot.job import Event, EventKind, JobRecord, JobSpec, State
 from copilot.store import rules
+from copilot.store.arrays import Slice
 from copilot.store.blocking import Awaited, Blocking, Until, told, wishes_of
 from copilot.store.memory_arrays import MemoryArrays
 from copilot.store.memory_rows import Job
@@ -109,7 +110,8 @@ class MemoryBlocking(MemoryArrays, Blocking, abc.ABC):
     def _unblock(self, ident: str, text: str, time: float) -> None:
         if ident in self._arrays:
             if self._unblock_array(ident):
-                self._append_of(ident, EventKind.RELEASED, time, "", text)
+                every = Slice(begin=0, end=self._arrays[ident].spec.array)
+                self._append_of(ident, EventKind.RELEASED, time, "", f"{every.text} {text}")
             return
         job = self._jobs[ident]
         if job.record.state is State.BLOCKED:

@@ -13,6 +13,7 @@ from copilot.matching.groups import is_plain
 from copilot.matching.host import slots_of
 from copilot.matching.needs import needed
 from copilot.store import rules
+from copilot.store.arrays import is_about
 from copilot.store.memory_arrays import Family, entry_name, is_untouched, range_name
 from copilot.store.memory_explaining import MemoryExplaining
 from copilot.store.memory_rows import Job, ParkedAgent
@@ -177,7 +178,7 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
         self.round_trips += 1
         later = (event for event in self._events if entry_order(event.id) > behind)
         entries = list(itertools.islice(later, count))
-        found = tuple(event for event in entries if event.job == job)
+        found = tuple(event for event in entries if is_about(event, job))
         return Told(looked_at=len(entries), last=entries[-1].id if entries else "", events=found)
 
     async def records(

@@ -6,9 +6,10 @@ import abc
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from copilot.job import Event, State
+from copilot.job import Event, State, split_element
 from copilot.matching.host import slots_of
 from copilot.store import codec, redis_explaining, rules
+from copilot.store.arrays import is_about
 from copilot.store.places import check_head, read_place
 from copilot.store.survey import (
     Group,
@@ -140,7 +141,9 @@ class RedisSurvey(redis_explaining.RedisExplaining, Survey, abc.ABC):
         """What is told of a job: see `Survey.told`."""
         rules.check_count("count", count)
         entries = await self._entries(rules.check_entry(after), count)
-        events = (codec.event_from_fields(ident, fields) for ident, fields in entries if fields["job"] == job)
+        names = {job, (split_element(job) or (job,))[0]}  # an array tells of its elements, too
+        found = (codec.event_from_fields(ident, one) for ident, one in entries if one["job"] in names)
+        events = (event for event in found if is_about(event, job))
         return Told(looked_at=len(entries), last=entries[-1][0] if entries else "", events=tuple(events))
 
     async def records(

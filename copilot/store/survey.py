@@ -184,7 +184,7 @@ class Survey(Explaining, Protocol):
         ...
 
     async def told(self, job: str, *, after: str = "0", count: int = 1000) -> Told:
-        """Which of the `count` entries of the event stream behind `after` are about a job."""
+        """Which of the `count` entries of the event stream behind `after` are about a job; of an element also those of its array."""
         ...
 
     async def records(

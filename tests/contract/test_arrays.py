@@ -7,7 +7,7 @@ import time
 import pytest
 
 from copilot.errors import JobExists, TooManyJobs, UnknownJob
-from copilot.job import MAX_ARRAY, Cause, EventKind, JobSpec, Outcome, State
+from copilot.job import MAX_ARRAY, Cause, EventKind, JobRecord, JobSpec, Outcome, State
 from copilot.store.arrays import Slice, Wish
 from copilot.store.base import Claimed, Store
 from copilot.store.memory import MemoryStore
@@ -196,8 +196,30 @@ async def test_with_its_last_element_an_array_is_forgotten(store: Store) -> None
 async def test_records_tell_of_an_array_once(store: Store) -> None:
     await store.submit([array(4, tags=("x",)), JobSpec(id="j", command="c")], now=T)
     await claim(store, 1)
-    found, after = [], None
+    found: list[JobRecord] = []
+    after: str | None = None
     while after is None or after:
         part = await store.records(after or "", words=('"x"',))
         found, after = [*found, *part.rows], part.next
     assert {(one.spec.id, one.state) for one in found} == {("sim", State.RUNNING), ("sim.0", State.RUNNING)}
+
+
+async def test_what_is_told_of_an_element_is_what_its_array_tells_of_it_too(store: Store) -> None:
+    await store.submit(
+        [JobSpec(id="first", command="c"), array(9, after=("first",)), JobSpec(id="sim.x", command="c")],
+        now=T,
+    )
+    await end_all(store)
+    await store.operate_slice("sim", Slice(begin=2, end=8, step=3), Wish.HOLD, reason="why", now=T)
+    await store.cancel("sim.4", now=T)
+    told = {
+        index: [(one.kind, one.text) for one in (await store.told(f"sim.{index}")).events]
+        for index in (3, 4, 5)
+    }
+    common = [(EventKind.SUBMITTED, "[0:9]"), (EventKind.RELEASED, "[0:9] job first is done")]
+    assert told == {
+        3: common,
+        4: [*common, (EventKind.CANCELLED, "")],
+        5: [*common, (EventKind.HELD, "[2:8:3] why")],
+    }
+    assert {one.job for one in (await store.told("sim.x")).events} == {"sim.x"}

@@ -39,7 +39,7 @@ end
 local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, needs, owner, project, cores, awaits, size)
   size = tonumber(size)
   local place, step = next_places(owner, project, rank, tonumber(cores), math.max(1, size))
-  local written = event(id, 'submitted', '0', '', '', '')
+  local written = event(id, 'submitted', '0', '', '', size > 0 and '[0:' .. size .. ']' or '')
   local fields = {'spec', spec, 'group', group, 'rank', rank, 'place', place, 'max_attempts', max_attempts,
     'max_user_attempts', max_user_attempts, 'max_run_time', max_run_time, 'submitted', now, 'first_event', written[1],
     'state', 'waiting', 'attempt', 0, 'attempts_used', 0, 'owner', owner}

@@ -64,7 +64,7 @@ local function unblock(id, text)
     until not part
     if moved then
       hint()
-      event(id, 'released', '0', '', '', text)
+      event(id, 'released', '0', '', '', string.format('[0:%d] ', array.size) .. text)
     end
     return
   end
