@@ -637,7 +637,7 @@ class MemoryStore(
         ended, aside = self._trials.end(agent), self._controls.aside.pop(agent, None)
         if not ended and aside is None:
             return False
-        self._hint.set()
+        self._give_hint()
         self._write_of(agent, EventKind.RELEASED, time, None, rules.event_text(reason))
         return True
 
@@ -830,8 +830,11 @@ class MemoryStore(
     def _enter(self, job: Job) -> None:
         self._push(job)
         if self._parked:
-            self._hints.add("")
-            self._hint.set()
+            self._give_hint()
+
+    def _give_hint(self, word: str = "") -> None:
+        self._hints.add(word)
+        self._hint.set()
 
     def _end_delays(self, time: float) -> None:
         due = sorted((until, job) for job, until in self._delayed.items() if until <= time)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import asyncio
 from dataclasses import dataclass, field, replace
 
 from copilot.job import Cause, Event
@@ -60,12 +59,15 @@ class MemoryAccounts(AccountStore, abc.ABC):
     _running: set[str]
     _parked: dict[str, ParkedAgent]
     _draining: dict[str, float]
-    _hint: asyncio.Event
     _people: AccountTables
 
     @abc.abstractmethod
     def _begin(self, now: float | None) -> float:
         """A call begins; the time."""
+
+    @abc.abstractmethod
+    def _give_hint(self, word: str = "") -> None:
+        """There is something to do: see `Store.hints`."""
 
     @abc.abstractmethod
     def _hand_back(self, job: Job, cause: Cause, text: str, time: float) -> Event:
@@ -253,7 +255,7 @@ class MemoryAccounts(AccountStore, abc.ABC):
         self._people.ending.pop(account.jid, None)
         if account.expires is not None:
             self._people.ending[account.jid] = account.expires
-        self._hint.set()
+        self._give_hint()
 
     def _note_change(self, jid: str) -> int:
         self._people.changed[jid] = number = max(self._people.changed.values(), default=0) + 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import asyncio
 from dataclasses import dataclass, field
 
 from copilot.job import Cause, Event, EventKind
@@ -49,11 +48,14 @@ class MemoryControls(Controls, abc.ABC):
 
     round_trips: int
     _controls: ControlTables
-    _hint: asyncio.Event
 
     @abc.abstractmethod
     def _begin(self, now: float | None) -> float:
         """A call begins; the time."""
+
+    @abc.abstractmethod
+    def _give_hint(self, word: str = "") -> None:
+        """There is something to do: see `Store.hints`."""
 
     @abc.abstractmethod
     def _write_of(self, agent: str, kind: EventKind, time: float, cause: Cause | None, text: str) -> Event:
@@ -74,7 +76,7 @@ class MemoryControls(Controls, abc.ABC):
         if self._controls.paused.pop(gate, None) is None:
             return False
         self._write_of("", EventKind.RESUMED, time, None, pause_text(gate, by, reason))
-        self._hint.set()
+        self._give_hint()
         return True
 
     async def paused(self) -> tuple[Pause, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import asyncio
 from dataclasses import dataclass, field
 
 from copilot.job import State
@@ -47,17 +46,18 @@ class MemoryWatched(Watched, abc.ABC):
     _jobs: dict[str, Job]
     _watches: dict[tuple[Stream, str], Watch]
     _due: dict[tuple[Stream, str], float]
-    _hints: set[str]
-    _hint: asyncio.Event
 
     @abc.abstractmethod
     def _begin(self, now: float | None) -> float:
         """A call begins; the time."""
 
+    @abc.abstractmethod
+    def _give_hint(self, word: str = "") -> None:
+        """There is something to do: see `Store.hints`."""
+
     def _hint_orders(self) -> None:
         """Managers are to tell agents something at once."""
-        self._hints.add(ORDERS)
-        self._hint.set()
+        self._give_hint(ORDERS)
 
     async def watch(
         self, job: str, stream: Stream, *, attempt: int = 0, offset: int = 0, now: float | None = None
