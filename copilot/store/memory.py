@@ -301,12 +301,13 @@ class MemoryStore(
         """The agent is not there: see `Store.unpark`."""
         rules.check_seconds("parked_for", parked_for)
         time = self._begin(now)
+        asked, parked = self._presence.asked.get(jid), self._parked.get(jid)
         self._presence.leave(jid, parked_for, time)
-        if jid not in self._parked or self._parked[jid].since > time - parked_for:
+        if parked is not None and parked.since > time - parked_for:
             return False
-        self._passed.end_keeping(jid)
-        del self._parked[jid]
-        return True
+        if parked is not None or asked is None or asked <= time - parked_for:
+            self._passed.end_keeping(jid)
+        return self._parked.pop(jid, None) is not None
 
     async def hints(self) -> AsyncIterator[str]:
         """Yields when there may be something to do: see `Store.hints`."""
@@ -844,6 +845,10 @@ class MemoryStore(
 
     def _welcome(self, agent: str, now: float) -> bool:
         return self._people.may_have_jobs(agent, now)
+
+    def _may_be_kept(self, name: str, time: float) -> bool:
+        agent = name.partition("/")[0]
+        return self._controls.seconds(agent, time) == 0 and not self._trials.in_quarantine(agent, time)
 
     def _is_in_queue(self, job: Job) -> bool:
         return job.record.state is State.WAITING and job.record.spec.id not in self._delayed

@@ -41,6 +41,10 @@ class MemoryQueue(Shares, abc.ABC):
     def _is_in_queue(self, job: Job) -> bool:
         """Whether it waits there."""
 
+    @abc.abstractmethod
+    def _may_be_kept(self, name: str, time: float) -> bool:
+        """Whether an agent (full or bare JID) gets jobs at all."""
+
     async def set_share(self, share: Share) -> None:
         """What somebody may have: see `Shares.set_share`."""
         check_share(share)
@@ -147,7 +151,7 @@ class MemoryQueue(Shares, abc.ABC):
                 if (
                     fit is Fit.LATER
                     and request != Request()
-                    and self._passed.is_kept_for(asker.name, group, (rank, place), time)
+                    and self._passed.is_kept_for(asker.name, group, (rank, place), time, self._may_be_kept)
                 ):
                     return None
             passed.add(group)

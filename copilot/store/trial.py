@@ -62,6 +62,11 @@ class Trials:
             return 0
         return 1 if trial.ends <= now else 0
 
+    def in_quarantine(self, agent: str, now: float) -> bool:
+        """Whether it gets nothing, for jobs keep failing there."""
+        trial = self.trials.get(agent)
+        return trial is not None and trial.level > 0 and trial.ends > now
+
     def claimed(self, agent: str, first: tuple[str, int], now: float) -> None:
         """An agent was given jobs, this one first."""
         old = now - AGENTS_MEMORY

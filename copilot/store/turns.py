@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from copilot.job import JobSpec
@@ -65,13 +65,21 @@ class Passed:
     def __init__(self) -> None:
         self._groups: dict[str, _Passing] = {}
 
-    def is_kept_for(self, agent: str, group: str, first: tuple[int, int], time: float) -> bool:
-        """The first job of the group does not fit on the agent now: whether the agent is kept for it."""
+    def is_kept_for(
+        self,
+        agent: str,
+        group: str,
+        first: tuple[int, int],
+        time: float,
+        may_be_kept: Callable[[str, float], bool],
+    ) -> bool:
+        """The first job of the group does not fit on the agent now: whether the agent is kept for it. Nothing is kept at an agent that
+        gets no jobs, which `may_be_kept` tells."""
         known = self._groups.get(group)
         if known is None or known.first != first or (known.agent and known.until <= time):
             self._groups[group] = _Passing(first=first, since=time)
             return False
-        if known.agent:
+        if known.agent and (known.agent == agent or may_be_kept(known.agent, time)):
             return known.agent == agent
         if known.since + rules.RESERVE_AFTER > time:
             return False

@@ -245,6 +245,50 @@ async def test_an_agent_that_is_gone_is_not_kept(store: Store) -> None:
     assert await given(store, Free(cores=2), agent="c@x", now=T + 65) == {"1": 1, "2": 1}
 
 
+async def test_an_agent_that_is_gone_when_it_was_full_is_not_kept(store: Store) -> None:
+    gone = Parking(jid="a@x/1")
+    await store.submit([spec("large", cores=4)], now=T)
+    await given(store, Free(cores=2), park=gone)
+    await given(store, Free(cores=2), park=gone, now=T + 61)
+    await store.submit([spec("urgent", priority=5), *jobs(9)], now=T + 62)
+    assert await given(store, Free(cores=1), park=gone, count=1, now=T + 62) == {"urgent": 1}
+    assert not await store.unpark("a@x/1", now=T + 63)  # it was not parked any more
+    assert await given(store, Free(cores=2), agent="b@x", now=T + 64) == {}
+    assert await given(store, Free(cores=2), agent="c@x", now=T + 65) == {"0": 1, "1": 1}
+
+
+async def test_who_has_asked_a_moment_ago_is_not_gone_and_stays_kept(store: Store) -> None:
+    there = Parking(jid="a@x/1")
+    await store.submit([spec("large", cores=4)], now=T)
+    await given(store, Free(cores=2), park=there)
+    await given(store, Free(cores=2), park=there, now=T + 61)
+    await store.submit([spec("urgent", priority=5), *jobs(9)], now=T + 62)
+    assert await given(store, Free(cores=1), park=there, count=1, now=T + 62) == {"urgent": 1}
+    assert not await store.unpark("a@x/1", parked_for=30.0, now=T + 63)
+    assert await given(store, Free(cores=2), agent="b@x", now=T + 64) == {"0": 1, "1": 1}
+
+
+async def test_nothing_is_kept_at_an_agent_that_is_set_aside(store: Store) -> None:
+    aside = Parking(jid="a@x/1")
+    await store.submit([spec("large", cores=4)], now=T)
+    await given(store, Free(cores=2), park=aside)
+    await given(store, Free(cores=2), park=aside, now=T + 61)
+    await store.submit(jobs(9), now=T + 62)
+    await store.set_aside("a@x", by="ann", reason="disk", now=T + 62)
+    assert await given(store, Free(cores=2), agent="b@x", now=T + 63) == {}
+    assert await given(store, Free(cores=2), agent="c@x", now=T + 64) == {"0": 1, "1": 1}
+
+
+async def test_groups_that_were_passed_over_and_are_gone_leave_no_end_of_entries(store: Store) -> None:
+    if not isinstance(store, RedisStore):
+        pytest.skip("of Redis")
+    client, key = store._client, f"{store._keys._prefix}passed-over"
+    await client.hset(key, mapping={f"{number:064}": "x 1 0 " for number in range(1500)})
+    await store.submit([spec("large", cores=4)], now=T)
+    await given(store, Free(cores=2))
+    assert await client.hlen(key) == 1
+
+
 async def test_an_agent_is_kept_for_an_hour_at_most_and_for_what_waits_alone(store: Store) -> None:
     parking = Parking(jid="a@x/1")
     await store.submit([spec("large", cores=4), *jobs(9)], now=T)

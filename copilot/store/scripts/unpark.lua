@@ -11,8 +11,13 @@ if asked and tonumber(asked) <= tonumber(after(-tonumber(seconds))) then
   note_absence(jid)
 end
 local since = redis.call('ZSCORE', PARKED, jid)
-if not since or tonumber(since) > tonumber(after(-tonumber(seconds))) then
+if since and tonumber(since) > tonumber(after(-tonumber(seconds))) then
   return 0
 end
-end_keeping(jid)
+if since or not asked or tonumber(asked) <= tonumber(after(-tonumber(seconds))) then
+  end_keeping(jid) -- one that has all that it can take is not parked, and something may be kept there all the same
+end
+if not since then
+  return 0
+end
 return unpark(jid)
