@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from copilot.actor import Actor, Via, acting
 from copilot.client.operating import Verb, operate
-from copilot.errors import BadName
-from copilot.job import check_job_id, one_line
+from copilot.client.selection import Part, Selection, read_selection, resolve
+from copilot.client.slices import operate_part
+from copilot.errors import BadName, UnknownJob
+from copilot.job import one_line
 from copilot.roles import LOOKS_AFTER_ALL, Account, Standing, looks_after
 from copilot.store.accounts import check_jid
 from copilot.store.base import Store
@@ -79,7 +81,7 @@ class Desk:
             except ValueError:
                 known = ", ".join((*Verb, *AgentVerb))
                 raise BadName(f"{one_line(verb[:40])!r}: expected one of {known}") from None
-            jobs = [check_job_id(job, submitted=True) for job in dict.fromkeys(targets)]
+            jobs = [read_selection(job) for job in dict.fromkeys(targets)]
             return tuple([await self._job(wanted, job, account, reason) for job in jobs])
 
     async def may_see(self, account: Account, job: str) -> bool:
@@ -87,11 +89,21 @@ class Desk:
         record = await self._store.get(job)
         return record is not None and looks_after(account, record.spec.owner, record.spec.project)
 
-    async def _job(self, verb: Verb, job: str, account: Account, reason: str) -> Said:
-        if account.standing not in LOOKS_AFTER_ALL and not await self.may_see(account, job):
-            return Said(target=job, ok=False, text="is not known, or is not yours")
-        answer = await operate(self._store, verb, job, reason=reason)
-        return Said(target=job, ok=answer.ok, text=answer.text)
+    async def _job(self, verb: Verb, named: Selection, account: Account, reason: str) -> Said:
+        """A job, or an array or some of its elements."""
+        if account.standing not in LOOKS_AFTER_ALL and not await self.may_see(account, named.id):
+            return Said(target=named.text, ok=False, text="is not known, or is not yours")
+        try:
+            found = await resolve(self._store, named)
+        except UnknownJob:
+            return Said(
+                target=named.text, ok=False, text="is no array that is known: look for a typing error"
+            )
+        if isinstance(found, Part):
+            done = await operate_part(self._store, verb, found, reason=reason)
+            return Said(target=named.text, ok=done.ok, text=done.text)
+        answer = await operate(self._store, verb, found, reason=reason)
+        return Said(target=found, ok=answer.ok, text=answer.text)
 
     async def _agent(self, verb: AgentVerb, agent: str, account: Account, reason: str) -> Said:
         if verb is AgentVerb.DRAIN:

@@ -25,6 +25,7 @@ from copilot.job import (
     check_job_id,
     check_relative_name,
     split_alias,
+    split_element,
 )
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.protocol import codec
@@ -269,3 +270,29 @@ def test_a_directory_of_a_server_is_below_its_root(directory: str) -> None:
 def test_the_directory_counts_among_the_texts() -> None:
     with pytest.raises(BadName, match="Chirp server and directory"):
         JobSpec(id="j", command="run.sh", arguments="x" * (MAX_TEXT_BYTES - 4), input_dir="/data")
+
+
+def test_an_element_of_an_array_is_a_job_with_a_number() -> None:
+    array = JobSpec(id="sim", command="c", array=12)
+    one = array.element(11)
+    assert (array.is_array, one.is_array, one.id, one.index, one.array) == (True, False, "sim.11", 11, 12)
+    assert (array.submitted_as, one.submitted_as) == ("sim", "sim")
+    assert JobSpec.from_json(one.to_json()) == one
+    assert split_element("a.b.7") == ("a.b", 7)
+    assert [split_element(text) for text in ("sim", "sim.07", "sim.x", ".7", "sim.1234567")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"array": 1_000_001}, "expected 1 to 1000000 elements"),
+        ({"array": -1}, "expected 1 to 1000000 elements"),
+        ({"array": 5, "index": 5}, "expected an id that ends in it"),
+        ({"array": 5, "index": 1}, "expected an id that ends in it"),
+        ({"index": 1}, "expected 1 to 1000000 elements"),
+        ({"id": "s" * 125, "array": 100_000}, "job id"),
+    ],
+)
+def test_arrays_that_cannot_be_are_refused(fields: dict[str, Any], why: str) -> None:
+    with pytest.raises(BadName, match=why):
+        JobSpec(**{"id": "sim", "command": "c", **fields})
