@@ -436,7 +436,9 @@ async def write_what_operators_write(store: RedisStore) -> None:
 async def write_what_waits(store: RedisStore) -> None:
     """Arrays, jobs that wait for others (more than one step lets in), and one that fits on no agent now."""
     await store.resume(Gate.DISPATCH)
-    await store.submit([spec("first", priority=9, project="atlas"), spec("sweep", array=5000, priority=-20), spec("odd.7")])
+    await store.submit(
+        [spec("first", priority=9, project="atlas"), spec("sweep", array=5000, priority=-20), spec("odd.7")]
+    )
     waiting = [spec(f"behind{number}", after=("job-first",)) for number in range(1001)]
     await store.submit(waiting[:1000])
     await store.submit(
