@@ -18,7 +18,8 @@ from copilot.store.explaining import Machine, Machines
 from copilot.store.survey import Group, Groups
 
 MOST_GROUPS = 100  # the largest groups of waiting jobs, that are looked at
-MOST_HOLDERS = 1000
+HOLDERS_AT_ONCE = 1000
+MOST_LOOKS = 20  # so often
 MOST_AGENTS = 5000
 MOST_TOLD = 3
 
@@ -98,10 +99,10 @@ class _Known:
 
 async def explain_agent(store: Store, agent: str) -> AgentReason:
     """Why this agent (bare JID) gets no job, if it gets none. Raises `StoreUnavailable`."""
-    machines, groups, holders, pauses, asides = await asyncio.gather(
+    machines, groups, holds, pauses, asides = await asyncio.gather(
         store.machines(MOST_AGENTS),
         store.groups(MOST_GROUPS),
-        store.holders("", MOST_HOLDERS),
+        _held_by(store, agent),
         store.paused(),
         store.asides(),
     )
@@ -117,12 +118,24 @@ async def explain_agent(store: Store, agent: str) -> AgentReason:
         agent=agent,
         machines=machines,
         groups=groups,
-        holds=sum(one.agent == agent for one in holders.rows),
+        holds=holds,
         pause=next((one for one in pauses if one.gate is Gate.DISPATCH), None),
         aside=next((one for one in asides if one.agent == agent), None),
         one=mine[0],
     )
     return _kept(known) or _of_jobs(known)
+
+
+async def _held_by(store: Store, agent: str) -> int:
+    """How many jobs it has, of the first some ten thousand that run."""
+    after, found = "", set[str]()  # a job may be in two parts
+    for _ in range(MOST_LOOKS):
+        part = await store.holders(after, HOLDERS_AT_ONCE)
+        found |= {one.job for one in part.rows if one.agent == agent}
+        after = part.next
+        if not after:
+            break
+    return len(found)
 
 
 def _kept(known: _Known) -> AgentReason | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from copilot.client.explaining import agents
 from copilot.client.explaining.agents import AGENT_MEANINGS, AgentCode, AgentReason, explain_agent
 from copilot.job import Cause, Outcome
 from copilot.store.controls import Gate
@@ -42,6 +43,17 @@ async def test_without_jobs_there_are_none_and_with_some_it_gets_them(world: Wor
     await world.submit("k")
     reason = await why(world)
     assert (reason.code, reason.text) == (AgentCode.FULL, "it has 1 job, and does not ask for more now")
+
+
+async def test_jobs_of_a_large_system_are_all_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents, "HOLDERS_AT_ONCE", 1, raising=False)
+    monkeypatch.setattr(agents, "MOST_HOLDERS", 1, raising=False)
+    for name in "ba":
+        await world.submit(f"j{name}")
+        await world.agent(name)
+    await world.submit("k")
+    for name in "ba":
+        assert (await why(world, f"{name}@x")).facts["runs"] == 1
 
 
 async def test_what_it_lacks_of_the_largest_groups_is_told(world: World) -> None:
