@@ -34,6 +34,10 @@ class RateLimiter:
         self._interval = interval
         self._max_keys = max_keys
         self._most_lines = most_lines
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: tests that share a process know nothing of each other."""
         self._since = -math.inf  # since then so many lines were written
         self._lines = 0
         self._seen: OrderedDict[Hashable, tuple[float, int]] = (
@@ -62,7 +66,7 @@ class RateLimiter:
         return held
 
 
-_process_wide = RateLimiter(SystemClock())
+process_wide = RateLimiter(SystemClock())
 
 
 def rate_limited(
@@ -71,7 +75,7 @@ def rate_limited(
     level: int,
     message: str,
     *args: object,
-    limiter: RateLimiter = _process_wide,
+    limiter: RateLimiter = process_wide,
     exc_info: BaseException | None = None,
 ) -> None:
     """Log `message % args` unless this logger said something under `key` in the last minute."""

@@ -105,7 +105,7 @@ class MemoryQueue(Shares, abc.ABC):
             if best is None:
                 break
             job, room = best
-            heapq.heappop(self._queues[job.group])
+            self._take_first(self._queues[job.group])
             if self._is_for_others(job, asker, time):
                 left.append(job)
                 continue
@@ -122,6 +122,13 @@ class MemoryQueue(Shares, abc.ABC):
         for job in left:
             self._push(job)  # no news for anybody who is parked
         return found
+
+    @staticmethod
+    def _take_first(queue: list[Entry]) -> None:
+        """All of the first job: one that was put back twice is there twice."""
+        first = queue[0]
+        while queue and queue[0] == first:
+            heapq.heappop(queue)
 
     def _is_for_others(self, job: Job, asker: Asker, time: float) -> bool:
         if job.record.spec.exclusive and asker.lease is None:

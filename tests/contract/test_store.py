@@ -439,6 +439,15 @@ async def test_a_retryable_report_of_an_attempt_that_was_handed_back_counts_it(s
     assert await store.waiting() == 0
 
 
+async def test_a_job_that_was_put_back_twice_is_given_once(store: Store) -> None:
+    await store.submit([spec(), spec("other")], now=T)
+    assert await claim(store, "r1") == ["job-1/1"]
+    await store.hand_back("job-1", 1, cause=Cause.INFRA_UNDELIVERED, now=T)
+    assert await finish(store, "job-1", 1, LOST, now=T) == (ACCEPTED, State.WAITING)
+    given = await store.claim(agent="two@x", request="r2", dispatch_limit=60, count=5, now=T + 60)
+    assert sorted(one.spec.id for one in given) == ["job-1", "job-other"]
+
+
 async def test_the_result_of_a_reaped_attempt_is_taken_while_nobody_else_has_the_job(store: Store) -> None:
     await run_one(store)
     await store.reap(now=T + 3600)

@@ -33,11 +33,26 @@ STAYING = (
     "attempts:",
     "sequence",
     "groups",
+    "started",
+    "turns",
     "done",
     "failed",
     "events",
 )  # keys of jobs that are over
-PASSING = ("request:", "group:", "host:", "matches:", "agents", "failing", "trials")  # they go by themselves
+PASSING = (
+    "request:",
+    "group:",
+    "host:",
+    "hosts",
+    "alive",
+    "reach:",
+    "usage:",
+    "matches:",
+    "passed-over",
+    "agents",
+    "failing",
+    "trials",
+)  # they go by themselves
 
 
 async def look(campaign: Campaign, ground: Ground) -> None:
