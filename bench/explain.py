@@ -17,8 +17,9 @@ from copilot.client.explain import explain
 from copilot.client.filters import Filter, every
 from copilot.client.listing import first
 from copilot.client.overview import overview
-from copilot.job import JobSpec
+from copilot.job import MAX_ARRAY, JobSpec
 from copilot.local.provision import find_all
+from copilot.store.arrays import Slice, Wish
 from copilot.store.base import Parking
 from copilot.store.redis import RedisStore
 
@@ -94,6 +95,7 @@ async def main(jobs: int, groups: int, agents: int) -> None:
             for job in ("impossible", "first", "last", f"job-{jobs // 2}", "nobody"):
                 await measure(store, job)
             await measure_lists(store)
+            await measure_array(store, jobs)
         finally:
             await store.close()
             process.kill()
@@ -113,8 +115,8 @@ async def measure(store: RedisStore, job: str) -> None:
     )
 
 
-async def measure_lists(store: RedisStore) -> None:
-    """What `copilot jobs list`, `jobs list --owner`, `jobs list --tag`, `queue` and `jobs list --all` ask, five times each."""
+async def measure_lists(store: RedisStore, *, whole: bool = True) -> None:
+    """What `copilot jobs list`, `jobs list --owner`, `jobs list --tag`, `queue` and `jobs list --all` ask, five times each; `whole`: the list of all jobs, too."""
     looks: dict[str, Callable[[], Awaitable[object]]] = {
         "list": lambda: first(store, Filter()),
         "list --owner": lambda: first(store, Filter(owners=("owner-3",))),
@@ -130,9 +132,26 @@ async def measure_lists(store: RedisStore) -> None:
         print(
             f"{name:<12} first {took[0]:6.1f} ms, then {min(took[1:]):6.1f} ms, {store.round_trips - before} round trips"
         )
+    if not whole:
+        return
     began = time.perf_counter()
     found = [job async for job in every(store, Filter(tags=("nobody",)))]
     print(f"all, --tag   {time.perf_counter() - began:.1f} s for all jobs, {len(found)} meant")
+
+
+async def measure_array(store: RedisStore, size: int) -> None:
+    """An array of so many elements before all others: submitted, explained, listed, half of it cancelled by a slice."""
+    size = min(size, MAX_ARRAY)
+    array = JobSpec(id="sim", command="run.sh", requirements="other.Memory >= 16000", priority=30, array=size)
+    began = time.perf_counter()
+    await store.submit([array])
+    print(f"array of {size:,}: submitted in {(time.perf_counter() - began) * 1000:.1f} ms")
+    for job in ("sim", f"sim.{size // 2}"):
+        await measure(store, job)
+    await measure_lists(store, whole=False)
+    began = time.perf_counter()
+    done = await store.operate_slice("sim", Slice(begin=100, end=size // 2), Wish.CANCEL)
+    print(f"slice: {done.changed:,} cancelled in {(time.perf_counter() - began) * 1000:.1f} ms")
 
 
 async def _ready(store: RedisStore) -> None:
