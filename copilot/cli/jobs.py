@@ -57,6 +57,7 @@ Ids = Annotated[
 
 AT_ONCE = 64  # wishes on their way to the queue
 TOLD_ONE_BY_ONE = 20  # of those that were not named; of more their number
+_EVER_CLAIMED = (State.RUNNING, State.DONE, State.FAILED)  # states of elements that an agent had
 # Of which states a wish can be, where nobody says.
 _MEANT = {
     Verb.CANCEL: tuple(state for state in State if not state.final),
@@ -235,7 +236,7 @@ async def matching(store: Store, wanted: Filter) -> list[JobRecord]:
     return [
         job
         for _, job in sorted(found.items())
-        if job.spec.index is None or job.spec.submitted_as not in found
+        if wanted.where is not None or job.spec.index is None or job.spec.submitted_as not in found
     ]
 
 
@@ -252,6 +253,8 @@ async def _chosen(
     arrays = [job.spec.id for job in records if job.spec.is_array]
     parts = await asyncio.gather(*(resolve(store, read_selection(array)) for array in arrays))
     jobs = [job.spec.id for job in records if not job.spec.is_array]
+    if wanted.where is not None and parts:  # it was true of what stands for elements that no agent ever had
+        wanted = wanted.of_states([state for state in wanted.states if state not in _EVER_CLAIMED])
     return jobs, [one for one in parts if not isinstance(one, str)], wanted
 
 
@@ -271,7 +274,7 @@ async def _operate(
         if not jobs and not parts:
             print("[]" if as_json else f"no job is meant: {wanted.described()}")
             return True
-        number = len(jobs) + sum(len(part.ids) for part in parts)
+        number = len(jobs) + sum(_meant_of(part, wanted.states) for part in parts)
         if not selected:
             confirm(f"{verb.capitalize()} {_jobs(number)} ({wanted.described()})?", yes=yes)
         elif _asks_for(verb, number, parts):
@@ -296,6 +299,12 @@ async def _operate(
             elif not told:
                 _sum_up(singles)
     return all(answer.ok for answer in singles) and all(answer.ok for answer in of_parts)
+
+
+def _meant_of(part: Part, states: Sequence[State]) -> int:
+    """How many elements: of those in some states only what is in the array is known, and no more than that."""
+    inside = sum(part.array.counts[state] for state in states) if states else part.array.spec.array
+    return min(len(part.ids), inside)
 
 
 async def _confirm(store: Store, answers: list[Answer], *, told: bool) -> None:

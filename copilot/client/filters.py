@@ -115,11 +115,11 @@ class Filter:
         return replace(self, states=tuple(states))
 
     def takes(self, job: JobRecord, now: float) -> bool:
-        """Whether the job is meant."""
+        """Whether the job is meant; of an array the states of its elements were looked at by the queue."""
         spec = job.spec
         return (
             (not self.owners or spec.owner in self.owners)
-            and (not self.states or job.state in self.states)
+            and (not self.states or job.spec.is_array or job.state in self.states)
             and (not self.projects or spec.project in self.projects)
             and (not self.agents or job.agent in self.agents)
             and all(tag in spec.tags for tag in self.tags)

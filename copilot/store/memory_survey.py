@@ -192,14 +192,19 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
     ) -> Records:
         """Records of jobs: see `Survey.records`."""
         self.round_trips += 1
-        found = [(one.record, one.text) for one in self._jobs.values() if not is_untouched(one)]
-        found += [(one.record.record, one.text) for one in self._arrays.values()]
+        found = [
+            (one.record, one.text, {one.record.state}) for one in self._jobs.values() if not is_untouched(one)
+        ]
+        found += [
+            (one.record.record, one.text, {state for state in State if one.counts[state]})
+            for one in self._arrays.values()
+        ]
         found.sort(key=lambda one: one[0].spec.id)
         part = _part(found, lambda one: one, after, count)
         rows = (
             record
-            for record, text in part.rows
-            if (not states or record.state in states)
+            for record, text, inside in part.rows
+            if (not states or inside & set(states))
             and owner in (None, rules.owner_of(record.spec))
             and all(word in text for word in words)
         )

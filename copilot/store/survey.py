@@ -196,8 +196,8 @@ class Survey(Explaining, Protocol):
         owner: str | None = None,
         words: Sequence[str] = (),
     ) -> Records:
-        """Records of jobs, and one for each array, but none of elements that no agent ever had; about `count` (1 to 1000) looked at: those in one of `states` (none: in any), of `owner` (None: of
-        anybody), in whose specification, as JSON, each of `words` stands."""
+        """Records of jobs, and one for each array, but none of elements that no agent ever had; about `count` (1 to 1000) looked at: those in one of `states`, or with elements that are
+        (none: in any), of `owner` (None: of anybody), in whose specification, as JSON, each of `words` stands."""
         ...
 
     async def load(self) -> Load:

@@ -55,3 +55,14 @@ async def test_parts_lead_to_each_other_and_say_how_much_they_looked_at(store: S
 async def test_a_place_that_nobody_told_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="place 'x'"):
         await store.records("x")
+
+
+async def test_an_array_is_found_by_the_states_of_its_elements(store: Store) -> None:
+    await store.submit([spec(1, array=3)])
+    await store.claim(agent="a@x.org", request="r", dispatch_limit=60)
+    await store.hold("job-1.2")
+    assert await found(store) == ["job-1", "job-1.0"]
+    assert await found(store, states=[State.RUNNING]) == ["job-1", "job-1.0"]
+    assert await found(store, states=[State.WAITING]) == ["job-1"]
+    assert await found(store, states=[State.HELD, State.DONE]) == ["job-1"]
+    assert await found(store, states=[State.BLOCKED]) == []

@@ -221,3 +221,22 @@ def test_the_output_of_a_job_is_listed_printed_and_unpacked(site: Site, tmp_path
     assert site.run("jobs", "output", "one", "--to", str(to)).stdout == f"{to}/one\n"
     assert (to / "one" / "deep" / "er").read_bytes() == b"x" * 5000
     assert isinstance(site.run("jobs", "output", "two").exception, TransferRefused)
+
+
+def test_arrays_are_meant_by_filters_and_slices(site: Site) -> None:
+    submit(site, "--id", "sim", "--array", "2000", "--tag", "night", str(site.script), "{index}")
+    site.claim()
+    assert "sim[-2:]: 2 of 2 elements held" in site.run("jobs", "hold", "sim[-2:]").stdout
+    rows = [line.split()[:2] for line in site.run("jobs", "list").stdout.splitlines()]
+    assert rows == [["ID", "STATE"], ["sim[2000]", "running"]]
+    refused = site.run("jobs", "release", "--tag", "night")
+    assert "Release 2 jobs (state held, tag night)? Nobody can answer here" in str(refused.exception)
+    assert "2 of 2,000 elements released" in site.run("jobs", "release", "--tag", "night", "--yes").stdout
+    done = site.run("jobs", "cancel", "--where", 'Id == "sim" && Attempt == 0', "--yes", "--json")
+    assert [(one["job"], one["changed"]) for one in json.loads(done.stdout)] == [("sim", 1999)]
+    assert site.ask(lambda store: store.counts())[State.RUNNING] == 1
+    assert isinstance(site.run("jobs", "cancel", "sim[1").exception, BadName)
+    assert isinstance(site.run("jobs", "cancel", "none[1:2]").exception, UnknownJob)
+    assert "array sim: running" in site.run("jobs", "show", "sim").stdout
+    shown = json.loads(site.run("jobs", "list", "sim[1:3]", "--json").stdout)
+    assert [(job["id"], job["state"]) for job in shown["jobs"]] == [("sim.1", "cancelled"), ("sim.2", "cancelled")]  # fmt: skip

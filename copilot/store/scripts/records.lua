@@ -12,14 +12,26 @@ local cursor, count, states, owner, owned = unpack(ARGV, 2, 6)
 
 local KINDS = string.sub(JOB, 1, -5) .. '[aj]*:*' -- job:<id> and array:<id>, and few others
 
+-- Whether an array has elements in one of the states.
+local function has_some(key)
+  for state in string.gmatch(states, '%S+') do
+    if (tonumber(redis.call('HGET', key, 'n:' .. state)) or 0) > 0 then
+      return true
+    end
+  end
+  return states == ''
+end
+
 local function may_be_meant(key)
   local is_job = string.sub(key, 1, #JOB) == JOB
   if not is_job and string.sub(key, 1, #ARRAY) ~= ARRAY then
     return false
   end
   local state, whose, spec = unpack(redis.call('HMGET', key, 'state', 'owner', 'spec'))
-  state = is_job and state or spec and state_of(string.sub(key, #ARRAY + 1))
-  if not spec or (states ~= '' and not string.find(' ' .. states .. ' ', ' ' .. state .. ' ', 1, true)) then
+  if not spec or not is_job and not has_some(key) then
+    return false
+  end
+  if is_job and states ~= '' and not string.find(' ' .. states .. ' ', ' ' .. state .. ' ', 1, true) then
     return false
   end
   if owned == '1' and (whose or owner_in_spec(string.sub(key, #JOB + 1))) ~= owner then
