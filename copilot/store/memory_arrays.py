@@ -114,7 +114,7 @@ class MemoryArrays(Arrays, abc.ABC):
         if family is None:
             return Operated(size=0, changed=0, same=0)
         size = family.spec.array
-        part = replace(part, begin=min(part.begin, part.end), end=min(part.end, size))
+        part = replace(part, begin=min(part.begin, size), end=min(part.end, size))
         jobs = [self._jobs[one] for one in self._elements(array, part) if one in self._jobs]
         changed, moved = 0, 0
         for job in [job for job in jobs if is_untouched(job)]:
