@@ -43,7 +43,7 @@ unit: $(TESTS)  ## the quick tests, without servers
 	.venv/bin/python -m pytest -q -m "not server" tests/unit
 
 simulate: $(TESTS)  ## 10,000 schedules of loss, partitions, deaths and clock jumps, in memory; some minutes
-	SIMULATE=13 .venv/bin/python -m pytest -n auto --maxprocesses 8 --timeout 3600 tests/integration/test_conversation.py
+	SIMULATE=18 .venv/bin/python -m pytest -n auto --maxprocesses 8 --timeout 3600 tests/integration/test_conversation.py
 
 # A short campaign on ejabberd goes first, so that the last line is that of the long one.
 faults: servers  ## 2,000 jobs, 200 real faults, one table; `make faults SEED=…` repeats it; half an hour

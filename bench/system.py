@@ -85,10 +85,13 @@ class BenchSystem(LocalSystem):
         """What runs, by what it is: `managers`, `server`, `redis`."""
         found: dict[str, list[psutil.Process]] = {}
         for process in psutil.Process().children():
-            line = " ".join(process.cmdline())
-            part = next((part for sign, part in _SIGNS if sign in line), None)
-            if part is not None:
-                found.setdefault(part, []).append(process)
+            with contextlib.suppress(
+                psutil.NoSuchProcess
+            ):  # it has just ended, and may wait to be looked after
+                line = " ".join(process.cmdline())
+                part = next((part for sign, part in _SIGNS if sign in line), None)
+                if part is not None:
+                    found.setdefault(part, []).append(process)
         return found
 
     async def _start(self, group: asyncio.TaskGroup) -> None:

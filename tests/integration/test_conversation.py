@@ -26,9 +26,10 @@ from tests.integration.simulation.world import World
 TIMES = int(os.environ.get("SIMULATE", "1"))  # `make simulate` runs that many times as many
 # Smaller failing schedules are looked for by `make simulate` alone, which has the time.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if TIMES > 1 else []))
-SCHEDULES = settings(max_examples=120 * TIMES, deadline=None, print_blob=True, phases=PHASES)
-FEWER = settings(SCHEDULES, max_examples=60 * TIMES)
-FEW = settings(SCHEDULES, max_examples=8 * TIMES)
+SCHEDULES = settings(max_examples=80 * TIMES, deadline=None, print_blob=True, phases=PHASES)
+FEWER = settings(SCHEDULES, max_examples=40 * TIMES)
+FEW = settings(SCHEDULES, max_examples=6 * TIMES)
+pytestmark = pytest.mark.timeout(300 * TIMES)  # s of all schedules of a test, on a busy machine, traced
 
 
 BAD_NETWORK = st.builds(
@@ -218,7 +219,10 @@ def test_an_outage_of_the_service_costs_no_attempt_although_others_wait_for_work
 @FEWER
 @given(ALONE)
 def test_an_agent_that_was_cut_off_goes_on_with_what_nobody_else_has_begun(weather: Weather) -> None:
-    assert attempts_used(ended(weather)) == {1}
+    """But for one case: an old request of it came late, so it passed for free, was offered its own job, and handed it back."""
+    world = ended(weather)
+    offered_its_own = any(event.kind is EventKind.HANDED_BACK for event in events_of(world))
+    assert attempts_used(world) == {1} or offered_its_own
 
 
 @FEWER

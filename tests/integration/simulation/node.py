@@ -115,7 +115,7 @@ class Node:
         else:
             assert not isinstance(result, Awaitable)
             self._carry_out(event, result)
-        self._flush()
+            self._flush()
 
     def _handle_again(self, event: Event) -> None:
         if self._alive:
@@ -137,6 +137,7 @@ class Node:
                 self._world.time.later(STORE_RETRY, lambda: self._handle_again(event))
         else:
             self._world.soon(LONGEST_STEP, lambda: self._step(event, work))
+            return  # nothing is said half-way
         self._flush()
 
     def _carry_out(self, event: Event, actions: Actions) -> None:
