@@ -316,6 +316,7 @@ class JobSpec:
     It needs at least so many `cores`, can use as many as `max_cores` (None: no more than that), and needs `gpus` for itself
     (decision 20). `tags` are words by which people find it. It waits until the jobs of `after` are done, and those of
     `after_any` over, however they ended (decision 21). With `array` it is so many jobs, its elements: each has it, too, and its `index`, from 0.
+    `rank` is an expression like `requirements`, a number: of several idle hosts the one with the highest is preferred (decision 23).
     """
 
     id: str
@@ -353,6 +354,7 @@ class JobSpec:
     after_any: tuple[str, ...] = ()
     array: int = 0
     index: int | None = None
+    rank: str = ""
 
     def __post_init__(self) -> None:
         check_job_id(self.id)
@@ -421,6 +423,7 @@ class JobSpec:
         packages = " ".join(self.packages)
         places = (self.chirp_server or "", self.input_dir or "")
         _utf8_bytes(self.requirements)  # their length has a limit of its own: they do not go to agents
+        _utf8_bytes(self.rank)  # nor does this
         text = sum(map(_utf8_bytes, (self.arguments, self.environment, packages, *places)))
         if text > MAX_TEXT_BYTES:
             raise BadName(

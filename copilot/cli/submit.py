@@ -112,6 +112,13 @@ def command(  # noqa: PLR0917  # one parameter per option
             help="What the agent's host must be like, as a ClassAd expression: 'other.Memory >= 2000 && other.Cores >= 4'.",
         ),
     ] = "",
+    rank: Annotated[
+        str,
+        typer.Option(
+            metavar="EXPRESSION",
+            help="Of several idle hosts the one where this is highest: 'other.Memory'.",
+        ),
+    ] = "",
     memory: Annotated[
         str | None,
         typer.Option(
@@ -215,6 +222,7 @@ def command(  # noqa: PLR0917  # one parameter per option
             owner=owner_here(),
             exclusive=exclusive,
             requirements=requirements,
+            rank=rank,
             project=project or "",
             limits=Limits(
                 memory=size_of(memory, "--memory"),

@@ -72,6 +72,12 @@ def submit(  # noqa: PLR0917  # one parameter per option
         str | None,
         typer.Option(metavar="EXPRESSION", help="What the host must be like: 'other.Memory >= 2000'."),
     ] = None,
+    rank: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXPRESSION", help="Of several idle hosts the one where this is highest: 'other.Memory'."
+        ),
+    ] = None,
     retries: Annotated[
         int | None, typer.Option(min=0, max=99, help="How often it is run again if it fails by itself.")
     ] = None,
@@ -151,6 +157,7 @@ def submit(  # noqa: PLR0917  # one parameter per option
         "walltime": walltime,
         "priority": priority,
         "requirements": requirements,
+        "rank": rank,
         "retries": retries,
         "after": after,
         "after_any": after_any,

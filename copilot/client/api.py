@@ -59,6 +59,7 @@ class Options(TypedDict, total=False):
     max_run_time: float | None
     exclusive: bool
     requirements: str
+    rank: str
     project: str
     memory: int | None
     cpu_time: float | None

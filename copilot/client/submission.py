@@ -15,6 +15,7 @@ from copilot.grid.environment import shell_environment
 from copilot.grid.intake import StagingIntake
 from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSecret, JobSpec, Limits
 from copilot.matching.needs import with_needs
+from copilot.matching.rank import normal_rank
 from copilot.matching.requirements import for_sealed_hosts
 from copilot.store.base import Store
 
@@ -30,7 +31,8 @@ class Submission:
     """A job as its owner describes it: `command` and the other files are on this machine.
 
     `inputs` maps names in the job's directory to files here. `max_run_time` in seconds. `requirements` is an expression
-    over what a host says of itself, like `other.Memory >= 2000`; empty for a job that may run on any. `limits` and all from `network`
+    over what a host says of itself, like `other.Memory >= 2000`; empty for a job that may run on any. `rank` is one that says which of
+    these it prefers. `limits` and all from `network`
     on as in `JobSpec`; a host that cannot give so much does not get the job. `sealer` makes its secrets.
     """
 
@@ -61,6 +63,7 @@ class Submission:
     after: Sequence[str] = ()
     after_any: Sequence[str] = ()
     array: int = 0
+    rank: str = ""
 
 
 MAX_PRIORITY = 30  # either way, of what is submitted; what other programs have put on the queue may have more
@@ -70,7 +73,7 @@ async def submit(submission: Submission, store: Store, staging: Staging) -> JobS
     """Stage the files, put the job on the queue, and return what was put there.
 
     The very same job once more, with the same files, changes nothing. Raises `BadName` for what is not allowed,
-    `BadRequirements` for requirements that cannot be read, `TransferError` if a file cannot be staged, `JobExists` if another job has the id, and `StoreUnavailable` (trying
+    `BadRequirements` for requirements or a rank that cannot be read, `TransferError` if a file cannot be staged, `JobExists` if another job has the id, and `StoreUnavailable` (trying
     again helps, also if it is unknown whether the job got there).
     """
     return await StagingIntake(store, staging).submit(described(submission), files_of(submission))
@@ -118,6 +121,7 @@ def described(submission: Submission) -> JobSpec:
         after=tuple(submission.after),
         after_any=tuple(submission.after_any),
         array=submission.array,
+        rank=normal_rank(submission.rank),
         **asdict(submission.limits),
     )
 

@@ -20,6 +20,7 @@ from copilot.grid.environment import shell_environment
 from copilot.grid.jobkeys import read_keys
 from copilot.job import DEFAULT_MAX_ATTEMPTS, LIMITS, JobSpec, check_job_id, check_relative_name
 from copilot.matching.needs import with_needs
+from copilot.matching.rank import normal_rank
 
 MAX_BYTES = 64 * 1024  # of a job file: more than a job may hold (copilot.job)
 
@@ -70,6 +71,7 @@ def parse(name: str, text: bytes) -> JobFile:
         after=said.get("after", ()),
         after_any=said.get("after_any", ()),
         array=said.get("array", 0),
+        rank=normal_rank(said.get("rank", "")),
         **dict[str, Any]({name: said.get(name) for name in LIMITS}),
     )
     named = [(_last_part(path), path) for path in (command, validation) if path is not None]

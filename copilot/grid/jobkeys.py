@@ -122,6 +122,11 @@ KEYS: Mapping[str, Key] = {
         read=_flag, expects="true or false", meaning="never two attempts at once, rather stopped than doubled"
     ),
     "requirements": Key(read=_text, expects=TEXT, meaning="what the agent's host must be like"),
+    "rank": Key(
+        read=_text,
+        expects=TEXT,
+        meaning="which of the hosts that meet this it prefers: those with the highest value",
+    ),
     "cores": Key(
         read=_cores,
         expects='a whole number, or "2-8" for at least and at most',

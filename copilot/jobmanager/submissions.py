@@ -44,6 +44,7 @@ from copilot.job import (
 from copilot.jobmanager.explaining import Explainer, Why
 from copilot.jobmanager.watching import Watching
 from copilot.log import JobRef, PeerRef
+from copilot.matching.rank import normal_rank
 from copilot.matching.requirements import normal_requirements
 from copilot.protocol.commands import (
     HaveJobOutput,
@@ -334,6 +335,7 @@ class Submissions:
                 priority=job.priority,
                 owner=account.jid,
                 requirements=normal_requirements(job.requirements),
+                rank=normal_rank(job.rank or ""),
                 max_attempts=attempts,
                 max_user_attempts=tries,
                 max_run_time=job.max_run_time,

@@ -5,6 +5,7 @@ Loaded when the first requirements are met, for it takes 12 MB: agents and manag
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -72,6 +73,16 @@ def holds(tree: Any, scope: Any) -> bool:
         return tree is not None and tree.eval(scope) is True
     except classad2.ClassAdException:
         return False
+
+
+def number(tree: Any, scope: Any) -> float:
+    """What the expression is there: true is 1; false, and all that is no finite number, 0."""
+    try:
+        value = 0 if tree is None else tree.eval(scope)
+        found = float(value) if type(value) in (bool, int, float) else 0.0
+    except (classad2.ClassAdException, OverflowError):
+        return 0.0
+    return found if math.isfinite(found) else 0.0
 
 
 def _literal(found: Any) -> Value | None:

@@ -11,6 +11,7 @@ from copilot.matching.needs import needed
 from copilot.matching.resources import KEY_DIGITS, Request
 
 PLAIN, PARTICULAR = "p", "r"  # any host will do; those that meet requirements
+RANKED = "k"  # the same, or any, and some are preferred; the scripts have it, too
 WHO_DIGITS = 16  # hexadecimal
 OTHER_CHARACTERS = 20  # of base64: 120 bits
 # Of a name; the scripts have the same. In each job's record Redis keeps values of up to 64 bytes in a third of the memory.
@@ -19,12 +20,14 @@ OLD_ANY = "any"  # what older versions called the group of jobs without requirem
 
 
 def group_of(spec: JobSpec) -> str:
-    """The name of its group: request, `p` or `r`, digits of owner and project, and of all by which agents may tell jobs apart.
+    """The name of its group: request, `p`, `r` or `k`, digits of owner and project, and of all by which agents may tell jobs apart.
     Raises `BadRequirements`."""
     requirements = needed(spec)
-    kind = PARTICULAR if requirements else PLAIN
+    kind = RANKED if spec.rank else PARTICULAR if requirements else PLAIN
     who: list[object] = [spec.owner, spec.project]
     other: list[object] = [requirements, sorted(spec.tags), spec.image, spec.network, *who]
+    if spec.rank:
+        other.append([spec.rank])
     return f"{Request.of(spec).key}{kind}{_digest(who).hex()[:WHO_DIGITS]}{_text(_digest(other))[:OTHER_CHARACTERS]}"
 
 

@@ -426,7 +426,7 @@ class SealedSecret(Part):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitJob(Command):
     """Ours: submitter: put this on the queue. `environment` is shell text, as in `Job`; `max_run_time` in s; `memory` to `image` as in `Job`,
-    `cores` to `tags` as in `JobSpec`.
+    `cores` to `rank` as in `JobSpec`.
 
     `watch`: for so many seconds, tell me when its state changes.
     """
@@ -458,6 +458,7 @@ class SubmitJob(Command):
     max_cores: int | None = attribute("maxCores", SIZE, default=None)
     gpus: int | None = attribute("gpus", SIZE, default=None)
     tags: tuple[str, ...] | None = attribute("tags", WORDS, default=None)
+    rank: str | None = attribute("rank", default=None)
     inputs: tuple[SentInput, ...] = child(SentInput, many=True)
     secrets: tuple[SealedSecret, ...] = child(SealedSecret, many=True)
 

@@ -13,6 +13,7 @@ from copilot.job import JobSpec
 from copilot.matching.host import Host, read_host, requirements_of
 from copilot.matching.matcher import accepts, verdicts
 from copilot.matching.needs import needed
+from copilot.matching.rank import rank_of
 
 KNOWN = 20_000  # classes of agents that are remembered; for another one Redis asks
 # How many groups one question is about, by its turn: few answers are mostly enough to find a job. The script asks about
@@ -50,8 +51,9 @@ class Hosts:
 
     def answer(self, jid: str, question: Sequence[str]) -> Look:
         """What Redis wants to know: names, what the host says of itself, then groups, a line for each: its number and its
-        requirements or, for a host with requirements of its own, its first job."""
-        names, jdl, lines = question
+        requirements or, for a host with requirements of its own, its first job; and of those whose jobs have a rank the number and
+        that."""
+        names, jdl, lines, ranks = question
         if names != self._names:
             self._names = names
             self._classes.clear()
@@ -59,7 +61,13 @@ class Hosts:
         groups = [line.split(" ", 1) for line in filter(None, lines.split("\n"))]
         judge = _judge_jobs if host.requirements else verdicts
         found = zip(groups, judge(host, [said for _, said in groups]), strict=True)
-        words = " ".join(f"{number}+" if match else f"{number}-" for (number, _), match in found)
+        ranked = (line.split(" ", 1) for line in filter(None, ranks.split("\n")))
+        words = " ".join(
+            [
+                *(f"{number}+" if match else f"{number}-" for (number, _), match in found),
+                *(f"{number}={rank_of(rank, host)!r}" for number, rank in ranked),
+            ]
+        )
         return Look(names=names, host_class=host.host_class, verdicts=words)
 
     def _read(self, jid: str, jdl: str) -> Host:

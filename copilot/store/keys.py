@@ -141,6 +141,13 @@ TABLE = (
         life="an hour after the last that was found out",
     ),
     Key(
+        name="ranks:",
+        suffix="<class>:<page>",
+        kind=Kind.HASH,
+        meaning="how much jobs with a rank prefer hosts of a class: the number of their group, and their rank there",
+        life="an hour after the last that was found out",
+    ),
+    Key(
         name="host:",
         suffix="<digest>",
         kind=Kind.STRING,
@@ -503,9 +510,10 @@ FIELDS = (
     Field(name="group", meaning="names the queue; `any` or 40 digits for jobs of older versions"),
     Field(
         name="attributes",
-        meaning="attributes of hosts that its requirements name, in lower case; absent without requirements",
+        meaning="attributes of hosts that its requirements and its rank name, in lower case; absent without them",
     ),
     Field(name="needs", meaning="all by which it is matched; absent if its requirements say it"),
+    Field(name="prefers", meaning="its rank of hosts (decision 23); absent for none"),
     Field(name="project", meaning="for whose work it is; absent for none"),
     Field(name="rank", meaning="score in the queue: the priority, negated"),
     Field(

@@ -35,6 +35,7 @@ SHARED = (
     "reserving",
     "matching",
     "claiming",
+    "ranking",
     "hosts",
     "accounts",
     "changing",

@@ -42,6 +42,7 @@ from copilot.store.memory_arrays import entry_name, first_clash, is_untouched
 from copilot.store.memory_audit import AuditTables, MemoryAudit, with_entry
 from copilot.store.memory_blocking import MemoryBlocking
 from copilot.store.memory_controls import ControlTables, MemoryControls
+from copilot.store.memory_dispatch import Dispatching
 from copilot.store.memory_explaining import Presence
 from copilot.store.memory_queue import MemoryQueue
 from copilot.store.memory_reach import MemoryReach
@@ -279,23 +280,26 @@ class MemoryStore(
             del self._parked[jid]
         if self._parked:
             self._end_delays(time)
-        given: list[Dispatched] = []
         oldest = sorted(self._parked.values(), key=lambda one: (one.since, one.to.jid))
         for one in oldest:
             if not self._people.may_have_jobs(one.agent, time):
                 del self._parked[one.to.jid]
-                continue
-            most = min(one.slots, limit - len(given))
-            asker = one.asker(time)
-            records = self._claim(asker, most, time, dispatch_limit) if most else ()
-            given += [Dispatched(to=one.to, claimed=_claimed(self._jobs[item.spec.id])) for item in records]
-            if len(records) == one.slots:
-                del self._parked[one.to.jid]
-            else:
-                left = None if one.free is None else asker.free
-                rest = one.slots - len(records)
-                self._parked[one.to.jid] = replace(one, slots=rest, free=left, free_at=time)
-        return tuple(given)
+        there = {one.to.jid: one for one in oldest if one.to.jid in self._parked}
+        dispatching = Dispatching(
+            askers={jid: one.asker(time) for jid, one in there.items()},
+            slots={jid: one.slots for jid, one in there.items()},
+            claim=lambda asker, count: self._claim(asker, count, time, dispatch_limit),
+            left=limit,
+        )
+        given = dispatching.run()
+        for jid, one in there.items():
+            left = None if one.free is None else dispatching.askers[jid].free
+            self._parked[jid] = replace(one, slots=dispatching.slots[jid], free=left, free_at=time)
+            if not dispatching.slots[jid]:
+                del self._parked[jid]
+        return tuple(
+            Dispatched(to=there[jid].to, claimed=_claimed(self._jobs[item.spec.id])) for jid, item in given
+        )
 
     async def unpark(self, jid: str, *, parked_for: float = 0.0, now: float | None = None) -> bool:
         """The agent is not there: see `Store.unpark`."""

@@ -154,7 +154,8 @@ class MemoryQueue(Shares, abc.ABC):
             if room >= request.cores:
                 fit = fits(asker.free, request)
                 if fit is Fit.NOW:
-                    return job, room
+                    is_for_other = job.record.spec.rank and asker.prefers_other and asker.prefers_other(job)
+                    return None if is_for_other else (job, room)
                 if (
                     fit is Fit.LATER
                     and request != Request()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from copilot.job import Cause, JobRecord, Outcome, State
@@ -86,10 +87,11 @@ class ParkedAgent:
 @dataclass(slots=True, kw_only=True)
 class Asker:
     """Who wants jobs: the bare JID of an agent, under what it is known, the lease that it keeps, what it says of its host, and what it has
-    free, which becomes less."""
+    free, which becomes less. `prefers_other`, where there is one, says whether a job with a rank is for another agent."""
 
     agent: str
     name: str
     lease: float | None
     host: str
     free: Free
+    prefers_other: Callable[[Job], bool] | None = None

@@ -25,6 +25,7 @@ from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, Stat
 from copilot.matching.groups import group_of
 from copilot.matching.host import bounded, with_mark
 from copilot.matching.needs import needed
+from copilot.matching.rank import ANYWHERE
 from copilot.matching.resources import Free
 from copilot.store import codec, loader, redis_accounts, redis_shares, rules
 from copilot.store.arrays import ArrayRecord, Operated, Slice, Wish, check_cursor
@@ -691,9 +692,19 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
     attempts, attributes = (spec.max_attempts, spec.max_user_attempts), " ".join(rules.attributes_of(spec))
     needs = needed(spec)
     needs = "" if needs == spec.requirements else needs
+    if spec.rank and not (needs or spec.requirements):
+        needs = ANYWHERE
     head = (spec.id, text, group_of(spec), -spec.priority, *attempts, limit, attributes, needs)
     awaits = " ".join(f"{until}:{job}" for until, job in wishes_of(spec))
-    return (*head, rules.owner_of(spec), rules.words_of(spec.project), spec.cores, awaits, spec.array)
+    return (
+        *head,
+        rules.owner_of(spec),
+        rules.words_of(spec.project),
+        spec.cores,
+        awaits,
+        spec.array,
+        spec.rank,
+    )
 
 
 def _claimed(

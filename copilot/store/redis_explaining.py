@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from copilot.job import State
+from copilot.matching.rank import requirements_to_show
 from copilot.matching.resources import Free
 from copilot.store.codec import trial_from_line
 from copilot.store.explaining import (
@@ -104,7 +105,7 @@ def _circumstances(values: Sequence[Any]) -> Circumstances:
         place=None if place == "" else int(place),
         more=int(more),
         before=tuple(
-            Before(requirements=text, jobs=int(jobs))
+            Before(requirements=requirements_to_show(text), jobs=int(jobs))
             for text, jobs in zip(others[::2], others[1::2], strict=True)
         ),
         passed_over=_number(since),

@@ -8,6 +8,7 @@ from typing import Any
 
 from copilot.job import Event, State, split_element
 from copilot.matching.host import slots_of
+from copilot.matching.rank import requirements_to_show
 from copilot.store import codec, redis_explaining, rules
 from copilot.store.arrays import is_about
 from copilot.store.places import check_head, read_place
@@ -60,7 +61,7 @@ class RedisSurvey(redis_explaining.RedisExplaining, Survey, abc.ABC):
         total, rows = await self._run("groups", None, rules.check_count("limit", limit))
         found = (
             Group(
-                requirements=requirements,
+                requirements=requirements_to_show(requirements),
                 waiting=waiting,
                 oldest=float(submitted),
                 name=name,

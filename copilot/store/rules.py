@@ -19,6 +19,7 @@ from copilot.errors import (
 from copilot.job import Cause, Event, JobSpec, Outcome, Phase, State, check_job_id, one_line
 from copilot.matching import groups
 from copilot.matching.needs import needed
+from copilot.matching.rank import read_rank
 from copilot.matching.requirements import read_requirements
 from copilot.store.base import Held
 from copilot.store.controls import Gate, Pause
@@ -187,15 +188,20 @@ def _checked(spec: JobSpec) -> JobSpec:
 
 
 def attributes_of(spec: JobSpec) -> tuple[str, ...]:
-    """The attributes of hosts by which it is matched. Raises `BadRequirements`."""
+    """The attributes of hosts by which it is matched, and ranks them. Raises `BadRequirements`."""
     try:
         if spec.requirements and (text := read_requirements(spec.requirements).text) != spec.requirements:
             raise BadRequirements(
                 f"requirements {spec.requirements[:140]!r}: expected the one way of writing that "
                 f"copilot.matching.requirements.normal_requirements gives them, {text[:140]!r}"
             )
+        if spec.rank and (text := read_rank(spec.rank).text) != spec.rank:
+            raise BadRequirements(
+                f"rank {spec.rank[:140]!r}: expected the one way of writing that copilot.matching.rank.normal_rank gives it, {text[:140]!r}"
+            )
         all_of_them = needed(spec)
-        return read_requirements(all_of_them).attributes if all_of_them else ()
+        required = read_requirements(all_of_them).attributes if all_of_them else ()
+        return tuple(sorted({*required, *read_rank(spec.rank).attributes})) if spec.rank else required
     except BadRequirements as error:
         raise BadRequirements(f"job {spec.id}: {error}") from error
 

@@ -34,16 +34,16 @@ end
 
 -- A new job: its record, its place in the queue, its first event. Its id is free, and has been checked. `attributes` are
 -- those that its requirements name, '' for a job without; `needs` all of these, '' if it says them itself; `awaits`: what it waits for (blocking.lua), `size`: 0, or the number of
--- elements of an array. Whoever adds jobs calls
+-- elements of an array; `prefers`: its rank of hosts, '' for none. Whoever adds jobs calls
 -- `write_places` and `hint` at the end.
-local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, needs, owner, project, cores, awaits, size)
+local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, needs, owner, project, cores, awaits, size, prefers)
   size = tonumber(size)
   local place, step = next_places(owner, project, rank, tonumber(cores), math.max(1, size))
   local written = event(id, 'submitted', '0', '', '', size > 0 and '[0:' .. size .. ']' or '')
   local fields = {'spec', spec, 'group', group, 'rank', rank, 'place', place, 'max_attempts', max_attempts,
     'max_user_attempts', max_user_attempts, 'max_run_time', max_run_time, 'submitted', now, 'first_event', written[1],
     'state', 'waiting', 'attempt', 0, 'attempts_used', 0, 'owner', owner}
-  for name, value in pairs({attributes = attributes, needs = needs, project = project}) do
+  for name, value in pairs({attributes = attributes, needs = needs, project = project, prefers = prefers}) do
     if value ~= '' then
       fields[#fields + 1] = name
       fields[#fields + 1] = value

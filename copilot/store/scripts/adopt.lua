@@ -6,7 +6,7 @@
 -- Atomic because: several managers may be at the same id, each may die at any time, and a tool may write meanwhile.
 -- ARGV[2…]: <list>:taking, job:<id>:description, the description as it was read ('' for none), the share of Redis'
 -- memory above which no new job is taken ('' for no limit), id, spec, group, rank, max_attempts, max_user_attempts,
--- max_run_time, attributes, needs, owner, project, cores. Without a description all after the id are missing.
+-- max_run_time, attributes, needs, owner, project, cores, what it waits for, size, rank of hosts. Without a description all after the id are missing.
 -- Returns 'adopted'; 'known' (the same job was adopted before; the id is taken off all the same); or, with nothing
 -- changed, 'missing' (neither description nor job), 'changed' (another description than was read), 'taken' (the id is
 -- that of another job), 'full' (the memory is), 'paused' (no new job is taken).

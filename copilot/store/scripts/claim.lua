@@ -1,7 +1,7 @@
 -- Give the first waiting jobs that match its host to an agent: as many as it wants, none if it is in quarantine (trial.lua).
 --
 -- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, seen, group:<group>, groups,
--- attributes, matches:<class>:<page>, host:<digest>, request:<digest>, held:<digest>, started, turns, shares, in-use,
+-- attributes, matches:<class>:<page>, ranks:<class>:<page>, host:<digest>, request:<digest>, held:<digest>, started, turns, shares, in-use,
 -- passed-over, running, delayed, agents, trials, parked, parking, owners, owners-running, events, accounts, hosts, paused,
 -- set-aside.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;

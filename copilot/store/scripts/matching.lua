@@ -20,8 +20,14 @@ local function page_of(class, page)
   return string.format('%s%s:%d', MATCHES, class, page)
 end
 
--- `verdicts` is '<number>+' for each group that matches, '<number>-' for each that does not, with blanks between. They are
--- written page by page: a thousand writes would be a thousand entries of the append-only file.
+-- Where it stands how much the jobs of a group with this number prefer hosts of a class.
+local function scores_of(class, number)
+  return string.format('%s%s:%d', RANKS, class, math.floor(number / PAGE))
+end
+
+-- `verdicts` is '<number>+' for each group that matches, '<number>-' for each that does not, and '<number>=<rank>' for each whose jobs have
+-- a rank (ranking.lua), with blanks between. They are written page by page: a thousand writes would be a thousand entries of the
+-- append-only file.
 local function note_verdicts(class, verdicts)
   local pages = {}
   for number, verdict in string.gmatch(verdicts, '(%d+)([+-])') do
@@ -35,6 +41,10 @@ local function note_verdicts(class, verdicts)
   end
   for page, bytes in pairs(pages) do
     redis.call('SET', page, string.char(unpack(bytes)), 'EX', MATCHES_MEMORY)
+  end
+  for number, score in string.gmatch(verdicts, '(%d+)=(%S+)') do
+    redis.call('HSET', scores_of(class, number), number, score)
+    redis.call('EXPIRE', scores_of(class, number), MATCHES_MEMORY)
   end
 end
 
@@ -83,18 +93,28 @@ local function lines_about(host)
   return lines
 end
 
+-- How the jobs of a group rank hosts.
+local function rank_of(group)
+  local first = redis.call('ZRANGE', QUEUE .. group, 0, 0)[1]
+  return first and redis.call('HGET', record_of(id_of(first)), 'prefers') or ''
+end
+
 -- What a manager has to say before a host can get jobs: the attributes that are asked for, what the host has said of
--- itself, and the groups that are not known. Some of these are enough.
+-- itself, the groups that are not known, and the ranks of those that have one. Some of these are enough.
 local function question(host, jdl)
-  local lines, length = {}, 0
+  local lines, ranks, length = {}, {}, 0
   for i, text in ipairs(lines_about(host)) do
     lines[i] = text
     length = length + #text
+    if is_ranked(host.unknown[i]) then
+      ranks[#ranks + 1] = string.match(text, '^%d+') .. ' ' .. rank_of(host.unknown[i])
+      length = length + #ranks[#ranks]
+    end
     if length > LONGEST_QUESTION then
       break
     end
   end
-  return {host.wanted, jdl, table.concat(lines, '\n')}
+  return {host.wanted, jdl, table.concat(lines, '\n'), table.concat(ranks, '\n')}
 end
 
 -- The heads behind one, read in parts.
@@ -118,7 +138,8 @@ end
 -- The queue whose first job is the best for a host of those that fit on what it has free, and that may run: its group, number, and head.
 -- Nothing if there is none, or if groups that come before it are not known: then those are in `unknown`, with some that come later, for
 -- they will be asked about some day. Moves `host.seen` on, and what is behind: what was passed over once is so for the whole claim, for
--- there is only less free later.
+-- there is only less free later. `host.prefers_other`, where there is one, says whether a queue's jobs have a rank and are for another
+-- host, or for none yet: then there is nothing for this one, either.
 local function best_queue(host, free)
   host.unknown = {}
   if is_full(free) then
@@ -150,7 +171,12 @@ local function best_queue(host, free)
       local room, fit = room_for(group), fits(free, request)
       if room >= (request and request.cores or 1) then
         if fit == NOW then
-          return {group = group, number = number, head = head, request = request, room = room}
+          local queue = {group = group, number = number, head = head, request = request, room = room}
+          if host.prefers_other and is_ranked(group) and host.prefers_other(queue) then
+            host.kept = true
+            return nil
+          end
+          return queue
         elseif fit == LATER and request and is_kept_for(host.agent, group, head) then
           host.kept = true
           return nil

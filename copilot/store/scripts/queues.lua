@@ -1,7 +1,7 @@
 -- Queues of waiting jobs: one for each group, that is, for jobs that any agent that takes one of them takes alike (decision 20). The
 -- loader puts it in front of the scripts that use it.
 --
--- The name of a group is 27 digits that say what its jobs take of a host (packing.lua), `p` or `r`, 16 digits for owner and project, and
+-- The name of a group is 27 digits that say what its jobs take of a host (packing.lua), `p`, `r` or `k`, 16 digits for owner and project, and
 -- 20 characters for all that makes it this group. Names of older versions are ANY, for jobs without requirements, and 40 digits.
 --
 -- Groups without requirements are *plain*: any host will do, and nobody is asked about it. Their first jobs are in `plain-heads`, those of
@@ -18,13 +18,18 @@
 
 local ANY = 'any'
 local GROUP_LENGTH = 64
-local PLAIN = string.byte('p')
+local PLAIN, RANKED = string.byte('p'), string.byte('k')
 local FURTHEST = 'furthest'
 local GROUP_MEMORY = 86400
 local MOST_DELAYED_AT_ONCE = 100
 
 local function is_plain(group)
   return group == ANY or #group == GROUP_LENGTH and string.byte(group, 28) == PLAIN
+end
+
+-- Whether its jobs would rather have some hosts than others.
+local function is_ranked(group)
+  return #group == GROUP_LENGTH and string.byte(group, 28) == RANKED
 end
 
 -- Where the head of a group stands.

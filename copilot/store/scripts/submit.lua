@@ -8,12 +8,12 @@
 -- there may be, how many without, how many jobs an owner may have on the queue ('' for no limit), then OF_JOB values a job as
 -- `add_job` takes them: id, spec, group, rank, max_attempts, max_user_attempts, max_run_time ('' for none), attributes, needs, owner,
 -- project, cores, what it waits for (blocking.lua): jobs that are known, or come before it here; and how many
--- elements it has, 0 if it is no array.
+-- elements it has, 0 if it is no array; and its rank of hosts, '' for none.
 -- Returns 'submitted'; or, with nothing changed, 'paused', 'full', 'groups' (there would be too many), 'many' (of an owner), 'taken'
 -- and the first id that is taken by a different job, or 'unknown' or
 -- 'element', a job and another one for which it cannot wait, for nobody knows that, or it is an element of an array. Jobs known with the same spec are left alone.
 
-local OF_JOB = 14
+local OF_JOB = 15
 local share, most_jobs = tonumber(ARGV[2]), tonumber(ARGV[5])
 local most = {[HEADS] = tonumber(ARGV[3]), [PLAIN_HEADS] = tonumber(ARGV[4])}
 local new, groups, seen, theirs = {}, {[HEADS] = {}, [PLAIN_HEADS] = {}}, {}, {}
