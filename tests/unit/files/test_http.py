@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,16 +11,15 @@ import pytest
 
 from copilot.errors import NoSpace, TransferCorrupt, TransferError, TransferRefused, TransferUnavailable
 from copilot.files.http import MAX_PAUSE, TRIES, HttpClient, pause
+from copilot.files.spool import Part, Spool
 from tests.unit.files.serving import HOST, facts_of, make_file, names_below
 
 
 @asynccontextmanager
-async def canned(
-    *answers: str, arrived: Callable[[], bool] = lambda: True
-) -> AsyncIterator[tuple[str, list[str]]]:
+async def canned(*answers: str, arrived: asyncio.Event | None = None) -> AsyncIterator[tuple[str, list[str]]]:
     """A server that gives these answers in turn, the last one for ever; its URL and the heads that came.
 
-    It closes the first connection once its answer `arrived`.
+    It closes the first connection once its answer has `arrived`.
     """
     heads: list[str] = []
 
@@ -32,9 +31,9 @@ async def canned(
         if found:
             await reader.readexactly(int(length.split()[0]))
         writer.write(answer.replace("\n", "\r\n").encode())
-        async with asyncio.timeout(10):
-            while len(heads) == 1 and not arrived():
-                await asyncio.sleep(0.005)
+        if arrived is not None:
+            async with asyncio.timeout(10):
+                await arrived.wait()
         writer.close()
 
     server = await asyncio.start_server(serve, HOST, 0)
@@ -44,8 +43,18 @@ async def canned(
         server.close()
 
 
-def two_bytes_in(directory: Path) -> bool:
-    return any(path.stat().st_size == 2 for path in directory.iterdir())
+@pytest.fixture
+def arrived(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when the client has taken a part of an answer: what it has not read when a connection breaks is gone."""
+    event = asyncio.Event()
+
+    class Watched(Spool):
+        async def add(self, part: Part) -> None:
+            await super().add(part)
+            event.set()
+
+    monkeypatch.setattr("copilot.files.http.Spool", Watched)
+    return event
 
 
 @pytest.fixture
@@ -99,10 +108,12 @@ async def test_a_passing_error_is_got_over(client: HttpClient, tmp_path: Path) -
         assert await client.get(url, tmp_path / "in") == facts_of(b"data")
 
 
-async def test_a_part_is_asked_for_and_put_behind_what_came(client: HttpClient, tmp_path: Path) -> None:
+async def test_a_part_is_asked_for_and_put_behind_what_came(
+    client: HttpClient, tmp_path: Path, arrived: asyncio.Event
+) -> None:
     broken = 'HTTP/1.1 200 OK\nContent-Length: 4\nETag: "1"\n\nda'
     rest = answer("206 Partial", "ta", "Content-Range: bytes 2-3/4", 'ETag: "1"')
-    async with canned(broken, rest, arrived=lambda: two_bytes_in(tmp_path)) as (url, heads):
+    async with canned(broken, rest, arrived=arrived) as (url, heads):
         assert await client.get(url, tmp_path / "in") == facts_of(b"data")
     assert "range: bytes=2-" in heads[1].lower()
 
@@ -118,18 +129,22 @@ async def test_a_part_is_asked_for_and_put_behind_what_came(client: HttpClient, 
     ],
     ids=["whole", "other file", "other part", "unknown part", "no such part"],
 )
-async def test_a_part_that_does_not_fit_is_not_used(client: HttpClient, tmp_path: Path, second: str) -> None:
+async def test_a_part_that_does_not_fit_is_not_used(
+    client: HttpClient, tmp_path: Path, arrived: asyncio.Event, second: str
+) -> None:
     broken = 'HTTP/1.1 200 OK\nContent-Length: 4\nETag: "1"\n\nXX'
-    async with canned(broken, second, answer("200 OK", "data"), arrived=lambda: two_bytes_in(tmp_path)) as (
+    async with canned(broken, second, answer("200 OK", "data"), arrived=arrived) as (
         url,
         _,
     ):
         assert await client.get(url, tmp_path / "in") == facts_of(b"data")
 
 
-async def test_a_server_that_begins_anew_for_ever_is_given_up(client: HttpClient, tmp_path: Path) -> None:
+async def test_a_server_that_begins_anew_for_ever_is_given_up(
+    client: HttpClient, tmp_path: Path, arrived: asyncio.Event
+) -> None:
     broken = "HTTP/1.1 200 OK\nContent-Length: 4\n\nda"
-    async with canned(broken, arrived=lambda: two_bytes_in(tmp_path)) as (url, heads):
+    async with canned(broken, arrived=arrived) as (url, heads):
         with pytest.raises(TransferUnavailable):
             await client.get(url, tmp_path / "in")
     assert len(heads) == TRIES
