@@ -28,7 +28,7 @@ demo: $(RUN)  ## start everything in a private directory, run one job through it
 up: $(RUN)  ## start the embedded system and leave it running until Ctrl-C
 	.venv/bin/copilot up
 
-# Coverage starts by itself in every Python process of the run, workers and programs under test included.
+# Coverage starts by itself in the workers of the run; `tests/conftest.py` keeps it out of the programs under test.
 test: lint servers  ## all checks and all tests, with coverage
 	rm -f .coverage .coverage.*
 	COVERAGE_PROCESS_START=$(CURDIR)/setup.cfg COVERAGE_FILE=$(CURDIR)/.coverage \

@@ -130,6 +130,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[DIRECTORY] = config.stash[KEEPER].directory
     else:
         config.stash[DIRECTORY] = Path(worker["server_directory"])
+        # This process is traced, programs that tests start are not: what has a limit is covered without them.
+        os.environ.pop("COVERAGE_PROCESS_START", None)
 
 
 @pytest.hookimpl(optionalhook=True)
