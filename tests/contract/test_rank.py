@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
+import random
 from collections.abc import Mapping
 
 import pytest
@@ -11,6 +14,7 @@ from copilot.errors import BadRequirements
 from copilot.job import Cause, JobSpec
 from copilot.matching.resources import Free
 from copilot.store.base import Parking, Store
+from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import spec
@@ -19,6 +23,7 @@ store, shared_server = store_fixtures.store, store_fixtures.shared_server
 
 T = 1_800_000_000.0
 MEMORY = "other.Memory"
+MADE_UP = int(os.environ.get("COPILOT_TEST_RANKS", "5"))  # fleets and jobs that are made up
 
 
 async def park(
@@ -174,6 +179,90 @@ async def test_the_record_has_it_and_jobs_without_requirements_show_none(store: 
 
 
 # ---------------------------------------------------------------- in Redis
+
+
+SAID = (
+    "Memory = 1; Fast = true",
+    "Memory = 2; Fast = 2",
+    "Memory = 3; Fast = 1 / 0",
+    "Memory = 3; Requirements = other.Cores > 1",
+)
+RANKS = ("", MEMORY, "other.Fast")
+WANTED = ("", "other.Memory > 1", "other.Memory < 3")
+NOBODY = "other.Memory + other.Fast + other.Cores + other.MaxCores < 0"
+
+
+async def made_up(store: Store, chance: random.Random, word: str, start: float) -> list[tuple[str, str]]:
+    """Some agents find no jobs, some jobs come, and who got which."""
+    found: list[tuple[str, str]] = []
+    submitted: list[JobSpec] = []
+    names = [f"{word}-{number}@x" for number in range(6)]
+    for at in (start, start + 100, start + 200):
+        for later, agent in enumerate(chance.sample(names, chance.randint(1, 6))):
+            cores = chance.randint(1, 4)
+            await store.claim(
+                agent=agent,
+                request=f"{at}",
+                dispatch_limit=600,
+                count=cores,
+                lease=chance.choice([60.0, 60.0, None]),
+                host=f"[ Cores = 4; {chance.choice(SAID)} ]",
+                park=Parking(jid=f"{agent}/r"),
+                free=chance.choice([None, Free(cores=cores), Free(cores=cores, ahead=1, memory=100)]),
+                now=at + later,
+            )
+        if chance.random() < 0.3:
+            await store.set_aside(names[2], seconds=chance.choice([5.0, 500.0]), now=at)
+        jobs = [
+            JobSpec(
+                id=f"{word}-{at - start:.0f}-{number}",
+                command="c",
+                rank=chance.choice(RANKS),
+                priority=chance.choice([0, 0, 1]),
+                cores=chance.choice([1, 1, 2]),
+                exclusive=chance.random() < 0.2,
+                requirements=chance.choice(WANTED),
+            )
+            for number in range(chance.randint(1, 12))
+        ]
+        submitted += jobs
+        await store.submit(jobs, now=at + 10)
+        for _ in range(chance.randint(1, 2)):
+            limit = chance.choice([1, 2, 100, 100])
+            given = await store.dispatch(dispatch_limit=600, limit=limit, now=at + 10)
+            found += [(one.to.jid, one.claimed.spec.id) for one in given]
+    for agent in names:
+        await store.unpark(f"{agent}/r", now=start + 1000)
+    for job in submitted:
+        await store.cancel(job.id, now=start + 1000)
+    return found
+
+
+async def let_all_be_known(store: Store) -> None:
+    """Of all kinds of hosts is known how they suit all kinds of jobs. In memory it always is: what is asked about first gets a job later."""
+    await store.submit([spec("never", requirements=NOBODY, priority=-1)], now=T)
+    kinds = itertools.product(SAID, RANKS, WANTED, (1, 2))
+    for number, (said, rank, wanted, cores) in enumerate(kinds):
+        job = spec(f"known-{number}", rank=rank, requirements=wanted, cores=cores)
+        await store.submit([job], now=T)
+        host, free = f"[ Cores = 4; {said} ]", Free(cores=4)
+        await store.claim(
+            agent="known@x", request=f"{number}", dispatch_limit=60, host=host, free=free, now=T
+        )
+        await store.cancel(job.id, now=T)
+
+
+async def test_redis_chooses_as_the_queue_in_memory(store: Store) -> None:
+    if not isinstance(store, RedisStore):
+        pytest.skip("it is compared with this")
+    memory = MemoryStore()
+    await let_all_be_known(store)
+    for seed in range(MADE_UP):
+        found = [
+            await made_up(one, random.Random(seed), f"seed-{seed}", T + 2000 * seed)
+            for one in (memory, store)
+        ]
+        assert found[0] == found[1], seed
 
 
 async def test_managers_that_look_at_the_same_time_choose_the_same(store: Store) -> None:

@@ -9,14 +9,17 @@ from typing import Any
 from copilot.client.explaining.knowing import Known
 from copilot.client.explaining.reasons import Code, Reason
 from copilot.client.explaining.words import are, at, count, lasting, names
+from copilot.errors import BadRequirements
 from copilot.host import MEBIBYTE
 from copilot.job import JobSpec, one_line, sized
-from copilot.matching.host import slots_of
+from copilot.matching.host import read_host, slots_of
 from copilot.matching.parts import Hosts, Tried
+from copilot.matching.rank import rank_of, read_rank
 from copilot.matching.resources import Fit, Free, Request, fits
 from copilot.store.explaining import Circumstances, Machine
 
 LEAST_STARTS = 3  # on which an estimate may rest
+MOST_PREFERRED = 20  # agents that are named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +38,10 @@ class Fleet:
 def its_turn(known: Known, fleet: Fleet, well: Sequence[Machine]) -> Reason:
     record, standing = known.found
     ahead, least = _ahead(standing, fleet, well)
-    idle = [one for one in well if has_room(one, record.spec)]
+    idle = _preferred([one for one in well if has_room(one, record.spec)], record.spec)
     pace = _estimate(standing, ahead)
     busy = sum(known.holds.get(agent, 0) for agent in {one.agent for one in well})
-    facts = {
+    facts: dict[str, Any] = {
         "before": ahead,
         "before_at_least": least,
         "place": ahead + 1,
@@ -47,6 +50,9 @@ def its_turn(known: Known, fleet: Fleet, well: Sequence[Machine]) -> Reason:
         "estimate": pace,
         **fleet.facts(),
     }
+    if record.spec.rank:
+        preferred = [{"agent": one.agent, "rank": ranked(one, record.spec)} for one in idle[:MOST_PREFERRED]]
+        facts |= {"rank": record.spec.rank, "preferred": preferred}
     could = f"{count(len(well), 'agent')} could take it"
     if (kept := _kept_or_late(known, well, facts)) is not None:
         return kept
@@ -137,6 +143,19 @@ def has_room(one: Machine, spec: JobSpec) -> bool:
     """Whether an agent waits for a job of this size."""
     free = Free.unsaid(one.slots) if one.free is None else one.free
     return one.parked is not None and fits(free, Request.of(spec)) is Fit.NOW
+
+
+def ranked(one: Machine, spec: JobSpec) -> float:
+    """How much the job prefers an agent."""
+    try:
+        return rank_of(spec.rank, read_host(one.host, read_rank(spec.rank).attributes)) if spec.rank else 0.0
+    except BadRequirements:
+        return 0.0
+
+
+def _preferred(idle: Sequence[Machine], spec: JobSpec) -> list[Machine]:
+    """Those that the job prefers first, and of equal ones those that have waited for longest."""
+    return sorted(idle, key=lambda one: (-ranked(one, spec), one.parked or 0.0)) if spec.rank else list(idle)
 
 
 def _ahead(standing: Circumstances, fleet: Fleet, well: Sequence[Machine]) -> tuple[int, bool]:

@@ -31,6 +31,7 @@ def job_facts(view: JobView) -> dict[str, Any]:
         "command": spec.command,
         "arguments": spec.arguments,
         "requirements": spec.requirements,
+        "rank": spec.rank,
         "priority": spec.priority,
         "packages": spec.packages,
         "exclusive": spec.exclusive,

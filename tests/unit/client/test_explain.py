@@ -309,6 +309,21 @@ async def test_an_agent_with_room_is_named(world: World) -> None:
     )
 
 
+async def test_of_several_with_room_the_one_that_it_prefers_is_named(world: World) -> None:
+    for name, host in (("a", SMALL), ("b", BIG), ("c", BIG)):
+        await world.agent(name, host=host)
+        world.clock.now += 1
+    await world.submit("j", rank="other.Memory")
+    reason = await world.why("j")
+    assert reason.text == "it is the next one, and b@x has room for it"
+    assert reason.facts["rank"] == "other.Memory"
+    assert [(one["agent"], one["rank"]) for one in reason.facts["preferred"]] == [
+        ("b@x", 8000.0),
+        ("c@x", 8000.0),
+        ("a@x", 4096.0),
+    ]
+
+
 async def test_a_missing_input_is_told_before_anybody_tries(world: World, tmp_path: Path) -> None:
     area = FileArea(tmp_path)
     item = InputFile(name="data.bin", size=3, sha256="0" * 64)

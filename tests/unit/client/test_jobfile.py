@@ -16,6 +16,7 @@ TOML = """
 command = "run.sh"
 arguments = ["-v", "two words"]
 cores = "2-8"
+rank = "Memory * 2"
 memory = "2GiB"
 walltime = "1h30m"
 retries = 2
@@ -28,6 +29,7 @@ YAML = """
 command: run.sh
 arguments: [-v, two words]
 cores: 2-8
+rank: Memory * 2
 memory: 2GiB
 walltime: 1h30m
 retries: 2
@@ -36,7 +38,7 @@ tags:
 inputs: [data/in.dat]
 environment: {MODE: fast}
 """
-JSON = """{"command": "run.sh", "arguments": "-v 'two words'", "cores": 2, "max_cores": 8, "memory": 2147483648,
+JSON = """{"command": "run.sh", "arguments": "-v 'two words'", "cores": 2, "rank": "Memory * 2", "max_cores": 8, "memory": 2147483648,
 "max_run_time": 5400, "max_user_attempts": 3, "tags": ["night"], "inputs": {"in.dat": "data/in.dat"},
 "environment": {"MODE": "fast"}}"""
 
@@ -51,7 +53,7 @@ def test_all_formats_say_the_same(name: str, text: str, tmp_path: Path) -> None:
     assert (job.id, job.owner, job.command) == ("j", "alice", tmp_path / "run.sh")
     assert (job.arguments, job.environment) == ("-v 'two words'", {"MODE": "fast"})
     assert (job.cores, job.max_cores, job.max_run_time, job.max_user_attempts) == (2, 8, 5400, 3)
-    assert job.limits == Limits(memory=2**31)
+    assert (job.limits, job.rank) == (Limits(memory=2**31), "Memory * 2")
     assert job.inputs == {"in.dat": tmp_path / "data/in.dat"}
 
 

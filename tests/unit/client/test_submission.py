@@ -94,6 +94,7 @@ async def test_everything_that_the_owner_said_is_in_the_description(area: FileAr
         chirp_server="chirp:9094",
         exclusive=True,
         requirements="Cores>=4",
+        rank="Memory*2",
     )
     spec = await submit(submission, MemoryStore(), DiskStaging(area, ()))
     assert replace(spec, inputs=()) == JobSpec(
@@ -111,6 +112,7 @@ async def test_everything_that_the_owner_said_is_in_the_description(area: FileAr
         chirp_server="chirp:9094",
         exclusive=True,
         requirements="other.Cores >= 4",
+        rank="other.Memory * 2",
     )
 
 
@@ -218,6 +220,7 @@ async def test_a_file_that_is_not_there_is_named(area: FileArea, here: Path, mis
         ({"environment": {"A": "\udcff"}}, BadName),
         ({"priority": 31}, BadName),
         ({"requirements": "Cores >"}, BadRequirements),
+        ({"rank": "Cores *"}, BadRequirements),
         ({"packages": ["\udcff"]}, BadName),
     ],
 )

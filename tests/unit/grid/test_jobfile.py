@@ -36,6 +36,7 @@ def test_every_key_has_its_effect() -> None:
         max_user_attempts=4,
         exclusive=True,
         requirements="Cores>3",
+        rank="Memory*2",
         owner="alice",
     )
     assert job.spec == JobSpec(
@@ -52,6 +53,7 @@ def test_every_key_has_its_effect() -> None:
         max_run_time=3600,
         exclusive=True,
         requirements="other.Cores > 3",
+        rank="other.Memory * 2",
     )
     assert job.files == {"run.sh": "bin/run.sh", "check.sh": "bin/check.sh", "data/in": "in.dat"}
 
@@ -74,6 +76,8 @@ def test_every_key_has_its_effect() -> None:
         ({"exclusive": 1}, "exclusive: expected true or false"),
         ({"requirements": ["Cores > 1"]}, "requirements: expected text"),
         ({"requirements": "Cores >"}, "at the end"),
+        ({"rank": "Cores *"}, "rank 'Cores *': expected"),
+        ({"rank": 5}, "rank: expected text"),
         ({"priority": True}, "priority: expected a whole number"),
         ({"priority": 1.5}, "priority: expected a whole number"),
         ({"max_run_time": "1x"}, "max_run_time: expected a number of seconds, or a time like"),

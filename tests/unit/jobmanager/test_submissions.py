@@ -462,6 +462,7 @@ async def test_what_it_may_use_and_needs_is_on_the_queue_as_its_submitter_said(
         max_cores=4,
         gpus=1,
         tags=("night", "x"),
+        rank="Memory*2",
     )
     job, _ = await described(submission, watch=False)
     job = replace(job, inputs=(sent("run.sh", b"exit 0", inside=True),))
@@ -469,6 +470,7 @@ async def test_what_it_may_use_and_needs_is_on_the_queue_as_its_submitter_said(
     record = await world.record()
     spec = record.spec
     assert (spec.cores, spec.max_cores, spec.gpus, spec.tags) == (2, 4, 1, ("night", "x"))
+    assert spec.rank == "other.Memory * 2"
     assert (record.spec.limits, record.spec.network, record.spec.image) == (
         limits,
         True,
@@ -476,8 +478,14 @@ async def test_what_it_may_use_and_needs_is_on_the_queue_as_its_submitter_said(
     )
     assert record.spec.requirements == job.requirements
     assert "other.Images" in job.requirements
-    for bad in (replace(job, job_id="k", memory=0), replace(job, job_id="k", image="docker://-v")):
-        assert await world.code(bad) == "bad-job"
+    wrong: list[dict[str, Any]] = [
+        {"memory": 0},
+        {"image": "docker://-v"},
+        {"rank": "Memory *"},
+        {"rank": "x" * 20000},
+    ]
+    for fields in wrong:
+        assert await world.code(replace(job, job_id="k", **fields)) == "bad-job"
 
 
 async def test_who_asks_why_is_told_and_who_may_not_see_the_job_is_not(world: World) -> None:

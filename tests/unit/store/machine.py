@@ -61,6 +61,7 @@ HOSTS = st.sampled_from(
         "[ Cores = 4; FreeMemory = 1 ]",
     ]
 )
+RANKS = st.sampled_from(["", "", "other.Memory", "0 - other.Memory", "other.FreeMemory > 4"])
 STATE_AFTER = {
     EventKind.SUBMITTED: State.WAITING,
     EventKind.HANDED_BACK: State.WAITING,
@@ -147,6 +148,7 @@ class QueueMachine(RuleBasedStateMachine):
         max_run_time=st.sampled_from([None, 0.3, 5.0]),
         exclusive=st.booleans(),
         requirements=REQUIREMENTS,
+        rank=RANKS,
         owner=st.sampled_from(["", "ann", "bob"]),
         after=st.sampled_from([(), (), ("j0",), ("j1", "j2")]),
         after_any=st.sampled_from([(), (), ("j0",), ("j3",)]),

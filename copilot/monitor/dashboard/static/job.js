@@ -169,6 +169,7 @@ function description(view) {
       ["Owner", view.owner ? named(view.owner, "long") : "–"],
       ["Command", h("code", {}, words.name([view.command, view.arguments].filter(Boolean).join(" ")))],
       ["Requirements", view.requirements ? h("code", {}, words.name(view.requirements)) : "any host"],
+      view.rank && ["Rank", h("code", {}, words.name(view.rank))],
       ["Priority", words.whole(view.priority)],
       [
         "Inputs",
