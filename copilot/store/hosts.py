@@ -19,6 +19,7 @@ KNOWN = 20_000  # classes of agents that are remembered; for another one Redis a
 # How many groups one question is about, by its turn: few answers are mostly enough to find a job. The script asks about
 # fewer when their requirements are long. The last turn goes without those that are still unknown.
 ASKED = (256, *[1000] * 99, 0)
+ASKED_FOR_RANKS = 6  # turns for which a job waits to know whom it prefers; then it goes to the best one of those that are known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ from copilot.store.blocking import Awaited, Until, wishes_of
 from copilot.store.connections import Connections, to_primary, to_server
 from copilot.store.counts import NO_ENTRY, REFUSED, UNAVAILABLE, StoreCounts
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
-from copilot.store.hosts import ASKED, Hosts, Look
+from copilot.store.hosts import ASKED, ASKED_FOR_RANKS, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
 from copilot.store.redis_audit import RedisAudit
 from copilot.store.redis_controls import RedisControls
@@ -291,9 +291,9 @@ class RedisStore(
         left, given = rules.check_count("limit", limit), list[Dispatched]()
         answers: list[str] = []
         looked_at = 0  # parked agents
-        for most_asked in ASKED:
+        for turn, most_asked in enumerate(ASKED):
             call, self._unanswered = self._unanswered or uuid.uuid4().hex, ""
-            numbers = left - len(given), looked_at, most_asked, digest(call)
+            numbers = left - len(given), looked_at, most_asked, digest(call), int(turn < ASKED_FOR_RANKS)
             try:
                 flat, questions, end = await self._run("dispatch", now, seconds, *numbers, *answers)
             except StoreUnavailable:

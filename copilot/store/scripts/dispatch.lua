@@ -6,7 +6,7 @@
 -- running, delayed, agents, trials, parked, parking, owners, owners-running, events, accounts, paused, set-aside.
 -- Atomic because: all instances do this at the same moment, and each job and each free slot must be given once.
 -- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about, digest of
--- this call, by which it is known if it comes again; then answers, four values each: full JID, attributes, class, verdicts
+-- this call, by which it is known if it comes again, '1' if a job with a rank waits for what is asked; then answers, four values each: full JID, attributes, class, verdicts
 -- (matching.lua).
 -- Returns eight values a job: full JID of the agent, its features, spec, attempt, time of the claim, lease ('' for none), time
 -- of the submission, cores;
@@ -19,7 +19,7 @@ local MOST_RANKED = 20000 -- looks at agents for jobs with a rank; then they go 
 local DEEPEST = 8 -- agents that an agent is asked to wait for, one after the other
 local MOST_HEADS_LOOKED_AT = 50000
 local REMEMBERED_FOR = 60
-local limit, most, from, most_asked, digest = unpack(ARGV, 2, 6)
+local limit, most, from, most_asked, digest, patient = unpack(ARGV, 2, 7)
 local left, skip, may_ask, answer, questions = tonumber(most), tonumber(from), tonumber(most_asked), {}, {}
 
 -- Redis may have died after this, and before the answer was read: the very same call again gets the same jobs again.
@@ -42,7 +42,7 @@ if redis.call('EXISTS', PARKED) == 0 or is_paused('dispatch') then
 end
 end_delays()
 mind_older()
-for i = 7, #ARGV, 4 do
+for i = 8, #ARGV, 4 do
   local jid, names, class, verdicts = unpack(ARGV, i, i + 3)
   local known = redis.call('HGET', PARKING, jid)
   note_verdicts(class, verdicts)
@@ -55,15 +55,23 @@ end
 
 local jids = redis.call('ZRANGE', PARKED, skip, skip + MOST_PARKED_LOOKED_AT - 1)
 local nothing_for, looked_at, jobs_wait, heads_looked_at = {}, 0, anything_waits(), 0
-local parked, asked, place, rankings, ranked, may_ever_ask = {}, {}, {}, {}, 0, may_ask
+local parked, asked, place, rankings, ranked, may_wait = {}, {}, {}, {}, 0, patient == '1' and may_ask or 0
 
--- What is known of a parked agent; false if it is not parked any more, or gets no jobs.
+-- What is known of a parked agent; false if it is not parked any more.
 local function read_one(jid)
   if parked[jid] == nil then
-    local one = read_parked(redis.call('HGET', PARKING, jid) or '')
-    parked[jid] = one and may_have_jobs(one.agent) and one or false
+    parked[jid] = read_parked(redis.call('HGET', PARKING, jid) or '') or false
   end
   return parked[jid]
+end
+
+-- The same of all of them.
+local function read_all()
+  for i, text in ipairs(redis.call('HMGET', PARKING, unpack(jids))) do
+    if parked[jids[i]] == nil then
+      parked[jids[i]] = read_parked(text or '') or false
+    end
+  end
 end
 
 local function ask(jid, host)
@@ -79,15 +87,20 @@ end
 
 -- The agent as jobs with a rank see it.
 local function candidate(jid)
-  local one = read_one(jid)
-  return one and look_at(one.names, one.class, may_ever_ask, one.host, jid)
+  local one = parked[jid]
+  return one and look_at(one.names, one.class, may_wait, one.host, jid)
 end
 
 -- The agents for the jobs of a queue that have a rank. As long as some of them are not known and may be asked about, there is none.
 local function ranking_for(queue)
-  local ranking = ranked < MOST_RANKED and rank_agents(jids, candidate, queue.number) or {order = {}, scores = {}, unknown = {}, at = 1}
+  if ranked >= MOST_RANKED then
+    return {order = {}, scores = {}, at = 1}
+  elseif ranked == 0 then
+    read_all()
+  end
   ranked = ranked + #jids
-  if may_ever_ask > 0 then
+  local ranking = rank_agents(jids, candidate, queue.number)
+  if may_wait > 0 then
     for _, jid in ipairs(ranking.unknown) do
       local host = candidate(jid)
       if may_ask > 0 then
@@ -111,7 +124,7 @@ local function prefers_other(jid, host, queue)
     local other = ranking.order[ranking.at]
     if ranking.scores[other] <= (ranking.scores[jid] or 0) then
       break
-    elseif parked[other] and fits(parked[other].free, queue.request) == NOW then
+    elseif parked[other] and fits(parked[other].free, queue.request) == NOW and may_have_jobs(parked[other].agent) then
       return true
     end
     ranking.at = ranking.at + 1 -- it has less and less free
@@ -120,11 +133,11 @@ local function prefers_other(jid, host, queue)
   return false
 end
 
--- Give an agent at most so many jobs. Returns how many it got, whether there is nothing more for such a host, and the ranking that
--- has an agent before it whose job is next.
-local function give(jid, count, depth)
+-- Give an agent (as it is looked at, if it was already) at most so many jobs. Returns how many it got, whether there is nothing more for
+-- such a host, and the ranking that has an agent before it whose job is next.
+local function give(jid, count, depth, host)
   local one = parked[jid]
-  local host = look_at(one.names, one.class, may_ask, one.host, jid)
+  host = host or look_at(one.names, one.class, may_ask, one.host, jid)
   host.prefers_other = depth < DEEPEST and function(queue)
     return prefers_other(jid, host, queue)
   end
@@ -153,10 +166,11 @@ end
 
 -- The same; and where a job that comes first is for another agent, that one is given a job before. Returns also whether all of this
 -- has to wait for answers.
-local function offer(jid, count, depth)
+local function offer(jid, count, depth, host)
   local total = 0
   while true do
-    local number, dry, ranking = give(jid, count - total, depth)
+    local number, dry, ranking = give(jid, count - total, depth, host)
+    host = nil
     total = total + number
     if ranking and ranking.waits then
       return total, dry, true
@@ -184,13 +198,14 @@ for _, jid in ipairs(jids) do
   local one = read_one(jid)
   local host = one and look_at(one.names, one.class, may_ask, one.host, jid)
   local kind = one and table.concat({host.class, one.lease == '' and '-' or '', host.picky and '!' or '', write_free(one.free)}, ' ')
-  if not one then
+  if not one or not may_have_jobs(one.agent) then
     unpark(jid)
+    parked[jid] = false
     looked_at = looked_at - 1
   elseif host.stale then
     ask(jid, host)
   elseif not nothing_for[kind] then
-    local given, dry = offer(jid, one.slots, 0)
+    local given, dry = offer(jid, one.slots, 0, host)
     nothing_for[kind] = dry and given == 0
     jobs_wait = given == 0 or anything_waits()
   end
