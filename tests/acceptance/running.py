@@ -126,27 +126,35 @@ class VariedSystem(LocalSystem):
 
 
 class Up:
-    """`copilot up` on one directory, started and stopped any number of times."""
+    """`copilot up` on one directory, started and stopped any number of times. `programs`: where those of another version lie."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, programs: Path | None = None) -> None:
         self.directory = directory
+        self._programs = programs or Path()
         self.etc = directory / "etc"
         self.output = directory.with_name(f"{directory.name}.out")
-        self._options: tuple[object, ...] = ()
+        self._process: subprocess.Popen[bytes] | None = None
 
     @contextlib.contextmanager
     def running(self, *options: object, monitor: bool = False) -> Iterator[subprocess.Popen[bytes]]:
         """The process, ready; stopped in order on the way out if the test has not done so. Most tests need no monitor, which
         takes its time to start."""
         options = (*options, "--monitor" if monitor else "--no-monitor")
-        with started("copilot", "up", "--dir", self.directory, *options, output=self.output) as process:
+        with started(
+            self.program("copilot"), "up", "--dir", self.directory, *options, output=self.output
+        ) as process:
             until(
                 lambda: "Running." in self.said() or process.poll() is not None, f"copilot up\n{self.said()}"
             )
             assert process.poll() is None, self.said()
+            self._process = process
             yield process
-            if process.poll() is None:
-                stop(process)
+            self.stop()
+
+    def stop(self) -> None:
+        """In order, if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            stop(self._process)
 
     def said(self) -> str:
         """What it has printed."""
@@ -154,7 +162,12 @@ class Up:
 
     def submit(self, command: Path, *options: object, **variables: str) -> subprocess.CompletedProcess[str]:
         """`copilot-job-submit` to this system."""
-        return run("copilot-job-submit", "--config", self.etc, "--command", command, *options, **variables)
+        name = self.program("copilot-job-submit")
+        return run(name, "--config", self.etc, "--command", command, *options, **variables)
+
+    def program(self, name: str) -> str:
+        """Under which name it is started."""
+        return str(self._programs / name)
 
     def job(self, command: Path, *options: object) -> dict[str, Any]:
         """Submit, wait for the end, and return what `--json` says of it."""
@@ -214,7 +227,12 @@ class Up:
 
     @contextlib.contextmanager
     def agent(
-        self, number: int = 1, options: Sequence[object] = (), **variables: str
+        self,
+        number: int = 1,
+        options: Sequence[object] = (),
+        *,
+        program: str = "copilot-agent",
+        **variables: str,
     ) -> Iterator[subprocess.Popen[bytes]]:
         """An agent on "another machine": a copy of its configuration file is all that it has from here."""
         place = self.directory.parent / f"machine-{number}"
@@ -227,7 +245,7 @@ class Up:
             for path in (work, copy):
                 shutil.chown(path, user)
         variables = {"AGENT_WORK_DIR": str(work), "AGENT_DRAIN_GRACE": "0", **service(), **variables}
-        with started("copilot-agent", "--config", copy, *options, output=output, **variables) as process:
+        with started(program, "--config", copy, *options, output=output, **variables) as process:
             until(lambda: "Ready as" in output.read_text() or process.poll() is not None, "the agent's login")
             assert process.poll() is None, output.read_text()
             yield process
