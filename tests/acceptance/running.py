@@ -131,6 +131,8 @@ class Up:
     def __init__(self, directory: Path, *, programs: Path | None = None) -> None:
         self.directory = directory
         self._programs = programs or Path()
+        # Coverage is that of this version.
+        self._variables = {} if programs is None else {"COVERAGE_PROCESS_START": ""}
         self.etc = directory / "etc"
         self.output = directory.with_name(f"{directory.name}.out")
         self._process: subprocess.Popen[bytes] | None = None
@@ -140,9 +142,8 @@ class Up:
         """The process, ready; stopped in order on the way out if the test has not done so. Most tests need no monitor, which
         takes its time to start."""
         options = (*options, "--monitor" if monitor else "--no-monitor")
-        with started(
-            self.program("copilot"), "up", "--dir", self.directory, *options, output=self.output
-        ) as process:
+        words = (self.program("copilot"), "up", "--dir", self.directory, *options)
+        with started(*words, output=self.output, **self._variables) as process:
             until(
                 lambda: "Running." in self.said() or process.poll() is not None, f"copilot up\n{self.said()}"
             )
@@ -162,8 +163,8 @@ class Up:
 
     def submit(self, command: Path, *options: object, **variables: str) -> subprocess.CompletedProcess[str]:
         """`copilot-job-submit` to this system."""
-        name = self.program("copilot-job-submit")
-        return run(name, "--config", self.etc, "--command", command, *options, **variables)
+        words = (self.program("copilot-job-submit"), "--config", self.etc, "--command", command)
+        return run(*words, *options, **{**self._variables, **variables})
 
     def program(self, name: str) -> str:
         """Under which name it is started."""

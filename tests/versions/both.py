@@ -12,7 +12,7 @@ from tests.versions.previous import QUIET
 
 def submitted(system: Up, command: Path, job: str, *options: object) -> None:
     """A job of that id is on the queue, by the submitter of the system's version."""
-    done = system.submit(command, "--id", job, *options, **QUIET)
+    done = system.submit(command, "--id", job, *options)
     assert done.returncode == 0, done.stderr
 
 
