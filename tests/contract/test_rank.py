@@ -299,3 +299,38 @@ async def test_a_rank_is_asked_for_once_and_jobs_without_one_cost_no_message_mor
     await store.submit([spec(9, rank=MEMORY, requirements="other.Memory < 0")], now=T)
     assert await messages(5, MEMORY) <= 2
     assert await messages(6, MEMORY) == 1
+
+
+async def test_a_rank_of_which_nothing_is_known_any_more_is_asked_for(store: Store) -> None:
+    """As when managers of the version before have told of the matches alone."""
+    if not isinstance(store, RedisStore):
+        pytest.skip("knows all")
+    await store.submit([spec("never", rank=MEMORY, requirements="other.Memory < 0")], now=T)
+    for number in (1, 2):
+        await park_all(store, HOSTS)
+        await store.submit([spec(number, rank=MEMORY)], now=T)
+        assert await dispatched(store) == {str(number): "large"}
+        found = [key async for key in store._client.scan_iter(f"{store._keys._prefix}ranks:*")]
+        assert len(found) == 3
+        await store._client.delete(*found)
+
+
+async def test_a_job_does_not_wait_for_ever_for_what_is_not_known(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(store, RedisStore):
+        pytest.skip("knows all")
+    monkeypatch.setattr("copilot.store.redis.ASKED_FOR_RANKS", 0)
+    await park_all(store, HOSTS)
+    await store.submit([spec(1, rank=MEMORY)], now=T)
+    assert list(await dispatched(store)) == ["1"]
+
+
+async def test_more_looks_than_one_step_may_take_leave_jobs_to_who_waits(store: Store) -> None:
+    """A hundred ranks and three hundred agents: all of the jobs are given, and the first by their ranks."""
+    if not isinstance(store, RedisStore) or "Fake" in type(store._client).__name__:
+        pytest.skip("of real servers")
+    await park_all(store, {f"a{at}": f"Memory = {at // 100}" for at in range(300)})
+    await store.submit([spec(number, rank=f"other.Memory - {number}") for number in range(100)], now=T)
+    given = await dispatched(store)
+    assert (len(given), given["0"]) == (100, "a200")
