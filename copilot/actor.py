@@ -10,7 +10,8 @@ import contextlib
 import enum
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+from copilot.records import dataclass
 
 
 class Via(enum.StrEnum):

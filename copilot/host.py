@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
+
+from copilot.records import dataclass
 
 MEBIBYTE = 1024 * 1024
 KIBIBYTE = 1024

@@ -9,9 +9,9 @@ import heapq
 import os
 import re
 import time
-from dataclasses import dataclass
 
 from copilot.host import MEBIBYTE
+from copilot.records import dataclass
 
 MOST_PROCESSES = 20
 _NAME = re.compile(r"[^\x20-\x7e]")  # what is not printable ASCII; names of processes are anybody's

@@ -21,12 +21,13 @@ from __future__ import annotations
 import enum
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, field, fields, replace
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, Self
 
 from copilot.errors import BadName
+from copilot.records import dataclass
 
 # A whole `runJob` must stay under 60 kB on the wire (protocol page, section 1); together these limits see to it.
 MAX_INPUT_FILES = 32

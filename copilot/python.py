@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from copilot.cli import from_afar
-from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.known import known_keys
 from copilot.cli.queue import open_store
 from copilot.cli.storage import open_staging
 from copilot.client import api, executor
@@ -89,9 +89,7 @@ async def connected(config: Path | str | None = None, *, remote: bool = False) -
 
 @asynccontextmanager
 async def _at_queue(place: Path | None) -> AsyncIterator[Access]:
-    config, warnings = await asyncio.to_thread(
-        load, SubmitConfig, place, os.environ, known=lambda: KNOWN_KEYS
-    )
+    config, warnings = await asyncio.to_thread(load, SubmitConfig, place, os.environ, known=known_keys)
     _warn(warnings)
     chirp = chirp_named(None, config)
     store = open_store(config)

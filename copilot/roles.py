@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from copilot.records import dataclass
 
 
 class Standing(enum.StrEnum):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Self
 
 from copilot.host import MEBIBYTE
 from copilot.job import sized
 from copilot.matching.resources import LARGEST, Free, Request
 from copilot.protocol.commands import Job
+from copilot.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.histogram import SPANS, Histogram
 from copilot.job import Cause
+from copilot.records import dataclass
 
 WAITS = "wait"  # for a slot: how such a job is counted among the phases of the others
 

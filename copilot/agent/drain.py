@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from copilot.records import dataclass
 
 log = logging.getLogger("copilot.agent")
 

@@ -6,7 +6,7 @@ on the spot.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from typing import Any, Self
 
 from copilot.agent.capacity import Share, request_of
@@ -14,6 +14,7 @@ from copilot.job import Cause, Outcome, Output
 from copilot.log import JobRef
 from copilot.matching.resources import Request
 from copilot.protocol.commands import Job
+from copilot.records import dataclass
 
 _JOB = ("id", "command", "attempt", "lease", "exclusive")  # what a note keeps of a job
 _OUTCOME = tuple(item.name for item in fields(Outcome) if item.name != "output")

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from copilot.agent.effects import Assignment, Begin, Kill, Stop
 from copilot.job import Cause, Outcome
 from copilot.protocol.commands import HeldJob
+from copilot.records import dataclass
 from copilot.runtime.component import Action, Actions, Perform
 
 log = logging.getLogger("copilot.agent")

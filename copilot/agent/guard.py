@@ -10,7 +10,6 @@ import ctypes
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent import strays
@@ -18,6 +17,7 @@ from copilot.agent.sandbox import TOKEN_FILE
 from copilot.agent.vault import Vault
 from copilot.errors import TransferRefused
 from copilot.files.disk import read_small
+from copilot.records import dataclass
 
 _PR_SET_NAME = 15  # linux/prctl.h
 _DEAF_TO = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)

@@ -19,12 +19,12 @@ import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent.effects import Assignment, Note
 from copilot.errors import BadName
 from copilot.job import check_job_id
+from copilot.records import dataclass
 
 log = logging.getLogger("copilot.agent")
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.agent.effects import Assignment
 from copilot.protocol.commands import HeldJob, RenewLease
 from copilot.protocol.envelope import bare
+from copilot.records import dataclass
 from copilot.runtime.component import Action, Actions, Send
 
 RENEWALS_A_LEASE = 3

@@ -14,7 +14,7 @@ import base64
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from copilot.agent.capacity import NOTHING, Capacity, Room, request_of
 from copilot.agent.counts import WAITS, AgentCounts
@@ -68,6 +68,7 @@ from copilot.protocol.commands import (
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Expired, Received, Refused, Undeliverable
 from copilot.protocol.rules import FEATURE_DIRECT, FEATURE_RESOURCES
+from copilot.records import dataclass
 from copilot.runtime.about import message_ref
 from copilot.runtime.component import (
     Action,

@@ -19,7 +19,7 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from copilot.agent.limits.rlimits import ProcessLimits
 from copilot.agent.limits.watch import Watch
 from copilot.agent.threads import in_thread
 from copilot.log import JobRef
+from copilot.records import dataclass
 
 TERM_GRACE = 10.0  # s between SIGTERM and SIGKILL when the run time is over
 STRAY_GRACE = 2.0  # s for what a payload left behind

@@ -25,12 +25,12 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from copilot.agent.isolation.base import Account
 from copilot.errors import ConfigError
+from copilot.records import dataclass
 
 log = logging.getLogger("copilot.agent")
 

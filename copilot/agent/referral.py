@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Self
 
 from copilot.errors import ProtocolError
 from copilot.protocol import codec
 from copilot.protocol.commands import Command, Redirect
 from copilot.protocol.envelope import Element, bare
+from copilot.records import dataclass
 from copilot.runtime.component import Action, Send, Withdraw
 
 REFERRALS_REMEMBERED = 32  # those that no job or request is about any more: an answer may come late

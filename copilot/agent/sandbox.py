@@ -17,7 +17,7 @@ import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -51,6 +51,7 @@ from copilot.files.disk import disk_errors, open_file, read_small, write_small
 from copilot.files.spill import Spill
 from copilot.job import Cause, JobSpec, Outcome, check_job_id, check_relative_name, one_line
 from copilot.log import JobRef
+from copilot.records import dataclass
 
 TOKEN_FILE = "token"  # noqa: S105 - a name, no secret
 VALIDATION_LIMIT = 3600.0  # s

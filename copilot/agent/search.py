@@ -17,7 +17,6 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from copilot.agent.capacity import NOTHING, Room
 from copilot.agent.referral import NotFollowed, Referral, Request, forward
@@ -26,6 +25,7 @@ from copilot.matching.resources import Request as Needs
 from copilot.protocol.commands import GetJob, HaveGetJob, Sleep, WantGetJob
 from copilot.protocol.envelope import bare
 from copilot.protocol.rules import FEATURE_DIRECT, FEATURE_PUSH, FEATURE_RESOURCES
+from copilot.records import dataclass
 from copilot.runtime.component import Actions, Send
 
 log = logging.getLogger("copilot.agent")

@@ -14,7 +14,7 @@ import re
 import time
 from base64 import b64decode
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ from copilot.files.newfile import NewFile
 from copilot.job import LIMITS, Cause, InputFile, JobSpec, Outcome, Output, Phase, one_line
 from copilot.log import JobRef
 from copilot.protocol.commands import Job, JobInput
+from copilot.records import dataclass
 
 log = logging.getLogger("copilot.agent")
 

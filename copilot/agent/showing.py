@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent.effects import Show
 from copilot.errors import TransferRefused
 from copilot.files.disk import open_file
 from copilot.protocol.commands import JobOutput, TailJob
+from copilot.records import dataclass
 
 CHUNK = (
     16 * 1024

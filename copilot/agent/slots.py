@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from copilot.agent.capacity import Capacity, Room, Share, request_of, total
 from copilot.agent.effects import Assignment
 from copilot.matching.resources import Free, Request
 from copilot.protocol.commands import Job
+from copilot.records import dataclass
 
 SHORT = 1.0  # s; so long a job took if the next one is to wait for its end at the agent
 OVERLAP = (

@@ -13,10 +13,10 @@ import signal
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.log import JobRef
+from copilot.records import dataclass
 
 TOKEN_VARIABLE = "COPILOT_SANDBOX_TOKEN"  # noqa: S105 - a name, no secret
 KILL_PATIENCE = 10.0  # s; what survives SIGKILL longer hangs in the kernel

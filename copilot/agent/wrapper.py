@@ -12,11 +12,11 @@ import enum
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.errors import BadName
 from copilot.job import check_relative_name
+from copilot.records import dataclass
 
 SCRIPT, STATUS = "run.sh", "status"
 NOT_STARTED, CANNOT_EXECUTE, NOT_FOUND = 125, 126, 127  # exit codes; 126 and 127 as a shell uses them

@@ -28,17 +28,11 @@ from copilot.store.accounts import CutOff
 from copilot.store.base import Store
 from copilot.store.rules import MAX_BATCH
 
-app = typer.Typer(
-    help="List agents, look at them, put them in quarantine and release them, have them leave, cut them off.",
-    no_args_is_help=True,
-)
-
 _DURATION = duration(0)
 
 Jids = Annotated[list[str], typer.Argument(metavar="JID", help="Jabber IDs of agents.")]
 
 
-@app.command("list")
 def list_(
     config: ConfigOption = None,
     as_json: AsJson = False,
@@ -73,7 +67,6 @@ def list_(
     look(config, find, as_json=as_json, watch=watch)
 
 
-@app.command()
 def show(
     jid: Annotated[str, typer.Argument(metavar="JID")],
     config: ConfigOption = None,
@@ -92,7 +85,6 @@ def show(
     look(config, find, as_json=as_json, watch=watch)
 
 
-@app.command()
 def quarantine(
     jids: Jids,
     for_: Annotated[
@@ -115,7 +107,6 @@ def quarantine(
         print(f"agent {agent}: gets no jobs {last}; what it runs goes on")
 
 
-@app.command()
 def revoke(
     jids: Jids,
     reason: Annotated[str, typer.Option(help="Why, for the event stream.")] = "",
@@ -145,7 +136,6 @@ def revoke(
         print(f"agent {agent}: {'revoked' if one.changed else 'was revoked before'}{jobs}")
 
 
-@app.command()
 def expire(
     jids: Jids,
     after: Annotated[
@@ -165,7 +155,6 @@ def expire(
         print(f"agent {agent}: {text if news else 'is out already, and stays so'}")
 
 
-@app.command()
 def release(
     jids: Jids,
     reason: Annotated[str, typer.Option(help="Why, for the event stream.")] = "",
@@ -185,7 +174,6 @@ def release(
         print(f"agent {agent}: {text}")
 
 
-@app.command()
 def drain(jids: Jids, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Have agents finish what they run, take nothing new, and end."""
     agents = [checked(jid) for jid in dict.fromkeys(jids)]

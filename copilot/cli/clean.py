@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.known import known_keys
 from copilot.cli.options import AsJson, ConfigOption
 from copilot.cli.queue import open_store
 from copilot.clock import SystemClock
@@ -47,7 +47,7 @@ def clean(
 
     Jobs that wait, are held or run keep all they need. Outputs stay unless --outputs is given.
     """
-    settings, warnings = load(CleanConfig, config, os.environ, known=lambda: KNOWN_KEYS)
+    settings, warnings = load(CleanConfig, config, os.environ, known=known_keys)
     for warning in warnings:
         print(f"copilot: warning: {warning}", file=sys.stderr)
     keep = settings.keep_jobs if older_than is None else _time(older_than)

@@ -14,13 +14,13 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import copilot
 from copilot.cli.identity import become_configured_user
+from copilot.cli.known import known_keys
 from copilot.cli.privacy import forget_secrets, keep_to_itself
 from copilot.config import DIRECTORY_KEY, keep_resource, load
 from copilot.config.groups import LimitSettings, LoggerSettings, RoomSettings
@@ -33,6 +33,7 @@ from copilot.protocol.limits import Rate, Throttle, Tier
 from copilot.protocol.people import People
 from copilot.protocol.rules import FEATURES, Role
 from copilot.protocol.security import Security
+from copilot.records import dataclass
 from copilot.runtime.loop import Loop
 from copilot.runtime.signals import on_stop
 from copilot.runtime.systemd import READY, Supervisor
@@ -96,7 +97,7 @@ def main(
         if entrance is not None:
             set_up(None, level=chosen.log_level, program=program)
             chosen.config = entrance.find(chosen)
-        config, warnings = load(settings, chosen.config, environ, known=_known_keys)
+        config, warnings = load(settings, chosen.config, environ, known=known_keys)
         if chosen.config is not None:  # who asks later where the settings stand gets the same answer
             os.environ[DIRECTORY_KEY] = str(chosen.config.absolute())
         forget_secrets(settings.secrets())
@@ -110,13 +111,6 @@ def main(
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def _known_keys() -> Collection[str]:
-    """Asked for only where a key stands that is none of ours: it loads the settings of all programs, 1 MB."""
-    from copilot.cli.components import KNOWN_KEYS
-
-    return KNOWN_KEYS
 
 
 class _Set(argparse.Action):

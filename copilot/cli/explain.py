@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from copilot.cli import from_afar
 from copilot.cli.agents import checked
 from copilot.cli.codes import ExitCode
 from copilot.cli.looking import job_of, load_queue, look, opened
@@ -42,6 +41,8 @@ def explain_jobs(
             raise ConfigError(
                 "--watch: expected without --remote; copilot jobs wait --remote tells of changes"
             )
+        from copilot.cli import from_afar
+
         with from_afar.settings(config) as afar:
             found = asyncio.run(from_afar.explain(afar, names))
         show(_shown(found), as_json=as_json)

@@ -12,14 +12,14 @@ import secrets as random_words
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from copilot.cli import daemon
-from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.known import known_keys
 from copilot.cli.securing import agent_security
 from copilot.client.access import LARGEST_UNPACKED
 from copilot.client.afar import submit_from_afar
@@ -39,6 +39,7 @@ from copilot.job import State, one_line
 from copilot.log import set_up
 from copilot.protocol.commands import HaveJobState
 from copilot.protocol.rules import FEATURE_STORAGE, Role
+from copilot.records import dataclass
 from copilot.runtime.signals import on_stop
 from copilot.store.base import Changed
 from copilot.transport.settings import XmppSettings
@@ -100,7 +101,7 @@ def read_settings(place: Path | None) -> tuple[SubmitterConfig, Sequence[str]]:
     if place is None and not os.environ.get(DIRECTORY_KEY):
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "copilot"
         place = home if home.is_dir() else None
-    config, warnings = load(SubmitterConfig, place, os.environ, known=lambda: KNOWN_KEYS)
+    config, warnings = load(SubmitterConfig, place, os.environ, known=known_keys)
     return config, warnings
 
 

@@ -13,7 +13,6 @@ from typing import Annotated
 
 import typer
 
-from copilot.cli import from_afar
 from copilot.cli.looking import job_of, load_queue, opened
 from copilot.cli.options import AsJson, ConfigOption, Remote
 from copilot.cli.output import Shown, show
@@ -53,6 +52,8 @@ def output(
     with tempfile.TemporaryDirectory(prefix="copilot-") as place:
         package = Path(place) / f"{job}.tgz"
         if remote:
+            from copilot.cli import from_afar
+
             with from_afar.settings(config) as settings:
                 found = asyncio.run(from_afar.fetch(settings, job, package))
         else:

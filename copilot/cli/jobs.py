@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 
-from copilot.cli import from_afar
 from copilot.cli.ask import confirm
 from copilot.cli.looking import load_queue, look, opened
 from copilot.cli.options import (
@@ -44,10 +43,6 @@ from copilot.job import JobRecord, State, check_job_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
 
-app = typer.Typer(
-    help="List jobs, look at them, wait for them; cancel, hold, release, retry them.", no_args_is_help=True
-)
-
 Ids = Annotated[
     list[str] | None,
     typer.Argument(
@@ -69,7 +64,6 @@ _MEANT = {
 }
 
 
-@app.command()
 def cancel(  # noqa: PLR0917  # one parameter per option
     ids: Ids = None,
     owner: Owners = None,
@@ -98,7 +92,6 @@ def cancel(  # noqa: PLR0917  # one parameter per option
     _command(Verb.CANCEL, ids, wanted, reason, config, yes=yes, as_json=as_json, waits=waits)
 
 
-@app.command()
 def hold(  # noqa: PLR0917  # one parameter per option
     ids: Ids = None,
     owner: Owners = None,
@@ -117,7 +110,6 @@ def hold(  # noqa: PLR0917  # one parameter per option
     _command(Verb.HOLD, ids, wanted, reason, config, yes=yes, as_json=as_json)
 
 
-@app.command()
 def release(  # noqa: PLR0917  # one parameter per option
     ids: Ids = None,
     owner: Owners = None,
@@ -136,7 +128,6 @@ def release(  # noqa: PLR0917  # one parameter per option
     _command(Verb.RELEASE, ids, wanted, reason, config, yes=yes, as_json=as_json)
 
 
-@app.command()
 def retry(  # noqa: PLR0917  # one parameter per option
     ids: Ids = None,
     owner: Owners = None,
@@ -155,7 +146,6 @@ def retry(  # noqa: PLR0917  # one parameter per option
     _command(Verb.RETRY, ids, wanted, reason, config, yes=yes, as_json=as_json)
 
 
-@app.command()
 def show(
     job: Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")],
     config: ConfigOption = None,
@@ -168,6 +158,8 @@ def show(
     selection = read_selection(job)
     if remote:
         check_job_id(job, submitted=True)
+        from copilot.cli import from_afar
+
         with from_afar.settings(config) as settings:
             state = asyncio.run(from_afar.look(settings, job))
         print(json.dumps(from_afar.facts(state)) if as_json else "\n".join(from_afar.lines(state)))
@@ -186,6 +178,8 @@ def _cancel_from_afar(
     if wanted or not ids:
         raise ConfigError("--remote: name the jobs by their ids, for nobody lists jobs from afar")
     jobs = [check_job_id(job, submitted=True) for job in dict.fromkeys(ids)]
+    from copilot.cli import from_afar
+
     with from_afar.settings(config) as settings:
         settled = asyncio.run(from_afar.stop(settings, jobs, reason))
     if as_json:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from copilot.cli import output
-from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.known import known_keys
 from copilot.cli.output import Shown
 from copilot.cli.queue import open_store
 from copilot.client.selection import one_job, read_selection
@@ -22,7 +22,7 @@ from copilot.store.base import Store
 
 def load_queue(config: Path | None) -> SubmitConfig:
     """The settings of the queue, for commands that work on it. Raises `ConfigError`."""
-    settings, warnings = load(SubmitConfig, config, os.environ, known=lambda: KNOWN_KEYS)
+    settings, warnings = load(SubmitConfig, config, os.environ, known=known_keys)
     for warning in warnings:
         print(f"copilot: warning: {warning}", file=sys.stderr)
     return settings

@@ -5,83 +5,71 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 import copilot
 from copilot.actor import Via, enter
-from copilot.cli import (
-    agents,
-    audit,
-    bundle,
-    clean,
-    config,
-    demo,
-    eventlog,
-    explain,
-    joblist,
-    joboutput,
-    jobs,
-    keys,
-    overviews,
-    pausing,
-    shares,
-    submit_job,
-    tail,
-    up,
-    usage,
-    users,
-)
 from copilot.cli.codes import ExitCode
-from copilot.cli.doctor import doctor
-from copilot.cli.options import spelt
+from copilot.cli.lazy import At, group
 from copilot.client.here import here
 from copilot.errors import CopilotError
 
+JOBS = {
+    "list": At("joblist:list_"),
+    "show": At("jobs:show"),
+    "explain": At("explain:explain_jobs"),
+    "wait": At("joblist:wait"),
+    "tail": At("tail:tail"),
+    "output": At("joboutput:output"),
+    "history": At("joblist:history"),
+    "cancel": At("jobs:cancel"),
+    "hold": At("jobs:hold"),
+    "release": At("jobs:release"),
+    "retry": At("jobs:retry"),
+}
+AGENTS = {
+    "list": At("agents:list_"),
+    "show": At("agents:show"),
+    "explain": At("explain:explain_agents"),
+    "quarantine": At("agents:quarantine"),
+    "release": At("agents:release"),
+    "drain": At("agents:drain"),
+    "expire": At("agents:expire"),
+    "revoke": At("agents:revoke"),
+}
+COMMANDS: dict[str, At | typer.Typer] = {
+    "submit": At("submit_job:submit", settings={"allow_interspersed_args": False}),
+    "jobs": group(JOBS, help="List jobs, look at them, wait for them; cancel, hold, release, retry them."),
+    "agents": group(
+        AGENTS,
+        help="List agents, look at them, put them in quarantine and release them, have them leave, cut them off.",
+    ),
+    "queue": At("overviews:queue"),
+    "top": At("overviews:top"),
+    "events": At("eventlog:events"),
+    "usage": At("usage:usage"),
+    "pause": At("pausing:pause"),
+    "resume": At("pausing:resume"),
+    "shares": At("shares:app"),
+    "quotas": At("shares:app", hidden=True),
+    "audit": At("audit:app"),
+    "doctor": At("doctor:doctor"),
+    "bundle": At("bundle:app"),
+    "users": At("users:app"),
+    "keys": At("keys:app"),
+    "config": At("config:app"),
+    "clean": At("clean:clean"),
+    "up": At("up:up"),
+    "demo": At("demo:demo"),
+}
 
-class _Group(TyperGroup):
-    """Options as people spell them."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """What `spelt` makes of them."""
-        return super().parse_args(ctx, spelt(args))
-
-
-app = typer.Typer(
-    cls=_Group,
+app = group(
+    COMMANDS,
     help="Co-Pilot: a broker for pilot jobs over XMPP.",
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(up.up)
-app.command()(demo.demo)
-app.command()(clean.clean)
-app.command(context_settings={"allow_interspersed_args": False})(submit_job.submit)
-app.command()(overviews.queue)
-app.command()(overviews.top)
-app.command()(eventlog.events)
-app.command()(pausing.pause)
-app.command()(pausing.resume)
-app.command()(usage.usage)
-jobs.app.command("list")(joblist.list_)
-jobs.app.command()(joblist.wait)
-jobs.app.command()(joblist.history)
-jobs.app.command()(joboutput.output)
-jobs.app.command("explain")(explain.explain_jobs)
-agents.app.command("explain")(explain.explain_agents)
-jobs.app.command()(tail.tail)
-app.add_typer(agents.app, name="agents")
-app.add_typer(audit.app, name="audit")
-app.add_typer(bundle.app, name="bundle")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(config.app, name="config")
-app.add_typer(keys.app, name="keys")
-app.add_typer(shares.app, name="shares")
-app.add_typer(shares.app, name="quotas", hidden=True)
-app.add_typer(users.app, name="users")
-app.command()(doctor)
 
 
 def _version(wanted: bool) -> None:

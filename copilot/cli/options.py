@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from copilot.cli.output import LEAST_WATCH, WATCH
+from copilot.cli.spelling import LEAST_WATCH, WATCH
 from copilot.client.filters import Filter, read_state, read_where
 from copilot.client.submission import owner_here
 from copilot.config.kinds import duration
@@ -67,7 +66,6 @@ WhereOption = Annotated[
 ]
 
 _DURATION = duration(0)
-_NUMBER = re.compile(r"[0-9]*\.?[0-9]+\Z")
 
 
 def chosen(
@@ -100,16 +98,3 @@ def read_duration(text: str, option: str) -> float:
 def who() -> str:
     """Who types, for those who look later."""
     return f"{os.environ.get('SUDO_USER') or owner_here()}@{socket.gethostname()}"
-
-
-def spelt(arguments: Sequence[str]) -> list[str]:
-    """The same, each `--watch` with its number: options of Typer have a value or none, not both. What follows `--` is left
-    alone, and so is `submit`, whose last words are somebody else's."""
-    words = list(arguments)
-    if words[:1] == ["submit"]:
-        return words
-    end = words.index("--") if "--" in words else len(words)
-    for at in range(end):
-        if words[at] == "--watch" and not (at + 1 < end and _NUMBER.match(words[at + 1])):
-            words[at] = f"--watch={WATCH:g}"
-    return words

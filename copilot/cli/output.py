@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, Group
@@ -20,10 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from copilot.errors import StoreUnavailable
+from copilot.records import dataclass
 from copilot.runtime.signals import on_stop
 
-WATCH = 2.0  # s between two looks, unless somebody says otherwise
-LEAST_WATCH = 0.1  # s
 QUIT = b"qQ"
 
 

@@ -11,7 +11,8 @@ from copilot.cli.agenttable import agent_facts, agent_table
 from copilot.cli.joblist import COLUMNS, cells, facts
 from copilot.cli.looking import look
 from copilot.cli.options import AsJson, ConfigOption, Watch
-from copilot.cli.output import WATCH, Shown
+from copilot.cli.output import Shown
+from copilot.cli.spelling import WATCH
 from copilot.cli.tables import Column, Table, age
 from copilot.client.agents import known_agents
 from copilot.client.filters import Filter

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from copilot.clock import SystemClock
@@ -15,6 +14,7 @@ from copilot.config.groups import SecureSettings
 from copilot.errors import ConfigError
 from copilot.job import JobSecret
 from copilot.protocol.security import Openings, Security, Suite
+from copilot.records import dataclass
 from copilot.roles import Account, Standing
 from copilot.runtime.component import Component, Performer
 

@@ -13,7 +13,6 @@ import typer
 
 import copilot
 from copilot.actor import Via, enter
-from copilot.cli import from_afar
 from copilot.cli.submitting import (
     INTERRUPTED,
     Screen,
@@ -239,6 +238,8 @@ def command(  # noqa: PLR0917  # one parameter per option
         secrets = named(secret or ())
         if remote:
             not_with_remote(chirp_server, chirp_dir)
+            from copilot.cli import from_afar
+
             shown = from_afar.Screen(as_json=as_json, wait=wait, output_dir=output_dir, unpack=unpack)
             code = from_afar.submit(submissions, config, shown, secrets=secrets)
         else:

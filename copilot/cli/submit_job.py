@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import typer
 
-from copilot.cli import from_afar
 from copilot.cli.options import AsJson, ConfigOption, Remote
 from copilot.cli.submitting import (
     INTERRUPTED,
@@ -190,6 +189,8 @@ def submit(  # noqa: PLR0917  # one parameter per option
                 raise ConfigError(
                     "--remote: arrays go to a queue on this network only; --count N submits jobs one by one"
                 )
+            from copilot.cli import from_afar
+
             shown = from_afar.Screen(as_json=as_json, wait=wait, output_dir=output_dir, unpack=unpack)
             code = from_afar.submit(jobs, config, shown, secrets=secrets)
         else:

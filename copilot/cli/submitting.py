@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from copilot.errors import BadName, ConfigError, StoreUnavailable, UnknownJob
 from copilot.files.area import FileArea
 from copilot.job import Event, EventKind, JobRecord, JobSpec, State, check_job_id
 from copilot.jobmanager.config import SubmitConfig
+from copilot.records import dataclass
 from copilot.runtime.signals import on_stop
 from copilot.store.base import Store
 from copilot.store.controls import Gate

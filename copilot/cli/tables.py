@@ -7,12 +7,13 @@ important one first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from copilot.job import one_line
+from copilot.records import dataclass
 
 GAP = 2  # blanks between columns
 NOTHING = "-"  # in a pipe, so that programs that count words find each column

@@ -9,13 +9,11 @@ import sys
 import tempfile
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from copilot.cli import from_afar
 from copilot.cli.codes import ExitCode
 from copilot.cli.looking import job_of, load_queue, opened
 from copilot.cli.options import AsJson, ConfigOption, Remote
@@ -26,6 +24,7 @@ from copilot.client.stored import package_here, printed
 from copilot.client.tailing import POLL, POLL_AFAR, CaughtUp, Ended, Look, Printed, Told
 from copilot.errors import CopilotError
 from copilot.jobmanager.config import SubmitConfig
+from copilot.records import dataclass
 from copilot.runtime.signals import on_stop
 from copilot.store.base import Store
 from copilot.store.watched import BACKLOG, Stream
@@ -56,6 +55,8 @@ def tail(
     stream = Stream.STDERR if stderr else Stream.STDOUT
     screen = Screen(lines=lines, as_json=as_json)
     if remote:
+        from copilot.cli import from_afar
+
         with from_afar.settings(config) as settings:
             code = asyncio.run(_from_afar(settings, job, stream, screen, follow=follow))
     else:
@@ -78,6 +79,8 @@ async def _on_the_spot(
 async def _from_afar(
     config: SubmitterConfig, job: str, stream: Stream, screen: Screen, *, follow: bool
 ) -> int:
+    from copilot.cli import from_afar
+
     async with from_afar.session(config) as remote:
 
         async def rest(offset: int) -> bytes | None:

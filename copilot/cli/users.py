@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.known import known_keys
 from copilot.cli.options import AsJson, ConfigOption
 from copilot.cli.queue import open_store
 from copilot.client.story import when
@@ -71,7 +71,7 @@ def add(  # noqa: PLR0917  # one parameter per option
     as_json: AsJson = False,
 ) -> None:
     """Make an account for a person, and the configuration file that goes with it."""
-    settings, warnings = load(ManagerConfig, config, os.environ, known=lambda: KNOWN_KEYS)
+    settings, warnings = load(ManagerConfig, config, os.environ, known=known_keys)
     for warning in warnings:
         print(f"copilot: warning: {warning}", file=sys.stderr)
     jid = _jid(name, settings)
@@ -119,7 +119,7 @@ def revoke_(
     as_json: AsJson = False,
 ) -> None:
     """Have these people do nothing any more, from this moment on. Their jobs on the queue stay: see copilot jobs cancel."""
-    settings, _ = load(ManagerConfig, config, os.environ, known=lambda: KNOWN_KEYS)
+    settings, _ = load(ManagerConfig, config, os.environ, known=known_keys)
     jids = [_jid(name, settings) for name in dict.fromkeys(names)]
 
     async def all_of_them(store: Store) -> dict[str, bool]:
@@ -140,7 +140,7 @@ def password(
     config: ConfigOption = None,
 ) -> None:
     """Give a person a password for the dashboard, which is not that of the Jabber account. It is asked for, or read from standard input."""
-    settings, _ = load(ManagerConfig, config, os.environ, known=lambda: KNOWN_KEYS)
+    settings, _ = load(ManagerConfig, config, os.environ, known=known_keys)
     jid = _jid(name, settings)
 
     async def account(store: Store) -> Account:
@@ -176,7 +176,7 @@ async def _with_store(config: QueuePlaceSettings, work: Callable[[Store], Awaita
 
 
 def _queue(config: Path | None) -> SubmitConfig:
-    return load(SubmitConfig, config, os.environ, known=lambda: KNOWN_KEYS)[0]
+    return load(SubmitConfig, config, os.environ, known=known_keys)[0]
 
 
 def _jid(name: str, config: ManagerConfig) -> str:

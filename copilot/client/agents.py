@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from copilot.client.story import when
 from copilot.matching.host import attributes_of
+from copilot.records import dataclass
 from copilot.roles import Account, Standing
 from copilot.store.base import Store
 from copilot.store.controls import SetAside

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from copilot.actor import Actor, Via, acting
 from copilot.client.operating import Verb, operate
@@ -17,6 +16,7 @@ from copilot.client.selection import Part, Selection, read_selection, resolve
 from copilot.client.slices import operate_part
 from copilot.errors import BadName, UnknownJob
 from copilot.job import one_line
+from copilot.records import dataclass
 from copilot.roles import LOOKS_AFTER_ALL, Account, Standing, looks_after
 from copilot.store.accounts import check_jid
 from copilot.store.base import Store

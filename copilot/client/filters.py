@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,6 +15,7 @@ from copilot.errors import BadName, BadRequirements
 from copilot.job import JobRecord, State
 from copilot.matching.host import Value
 from copilot.matching.requirements import read_requirements
+from copilot.records import dataclass
 from copilot.store.base import Store
 
 PAGE = 1000  # records in one look

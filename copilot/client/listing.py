@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from copilot.client.filters import Filter
 from copilot.job import JobRecord, State, split_element
+from copilot.records import dataclass
 from copilot.store.arrays import ArrayRecord
 from copilot.store.base import Store
 from copilot.store.survey import Line

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from copilot.job import State, one_line
+from copilot.records import dataclass
 from copilot.store.base import Changed, Store
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from copilot.job import EventKind, State
+from copilot.records import dataclass
 from copilot.store.base import Store
 from copilot.store.controls import Pause
 from copilot.store.survey import Group, Owner

@@ -12,7 +12,7 @@ import logging
 import time
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,6 +52,7 @@ from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Expired, ProtocolEvent, Received, Refused, Undeliverable
 from copilot.protocol.rules import SMALL_INPUTS
+from copilot.records import dataclass
 from copilot.transport.base import Arrived, Connected, Disconnected, Transport, TransportEvent
 
 ASK_AGAIN = 20.0  # s without an answer until all instances are asked

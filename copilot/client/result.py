@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 from copilot.errors import JobFailed
 from copilot.job import JobRecord, Output, State
 from copilot.protocol.commands import HaveJobState
+from copilot.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

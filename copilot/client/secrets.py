@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from copilot.client.submission import Submission
 from copilot.errors import BadName, ConfigError
 from copilot.job import MAX_SECRETS, MAX_SECRETS_BYTES, JobSecret, check_secret_name
 from copilot.protocol.envelope import bare
+from copilot.records import dataclass
 
 
 def named(items: Sequence[str]) -> dict[str, Path]:

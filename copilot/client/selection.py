@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from copilot.errors import BadName, UnknownJob
 from copilot.job import check_job_id, element_id
+from copilot.records import dataclass
 from copilot.store.arrays import ArrayRecord, Slice
 from copilot.store.base import Store
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from copilot.client.operating import Verb
 from copilot.client.selection import Part
 from copilot.errors import StoreUnavailable
 from copilot.job import State, one_line
+from copilot.records import dataclass
 from copilot.store.arrays import ArrayRecord, Wish
 from copilot.store.base import Store
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from copilot.client.slices import counted
 from copilot.job import Attempt, JobRecord, JobSpec, Outcome, State, one_line, sized
+from copilot.records import dataclass
 from copilot.store.arrays import ArrayRecord
 
 WIDTH = 11  # of the names

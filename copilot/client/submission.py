@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 
 from copilot.errors import BadName
@@ -17,6 +17,7 @@ from copilot.job import DEFAULT_MAX_ATTEMPTS, JobSecret, JobSpec, Limits
 from copilot.matching.needs import with_needs
 from copilot.matching.rank import normal_rank
 from copilot.matching.requirements import for_sealed_hosts
+from copilot.records import dataclass
 from copilot.store.base import Store
 
 AT_ONCE = 64  # jobs whose files are staged while others go on the queue

@@ -10,11 +10,11 @@ import asyncio
 import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 
 from copilot.client.remote import Remote
 from copilot.errors import ProtocolError, UnknownJob
 from copilot.job import State, one_line, sized
+from copilot.records import dataclass
 from copilot.store.base import Store
 from copilot.store.watched import Chunk, Seen, Stream
 

@@ -6,10 +6,11 @@ import asyncio
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 
 from copilot.errors import BadName
+from copilot.records import dataclass
 from copilot.store.base import Store
 from copilot.store.usage import AGENT_USAGE_KEPT, DAY, USAGE_KEPT, By, Sums
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.errors import BadName, UserNotMade
 from copilot.protocol.crypto import v2
 from copilot.protocol.crypto.keys import PrivateKeys, agent_keys, private_text
+from copilot.records import dataclass
 from copilot.roles import Account, Standing
 from copilot.runtime.errand import why_not_made
 from copilot.store.accounts import check_account

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from copilot.errors import (
 from copilot.files.disk import disk_errors
 from copilot.files.unpack import Limits, extract
 from copilot.log import rate_limited
+from copilot.records import dataclass
 
 MOST_ON_QUEUE = (
     10_000  # calls of one executor that are on the queue, unless it says how many; the others wait here

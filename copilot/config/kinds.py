@@ -13,10 +13,11 @@ import re
 import shlex
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
+
+from copilot.records import dataclass
 
 T = TypeVar("T")
 E = TypeVar("E", bound=enum.StrEnum)

@@ -6,7 +6,6 @@ import difflib
 import fnmatch
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +13,7 @@ from copilot.config.secret import FILE_SUFFIX, Unreadable, credential, read_secr
 from copilot.config.setting import Setting, Settings
 from copilot.config.source import Entry, Source, read_source, sets_anything
 from copilot.errors import ConfigError
+from copilot.records import dataclass
 
 DEFAULT_DIRECTORY = Path("/etc/copilot")
 DIRECTORY_KEY = "COPILOT_CONFIG"

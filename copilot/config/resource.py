@@ -11,10 +11,10 @@ import itertools
 import os
 import re
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.errors import ConfigError
+from copilot.records import dataclass
 
 _KEPT = re.compile(r"[a-z0-9-]{1,80}\Z")
 

@@ -11,12 +11,13 @@ prefix of the component: `*_JABBER_PORT` is `AGENT_JABBER_PORT` to the agent and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from types import EllipsisType
 from typing import Any, ClassVar, TypeVar, dataclass_transform, overload
 
 from copilot.config.kinds import Kind
 from copilot.config.secret import FILE_SUFFIX
+from copilot.records import dataclass
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Settings")

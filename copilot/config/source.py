@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.config.secret import SECRET_ENDINGS
 from copilot.errors import ConfigError
+from copilot.records import dataclass
 
 _LINE = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:\s+(.*))?\Z", re.DOTALL)
 _NAME_START = re.compile(r"\A[A-Za-z0-9_]*")

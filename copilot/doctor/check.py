@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from copilot.doctor.findings import Finding, Result, fault, skipped
 from copilot.doctor.patient import Patient
 from copilot.errors import CopilotError
+from copilot.records import dataclass
 
 LIMIT = 5.0  # s for one check
 

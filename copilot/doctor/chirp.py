@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from copilot.config.manager import ManagerSettings
@@ -13,6 +12,7 @@ from copilot.doctor.patient import Patient
 from copilot.errors import TransferError, TransferRefused
 from copilot.files.chirp.authentication import Credentials
 from copilot.files.chirp.server import ChirpServer
+from copilot.records import dataclass
 from copilot.storagemanager.chirp import OURS
 
 STALL = 4.0  # s

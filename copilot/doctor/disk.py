@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent.config import AgentConfig
@@ -13,6 +12,7 @@ from copilot.config.groups import FileServerSettings, StagingSettings
 from copilot.doctor.check import Check, in_thread
 from copilot.doctor.findings import Finding, fault, ok, skipped, warning
 from copilot.doctor.patient import Patient
+from copilot.records import dataclass
 
 SHORT, LOW = 100 * 1024**2, 2 * 1024**3  # bytes
 FEW, SOME = 1_000, 50_000  # inodes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from copilot.doctor.xmpp.account import authority
 from copilot.doctor.xmpp.certificate import DAY, SOON
 from copilot.errors import ConfigError
 from copilot.files.signing import UrlSigner
+from copilot.records import dataclass
 from copilot.runtime.secret import load_secrets
 from copilot.transport.settings import tls_context
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from copilot.records import dataclass
 
 
 class Verdict(enum.StrEnum):

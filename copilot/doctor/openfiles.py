@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import resource
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import psutil
 
@@ -13,6 +12,7 @@ from copilot.config.groups import FileServerSettings
 from copilot.doctor.check import Check, in_thread
 from copilot.doctor.findings import Finding, ok, skipped, warning
 from copilot.doctor.patient import Patient
+from copilot.records import dataclass
 
 SPARE = 256  # files that are no connections
 SERVERS = ("prosody", "beam.smp", "redis-server", "lua5.4")  # one connection is one file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,6 +17,7 @@ from copilot.errors import LoginRefused
 from copilot.heartbeat.config import HeartbeatConfig
 from copilot.jobmanager.config import ManagerConfig
 from copilot.monitor.config import MonitorConfig
+from copilot.records import dataclass
 from copilot.storagemanager.config import StorageManagerConfig
 from copilot.store.redis import RedisStore
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.config.groups import FileServerSettings, SecureSettings, StagingSettings
@@ -13,6 +12,7 @@ from copilot.doctor.check import Check, in_thread
 from copilot.doctor.findings import Finding, fault, or_ok, skipped
 from copilot.doctor.patient import Patient
 from copilot.errors import ConfigError
+from copilot.records import dataclass
 from copilot.runtime.keys import load_public_keys
 
 

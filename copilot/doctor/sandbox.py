@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent.config import AgentConfig
@@ -11,6 +10,7 @@ from copilot.agent.isolation.choosing import AUTO, SandboxContext, bubblewrap, c
 from copilot.doctor.check import Check, in_thread
 from copilot.doctor.findings import Finding, fault, ok, skipped, warning
 from copilot.doctor.patient import Patient
+from copilot.records import dataclass
 
 LIMIT = 12.0  # s: up to five trials
 # Settings of the kernel that may forbid ordinary users their own namespaces: file, the value that forbids, and the cure.

@@ -10,7 +10,7 @@ import base64
 import binascii
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from copilot.config.kinds import CERTIFICATE, HOST, JID, PORT, Kind
 from copilot.config.source import Entry, read_source
 from copilot.errors import ConfigError
 from copilot.protocol.envelope import bare
+from copilot.records import dataclass
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
-from dataclasses import dataclass
 
 from copilot.enrol.errands import Errands
 from copilot.enrol.names import agent_jid, checked_key, secret_hash
@@ -17,6 +16,7 @@ from copilot.log import PeerRef
 from copilot.protocol.commands import Enrol, Enrolled
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
+from copilot.records import dataclass
 from copilot.roles import Account, Standing
 from copilot.runtime.component import Actions, Event, Refuse, Send, Withhold
 from copilot.store.accounts import AccountStore, Entry

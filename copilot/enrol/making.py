@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from copilot.config.certificate import certificate_line
@@ -13,6 +13,7 @@ from copilot.config.manager import ManagerSettings
 from copilot.enrol.bundle import BundleFile
 from copilot.enrol.names import secret_hash
 from copilot.errors import CopilotError, JoinFailed
+from copilot.records import dataclass
 from copilot.runtime.errand import why_not_made
 from copilot.store.accounts import Bundle
 from copilot.store.base import Store

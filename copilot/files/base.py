@@ -5,10 +5,11 @@ A file appears under its name only when it is complete: both sides write to a te
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
+
+from copilot.records import dataclass
 
 BLOCK = 256 * 1024  # bytes that the network brings at a time
 BATCH = (

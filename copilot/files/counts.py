@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.histogram import SPANS, Histograms
+from copilot.records import dataclass
 
 FETCH, STORE = "fetch", "store"
 Way = tuple[str, str]  # scheme (`http` for HTTPS, too) and direction

@@ -6,13 +6,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.errors import BadName
 from copilot.files.area import output_name
 from copilot.files.disk import directory, disk_errors
 from copilot.job import split_alias
+from copilot.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,12 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.errors import CopilotError
 from copilot.files.disk import DIRECTORY, directory, disk_errors, make_directory
 from copilot.files.newfile import NewFile
+from copilot.records import dataclass
 
 MANY = 4  # files for which the disk writes everything at once
 _LIBC = ctypes.CDLL(None)

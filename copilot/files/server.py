@@ -13,7 +13,6 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from copilot.files.signing import Verifier
 from copilot.files.spool import Spool
 from copilot.job import split_alias
 from copilot.log import JobRef, rate_limited
+from copilot.records import dataclass
 
 STALL = 60.0  # seconds that a peer may take for a request's head, or for the next block of a body
 MIN_RATE = BLOCK / STALL  # bytes a second (4 kB/s), the slowest a peer may take a file

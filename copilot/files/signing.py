@@ -19,13 +19,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from copilot.clock import Clock
 from copilot.errors import ConfigError
 from copilot.files.area import input_name, output_name, result_name
 from copilot.files.base import FileFacts
+from copilot.records import dataclass
 
 MIN_SECRET_BYTES = 32  # the length of the hash; a shorter key is weaker than the signature looks
 _PREFIX = "copilot-file-v1"

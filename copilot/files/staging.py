@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -19,6 +18,7 @@ from copilot.files.disk import directory, disk_errors, open_file_below
 from copilot.files.gathered import Gathered
 from copilot.files.many import Small, write_all
 from copilot.files.newfile import NewFile
+from copilot.records import dataclass
 
 ACCESS_LIST = f"{CHIRP_PREFIX}acl"  # as chirp_server names it: lines of a subject and its rights
 SMALL = 64 * 1024  # bytes of a file that is stored together with others

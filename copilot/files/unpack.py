@@ -15,13 +15,13 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.errors import TransferCorrupt, TransferRefused
 from copilot.files.archive import MAX_DEPTH, MAX_MEMBERS
 from copilot.files.base import BLOCK
 from copilot.files.disk import disk_errors, open_directory, open_file
+from copilot.records import dataclass
 
 _LARGEST_READ = 1024 * 1024  # bytes at once; the longest honest header has a few kB
 _LARGEST_TAIL = 1024 * 1024  # bytes; an honest archive is filled up to a multiple of 10 kB

@@ -7,12 +7,13 @@ of their entry points (groups `copilot.sources` and `copilot.finishers`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from copilot.config.manager import ManagerSettings
 from copilot.job import JobRecord, JobSpec
+from copilot.records import dataclass
 from copilot.store.base import Store
 
 

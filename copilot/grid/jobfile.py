@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,6 +20,7 @@ from copilot.grid.jobkeys import read_keys
 from copilot.job import DEFAULT_MAX_ATTEMPTS, LIMITS, JobSpec, check_job_id, check_relative_name
 from copilot.matching.needs import with_needs
 from copilot.matching.rank import normal_rank
+from copilot.records import dataclass
 
 MAX_BYTES = 64 * 1024  # of a job file: more than a job may hold (copilot.job)
 

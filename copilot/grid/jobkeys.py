@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any
 
 from copilot.config.kinds import SIZE, duration
 from copilot.errors import BadName
+from copilot.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import difflib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NoReturn, TypeVar
 
 from copilot.errors import BadName, RoomRefused, TransportError
@@ -22,6 +22,7 @@ from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
 from copilot.protocol.nick import nick, unique_nick
+from copilot.records import dataclass
 from copilot.transport.base import (
     Arrived,
     Connected,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from copilot.records import dataclass
 from copilot.transport.rooms import Affiliation
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.errors import RoomRefused
 from copilot.heartbeat.effects import Affiliate, Prepare
@@ -19,6 +19,7 @@ from copilot.log import rate_limited
 from copilot.protocol.envelope import bare
 from copilot.protocol.nick import unique_nick
 from copilot.protocol.people import People
+from copilot.records import dataclass
 from copilot.retry import full_jitter
 from copilot.runtime.component import Actions, Came, Event, Finished, Offline, Online, Perform, Tick
 from copilot.transport.rooms import Affiliation

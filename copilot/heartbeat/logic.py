@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from copilot.heartbeat.effects import Announce, Gather, Join, Prepare
 from copilot.heartbeat.status import STATUSES
@@ -19,6 +18,7 @@ from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
 from copilot.protocol.nick import nick, unique_nick
 from copilot.protocol.people import People
+from copilot.records import dataclass
 from copilot.retry import full_jitter
 from copilot.runtime.component import (
     Actions,

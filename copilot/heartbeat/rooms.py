@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 
 from copilot.protocol.envelope import bare
+from copilot.records import dataclass
 
 _SHARD = re.compile(r"-[0-9]{1,4}")
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from copilot import hostload
+from copilot.records import dataclass
 
 MOST_ROWS = 200  # that are read of an answer
 LONGEST_VALUE = 120  # characters that are shown of one

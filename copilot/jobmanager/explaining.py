@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+from copilot.records import dataclass
 
 MOST_EXPLAINED = 10  # that wait for their turn
 

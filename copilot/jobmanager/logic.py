@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.errors import CopilotError, SealError, StoreUnavailable
 from copilot.job import Cause, EventKind, Outcome, one_line, split_alias
@@ -36,6 +36,7 @@ from copilot.protocol.commands import (
 )
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Expired, Received, Refused, Undeliverable
+from copilot.records import dataclass
 from copilot.runtime.component import (
     Action,
     Actions,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, Self
 from urllib.parse import quote
 
@@ -25,6 +24,7 @@ from copilot.protocol.rules import (
     SMALL_INPUTS,
 )
 from copilot.protocol.security import proves_sender
+from copilot.records import dataclass
 from copilot.store.base import Claimed, Parking
 
 INDEX = "{index}"  # in the arguments of an array: the number of the element

@@ -17,7 +17,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as BadBase64
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from copilot.actor import Actor, Via, acting
@@ -61,6 +61,7 @@ from copilot.protocol.commands import (
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
 from copilot.protocol.rules import SMALL_INPUTS
+from copilot.records import dataclass
 from copilot.roles import Account, Standing, may_say
 from copilot.runtime.component import Action, Actions, Event, Offline, Refuse, Send, Tick
 from copilot.store.base import Store

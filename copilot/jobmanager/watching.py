@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from copilot.job import JobRecord
+from copilot.records import dataclass
 from copilot.store.base import Store
 
 LOOK_EVERY = 1.0  # s

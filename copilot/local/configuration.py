@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.config.certificate import certificate_line
 from copilot.config.kinds import Address
 from copilot.local.writing import write_file
+from copilot.records import dataclass
 
 DOMAIN = "copilot.internal"
 MANAGER, MONITOR, HEARTBEAT = "jm", "monitor", "heartbeat"  # accounts

@@ -13,7 +13,6 @@ import socket
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent.logic import Agent, AgentSettings
@@ -35,6 +34,7 @@ from copilot.protocol.envelope import bare
 from copilot.protocol.jdl import host_jdl
 from copilot.protocol.rules import FEATURES, Role
 from copilot.protocol.security import Security
+from copilot.records import dataclass
 from copilot.runtime.compose import Parts
 from copilot.runtime.hints import hinted
 from copilot.runtime.loop import Loop

@@ -19,13 +19,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
 
 from copilot.errors import CopilotError, ServerMissing
 from copilot.local.process import reachable, unprivileged_user
+from copilot.records import dataclass
 
 SYSTEM = Path("/")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

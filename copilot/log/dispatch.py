@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from copilot.errors import ConfigError
 from copilot.log.lines import EMERGENCY, LEVELS, REPORT_FORMAT
+from copilot.records import dataclass
 
 FILE_CLASS = "Log::Dispatch::File"
 SCREEN_CLASS = "Log::Dispatch::Screen"

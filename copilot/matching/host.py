@@ -10,11 +10,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from copilot.errors import BadRequirements
+from copilot.records import dataclass
 
 Value = int | float | bool | str | tuple[str, ...]
 

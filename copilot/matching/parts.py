@@ -10,13 +10,14 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from copilot.errors import BadRequirements
 from copilot.matching.host import SEALED, Value, attributes_of, rounded
 from copilot.matching.requirements import read_requirements
+from copilot.records import dataclass
 
 MOST_PARTS = 32  # what stands behind them is one part together
 MOST_PAIRS = 200  # of parts that are looked at

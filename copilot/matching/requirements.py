@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from copilot.errors import BadRequirements
 from copilot.job import NEEDS_SEALED
+from copilot.records import dataclass
 
 MAX_BYTES = 16 * 1024
 MAX_ATTRIBUTES = 32  # that one expression names

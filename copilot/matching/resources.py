@@ -9,11 +9,12 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Self
 
 from copilot.host import MEBIBYTE
 from copilot.job import MAX_CORES, MAX_GPUS, JobSpec
+from copilot.records import dataclass
 
 KEY_DIGITS = 27
 LARGEST = 2**28 - 1  # MiB and s: seven hexadecimal digits

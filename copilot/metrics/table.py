@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any, Generic, TypeVar
 
@@ -26,6 +25,7 @@ from copilot.monitor.counts import REFUSALS, MonitorCounts
 from copilot.protocol.endpoint import Counts
 from copilot.protocol.rules import RULES
 from copilot.protocol.security import Openings
+from copilot.records import dataclass
 from copilot.runtime.counts import FOREIGN, JobCounts
 from copilot.runtime.loop_counts import NOT_HANDLED, LoopCounts
 from copilot.store.base import Verdict

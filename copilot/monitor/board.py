@@ -8,10 +8,11 @@ they gave themselves, so whoever shows them escapes them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from copilot.job import Attempt, Event, JobRecord, State
+from copilot.records import dataclass
 
 SHOWN = 20  # rows of each list in `Now`; the totals beside it count all
 MOST_ROWS = 200  # of one page

@@ -18,13 +18,13 @@ import sys
 import termios
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
 
 from copilot.clock import Clock
 from copilot.log import rate_limited
 from copilot.monitor.counts import MonitorCounts
 from copilot.monitor.handed import Handed
 from copilot.monitor.logic import Forward, Sample
+from copilot.records import dataclass
 from copilot.retry import full_jitter
 
 log = logging.getLogger("copilot.monitor")

@@ -6,9 +6,10 @@ Bounded however many names and events come in. Times are seconds since the epoch
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.monitor.board import ComponentRow
+from copilot.records import dataclass
 from copilot.runtime.readings import SYSTEM_EVERY
 
 SILENT_AFTER = 3 * SYSTEM_EVERY  # s

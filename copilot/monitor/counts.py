@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from copilot.records import dataclass
 
 # Why a report is not taken.
 REFUSALS = ("not-allowed", "bad-name", "foreign-name", "bad-number", "too-many-paths")

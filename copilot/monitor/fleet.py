@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.monitor.board import MOST_ROWS, SHOWN, AgentPage, AgentRow, Fleet, HeldRow
 from copilot.monitor.holdings import Holdings
 from copilot.monitor.slots import Slots
+from copilot.records import dataclass
 from copilot.store.base import Store
 from copilot.store.survey import Idle, Work
 from copilot.store.trial import Trial

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from copilot.monitor.board import ComponentRow
 from copilot.monitor.components import Components
@@ -25,6 +24,7 @@ from copilot.monitor.samples import DERIVED, Samples, line
 from copilot.protocol.commands import ReportEvent, ReportEventDuration, ReportEventValue
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
+from copilot.records import dataclass
 from copilot.runtime.component import Actions, Event, Ignore, Leave, Perform, Stopping, Tick
 from copilot.runtime.durations import MOST, Durations
 

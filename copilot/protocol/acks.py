@@ -10,10 +10,10 @@ import enum
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from copilot.protocol.commands import Command
 from copilot.protocol.envelope import Element, bare
+from copilot.records import dataclass
 
 FIRST_RESEND = 10.0  # s
 LONGEST_RESEND = 600.0  # s

@@ -15,9 +15,9 @@ import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from copilot.errors import CopilotError
+from copilot.records import dataclass
 
 SIGNED_PREFIX = b"copilot-claim-v1\0"  # so that no other use of the secret can yield a valid claim
 SECRET_BYTES = 32

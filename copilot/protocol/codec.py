@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, fields
 from functools import lru_cache
 from typing import Any
 
 from copilot.errors import BadName, ProtocolError
 from copilot.protocol.commands import COMMANDS, Command, Kind, Part
 from copilot.protocol.envelope import Element
+from copilot.records import dataclass
 
 PREFIX = "_BASE64:"
 MAX_DECODED_BYTES = 256 * 1024  # of one message, all values together

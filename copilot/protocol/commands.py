@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, field
 from typing import Any, ClassVar
 
 from copilot.job import check_job_id, check_relative_name, check_secret_name
 from copilot.protocol.envelope import Element
+from copilot.records import dataclass
 
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 

@@ -15,7 +15,7 @@ import contextlib
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.errors import ProtocolError, SealError
 from copilot.protocol import codec
@@ -36,6 +36,7 @@ from copilot.protocol.limits import NO_ROOM, Throttle
 from copilot.protocol.rules import MANAGER, RULES, Role
 from copilot.protocol.security import IN_CLEAR, NOT_OPENED, NOT_SEALED, UNREADABLE, Opened, Security, Unsaid
 from copilot.protocol.selftest import SelfTest
+from copilot.records import dataclass
 
 PEERS_REMEMBERED = 50_000
 SECONDS_BETWEEN_ERRORS = 1.0  # to one peer

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.protocol.commands import Command, Error
 from copilot.protocol.envelope import Element
+from copilot.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

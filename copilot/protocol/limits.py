@@ -13,9 +13,9 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from copilot.protocol.envelope import bare
+from copilot.records import dataclass
 
 ACCOUNTS_REMEMBERED = 20_000  # 200 bytes each
 STRANGERS_REMEMBERED = 2_000

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 
 from copilot.protocol.envelope import bare
+from copilot.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

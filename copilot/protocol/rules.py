@@ -10,7 +10,8 @@ from __future__ import annotations
 import enum
 import functools
 import operator
-from dataclasses import dataclass
+
+from copilot.records import dataclass
 
 MINUTE = 60.0
 ACK_WAITS_SHORTLY = 0.1  # s; for the next job, which comes at once if there is one

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from copilot.errors import ProtocolError, SealError
 from copilot.protocol import codec
 from copilot.protocol.envelope import Envelope, bare
+from copilot.records import dataclass
 
 # What every peer is told, whatever is wrong: who tries things out learns nothing.
 UNREADABLE = "the message cannot be opened, or its sender does not belong here"

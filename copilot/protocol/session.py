@@ -16,7 +16,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Protocol
 
 from copilot.errors import ProtocolError, SealError
@@ -25,6 +25,7 @@ from copilot.protocol.crypto import v2
 from copilot.protocol.envelope import Element, Envelope, bare
 from copilot.protocol.limits import Buckets, Rate
 from copilot.protocol.security import Opened, Openings
+from copilot.records import dataclass
 
 LIFETIME = 24 * 3600.0  # s; then its opener opens another one
 LIFETIME_LEFT = 3600.0  # s more for which it is taken: for answers and for agents that were parked before

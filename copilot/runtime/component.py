@@ -8,12 +8,13 @@ returned and its actions have been carried out, and not at all if it raised: the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from copilot.protocol.commands import Command
 from copilot.protocol.envelope import Element
 from copilot.protocol.events import ProtocolEvent, Received
+from copilot.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.histogram import SPANS, Histogram, Histograms
 from copilot.job import Event, EventKind
+from copilot.records import dataclass
 from copilot.runtime.durations import Durations
 from copilot.store.base import Claimed, Verdict
 from copilot.store.rules import ran_out

@@ -5,7 +5,8 @@ them together with others. In milliseconds, as they are reported.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from copilot.records import dataclass
 
 SHORTEST = 0.001  # ms: a duration of 0 counts as this in the geometrical mean, which else would be 0 for all
 LONGEST = 1e15  # ms: 31,000 years; sums of it stay far from what a float can hold

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from copilot.errors import ConfigError
@@ -20,6 +20,7 @@ from copilot.protocol.crypto import v2
 from copilot.protocol.crypto.keys import PrivateKeys, PublicKeys, kid, public_text
 from copilot.protocol.envelope import bare
 from copilot.protocol.session import Pinned
+from copilot.records import dataclass
 from copilot.runtime.keys import load_keys, load_public_keys
 
 log = logging.getLogger("copilot.keys")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.errors import StoreUnavailable, TransferError
 from copilot.histogram import MOMENTS, Histograms
 from copilot.protocol.events import Received
+from copilot.records import dataclass
 
 STORE, FILES, MISTAKE = "store", "files", "mistake"  # why something could not be handled
 NOT_HANDLED = (STORE, FILES, MISTAKE)

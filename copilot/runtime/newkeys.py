@@ -10,7 +10,6 @@ import base64
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from copilot.log import PeerRef
 from copilot.protocol.commands import NewKeys
@@ -20,6 +19,7 @@ from copilot.protocol.envelope import bare
 from copilot.protocol.events import Acked, Received
 from copilot.protocol.rules import RULES, Role
 from copilot.protocol.session import kid_of
+from copilot.records import dataclass
 from copilot.runtime.component import Actions, Event, Perform, Refuse, Send, Tick
 from copilot.runtime.keyring import FileRing
 

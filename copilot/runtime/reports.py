@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from copilot.errors import CopilotError
 from copilot.log import rate_limited
 from copilot.protocol.commands import ReportEvent, ReportEventDuration, ReportEventValue
 from copilot.protocol.envelope import bare
 from copilot.protocol.nick import nick
+from copilot.records import dataclass
 from copilot.runtime.component import Action, Actions, Came, Event, Offline, Online, Send, Stopping, Tick
 from copilot.runtime.durations import Durations
 

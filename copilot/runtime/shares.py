@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
+from copilot.records import dataclass
 
 AT_WORK = 32  # messages of one sender with the component: an agent with 24 slots has no more to say at a time
 WAITING = 256  # of one sender

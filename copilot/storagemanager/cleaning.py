@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from copilot.files.area import FileArea, input_name
 from copilot.files.disk import remove_tree
 from copilot.files.leftovers import AttemptDirectory, attempt_directories, measure
 from copilot.job import JobRecord, JobSpec, State
+from copilot.records import dataclass
 from copilot.store.base import Store
 
 GRACE = 24 * 3600.0  # seconds: until then somebody may still look at what an attempt left, or an upload go on

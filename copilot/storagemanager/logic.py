@@ -13,7 +13,6 @@ import math
 from base64 import b64decode
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.errors import StoreUnavailable, TransferError
@@ -29,6 +28,7 @@ from copilot.protocol.commands import (
 )
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
+from copilot.records import dataclass
 from copilot.runtime.component import Actions, Event, Leave, Online, Refuse, Send, Stopping, Tick
 from copilot.runtime.counts import FOREIGN, JobCounts
 from copilot.storagemanager.report import as_announced, facts_of, outcome_of, outcome_of_2011, unpacked

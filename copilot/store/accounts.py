@@ -9,11 +9,12 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from copilot.errors import BadName
 from copilot.job import Event
+from copilot.records import dataclass
 from copilot.roles import Account, Standing
 
 MAX_JID = 1023  # characters of a bare JID that we take; RFC 7622 allows 2047 bytes

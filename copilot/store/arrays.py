@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.job import Event, JobRecord, JobSpec, State, split_element
+from copilot.records import dataclass
 
 _CURSOR = re.compile(r"([pr][0-9]{1,8})?\Z")
 _SLICE = re.compile(r"\[([0-9]{1,7}):([0-9]{1,7})(?::([1-9][0-9]{0,6}))?\](?: |\Z)")

@@ -11,12 +11,13 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
 from copilot.actor import Actor, Via, actor
 from copilot.job import JobSpec, one_line
+from copilot.records import dataclass
 from copilot.roles import Account
 from copilot.store.accounts import Bundle
 from copilot.store.shares import Share

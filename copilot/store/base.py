@@ -10,11 +10,12 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.matching.resources import Free
+from copilot.records import dataclass
 from copilot.store.accounts import AccountStore
 from copilot.store.arrays import Arrays
 from copilot.store.audit import AuditTrail

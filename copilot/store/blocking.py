@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.job import JobSpec, State
+from copilot.records import dataclass
 
 
 class Until(enum.StrEnum):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import hiredis
@@ -22,6 +21,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnec
 from redis.backoff import NoBackoff
 
 from copilot.errors import ConfigError
+from copilot.records import dataclass
 
 MAX_CONNECTIONS = 16  # of one instance; more only queue up inside Redis
 MAX_LISTENERS = 1000  # connections that wait for events

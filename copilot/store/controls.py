@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.errors import StoreError
 from copilot.job import one_line
+from copilot.records import dataclass
 
 MOST_SET_ASIDE = 1000  # agents at a time
 ASKS_AGAIN = 60.0  # s after which such an agent is told to ask again, for somebody may let it out at any moment; the script has it, too

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.histogram import MOMENTS, Histogram
+from copilot.records import dataclass
 
 UNAVAILABLE, REFUSED, NO_ENTRY = "unavailable", "refused", "no-entry"
 ERRORS = (UNAVAILABLE, REFUSED, NO_ENTRY)

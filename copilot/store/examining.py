@@ -8,10 +8,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from copilot.errors import ConfigError, StoreError
+from copilot.records import dataclass
 from copilot.store.keys import DEFAULT_PREFIX
 from copilot.store.redis import RedisStore
 

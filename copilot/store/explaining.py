@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.job import State
 from copilot.matching.resources import Free
+from copilot.records import dataclass
 
 # hosts.lua has the first three numbers.
 HOSTS_KEPT = 24 * 3600.0  # s for which it is known that an agent was there

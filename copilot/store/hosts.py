@@ -7,13 +7,13 @@ told it remembers, for all managers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from copilot.job import JobSpec
 from copilot.matching.host import Host, read_host, requirements_of
 from copilot.matching.matcher import accepts, verdicts
 from copilot.matching.needs import needed
 from copilot.matching.rank import rank_of
+from copilot.records import dataclass
 
 KNOWN = 20_000  # classes of agents that are remembered; for another one Redis asks
 # How many groups one question is about, by its turn: few answers are mostly enough to find a job. The script asks about

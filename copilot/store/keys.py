@@ -11,9 +11,9 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from dataclasses import dataclass
 
 from copilot.errors import ConfigError
+from copilot.records import dataclass
 
 DEFAULT_PREFIX = "copilot:"
 

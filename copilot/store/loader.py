@@ -10,9 +10,10 @@ import hashlib
 import importlib.resources
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+
+from copilot.records import dataclass
 
 # Each may use those before it. There is nothing in them but `local` definitions.
 SHARED = (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from copilot.job import Cause, Event
+from copilot.records import dataclass
 from copilot.roles import Account, Standing
 from copilot.store import rules
 from copilot.store.accounts import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from copilot.job import (
     Cause,
@@ -19,6 +19,7 @@ from copilot.job import (
     split_element,
 )
 from copilot.matching.groups import group_of
+from copilot.records import dataclass
 from copilot.store import rules
 from copilot.store.arrays import ArrayRecord, Arrays, Operated, Slice, Wish
 from copilot.store.base import Changed

@@ -6,10 +6,11 @@ import abc
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from copilot.clock import Clock
+from copilot.records import dataclass
 from copilot.store import rules
 from copilot.store.accounts import check_jid
 from copilot.store.audit import FIELDS, AuditEntry, AuditTrail, check_through, result_of

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.job import Cause, Event, EventKind
+from copilot.records import dataclass
 from copilot.store import rules
 from copilot.store.controls import (
     ASKS_AGAIN,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.job import JobRecord, JobSpec
 from copilot.matching.groups import request_of
@@ -11,6 +11,7 @@ from copilot.matching.host import read_host
 from copilot.matching.matcher import suits
 from copilot.matching.rank import rank_of, read_rank
 from copilot.matching.resources import Fit, fits
+from copilot.records import dataclass
 from copilot.store.memory_rows import Asker, Job
 
 DEEPEST = 8  # agents that an agent is asked to wait for, one after the other; the script has the same number

@@ -6,10 +6,11 @@ import abc
 import itertools
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.job import Event, EventKind, State
 from copilot.matching.needs import needed
+from copilot.records import dataclass
 from copilot.store.explaining import (
     HOSTS_KEPT,
     MOST_EVENTS,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from copilot.job import Cause, JobRecord, Outcome, State
 from copilot.matching.resources import Free
+from copilot.records import dataclass
 from copilot.store import rules
 from copilot.store.base import Parking
 from copilot.store.usage import Charge

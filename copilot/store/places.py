@@ -7,9 +7,9 @@ job that was shown, with the time by which it is sorted: what is new does not sh
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from copilot.job import State
+from copilot.records import dataclass
 
 DEEPEST = 500  # waiting jobs that a page may leave out: all before them have to be merged from their queues
 

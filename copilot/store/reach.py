@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol, Self
+
+from copilot.records import dataclass
 
 REACH_KEPT = 25 * 3600.0  # s after it was said last; no session of secure mode is taken for longer
 MOST_WORDS = 100  # of features that are kept

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from copilot.records import dataclass
 
 OWNER, PROJECT = "owner:", "project:"
 NO_LIMIT = "-"  # in the store

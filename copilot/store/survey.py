@@ -7,10 +7,10 @@ each part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from copilot.job import Event, JobRecord, State
+from copilot.records import dataclass
 from copilot.store.explaining import Explaining
 
 T_co = TypeVar("T_co", covariant=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from copilot.job import Cause
+from copilot.records import dataclass
 
 # The script has the same numbers. Times in seconds.
 QUICK = 10.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from copilot.job import JobSpec
+from copilot.records import dataclass
 from copilot.store import rules
 from copilot.store.shares import OWNER, PROJECT, Share
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Protocol, Self
 
 from copilot.job import Cause, Outcome
+from copilot.records import dataclass
 
 DAY = 86400  # s
 USAGE_KEPT = 400 * DAY  # s, of owners and projects

@@ -8,10 +8,10 @@ for longer than a minute without a reader.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.job import State
+from copilot.records import dataclass
 
 WATCH_KEPT = 60.0  # s after the last reader has asked
 ASK_EVERY = 0.6  # s between two questions to an agent about one output

@@ -10,12 +10,12 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 from xml.etree.ElementTree import Element as Xml
 
 from copilot.log import printable
 from copilot.protocol.markup import escape
+from copilot.records import dataclass
 
 COMMANDS = "http://jabber.org/protocol/commands"
 FORMS = "jabber:x:data"

@@ -7,10 +7,10 @@ guarantees nothing about delivery: the endpoint's acknowledgements do.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.protocol.envelope import Envelope
+from copilot.records import dataclass
 from copilot.transport.accounts import AccountService
 from copilot.transport.rooms import RoomService
 

@@ -14,7 +14,6 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element as Xml
 
@@ -22,6 +21,7 @@ from copilot.errors import CertificateRefused, LoginRefused, RoomRefused, Sessio
 from copilot.log import PeerRef, rate_limited
 from copilot.protocol.envelope import bare
 from copilot.protocol.markup import escape
+from copilot.records import dataclass
 from copilot.transport.adhoc import Commands
 from copilot.transport.base import (
     Arrived,

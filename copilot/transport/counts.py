@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.histogram import SPANS, Histogram
+from copilot.records import dataclass
 
 
 @dataclass(slots=True)

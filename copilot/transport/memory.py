@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from random import Random
 
 from copilot.errors import AccountRefused, LoginRefused, SessionReplaced
 from copilot.protocol.envelope import Envelope, bare
 from copilot.protocol.markup import escape
+from copilot.records import dataclass
 from copilot.transport.accounts import AccountService
 from copilot.transport.base import (
     Arrived,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from copilot.errors import RoomRefused
 from copilot.protocol.envelope import bare
+from copilot.records import dataclass
 from copilot.transport.rooms import Affiliation, Occupant
 
 

@@ -8,13 +8,13 @@ JID; how we fare only those in `allow`, and others are not even told that there 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from xml.etree.ElementTree import Element as Xml
 
 from copilot.log import printable
 from copilot.protocol.envelope import bare
 from copilot.protocol.markup import escape
 from copilot.protocol.people import People
+from copilot.records import dataclass
 from copilot.transport.adhoc import Answered, Command, Commands, Tickets, cancelled, form, read, result
 from copilot.transport.stanza import NAMESPACE
 

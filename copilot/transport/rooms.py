@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 from xml.etree.ElementTree import Element as Xml
 from xml.etree.ElementTree import SubElement
 
 from copilot.errors import RoomRefused
+from copilot.records import dataclass
 
 MUC = "http://jabber.org/protocol/muc"
 _ADMIN, _OWNER, _USER = f"{MUC}#admin", f"{MUC}#owner", f"{MUC}#user"

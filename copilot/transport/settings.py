@@ -6,11 +6,12 @@ import functools
 import ipaddress
 import re
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import copilot
 from copilot.errors import ConfigError
+from copilot.records import dataclass
 from copilot.transport.stanza import MAX_STANZA_BYTES
 
 _BARE_JID = re.compile(r"[^\s@/\"&'<>:]+@[^\s@/\"&'<>]+")  # RFC 7622, 3.3: not in a local part

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from copilot.errors import TransportError
+from copilot.records import dataclass
 
 ANSWER_S = 3.0
 

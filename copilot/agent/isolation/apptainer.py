@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from copilot.agent.isolation.base import INSIDE, Account, Allowed, Launch, Place
 from copilot.agent.isolation.container import Mount, mounts, tool_environment
 from copilot.agent.isolation.first import first_command
 from copilot.agent.isolation.image import DOCKER, Reference
+from copilot.records import dataclass
 
 NAME = "apptainer"
 _PASSED = "APPTAINERENV_"  # variables of that name reach the payload without it

@@ -9,11 +9,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
 from copilot.errors import CopilotError
+from copilot.records import dataclass
 
 NONE = "none"
 INSIDE = Path("/job")  # where a payload finds what is its own, if it has a file system of its own

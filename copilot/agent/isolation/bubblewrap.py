@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from copilot.agent.isolation.base import INSIDE, Account, Allowed, Launch, Place
 from copilot.agent.isolation.first import first_command
+from copilot.records import dataclass
 
 NAME = "bubblewrap"
 PROGRAM = "bwrap"

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from copilot.agent.isolation.base import NONE, Account, Allowed, Bare, Isolation, NoIsolation, Place
@@ -18,6 +18,7 @@ from copilot.agent.isolation.bubblewrap import NAME as BUBBLEWRAP
 from copilot.agent.isolation.first import Report
 from copilot.agent.isolation.seccomp import native_filter
 from copilot.agent.trees import remove_tree
+from copilot.records import dataclass
 
 log = logging.getLogger("copilot.agent")
 

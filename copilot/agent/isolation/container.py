@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent.isolation.base import NoIsolation, Place
+from copilot.records import dataclass
 
 TEMPORARY_MIB = 64  # of /tmp and of /dev/shm each; they are memory
 SHELL = "/bin/sh"  # an image has to have it

@@ -12,8 +12,9 @@ import shlex
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from copilot.records import dataclass
 
 SHELL = "/bin/sh"
 CANNOT_BEGIN = 125  # exit code

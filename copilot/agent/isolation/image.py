@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.errors import BadName, CopilotError
+from copilot.records import dataclass
 
 DOCKER = "docker://"
 HUB = "docker.io"  # where names without a registry live

@@ -9,7 +9,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from copilot.agent.isolation.image import NoImage, Reference, file_of
 from copilot.agent.trees import remove_tree
 from copilot.errors import BadName
 from copilot.job import image_kind, one_line
+from copilot.records import dataclass
 
 log = logging.getLogger("copilot.agent")
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from copilot.agent.isolation.base import INSIDE, Account, Allowed, Launch, Place
 from copilot.agent.isolation.container import SHELL, TEMPORARY_MIB, Mount, mounts, tool_environment
 from copilot.agent.isolation.first import first_command
 from copilot.agent.isolation.image import Reference
+from copilot.records import dataclass
 
 NAME = "podman"
 # podman passes on descriptors from 3 up, and copies standard input: the report goes as 3.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from copilot.errors import CopilotError
 from copilot.job import Cause
+from copilot.records import dataclass
 
 
 class NoLimits(CopilotError):

@@ -13,11 +13,11 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.agent.limits.base import NoLimits
 from copilot.job import Limits
+from copilot.records import dataclass
 
 log = logging.getLogger("copilot.agent")
 

@@ -7,7 +7,7 @@ import logging
 import resource
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from copilot.agent.limits.base import Group, NoLimits
@@ -15,6 +15,7 @@ from copilot.agent.limits.cgroup import Tree, find_tree
 from copilot.agent.limits.rlimits import PROCESSES_OF_OURS
 from copilot.agent.limits.watch import Watch
 from copilot.job import Limits
+from copilot.records import dataclass
 
 log = logging.getLogger("copilot.agent")
 

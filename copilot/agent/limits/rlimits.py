@@ -10,10 +10,10 @@ import math
 import resource
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.job import Limits
+from copilot.records import dataclass
 
 CPU_GRACE = 5  # s between SIGXCPU and SIGKILL
 _BLOCK = 512  # bytes; what `ulimit -f` counts in (POSIX)

@@ -14,7 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from copilot.agent import strays
 from copilot.agent.limits.base import Excess, Group, Usage
 from copilot.agent.threads import in_thread
 from copilot.job import Cause, Limits, sized
+from copilot.records import dataclass
 
 T = TypeVar("T", int, float)
 

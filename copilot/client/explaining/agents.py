@@ -6,12 +6,13 @@ import asyncio
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from copilot.client.explaining.words import at, count, lasting
 from copilot.job import one_line
 from copilot.matching.parts import Tried, try_hosts
+from copilot.records import dataclass
 from copilot.store.base import Store
 from copilot.store.controls import Gate, Pause, SetAside
 from copilot.store.explaining import Machine, Machines

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from copilot.job import Cause, JobSpec, Outcome, sized
+from copilot.records import dataclass
 
 _SIGNAL = 128  # an exit code above it is 128 + the number of a signal
 _CODES: Mapping[int, str] = {126: "the command cannot be executed", 127: "a command was not found"}

@@ -7,11 +7,12 @@ import difflib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from copilot.errors import BadName, CopilotError
 from copilot.files.area import FileArea
 from copilot.job import Attempt, Cause, EventKind, JobRecord, JobSpec, State
+from copilot.records import dataclass
 from copilot.store.arrays import ArrayRecord
 from copilot.store.base import Store
 from copilot.store.blocking import Until

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from copilot.client.explaining.knowing import Known
@@ -16,6 +15,7 @@ from copilot.matching.host import read_host, slots_of
 from copilot.matching.parts import Hosts, Tried
 from copilot.matching.rank import rank_of, read_rank
 from copilot.matching.resources import Fit, Free, Request, fits
+from copilot.records import dataclass
 from copilot.store.explaining import Circumstances, Machine
 
 LEAST_STARTS = 3  # on which an estimate may rest

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from xml.etree.ElementTree import Element as Xml
 
 from copilot.doctor.check import Check
@@ -18,6 +17,7 @@ from copilot.doctor.patient import Patient
 from copilot.doctor.xmpp.session import session
 from copilot.errors import TransportError
 from copilot.protocol.envelope import bare
+from copilot.records import dataclass
 from copilot.transport.probe import Probe, with_id
 from copilot.transport.stanza import NAMESPACE
 

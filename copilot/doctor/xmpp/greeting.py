@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from xml.etree.ElementTree import Element as Xml
@@ -16,6 +15,7 @@ from copilot.config.kinds import Tls
 from copilot.doctor.patient import Patient
 from copilot.doctor.xmpp.account import NoAccount, authority
 from copilot.errors import TransportError
+from copilot.records import dataclass
 from copilot.transport.gate import Gate
 from copilot.transport.settings import tls_context
 

@@ -9,13 +9,13 @@ import asyncio
 import secrets
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from copilot.doctor.check import Check
 from copilot.doctor.findings import Finding, ok, skipped, warning
 from copilot.doctor.patient import Patient
 from copilot.doctor.xmpp.session import MINE, session
 from copilot.errors import TransportError
+from copilot.records import dataclass
 from copilot.transport.probe import Probe, with_id
 
 ROUNDS = 12

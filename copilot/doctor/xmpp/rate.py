@@ -7,7 +7,6 @@ whole fleet. What is sent are answers to nothing that the server has asked: it r
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from copilot.config.manager import ManagerSettings
 from copilot.doctor.check import Check
@@ -15,6 +14,7 @@ from copilot.doctor.findings import Finding, fault, ok, skipped, warning
 from copilot.doctor.patient import Patient
 from copilot.doctor.xmpp.session import session
 from copilot.errors import RoomRefused, TransportError
+from copilot.records import dataclass
 from copilot.transport.probe import Probe
 
 BLOCK = f"<iq type='result' id='none'><x xmlns='y'>{'z' * 9_950}</x></iq>"  # 10 kB

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from xml.etree.ElementTree import Element as Xml
 
 from copilot.config.groups import RoomSettings
@@ -13,6 +12,7 @@ from copilot.doctor.xmpp.session import session
 from copilot.errors import RoomRefused, TransportError
 from copilot.heartbeat.config import HeartbeatConfig
 from copilot.heartbeat.rooms import Rooms
+from copilot.records import dataclass
 from copilot.transport.probe import Probe
 from copilot.transport.rooms import MUC
 

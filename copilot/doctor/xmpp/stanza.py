@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
 
 from copilot.doctor.check import Check
 from copilot.doctor.findings import Finding, fault, ok, skipped
 from copilot.doctor.patient import Patient
 from copilot.doctor.xmpp.session import MINE, session
 from copilot.errors import TransportError
+from copilot.records import dataclass
 from copilot.transport.probe import Probe, with_id
 from copilot.transport.stanza import MAX_STANZA_BYTES
 

@@ -15,7 +15,6 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +22,7 @@ from copilot.errors import TransferRefused
 from copilot.files.chirp.incoming import Incoming
 from copilot.files.chirp.protocol import MAX_LINE, NotChirp
 from copilot.files.chirp.ticket import Ticket
+from copilot.records import dataclass
 
 METHODS = ("ticket", "unix", "hostname", "address")
 CHALLENGES = Path("/tmp")  # noqa: S108 - where chirp_server wants its challenges met

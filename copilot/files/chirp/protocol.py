@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import stat as posix
-from dataclasses import dataclass
 from typing import Final, Self
 
 from copilot.errors import (
@@ -19,6 +18,7 @@ from copilot.errors import (
     TransferUnavailable,
 )
 from copilot.job import check_relative_name
+from copilot.records import dataclass
 
 DEFAULT_PORT = 9094
 MAX_LINE = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
+
+from copilot.records import dataclass
 
 TYPES = {
     "css": "text/css; charset=utf-8",

@@ -12,7 +12,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
@@ -28,6 +27,7 @@ from copilot.monitor.dashboard.asking import Refusal
 from copilot.monitor.dashboard.guard import HEADERS
 from copilot.monitor.dashboard.plain import as_json
 from copilot.monitor.dashboard.sessions import Session, Sessions, Tries, is_token
+from copilot.records import dataclass
 
 MOST_BYTES = 16384  # of a request's body
 SLOW = 10.0  # s that it may take

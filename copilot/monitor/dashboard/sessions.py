@@ -9,7 +9,9 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from copilot.records import dataclass
 
 IDLE = 30 * 60.0  # s without a request of his own after which somebody is logged out
 LONGEST = 12 * 3600.0  # s after which he has to log in again in any case

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from copilot.errors import SealError
+from copilot.records import dataclass
 
 OpeningKey: TypeAlias = RSAPrivateKey
 OpeningPublicKey: TypeAlias = RSAPublicKey

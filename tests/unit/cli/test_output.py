@@ -16,8 +16,9 @@ from copilot import errors
 from copilot.cli import output
 from copilot.cli.ask import NotWanted, confirm
 from copilot.cli.codes import MEANINGS, ExitCode, table
-from copilot.cli.options import chosen, spelt
+from copilot.cli.options import chosen
 from copilot.cli.output import Shown
+from copilot.cli.spelling import spelt
 from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable
 from copilot.job import State
 
