@@ -32,6 +32,7 @@ from copilot.agent.programs import installed
 from copilot.agent.service import AgentService, ServiceSettings
 from copilot.cli import daemon
 from copilot.cli.daemon import Option
+from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.reporting import reporters
@@ -155,7 +156,7 @@ async def run(config: AgentConfig) -> int:
     lean.share_one_heap()
     guard = start_guard(config.work_dir / "jobs")
     config = _with_own_authority(config)
-    daemon.make_directory(config.work_dir)
+    make_directory(config.work_dir)
     log.info("Waking the component up.")
     secure = agent_security(
         config, config.jm_jabber_address, credential=config.ticket_password or "No credential"
@@ -238,7 +239,7 @@ def _with_own_authority(config: AgentConfig) -> AgentConfig:
     """A certificate authority that stands in the settings becomes a file, as the rest expects it."""
     if config.jabber_ca is None:
         return config
-    daemon.make_directory(config.work_dir)
+    make_directory(config.work_dir)
     path = config.work_dir / "ca.pem"
     path.write_text(config.jabber_ca)
     return replace(config, jabber_ca_file=path, files_ca_file=config.files_ca_file or path)

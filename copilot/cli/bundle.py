@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.known import known_keys
 from copilot.cli.looking import load_queue
 from copilot.cli.options import AsJson, ConfigOption
 from copilot.cli.queue import open_store
@@ -72,7 +72,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a bundle: a file with which agents come in. Whoever has it can join, and take jobs; it gives no other right."""
-    settings, warnings = load(ManagerConfig, config, os.environ, known=lambda: KNOWN_KEYS)
+    settings, warnings = load(ManagerConfig, config, os.environ, known=known_keys)
     for warning in warnings:
         print(f"copilot: warning: {warning}", file=sys.stderr)
     wish = Wish(

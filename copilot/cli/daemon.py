@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import copilot
+from copilot.cli.directories import make_directory
 from copilot.cli.identity import become_configured_user
 from copilot.cli.known import known_keys
 from copilot.cli.privacy import forget_secrets, keep_to_itself
 from copilot.config import DIRECTORY_KEY, keep_resource, load
 from copilot.config.groups import LimitSettings, LoggerSettings, RoomSettings
 from copilot.config.kinds import LogFormat
-from copilot.errors import ConfigError, CopilotError
+from copilot.errors import CopilotError
 from copilot.log import JSON_FORMAT, REPORT_FORMAT, set_up
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
@@ -260,16 +261,6 @@ def transport(
         lets=(lambda _: True) if end is None else (lambda sender: end.lets(sender, time.monotonic())),
         lost=(lambda: None) if end is None else end.lost,
     )
-
-
-def make_directory(path: Path) -> None:
-    """Make a directory of a daemon's own. Raises `ConfigError` if that cannot be done."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"the directory {path} cannot be made: {error.strerror}") from error
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise ConfigError(f"the directory {path} cannot be written by this user")
 
 
 async def turn(loop: Loop) -> int:

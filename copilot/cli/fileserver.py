@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from copilot.cli import daemon
+from copilot.cli.directories import make_directory
 from copilot.cli.metrics import showing_metrics
 from copilot.clock import SystemClock
 from copilot.errors import ConfigError
@@ -34,7 +35,7 @@ async def run(config: FileServerConfig) -> int:
     assert config.files_dir is not None  # the settings' own rules see to it
     clock = SystemClock()
     for directory in (config.state_dir, config.files_dir):
-        daemon.make_directory(directory)
+        make_directory(directory)
     server = FileServer(
         FileArea(config.files_dir),
         Verifier(load_secrets(config.secret_file, clock.wall())),

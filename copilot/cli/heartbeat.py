@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from copilot.cli import daemon
-from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.known import known_keys
 from copilot.config import load
 from copilot.errors import CopilotError
 from copilot.heartbeat.asking import RESOURCE, Answer, Asker, Target, chosen, is_full_jid
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {HeartbeatConfig.key(name): getattr(options, name) for name in OVERRIDES}
     environ = {**os.environ, **{key: value for key, value in given.items() if value is not None}}
     try:
-        config, warnings = load(HeartbeatConfig, options.config, environ, known=lambda: KNOWN_KEYS)
+        config, warnings = load(HeartbeatConfig, options.config, environ, known=known_keys)
         for warning in (*set_up(config.logger_config_file, level=logging.WARNING), *warnings):
             print(f"{PROGRAM}: warning: {warning}", file=sys.stderr)
         return asyncio.run(_run(config, options))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copilot.cli import daemon
+from copilot.cli.directories import make_directory
 from copilot.clock import SystemClock
 from copilot.enrol.bundle import BundleFile, read_bundle, when
 from copilot.enrol.credentials import (
@@ -45,7 +46,7 @@ async def join(bundle_file: Path, directory: Path) -> Path:
 
     Raises `ConfigError`, `BundleRefused`, `CertificateRefused` or `JoinFailed`.
     """
-    daemon.make_directory(directory)
+    make_directory(directory)
     configuration = directory / CONFIGURATION
     if configuration.exists():
         _check_service(configuration, bundle_file)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from copilot.cli import daemon
+from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def run(config: KeyManagerConfig) -> int:
     """Until it is asked to stop."""
     clock, counts = SystemClock(), KeyManagerCounts()
-    daemon.make_directory(config.state_dir)
+    make_directory(config.state_dir)
     log.info("The component does not need to be waken up.")
     if not config.secure_mode:
         raise ConfigError(f"{config.key('secure_mode')}: expected 1: tickets are not given away in clear")

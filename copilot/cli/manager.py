@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from copilot.cli import daemon
+from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
@@ -67,7 +68,7 @@ STORE_RETRY = 5.0  # s
 async def run(config: ManagerSettings) -> int:
     """One instance, until it is asked to stop."""
     clock = SystemClock()
-    daemon.make_directory(config.state_dir)
+    make_directory(config.state_dir)
     secrets = load_secrets(config.secret_file, clock.wall())
     store = open_store(config)
     log.info("The component does not need to be waken up.")

@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from copilot.cli import daemon
+from copilot.cli.directories import make_directory
 from copilot.config.groups import StagingSettings
 from copilot.config.kinds import Address
 from copilot.config.manager import ManagerSettings
@@ -49,7 +49,7 @@ async def open_outputs(
     """Begins when the Chirp server, if there is one, answers and lets us do our work. Raises `ConfigError`."""
     chirp, area = chirp_address(config), None
     if config.files_dir is not None:
-        daemon.make_directory(config.files_dir)
+        make_directory(config.files_dir)
         area = FileArea(config.files_dir)
     async with AsyncExitStack() as stack:
         credentials, rights = Credentials.with_ticket(config.chirp_ticket_file), None
@@ -65,7 +65,7 @@ async def open_outputs(
             assert chirp is not None  # the settings' own rules see to it
             assert rights is not None
             private = config.state_dir / "results"
-            daemon.make_directory(private)
+            make_directory(private)
             client = ChirpClient(credentials=credentials)
             stack.push_async_callback(client.close)
             storage = ChirpStorage(client, *chirp, rights, private)

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from copilot.cli.arrays import wait_for_array
-from copilot.cli.components import KNOWN_KEYS
+from copilot.cli.known import known_keys
 from copilot.cli.queue import open_store
 from copilot.cli.storage import open_staging
 from copilot.client.follow import follow
@@ -62,7 +62,7 @@ def submit_here(
     secrets: Mapping[str, Path] | None = None,
 ) -> int:
     """Straight to the queue and the file area; the exit code. Raises `CopilotError`."""
-    settings, warnings = load(SubmitConfig, place, os.environ, known=lambda: KNOWN_KEYS)
+    settings, warnings = load(SubmitConfig, place, os.environ, known=known_keys)
     for warning in warnings:
         print(f"{screen.program}: warning: {warning}", file=sys.stderr)
     chirp = chirp_named(chirp_server, settings)

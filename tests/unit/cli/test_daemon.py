@@ -11,6 +11,7 @@ import pytest
 import copilot
 from copilot.agent.config import AgentConfig
 from copilot.cli import agent, daemon, fileserver, jobmanager, storagemanager
+from copilot.cli.directories import make_directory
 from copilot.cli.identity import RUN_AS
 from copilot.errors import ConfigError, LoginRefused
 from copilot.protocol.rules import Role
@@ -180,12 +181,12 @@ def test_a_directory_that_cannot_be_made_is_a_wrong_setting(tmp_path: Path, kind
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" if kind == "file" else tmp_path / "file" / "below"
     with pytest.raises(ConfigError, match="cannot be made"):
-        daemon.make_directory(path)
+        make_directory(path)
 
 
 def test_a_directory_of_its_own_is_closed_to_others(tmp_path: Path) -> None:
     for _ in range(2):
-        daemon.make_directory(tmp_path / "a" / "b")
+        make_directory(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
 
 
