@@ -58,7 +58,7 @@ def audit(  # one parameter per option
     ] = None,
     job: Annotated[
         list[str] | None,
-        typer.Option("--of", metavar="ID", help="Of this job, agent or account. Repeatable."),
+        typer.Option("--of", metavar="ID", help="Of this job, array, agent or account. Repeatable."),
     ] = None,
     verb: Annotated[
         list[str] | None, typer.Option("--verb", metavar="VERB", help="Like cancel or drain. Repeatable.")
@@ -79,10 +79,12 @@ def audit(  # one parameter per option
         if one not in known:
             raise BadName(f"--verb {one[:40]!r}: expected one of {', '.join(known)}")
 
+    named = set(job or ())
+
     def meant(entry: AuditEntry) -> bool:
         return (
             (not who or entry.who in who)
-            and (not job or not set(job).isdisjoint(entry.target.split()))
+            and (not job or not named.isdisjoint(_named(entry.target)))
             and (not verb or entry.verb in verb)
         )
 
@@ -123,6 +125,12 @@ def acl(
 ) -> None:
     """Show the line for Redis 7 that lets our programs add to the trail, and do nothing else to it."""
     print(rights(user))
+
+
+def _named(target: str) -> set[str]:
+    """What an entry is about: words, and of slices like `sim[10:20]` the name of the array, too."""
+    words = target.split()
+    return {*words, *(word.partition("[")[0] for word in words)}
 
 
 def _id(moment: float) -> str:

@@ -1,7 +1,8 @@
 """What people with accounts want from afar, by the dashboard or by messages: who may want what, and what became of it.
 
 The wishes are those of the command line (`operate`), in the name of the account, which is looked up anew for each: who is revoked has
-no more wishes. A submitter's are for the jobs that are his, or his projects'; all else is as if it were not there.
+no more wishes. A submitter's are for the jobs that are his, or his projects'; all else is as if it were not there. What somebody with
+an account wants and is not allowed is on the audit trail, too.
 """
 
 from __future__ import annotations
@@ -66,15 +67,16 @@ class Desk:
         account = await self.person(jid)
         if account is None:
             raise NotAllowed("this account may do nothing here")
+        who = Actor(name=account.jid, via=via, standing=account.standing, place=place)
         if not 1 <= len(targets) <= MOST:
             raise BadName(f"{len(targets)} jobs or agents: expected 1 to {MOST}")
-        who = Actor(name=account.jid, via=via, standing=account.standing, place=place)
         reason = one_line(reason)
         with acting(who):
             if verb in set(AgentVerb):
-                if account.standing not in LOOKS_AFTER_ALL:
-                    raise NotAllowed("only operators look after agents")
                 wish, agents = AgentVerb(verb), [check_jid(agent) for agent in dict.fromkeys(targets)]
+                if account.standing not in LOOKS_AFTER_ALL:
+                    await self._store.refused(wish, agents, reason=reason)
+                    raise NotAllowed("only operators look after agents")
                 return tuple([await self._agent(wish, agent, account, reason) for agent in agents])
             try:
                 wanted = Verb(verb)
@@ -92,6 +94,7 @@ class Desk:
     async def _job(self, verb: Verb, named: Selection, account: Account, reason: str) -> Said:
         """A job, or an array or some of its elements."""
         if account.standing not in LOOKS_AFTER_ALL and not await self.may_see(account, named.id):
+            await self._store.refused(verb, [named.text], reason=reason)
             return Said(target=named.text, ok=False, text="is not known, or is not yours")
         try:
             found = await resolve(self._store, named)

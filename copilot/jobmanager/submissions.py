@@ -364,10 +364,14 @@ class Submissions:
 
     async def _stop(self, received: Received, wish: StopJob, account: Account) -> Actions:
         """As `copilot jobs cancel`, for who may."""
-        await self._record(account, wish.job_id)
         reason = one_line(f"{account.jid}: {wish.reason}" if wish.reason else f"stopped by {account.jid}")
         who = Actor(name=account.jid, via=Via.XMPP, standing=account.standing, place=received.sender)
         with acting(who):
+            try:
+                await self._record(account, wish.job_id)
+            except _Refused:
+                await self._store.refused("cancel", [wish.job_id], reason=reason)
+                raise
             changed = await self._store.cancel(wish.job_id, reason=reason)
         if changed.changed:
             log.info("%s: to be stopped, says %s", JobRef(wish.job_id), PeerRef(received.sender))

@@ -2,7 +2,7 @@
 
 Every method by which somebody changes the queue stands in `OPERATIONS`. The store writes one entry for each call of it in the same
 step as the change: who (`copilot.actor`), what, of what, why, and what came of it. A call that raises an error has changed nothing and
-leaves no entry. Nothing of ours ever takes entries away but `cut_audit`, which leaves one itself.
+leaves no entry. What somebody with an account was not allowed is noted by who has refused it (`refused`). Nothing of ours ever takes entries away but `cut_audit`, which leaves one itself.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from copilot.store.shares import Share
 
 MOST_TARGETS = 20  # of one call that are named; the rest is counted
 LONGEST_TARGET = 4000  # characters
-CHANGED, UNCHANGED = "changed", "unchanged"
+CHANGED, UNCHANGED, REFUSED = "changed", "unchanged", "refused"
 FIELDS = ("time", "who", "standing", "via", "place", "verb", "target", "reason", "result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One change, or one that changed nothing. `time` in seconds since the epoch; `target`: ids of jobs, bare JIDs, or what else the
-    verb is about; `result`: `changed` or `unchanged`, and of a job its state after it."""
+    """One change, one that changed nothing, or one that was refused. `time` in seconds since the epoch; `target`: ids of jobs, bare JIDs, or what else the
+    verb is about; `result`: `changed` or `unchanged`, and of a job its state after it; or `refused`."""
 
     id: str
     time: float
@@ -96,6 +96,10 @@ class AuditTrail(Protocol):
         up to `block` seconds for the first."""
         ...
 
+    async def refused(self, verb: str, targets: Sequence[str], *, reason: str = "") -> None:
+        """Note that the actor wanted this and was not allowed to. `targets`: ids of jobs, or bare JIDs."""
+        ...
+
     async def cut_audit(self, through: str, *, reason: str = "") -> int:
         """Take away all entries up to and with that id, which somebody has exported, and leave one that says so. Returns how many."""
         ...
@@ -117,14 +121,28 @@ _Method = Callable[..., Awaitable[Any]]
 def entry_of(operation: Operation, said: Mapping[str, Any], who: Actor) -> dict[str, str]:
     """The fields of an entry, without time and result."""
     part = said["part"].text if "part" in said else ""  # of an array
+    return _fields(
+        who,
+        verb=operation.verb or said["wish"],
+        target=_named(said[operation.target]) + part,
+        reason=str(said[operation.reason]) if operation.reason else "",
+    )
+
+
+def refusal(verb: str, targets: Sequence[str], reason: str) -> dict[str, str]:
+    """The fields of an entry about what the actor was not allowed, without its time."""
+    return {**_fields(actor(), verb=verb, target=_named(targets), reason=reason), "result": REFUSED}
+
+
+def _fields(who: Actor, *, verb: str, target: str, reason: str) -> dict[str, str]:
     return {
         "who": one_line(who.name),
         "standing": who.standing,
         "via": who.via.value,
         "place": one_line(who.place),
-        "verb": operation.verb or said["wish"],
-        "target": one_line(_named(said[operation.target]) + part)[:LONGEST_TARGET],
-        "reason": one_line(str(said[operation.reason])) if operation.reason else "",
+        "verb": one_line(verb),
+        "target": one_line(target)[:LONGEST_TARGET],
+        "reason": one_line(reason),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -13,7 +13,7 @@ from copilot.clock import Clock
 from copilot.records import dataclass
 from copilot.store import rules
 from copilot.store.accounts import check_jid
-from copilot.store.audit import FIELDS, AuditEntry, AuditTrail, check_through, result_of
+from copilot.store.audit import FIELDS, REFUSED, AuditEntry, AuditTrail, check_through, refusal, result_of
 
 
 @dataclass(slots=True)
@@ -51,6 +51,11 @@ class MemoryAudit(AuditTrail, abc.ABC):
                     await self._audit.news.wait()
         return tuple(one for one in self._audit.entries if _number(one) > last)[:count]
 
+    async def refused(self, verb: str, targets: Sequence[str], *, reason: str = "") -> None:
+        """Somebody was not allowed that: see `AuditTrail.refused`."""
+        self._begin(None)
+        self.note({**refusal(verb, targets, reason), "now": ""}, REFUSED)
+
     async def cut_audit(self, through: str, *, reason: str = "") -> int:
         """Entries that were exported go: see `AuditTrail.cut_audit`."""
         del reason  # stands in the entry
@@ -73,7 +78,7 @@ class MemoryAudit(AuditTrail, abc.ABC):
         """One more entry."""
         tables = self._audit
         tables.last += 1
-        words = {name: word for name, word in entry.items() if name in FIELDS}
+        words = {name: word for name, word in entry.items() if name in FIELDS and name != "result"}
         time = float(entry["now"]) if entry["now"] else self._clock.wall()
         tables.entries.append(AuditEntry(id=f"{tables.last}-0", time=time, result=result, **words))
         news, tables.news = tables.news, asyncio.Event()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from copilot.store import rules
 from copilot.store.accounts import check_jid
-from copilot.store.audit import FIELDS, AuditEntry, AuditTrail, check_through
+from copilot.store.audit import FIELDS, AuditEntry, AuditTrail, check_through, refusal
 from copilot.store.keys import Keys
 
 
@@ -46,6 +47,11 @@ class RedisAudit(AuditTrail, abc.ABC):
         streams = await self._send(client, "XREAD", *arguments, wait=block)
         return tuple(_entry(ident, said) for _, entries in streams for ident, said in entries)
 
+    async def refused(self, verb: str, targets: Sequence[str], *, reason: str = "") -> None:
+        """Somebody was not allowed that: see `AuditTrail.refused`. Its id tells the time."""
+        fields = [word for pair in refusal(verb, targets, reason).items() for word in pair]
+        await self._ask("XADD", self._keys.audit, "*", *fields)
+
     async def cut_audit(self, through: str, *, reason: str = "") -> int:
         """Entries that were exported go: see `AuditTrail.cut_audit`."""
         del reason  # stands in the entry
@@ -63,4 +69,5 @@ class RedisAudit(AuditTrail, abc.ABC):
 
 def _entry(ident: str, said: dict[str, str]) -> AuditEntry:
     words = {name: said.get(name, "") for name in FIELDS if name != "time"}
-    return AuditEntry(id=ident, time=float(said.get("time", "0")), **words)
+    time = said.get("time") or int(ident.partition("-")[0]) / 1000
+    return AuditEntry(id=ident, time=float(time), **words)

@@ -38,12 +38,15 @@ def until(condition: Callable[[], T], what: str, limit_s: float = LIMIT_S) -> T:
     return value
 
 
-def run(name: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """One of our commands, to its end."""
+def run(
+    name: str, *arguments: object, typed: str | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """One of our commands, to its end. `typed`: its standard input."""
     return subprocess.run(
         _argv(name, arguments),
         capture_output=True,
         text=True,
+        input=typed,
         timeout=LIMIT_S,
         check=False,
         env={**os.environ, **variables},

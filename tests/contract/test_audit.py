@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -56,7 +57,7 @@ OF_COMPONENTS = frozenset(
         "tried_errand",
         "unpark",
     }
-    | {"heard", "shown", "wanted", "watch"}
+    | {"heard", "refused", "shown", "wanted", "watch"}
 )
 READS = frozenset(
     {
@@ -190,6 +191,17 @@ async def test_what_changes_nothing_is_told_as_that_and_what_is_refused_not_at_a
         ("bundle", "abcdefgh", "changed"),
     ]
     assert (await entries(store))[2].time == T + 1
+
+
+async def test_what_somebody_was_not_allowed_is_told_with_who_wanted_it(store: Store) -> None:
+    before = time.time()
+    with acting(Actor(name="eve@x.org", via=Via.WEB, standing="submitter", place="10.1.1.1")):
+        await store.refused("cancel", ["job-1", "job-2[3:]"], reason="a\nb" * 10_000)
+    (entry,) = await entries(store)
+    assert (entry.who, entry.standing, entry.via, entry.place) == ("eve@x.org", "submitter", "web", "10.1.1.1")
+    assert (entry.verb, entry.target, entry.result) == ("cancel", "job-1 job-2[3:]", "refused")
+    assert (len(entry.reason) < 3000, "\n" in entry.reason) == (True, False)
+    assert before - 60 < entry.time < time.time() + 60
 
 
 async def test_what_components_messages_and_programs_submit_is_not_told_and_what_they_cancel_is(

@@ -1,8 +1,8 @@
 """What people do by the dashboard once they have logged in: `/login`, `/logout`, `/api/session`, `/api/do` (decision 22).
 
 A wish is carried out if all of this holds: it comes from our own page by the browser's word (`Origin`, `Sec-Fetch-Site`), with the
-cookie of a session (`SameSite=Strict`), with the token of that session in a header that no form can send, and the account still counts
-and may do it. Why a login failed is told to nobody.
+cookie of a session (`SameSite=Strict`), with the token of that session in a header that no form can send, and the account still counts,
+has the password with which the session began, and may do it. Why a login failed is told to nobody.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from copilot.monitor.dashboard import passwords
 from copilot.monitor.dashboard.asking import Refusal
 from copilot.monitor.dashboard.guard import HEADERS
 from copilot.monitor.dashboard.plain import as_json
-from copilot.monitor.dashboard.sessions import Session, Sessions, Tries, is_token
+from copilot.monitor.dashboard.sessions import Session, Sessions, Tries, is_right, is_token
 from copilot.records import dataclass
 
 MOST_BYTES = 16384  # of a request's body
@@ -108,7 +108,7 @@ class Doing:
         check_origin(request.headers)
         if request.path == "/login":
             return await self._log_in(request)
-        session = self._session(request)
+        session = await self._session(request)
         if session is None:
             raise Refusal(401, "nobody is logged in here, or the session is over: log in again")
         if not is_token(session, request.headers.get(SESSION_HEADER, "")):
@@ -119,7 +119,7 @@ class Doing:
         return await self._do(request, session)
 
     async def _who(self, request: web.BaseRequest) -> web.Response:
-        session = self._session(request, use=False)
+        session = await self._session(request, use=False)
         person = None if session is None else await self._hands.person(session.jid)
         if session is None or person is None:
             return _json({"person": None})
@@ -158,7 +158,7 @@ class Doing:
             return _page(GENERIC.capitalize() + ".", 403)
         self._tries.forget(keys)
         self._sessions.end(self._ident(request))  # whoever sat here before
-        ident, _ = self._sessions.begin(person.jid, now)
+        ident, _ = self._sessions.begin(person.jid, now, right=_right(person, kept))
         _log.info("%s has logged in to the dashboard from %s.", person.jid, address(request))
         response = web.Response(status=303, headers={**HEADERS, "Location": "/", "Cache-Control": "no-store"})
         return self._with_cookie(request, response, ident)
@@ -183,9 +183,20 @@ class Doing:
             raise Refusal(400, str(error)) from error
         return _json({"done": [{"target": one.target, "ok": one.ok, "text": one.text} for one in done]})
 
-    def _session(self, request: web.BaseRequest, *, use: bool = True) -> Session | None:
+    async def _session(self, request: web.BaseRequest, *, use: bool = True) -> Session | None:
         ident = self._ident(request)
-        return self._sessions.find(ident, self._now(), use=use) if ident else None
+        session = self._sessions.find(ident, self._now(), use=use) if ident else None
+        if session is None:
+            return None
+        person = await self._hands.person(
+            session.jid
+        )  # None: whoever carries out his wish says that he may not
+        if person is not None and not is_right(
+            session, _right(person, await self._hands.password(session.jid))
+        ):
+            self._sessions.end(ident)
+            return None
+        return session
 
     def _ident(self, request: web.BaseRequest) -> str:
         try:
@@ -232,6 +243,11 @@ def address(request: web.BaseRequest) -> str:
     if isinstance(found, IPv6Address) and not found.is_loopback:
         return str(found.ipv4_mapped or f"{IPv6Address(int(found) >> 64 << 64)}/64")
     return str(found)
+
+
+def _right(person: Person, kept: str) -> str:
+    """What lets him in: a password of this very account, not of one before that had its name."""
+    return f"{person.created!r} {kept}"
 
 
 def _is_name(jid: str) -> bool:

@@ -26,9 +26,10 @@ MOST_KEYS = 10_000  # addresses and accounts that are remembered; the oldest goe
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """`token` goes with each wish, for a page of somebody else cannot read it."""
+    """`token` goes with each wish, for a page of somebody else cannot read it. `right`: a hash of what let him in."""
 
     jid: str
+    right: str = field(repr=False)
     token: str = field(repr=False)
     begun: float
     used: float
@@ -40,15 +41,17 @@ class Sessions:
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
-    def begin(self, jid: str, now: float) -> tuple[str, Session]:
-        """A new id, which nobody has seen before, and the session."""
+    def begin(self, jid: str, now: float, *, right: str) -> tuple[str, Session]:
+        """A new id, which nobody has seen before, and the session. `right`: what let him in (`is_right`)."""
         mine = [key for key, one in self._sessions.items() if one.jid == jid]
         for key in mine[: max(0, len(mine) - PER_PERSON + 1)]:
             del self._sessions[key]
         while len(self._sessions) >= MOST:
             self._sessions.popitem(last=False)
         ident = secrets.token_urlsafe(BYTES)
-        session = Session(jid=jid, token=secrets.token_urlsafe(BYTES), begun=now, used=now)
+        session = Session(
+            jid=jid, right=_hashed(right), token=secrets.token_urlsafe(BYTES), begun=now, used=now
+        )
         self._sessions[_hashed(ident)] = session
         return ident, session
 
@@ -73,6 +76,11 @@ class Sessions:
         """This account counts no more."""
         for key in [key for key, one in self._sessions.items() if one.jid == jid]:
             del self._sessions[key]
+
+
+def is_right(session: Session, right: str) -> bool:
+    """Whether what let him in is still the same: who changes his password is logged out everywhere."""
+    return hmac.compare_digest(session.right, _hashed(right))
 
 
 def is_token(session: Session, given: str) -> bool:

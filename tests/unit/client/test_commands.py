@@ -139,7 +139,10 @@ async def test_a_submitter_has_those_of_jobs_for_his_own() -> None:
         assert condition(await site.say(SUBMITTER, node=node)) == ("item-not-found",) or condition(
             await site.say(SUBMITTER, node=node)
         ) == ("forbidden",)
-    assert [one[3:] for one in await site.audited()] == [("hold", "his", "changed held")]
+    assert [one[3:] for one in await site.audited()] == [
+        ("hold", "his", "changed held"),
+        ("hold", "other", "refused"),
+    ]
 
 
 @pytest.mark.parametrize(

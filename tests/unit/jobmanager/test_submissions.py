@@ -29,6 +29,7 @@ from copilot.protocol.commands import (
     WantJobState,
     WantUpload,
 )
+from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
 from copilot.protocol.rules import SMALL_INPUTS
 from copilot.roles import MAY_SAY, Account, Standing
@@ -391,6 +392,14 @@ async def test_who_shares_a_project_looks_after_its_jobs(world: World) -> None:
     stopped = await world.hear(StopJob(job_id="j", reason="wrong"), BOB)
     assert (stopped.state, stopped.changed, stopped.reason) == ("cancelled", True, "bob@x: wrong")
     assert await world.code(StopJob(job_id="other"), BOB) == "unknown-job"
+    (*_, tried) = await world.store.audit()
+    assert (tried.who, tried.via, tried.verb, tried.target, tried.result) == (
+        bare(BOB),
+        "xmpp",
+        "cancel",
+        "other",
+        "refused",
+    )
 
 
 # -- following

@@ -133,7 +133,11 @@ async def test_a_submitter_looks_after_his_own_jobs_alone(line: str) -> None:
         assert (await here.do("drain", AGENT))[0] == 403
         assert (await here.do("hold", "his"))[0] == 200
         assert [await state(here, job) for job in ("his", "other")] == [State.HELD, State.WAITING]
-        assert await here.audited() == [(SUBMITTER, "web", "hold", "his", "changed held")]
+        assert await here.audited() == [
+            (SUBMITTER, "web", "hold", "other", "refused"),
+            (SUBMITTER, "web", "drain", AGENT, "refused"),
+            (SUBMITTER, "web", "hold", "his", "changed held"),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -245,6 +249,20 @@ async def test_who_is_revoked_has_no_more_wishes_and_the_next_of_that_name_not_h
         assert await here.log_in() == 403
 
 
+async def test_sessions_end_with_the_password_and_with_the_account_of_that_name(line: str) -> None:
+    async with site(line) as here:
+        for end in ("", passwords.line("another horse battery", 5.0)):
+            await here.log_in()
+            assert (await here.do("hold", "his"))[0] == 200
+            await here.store.set_password(OPERATOR, end)
+            assert (await here.do("release", "his"))[0] == 401
+            await here.store.set_password(OPERATOR, line)
+            assert (await here.do("release", "his"))[0] == 401  # it does not come back
+        await here.log_in()
+        await here.store.put_account(Account(jid=OPERATOR, standing=Standing.ADMIN, created=6.0))
+        assert (await here.do("release", "his"))[0] == 401
+
+
 async def test_sessions_end_by_themselves_and_by_hand(line: str) -> None:
     async with site(line) as here:
         await here.log_in()
@@ -305,9 +323,9 @@ def test_passwords_fit_for_their_account_alone(line: str) -> None:
 
 def test_sessions_are_bounded_and_the_oldest_goes() -> None:
     known = Sessions()
-    idents = [known.begin("a@x", float(number))[0] for number in range(sessions.PER_PERSON + 2)]
+    idents = [known.begin("a@x", float(number), right="")[0] for number in range(sessions.PER_PERSON + 2)]
     assert [known.find(one, 20.0) is not None for one in idents] == [False] * 2 + [True] * sessions.PER_PERSON
-    ident, session = known.begin("b@x", 0.0)
+    ident, session = known.begin("b@x", 0.0, right="")
     for hour in range(1, 25):
         found = known.find(ident, hour * 1500.0)
     assert found is session
