@@ -198,7 +198,12 @@ async def test_what_somebody_was_not_allowed_is_told_with_who_wanted_it(store: S
     with acting(Actor(name="eve@x.org", via=Via.WEB, standing="submitter", place="10.1.1.1")):
         await store.refused("cancel", ["job-1", "job-2[3:]"], reason="a\nb" * 10_000)
     (entry,) = await entries(store)
-    assert (entry.who, entry.standing, entry.via, entry.place) == ("eve@x.org", "submitter", "web", "10.1.1.1")
+    assert (entry.who, entry.standing, entry.via, entry.place) == (
+        "eve@x.org",
+        "submitter",
+        "web",
+        "10.1.1.1",
+    )
     assert (entry.verb, entry.target, entry.result) == ("cancel", "job-1 job-2[3:]", "refused")
     assert (len(entry.reason) < 3000, "\n" in entry.reason) == (True, False)
     assert before - 60 < entry.time < time.time() + 60
