@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE  # or each program that a test starts compiles 280 modules anew: 0.3 s
 .PHONY: tools help demo up test lint unit simulate faults attack fuzz see servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
-	bench-queue bench-files lock audit sbom man docs clean
+	bench-queue bench-files lock audit sbom man docs agent.pyz clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -70,6 +70,7 @@ servers: $(TESTS)  ## find the servers and tools of the tests, or fetch them int
 	.venv/bin/python -m copilot.local.provision --all prosody ejabberd redis-server chirp_server promtool chromium bwrap nft
 	.venv/bin/python -m tests.carbon.environment
 	.venv/bin/python -m bench.virtual tests/acceptance/requirements/aioxmpp.txt requirements/docs.lock
+	.venv/bin/python -m tools.pack.parts requirements/agent.lock
 
 bench: servers  ## all goals and figures in one table, short forms; a quarter of an hour
 	@.venv/bin/python -m bench.run
@@ -110,7 +111,7 @@ lock: tools  ## newest versions into the lock files, with their hashes
 
 # Asks the advisory service of the registry; `make audit SERVICE=osv` asks another one. Without an answer it fails.
 audit: tools  ## known weaknesses of what the lock files name
-	@for lock in run test tools docs; do \
+	@for lock in run agent test tools docs; do \
 		$(call tool,pip-audit) --strict --require-hashes --disable-pip --progress-spinner off \
 			$(if $(SERVICE),--vulnerability-service $(SERVICE)) --requirement requirements/$$lock.lock || exit 1; \
 	done
@@ -127,6 +128,11 @@ docs: $(TESTS)  ## build/docs: the pages for a browser, with navigation and sear
 	@.venv/bin/python -m bench.virtual requirements/docs.lock
 	$(call environment,docs)/bin/python -m sphinx -q -n -W --keep-going -c docs -d build/docs-trees -b html . build/docs
 	@echo build/docs/index.html
+
+# `make agent.pyz PYTHONS="3.11 3.12" MACHINE=aarch64`; less for fewer versions.
+agent.pyz: $(TESTS)  ## build/copilot-agent.pyz: the agent as one file, for machines with a Python and nothing else
+	.venv/bin/python -m tools.pack.onefile build/copilot-agent.pyz --python $(or $(PYTHONS),3.11 3.12 3.13) \
+		$(if $(MACHINE),--machine $(MACHINE))
 
 clean:  ## remove what make made here (the cache of servers stays)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

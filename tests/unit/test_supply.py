@@ -146,6 +146,12 @@ def test_tests_run_with_the_versions_that_users_get() -> None:
     }.items()
 
 
+def test_the_agent_as_one_file_has_the_versions_that_users_get() -> None:
+    have = locked("run")
+    versions = {name: str(pins[0].specifier) for name, pins in locked("agent").items()}
+    assert versions.items() <= {name: str(pins[0].specifier) for name, pins in have.items()}.items()
+
+
 def test_what_is_installed_here_is_what_is_locked() -> None:
     for name, pins in locked("test").items():
         here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
