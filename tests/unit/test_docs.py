@@ -134,3 +134,19 @@ def test_commands_and_options_that_a_page_names_are_there(page: Path) -> None:
         if text not in NO_COMMANDS and text.split()[0] in KNOWN
         for fault in faults(text)
     ] == []
+
+
+FILE = re.compile(r"`([\w./-]+(?:\.(?:py|lua|md|yml|toml|conf|json|cfg)|/))`")
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "ARCHITECTURE.md"])
+def test_files_that_are_named_for_developers_are_there(name: str) -> None:
+    """Paths from the root, from the package, or so much of their end that they are found."""
+    parts = ("copilot", "tests", "docs", "etc", "examples", "bench", "tools", "requirements")
+    there = {
+        f"/{path.relative_to(ROOT)}" + ("/" if path.is_dir() else "")
+        for part in parts
+        for path in ROOT.joinpath(part).rglob("*")
+    } | {f"/{path.name}" + ("/" if path.is_dir() else "") for path in ROOT.iterdir()}
+    named = {one for one in FILE.findall((ROOT / name).read_text()) if not one.startswith("build/")}
+    assert {one for one in named if not any(path.endswith(f"/{one}") for path in there)} == set()
