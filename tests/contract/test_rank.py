@@ -181,6 +181,11 @@ async def test_the_record_has_it_and_jobs_without_requirements_show_none(store: 
 # ---------------------------------------------------------------- in Redis
 
 
+def is_real(store: Store) -> bool:
+    """Whether it is a server of its own."""
+    return isinstance(store, RedisStore) and "Fake" not in type(store._client).__name__
+
+
 SAID = (
     "Memory = 1; Fast = true",
     "Memory = 2; Fast = 2",
@@ -253,8 +258,8 @@ async def let_all_be_known(store: Store) -> None:
 
 
 async def test_redis_chooses_as_the_queue_in_memory(store: Store) -> None:
-    if not isinstance(store, RedisStore):
-        pytest.skip("it is compared with this")
+    if not is_real(store):
+        pytest.skip("real servers are compared with memory")
     memory = MemoryStore()
     await let_all_be_known(store)
     for seed in range(MADE_UP):
@@ -328,7 +333,7 @@ async def test_a_job_does_not_wait_for_ever_for_what_is_not_known(
 
 async def test_more_looks_than_one_step_may_take_leave_jobs_to_who_waits(store: Store) -> None:
     """A hundred ranks and three hundred agents: all of the jobs are given, and the first by their ranks."""
-    if not isinstance(store, RedisStore) or "Fake" in type(store._client).__name__:
+    if not is_real(store):
         pytest.skip("of real servers")
     await park_all(store, {f"a{at}": f"Memory = {at // 100}" for at in range(300)})
     await store.submit([spec(number, rank=f"other.Memory - {number}") for number in range(100)], now=T)
