@@ -318,6 +318,7 @@ class JobSpec:
     (decision 20). `tags` are words by which people find it. It waits until the jobs of `after` are done, and those of
     `after_any` over, however they ended (decision 21). With `array` it is so many jobs, its elements: each has it, too, and its `index`, from 0.
     `rank` is an expression like `requirements`, a number: of several idle hosts the one with the highest is preferred (decision 23).
+    With `hold` it is held from the beginning, until somebody releases it.
     """
 
     id: str
@@ -356,6 +357,7 @@ class JobSpec:
     array: int = 0
     index: int | None = None
     rank: str = ""
+    hold: bool = False
 
     def __post_init__(self) -> None:
         check_job_id(self.id)

@@ -87,6 +87,9 @@ def submit(  # noqa: PLR0917  # one parameter per option
         list[str] | None,
         typer.Option(metavar="ID", help="Wait until this job is over, however it ends. Repeatable."),
     ] = None,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Keep it out of the queue until `copilot jobs release`.")
+    ] = False,
     project: Annotated[str | None, typer.Option(help="For whose work it is.")] = None,
     tag: Annotated[
         list[str] | None, typer.Option(metavar="TAG", help="A word by which to find it. Repeatable.")
@@ -160,6 +163,7 @@ def submit(  # noqa: PLR0917  # one parameter per option
         "retries": retries,
         "after": after,
         "after_any": after_any,
+        "hold": hold or None,
         "array": array,
         "project": project,
         "tags": tag,

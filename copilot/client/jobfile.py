@@ -121,4 +121,5 @@ def submission(said: Mapping[str, Any], directory: Path, *, job: str, owner: str
         after_any=said.get("after_any", ()),
         array=said.get("array", 0),
         rank=said.get("rank", ""),
+        hold=said.get("hold", False),
     )

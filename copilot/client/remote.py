@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -163,6 +163,7 @@ class Remote:
         want = WantUpload(job_id=job.job_id, project=job.project, inputs=job.inputs)
         for tries_left in reversed(range(URLS_TRIED)):
             have = await self._ask(want, HaveUpload, limit=PATIENCE)
+            _check_taken(job, have.takes or ())
             try:
                 if have.state is None:
                     await self._upload(
@@ -387,10 +388,6 @@ async def described(submission: Submission, *, watch: bool) -> tuple[SubmitJob, 
     Raises `BadName` for what is not allowed, before anything is said, and `TransferError` for files that cannot be read.
     """
     spec, files = submission_spec(submission), files_of(submission)
-    if spec.after or spec.after_any:
-        raise BadName(
-            f"job {spec.id}: from afar no job can wait for others: leave --after and --after-any out"
-        )
     check_files(spec, files)
     facts = [await asyncio.to_thread(read_facts, name, path) for name, path in files.items()]
     job = SubmitJob(
@@ -417,9 +414,24 @@ async def described(submission: Submission, *, watch: bool) -> tuple[SubmitJob, 
         max_cores=spec.max_cores,
         gpus=spec.gpus or None,
         tags=spec.tags or None,
+        after=spec.after or None,
+        after_any=spec.after_any or None,
+        hold=spec.hold or None,
         **asdict(spec.limits),
     )
     return job, files
+
+
+def _check_taken(job: SubmitJob, takes: Collection[str]) -> None:
+    """An older service would leave these out of account, and run the job at once. Raises `RemoteRefused`."""
+    asked = {"after": job.after or job.after_any, "hold": job.hold}
+    if missing := [name for name, wanted in asked.items() if wanted and name not in takes]:
+        options = " and ".join(f"--{name}" for name in missing)
+        raise RemoteRefused(
+            "too-old",
+            f"the service is of an older version that knows nothing of {options}; nothing was submitted: leave it out, or "
+            "have the service brought up to date",
+        )
 
 
 def at_rest(state: HaveJobState) -> bool:

@@ -65,6 +65,7 @@ class Submission:
     after_any: Sequence[str] = ()
     array: int = 0
     rank: str = ""
+    hold: bool = False
 
 
 MAX_PRIORITY = 30  # either way, of what is submitted; what other programs have put on the queue may have more
@@ -123,6 +124,7 @@ def described(submission: Submission) -> JobSpec:
         after_any=tuple(submission.after_any),
         array=submission.array,
         rank=normal_rank(submission.rank),
+        hold=submission.hold,
         **asdict(submission.limits),
     )
 

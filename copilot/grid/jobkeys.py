@@ -146,6 +146,7 @@ KEYS: Mapping[str, Key] = {
     "tags": Key(read=_words, expects=WORDS_EXPECTED, meaning="words by which people find it"),
     "after": Key(read=_words, expects=WORDS_EXPECTED, meaning="jobs that must be done before"),
     "after_any": Key(read=_words, expects=WORDS_EXPECTED, meaning="jobs that must be over before"),
+    "hold": Key(read=_flag, expects="true or false", meaning="it is held until somebody releases it"),
     "array": Key(
         read=_least(1),
         expects="a whole number from 1",

@@ -60,7 +60,7 @@ from copilot.protocol.commands import (
 )
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
-from copilot.protocol.rules import SMALL_INPUTS
+from copilot.protocol.rules import SMALL_INPUTS, TAKES
 from copilot.records import dataclass
 from copilot.roles import Account, Standing, may_say
 from copilot.runtime.component import Action, Actions, Event, Offline, Refuse, Send, Tick
@@ -208,7 +208,7 @@ class Submissions:
         files, spec = self._place(), self._draft(account, want.job_id, want.inputs)
         known = await self._store.get(spec.id)
         if known is not None and _visible(account, known.spec):
-            told = HaveUpload(job_id=spec.id, state=known.state)
+            told = HaveUpload(job_id=spec.id, state=known.state, takes=TAKES)
             return [Send(to=received.sender, command=told)]
         missing = await _attempted(files.missing(spec))
         if missing:
@@ -223,7 +223,7 @@ class Submissions:
             )
             for item in spec.inputs
         )
-        return [Send(to=received.sender, command=HaveUpload(job_id=spec.id, uploads=uploads))]
+        return [Send(to=received.sender, command=HaveUpload(job_id=spec.id, takes=TAKES, uploads=uploads))]
 
     async def _submit(self, received: Received, job: SubmitJob, account: Account, now: float) -> Actions:
         """On the queue before it is acknowledged; the very same job once more changes nothing."""
@@ -231,6 +231,8 @@ class Submissions:
         contents = _contents(job.inputs)
         record = await self._store.get(spec.id)
         if record is None:
+            for other in (*spec.after, *spec.after_any):
+                await self._record(account, other)  # whether there is another one is nobody's business
             await _attempted(files.keep(spec, contents))
             if missing := await _attempted(files.missing(spec)):
                 names = ", ".join(sorted(missing))
@@ -350,6 +352,9 @@ class Submissions:
                 max_cores=job.max_cores,
                 gpus=job.gpus or 0,
                 tags=job.tags or (),
+                after=job.after or (),
+                after_any=job.after_any or (),
+                hold=bool(job.hold),
                 **{name: getattr(job, name) for name in LIMITS},
             )
         except BadName as error:

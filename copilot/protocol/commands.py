@@ -407,11 +407,13 @@ class WantUpload(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaveUpload(Command):
-    """Ours: job manager: there. `state`: a job of yours with that id is known already, and stands so."""
+    """Ours: job manager: there. `state`: a job of yours with that id is known already, and stands so. `takes`: which of the attributes
+    of `submitJob` that came later we know (`TAKES`)."""
 
     NAME: ClassVar[str] = "haveUpload"
     job_id: str = attribute("jobID", JOB_ID)
     state: str | None = attribute("state", default=None)
+    takes: tuple[str, ...] | None = attribute("takes", WORDS, default=None)
     uploads: tuple[Upload, ...] = child(Upload, many=True)
 
 
@@ -427,7 +429,7 @@ class SealedSecret(Part):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitJob(Command):
     """Ours: submitter: put this on the queue. `environment` is shell text, as in `Job`; `max_run_time` in s; `memory` to `image` as in `Job`,
-    `cores` to `rank` as in `JobSpec`.
+    `cores` to `hold` as in `JobSpec`.
 
     `watch`: for so many seconds, tell me when its state changes.
     """
@@ -460,6 +462,9 @@ class SubmitJob(Command):
     gpus: int | None = attribute("gpus", SIZE, default=None)
     tags: tuple[str, ...] | None = attribute("tags", WORDS, default=None)
     rank: str | None = attribute("rank", default=None)
+    after: tuple[str, ...] | None = attribute("after", WORDS, default=None)
+    after_any: tuple[str, ...] | None = attribute("afterAny", WORDS, default=None)
+    hold: bool | None = attribute("hold", FLAG, default=None)
     inputs: tuple[SentInput, ...] = child(SentInput, many=True)
     secrets: tuple[SealedSecret, ...] = child(SealedSecret, many=True)
 

@@ -526,9 +526,8 @@ class MemoryStore(
     def _hold(self, known: Job, reason: str, time: float) -> Changed:
         if known.record.state not in (State.WAITING, State.BLOCKED):
             return Changed(changed=False, state=known.record.state)
-        record = replace(known.record, state=State.HELD)
-        self._set(replace(known, record=record, held=time))
-        self._write(record, EventKind.HELD, time, text=rules.event_text(reason))
+        self._keep_out(known, time)
+        self._write(known.record, EventKind.HELD, time, text=rules.event_text(reason))
         return Changed(changed=True, state=State.HELD)
 
     async def release(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
@@ -682,16 +681,23 @@ class MemoryStore(
         )
         place, step = self._turns.next_places(spec, self._shares, max(1, spec.array))
         if spec.is_array:
-            blocked, places = self._begin_waiting(spec), range(place, place + step * spec.array, step)
-            self._add_array(spec, text, record, places, blocked=blocked)
-            self._write(record, EventKind.SUBMITTED, time, text=Slice(begin=0, end=spec.array).text)
+            every, places = Slice(begin=0, end=spec.array), range(place, place + step * spec.array, step)
+            self._add_array(spec, text, record, places, blocked=self._begin_waiting(spec))
+            self._write(record, EventKind.SUBMITTED, time, text=every.text)
+            if spec.hold:
+                self._write(record, EventKind.HELD, time, text=f"{every.text} {rules.HELD_WHEN_SUBMITTED}")
             return
         job = Job(record=record, text=text, place=place, group=group_of(spec))
-        if self._begin_waiting(spec):
+        waits = self._begin_waiting(spec)
+        if spec.hold:
+            self._keep_out(job, time)
+        elif waits:
             self._block(job, time)
         else:
             self._put_in_queue(job)
         self._write(record, EventKind.SUBMITTED, time)
+        if spec.hold:
+            self._write(record, EventKind.HELD, time, text=rules.HELD_WHEN_SUBMITTED)
 
     def _take(self, job: Job, cores: int, asker: Asker, time: float, deadline: float) -> JobRecord:
         record = replace(
@@ -831,6 +837,10 @@ class MemoryStore(
     def _block(self, job: Job, time: float) -> None:
         """Let a job wait for others."""
         self._set(replace(job, record=replace(job.record, state=State.BLOCKED), held=time))
+
+    def _keep_out(self, job: Job, time: float) -> None:
+        """Let a job wait until somebody releases it."""
+        self._set(replace(job, record=replace(job.record, state=State.HELD), held=time))
 
     def _enter(self, job: Job) -> None:
         self._push(job)

@@ -83,6 +83,9 @@ class MemoryArrays(Arrays, abc.ABC):
     def _block(self, job: Job, time: float) -> None: ...
 
     @abc.abstractmethod
+    def _keep_out(self, job: Job, time: float) -> None: ...
+
+    @abc.abstractmethod
     def _let_others_in(self, job: str, state: State, time: float) -> None: ...
 
     @abc.abstractmethod
@@ -148,7 +151,9 @@ class MemoryArrays(Arrays, abc.ABC):
         for index, place in enumerate(places):
             record = replace(first, spec=spec.element(index))
             job = Job(record=record, text=text, place=place, group=group)
-            if blocked:
+            if spec.hold:
+                self._keep_out(job, first.submitted)
+            elif blocked:
                 self._block(job, first.submitted)
             else:
                 self._put_in_queue(job)

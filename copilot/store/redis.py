@@ -704,6 +704,7 @@ def job_values(spec: JobSpec, text: str) -> tuple[str | float, ...]:
         awaits,
         spec.array,
         spec.rank,
+        rules.HELD_WHEN_SUBMITTED if spec.hold else "",
     )
 
 

@@ -92,6 +92,7 @@ SILENT = Outcome(
     exit_code=1,
     reason="the agent did not renew its lease on the job",
 )
+HELD_WHEN_SUBMITTED = "submitted on hold"  # why a job is held that nobody has held since
 
 
 def ran_out(event: Event) -> bool:

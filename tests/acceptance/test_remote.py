@@ -140,6 +140,23 @@ def test_a_second_submitter_neither_sees_nor_stops_nor_overwrites(
     assert outcome.reason == f"{ada.jid}: no such host"
 
 
+def test_a_job_waits_for_another_one_of_its_owner_and_one_is_held(
+    system: Up, ada: Laptop, bob: Laptop, place: Path
+) -> None:
+    def submit(laptop: Laptop, *options: object) -> subprocess.CompletedProcess[str]:
+        job = script(place / "job.sh", "exit 0")
+        return run("copilot", "submit", "--remote", "--config", laptop.config, *options, job)
+
+    assert submit(ada, "--hold", "--id", "first").returncode == 0
+    assert submit(ada, "--after", "first", "--id", "second").returncode == 0
+    assert (state_of(system, "first"), state_of(system, "second")) == (State.HELD, State.BLOCKED)
+    refused = submit(bob, "--after", "first", "--id", "third")
+    assert (refused.returncode, refused.stderr) == (1, "copilot: no job first of yours is known\n")
+    released = run("copilot", "jobs", "release", "first", "--config", system.etc)
+    assert released.returncode == 0, released.stderr
+    until(lambda: state_of(system, "second") is State.DONE, "both are done")
+
+
 def test_a_running_job_is_stopped_and_its_follower_hears_of_it(system: Up, ada: Laptop, place: Path) -> None:
     output = place / "out"
     options = ada.options(script(place / "long.sh", "sleep 300"), "--wait", "--json", "--id", "long")

@@ -9,6 +9,7 @@ import pytest
 from copilot.errors import TooManyJobs, UnknownJob
 from copilot.job import Cause, EventKind, JobSpec, Outcome, State
 from copilot.store import rules
+from copilot.store.arrays import Slice, Wish
 from copilot.store.base import Store
 from copilot.store.blocking import Awaited, Until
 from tests.contract import store_fixtures
@@ -188,3 +189,40 @@ async def test_a_page_shows_jobs_that_are_blocked_the_newest_first(store: Store)
     page = await store.page(State.BLOCKED)
     assert [(one.job, one.since) for one in page.rows] == [("job-c", T + 1), ("job-b", T)]
     assert page.total == 2
+
+
+async def test_a_job_that_is_submitted_on_hold_waits_for_somebody_who_releases_it(store: Store) -> None:
+    await store.submit([job("a", hold=True), job("b")], now=T)
+    assert await state(store, "a") is State.HELD
+    assert await claim(store) == ["b"]
+    counts = await store.counts()
+    assert (counts[State.HELD], counts[State.WAITING]) == (1, 0)
+    kinds = [(one.kind, one.text) for one in await store.events(count=100) if one.job == "job-a"]
+    assert kinds == [(EventKind.SUBMITTED, ""), (EventKind.HELD, rules.HELD_WHEN_SUBMITTED)]
+    await store.submit([job("a", hold=True)], now=T)  # the very same: nothing changes
+    assert (await store.release("job-a", now=T)).state is State.WAITING
+    assert await claim(store) == ["a"]
+
+
+async def test_one_on_hold_that_waits_for_others_does_so_when_it_is_released(store: Store) -> None:
+    await store.submit([job("a"), job("b", after="a", hold=True), job("c", after="a", hold=True)], now=T)
+    assert await state(store, "b") is State.HELD
+    assert (await store.release("job-b", now=T)).state is State.BLOCKED
+    await end(store, "a")
+    assert (await state(store, "b"), await state(store, "c")) == (State.WAITING, State.HELD)
+    assert (await store.release("job-c", now=T)).state is State.WAITING
+
+
+async def test_an_array_on_hold_is_held_as_a_whole_and_told_of_once(store: Store) -> None:
+    await store.submit([job("a"), job("sim", array=500, after="a", hold=True)], now=T)
+    assert (await store.counts())[State.HELD] == 500
+    told = [one for one in await store.events(count=1000) if one.job == "job-sim"]
+    assert [(one.kind, one.text) for one in told] == [
+        (EventKind.SUBMITTED, "[0:500]"),
+        (EventKind.HELD, f"[0:500] {rules.HELD_WHEN_SUBMITTED}"),
+    ]
+    await end(store, "a")
+    assert (await store.counts())[State.HELD] == 500
+    await store.operate_slice("job-sim", Slice(begin=0, end=100), Wish.RELEASE, now=T)
+    counts = await store.counts()
+    assert (counts[State.WAITING], counts[State.HELD]) == (100, 400)

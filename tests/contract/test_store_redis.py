@@ -191,7 +191,7 @@ async def test_after_a_restart_the_same_store_goes_on_with_scripts_that_redis_ha
 
 
 async def test_a_frozen_server_is_given_up_after_the_timeout(own_server: RedisServer) -> None:
-    async with opened(own_server, timeout=0.1) as store:
+    async with opened(own_server, timeout=0.5) as store:
         await store.submit([spec()])
         with own_server.frozen():
             begin = time.monotonic()
@@ -204,7 +204,7 @@ async def test_a_frozen_server_is_given_up_after_the_timeout(own_server: RedisSe
 
 
 async def test_a_listener_that_is_already_connected_gives_up_a_frozen_server(own_server: RedisServer) -> None:
-    async with opened(own_server, timeout=0.1) as store:
+    async with opened(own_server, timeout=1.0) as store:
         assert await store.events(block=0.01) == ()
         with own_server.frozen(), pytest.raises(StoreUnavailable, match="did not answer within"):
             await store.events(block=0.1)

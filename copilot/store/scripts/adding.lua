@@ -34,9 +34,9 @@ end
 
 -- A new job: its record, its place in the queue, its first event. Its id is free, and has been checked. `attributes` are
 -- those that its requirements name, '' for a job without; `needs` all of these, '' if it says them itself; `awaits`: what it waits for (blocking.lua), `size`: 0, or the number of
--- elements of an array; `prefers`: its rank of hosts, '' for none. Whoever adds jobs calls
+-- elements of an array; `prefers`: its rank of hosts, '' for none; `hold`: why it is held from the beginning, '' if it is not. Whoever adds jobs calls
 -- `write_places` and `hint` at the end.
-local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, needs, owner, project, cores, awaits, size, prefers)
+local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, max_run_time, attributes, needs, owner, project, cores, awaits, size, prefers, hold)
   size = tonumber(size)
   local place, step = next_places(owner, project, rank, tonumber(cores), math.max(1, size))
   local written = event(id, 'submitted', '0', '', '', size > 0 and '[0:' .. size .. ']' or '')
@@ -51,17 +51,26 @@ local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, m
   end
   if size > 0 then
     local state = begin_waiting(id, awaits) and 'blocked' or 'waiting'
+    state = hold ~= '' and 'held' or state
     redis.call('HSET', ARRAY .. id, 'size', size, 'step', step, 'n:' .. state, size, unpack(fields))
     redis.call('HDEL', ARRAY .. id, 'state', 'attempt', 'attempts_used')
     count_owner(owner, size, 0)
     arrays[id] = nil
-    add_part(read_array(id), 0, size, state, state == 'blocked' and now or '', '')
+    add_part(read_array(id), 0, size, state, state == 'waiting' and '' or now, '')
+    if hold ~= '' then
+      event(id, 'held', '0', '', '', '[0:' .. size .. '] ' .. hold)
+    end
     return
   end
   note_number(id)
   redis.call('HSET', JOB .. id, unpack(fields))
   count_owner(owner, 1, 0)
-  if begin_waiting(id, awaits) then
+  local waits = begin_waiting(id, awaits)
+  if hold ~= '' then
+    redis.call('HSET', JOB .. id, 'state', 'held')
+    redis.call('ZADD', ON_HOLD, now, id)
+    event(id, 'held', '0', '', '', hold)
+  elseif waits then
     redis.call('HSET', JOB .. id, 'state', 'blocked')
     redis.call('ZADD', BLOCKED, now, id)
   else

@@ -1,19 +1,19 @@
 -- Put jobs on the queue, all or none.
 --
 -- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, numbered:<id>, queue:<group>, heads, plain-heads, seen,
--- group:<group>, groups, attributes, sequence, started, turns, shares, blocked, awaits:<id>, awaited:<done or over>:<id>,
+-- group:<group>, groups, attributes, sequence, started, turns, shares, blocked, on-hold, awaits:<id>, awaited:<done or over>:<id>,
 -- parked, owners, owners-running, events, paused.
 -- Atomic because: two clients may submit one id at the same time, and one taken id must stop the whole batch.
 -- ARGV[2…]: the share of Redis' memory above which no new job is taken ('' for no limit), how many groups with requirements
 -- there may be, how many without, how many jobs an owner may have on the queue ('' for no limit), then OF_JOB values a job as
 -- `add_job` takes them: id, spec, group, rank, max_attempts, max_user_attempts, max_run_time ('' for none), attributes, needs, owner,
 -- project, cores, what it waits for (blocking.lua): jobs that are known, or come before it here; and how many
--- elements it has, 0 if it is no array; and its rank of hosts, '' for none.
+-- elements it has, 0 if it is no array; its rank of hosts, '' for none; and why it is held from the beginning, '' if it is not.
 -- Returns 'submitted'; or, with nothing changed, 'paused', 'full', 'groups' (there would be too many), 'many' (of an owner), 'taken'
 -- and the first id that is taken by a different job, or 'unknown' or
 -- 'element', a job and another one for which it cannot wait, for nobody knows that, or it is an element of an array. Jobs known with the same spec are left alone.
 
-local OF_JOB = 15
+local OF_JOB = 16
 local share, most_jobs = tonumber(ARGV[2]), tonumber(ARGV[5])
 local most = {[HEADS] = tonumber(ARGV[3]), [PLAIN_HEADS] = tonumber(ARGV[4])}
 local new, groups, seen, theirs = {}, {[HEADS] = {}, [PLAIN_HEADS] = {}}, {}, {}

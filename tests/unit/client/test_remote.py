@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import itertools
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -347,6 +348,31 @@ def test_a_refusal_is_an_error_with_its_reason(
             async with world.laptop(jid) as remote:
                 with pytest.raises(error, match=text):
                     await remote.submit(*job)
+
+    run(story())
+
+
+def test_a_service_that_would_run_it_at_once_gets_no_job_that_is_held_or_waits(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the version before says nothing of what it takes."""
+    monkeypatch.setattr("copilot.jobmanager.submissions.TAKES", ())
+
+    async def story() -> None:
+        async with World() as world:
+            world.start("one")
+            for options, named in (
+                ({"hold": True}, "--hold"),
+                ({"after": ("a",), "hold": True}, "--after and --hold"),
+            ):
+                async with world.laptop() as remote:
+                    with pytest.raises(
+                        RemoteRefused, match=f"knows nothing of {named}; nothing was submitted"
+                    ):
+                        await remote.submit(replace(job[0], **options), job[1])  # type: ignore[arg-type]
+            assert await world.store.get("j") is None
+            async with world.laptop() as remote:
+                await remote.submit(*job)
 
     run(story())
 

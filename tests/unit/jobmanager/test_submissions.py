@@ -31,7 +31,7 @@ from copilot.protocol.commands import (
 )
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
-from copilot.protocol.rules import SMALL_INPUTS
+from copilot.protocol.rules import SMALL_INPUTS, TAKES
 from copilot.roles import MAY_SAY, Account, Standing
 from copilot.runtime.component import Action, Event, Offline, Refuse, Send, Tick
 from copilot.store.memory import MemoryStore
@@ -235,9 +235,20 @@ async def test_who_is_overtaken_at_the_last_moment_leaves_nothing_behind(
 async def test_an_id_of_ones_own_is_told_before_anything_is_uploaded(world: World) -> None:
     await world.hear(SMALL)
     assert await world.hear(WantUpload(job_id="j", inputs=SMALL.inputs)) == HaveUpload(
-        job_id="j", state="waiting"
+        job_id="j", state="waiting", takes=TAKES
     )
     assert (await world.hear(WantUpload(job_id="j", inputs=SMALL.inputs), BOB)).state is None  # no oracle
+
+
+async def test_a_job_waits_for_others_of_its_owner_and_can_be_held(world: World) -> None:
+    await world.hear(SMALL)
+    second = replace(SMALL, job_id="second", after=("j",))
+    assert (await world.hear(second)).state == "blocked"
+    third = replace(SMALL, job_id="third", after_any=("j",), hold=True)
+    assert (await world.hear(third)).state == "held"
+    for other in ("j", "nobodys"):  # no oracle: what another one has is not known
+        assert await world.code(replace(SMALL, job_id="fourth", after=(other,)), BOB) == "unknown-job"
+    assert await world.store.get("fourth") is None
 
 
 @pytest.mark.parametrize(
