@@ -139,7 +139,7 @@ def test_commands_and_options_that_a_page_names_are_there(page: Path) -> None:
 FILE = re.compile(r"`([\w./-]+(?:\.(?:py|lua|md|yml|toml|conf|json|cfg)|/))`")
 
 
-@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "ARCHITECTURE.md"])
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "ARCHITECTURE.md", "docs/glossary.md"])
 def test_files_that_are_named_for_developers_are_there(name: str) -> None:
     """Paths from the root, from the package, or so much of their end that they are found."""
     parts = ("copilot", "tests", "docs", "etc", "examples", "bench", "tools", "requirements")
