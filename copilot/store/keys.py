@@ -33,13 +33,19 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One kind of key. `suffix` says what follows a base, "" for a single key."""
+    """One kind of key. `suffix` says what follows a base, "" for a single key. `called`: what the scripts call it, if not by its name."""
 
     name: str
+    called: str = ""
     suffix: str = ""
     kind: Kind
     meaning: str
     life: str
+
+    @property
+    def word(self) -> str:
+        """What the scripts call it, in small letters and with '-'."""
+        return self.called or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +229,8 @@ TABLE = (
         life="2 hours; an entry leaves when the job is claimed; of groups that are gone some 1000 stay at most",
     ),
     Key(
-        name="running",
+        name="running-2",
+        called="running",
         kind=Kind.ZSET,
         meaning="running jobs; score: the deadline of the attempt",
         life="an entry leaves with the end of the attempt",
@@ -247,7 +254,8 @@ TABLE = (
         life="as the job's",
     ),
     Key(
-        name="cancelling",
+        name="cancelling-2",
+        called="cancelling",
         kind=Kind.ZSET,
         meaning="running jobs that somebody wants to end; score: since when",
         life="an entry leaves with the end of the attempt",
@@ -291,7 +299,8 @@ TABLE = (
         life="an entry leaves when the agent says goodbye, or with its time",
     ),
     Key(
-        name="delayed",
+        name="delayed-2",
+        called="delayed",
         kind=Kind.ZSET,
         meaning="waiting jobs that were handed back too often to be in the queue; score: until when",
         life="an entry leaves with its time, or when the job is held or settled",
@@ -456,6 +465,33 @@ TABLE = (
         meaning="agents (bare JIDs) that somebody has put in quarantine: a line of JSON with until when (empty: until somebody lets it "
         "out), by whom, why and since when",
         life="until then; entries that are over leave with the next one that comes",
+    ),
+    Key(
+        name="format",
+        kind=Kind.STRING,
+        meaning="`<number> <version>`: of what format the queue is, by which version of Co-Pilot. A manager of an older format does not start",
+        life="as long as the queue",
+    ),
+    Key(
+        name="running",
+        called="running-of-1",
+        kind=Kind.STRING,
+        meaning="a word for managers of format 1, which take it for what `running-2` is now, and so can change nothing (docs/versions.md)",
+        life="as long as the queue",
+    ),
+    Key(
+        name="cancelling",
+        called="cancelling-of-1",
+        kind=Kind.STRING,
+        meaning="the same in the place of `cancelling-2`",
+        life="as long as the queue",
+    ),
+    Key(
+        name="delayed",
+        called="delayed-of-1",
+        kind=Kind.ZSET,
+        meaning="the same in the place of `delayed-2`: one entry, which is no job; their claims end before they have changed anything",
+        life="as long as the queue",
     ),
 )
 

@@ -20,6 +20,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.sentinel import MasterNotFoundError
 
+import copilot
 from copilot.errors import ConfigError, IntakePaused, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
 from copilot.matching.groups import group_of
@@ -47,6 +48,7 @@ from copilot.store.blocking import Awaited, Until, wishes_of
 from copilot.store.connections import Connections, to_primary, to_server
 from copilot.store.counts import NO_ENTRY, REFUSED, UNAVAILABLE, StoreCounts
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
+from copilot.store.format import FORMAT, check_format
 from copilot.store.hosts import ASKED, ASKED_FOR_RANKS, Hosts, Look
 from copilot.store.keys import DEFAULT_PREFIX, Keys, digest
 from copilot.store.redis_audit import RedisAudit
@@ -178,10 +180,12 @@ class RedisStore(
         return cls(connections, timeout=timeout, **options)
 
     async def check(self) -> Facts:
-        """Look at version and settings; two round trips. Raises `ConfigError` for a server that may lose jobs
-        (eviction), is too old, or is a cluster."""
+        """Look at version and settings, and take the queue over from managers of older versions; three round trips. Raises
+        `ConfigError` for a server that may lose jobs (eviction), is too old, or is a cluster, and for a queue of a newer version."""
         info: dict[str, Any] = await self._send(self._client, "INFO")
         check_fitness(info)
+        found, by = await self._run("take_over", None, FORMAT, copilot.__version__)
+        check_format(int(found), by, version=copilot.__version__)
         failover = self._connections.sentinel is not None
         warnings = (
             disk_warning(info, await self._appendfsync(), replicas=self._replicas),
@@ -786,7 +790,8 @@ def _our_errors(limit: float) -> Iterator[None]:
         if advice := _passing(error):
             raise StoreUnavailable(f"Redis takes nothing now, {advice} ({error})") from error
         raise _Refused(
-            f"Redis refused a command ({error}): look whether another program writes below our key prefix"
+            f"Redis refused a command ({error}): look whether managers of a newer version have taken the queue over, and stop this "
+            "one then; or whether another program writes below our key prefix"
         ) from error
 
 

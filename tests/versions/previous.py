@@ -19,6 +19,7 @@ from pathlib import Path
 
 from copilot.errors import CopilotError
 from copilot.local import provision
+from tests.acceptance.running import LIMIT_S
 
 TAG = "v0.1.0"
 COMMIT = "27ce6bdf4cdefec9b563c64aa5ec883572a2c1ef"  # where a clone has no tags
@@ -53,15 +54,15 @@ class Release:
     tree: Path
     programs: Path
 
-    def run_python(self, code: str, *arguments: str, **variables: str) -> str:
-        """What this code prints when it runs with the modules of that release."""
+    def run_file(self, file: Path, *arguments: str) -> str:
+        """What this file prints when it runs with the modules of that release."""
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
+            [sys.executable, file, *arguments],
             capture_output=True,
             text=True,
-            timeout=40,
+            timeout=LIMIT_S,
             check=False,
-            env={**os.environ, **QUIET, "PYTHONPATH": str(self.tree), **variables},
+            env={**os.environ, **QUIET, "PYTHONPATH": str(self.tree)},
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

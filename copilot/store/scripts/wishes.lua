@@ -88,7 +88,7 @@ local function cancel_job(id, outcome, text)
   elseif state == 'waiting' or state == 'held' or state == 'blocked' then
     settle(id, attempt, agent, 'cancelled', outcome, '', text)
     return {1, 'cancelled'}
-  elseif state == 'running' and not cancel then
+  elseif state == 'running' and not (cancel and redis.call('ZSCORE', CANCELLING, id)) then -- one without the other: by managers of format 1
     redis.call('HSET', JOB .. id, 'cancel', outcome)
     redis.call('ZADD', CANCELLING, now, id)
     hint_orders()

@@ -12,6 +12,7 @@ from copilot.store.keys import (
     FIELDS,
     OLD_TABLE,
     TABLE,
+    Key,
     Keys,
     digest,
     old_description,
@@ -51,15 +52,15 @@ def test_the_page_lists_every_field_of_a_job() -> None:
     assert rows("Field") == [[f"`{field.name}`", field.meaning] for field in FIELDS]
 
 
-def word(key: str) -> str:
+def word(key: Key) -> str:
     """What the scripts call it."""
-    return key.rstrip(":").replace("-", "_").upper()
+    return key.word.rstrip(":").replace("-", "_").upper()
 
 
 def test_the_prelude_names_the_keys_in_the_order_of_the_table() -> None:
     names = re.search(r"^local ([^=]+) = unpack\(KEYS\)$", PRELUDE, re.MULTILINE)
     assert names
-    assert re.findall(r"\w+", names[1]) == [word(key.name) for key in TABLE]
+    assert re.findall(r"\w+", names[1]) == [word(key) for key in TABLE]
 
 
 def test_the_numbers_in_scripts_and_page_are_those_of_the_rules() -> None:
@@ -85,7 +86,7 @@ def test_both_versions_count_with_the_same_numbers() -> None:
 
 
 def test_every_script_touches_just_what_its_header_says() -> None:
-    names = {word(key.name): key.name + key.suffix for key in (*TABLE, *APART)}
+    names = {word(key): key.word + key.suffix for key in (*TABLE, *APART)}
     names |= {key.name.rpartition(":")[2].upper(): key.name for key in OLD_TABLE}
     helpers = dict(re.findall(r"^local function (\w+)\((?s:.*?)\n(?s:(.*?))^end$", PRELUDE, re.MULTILINE))
     for name, text in SCRIPTS.items():
