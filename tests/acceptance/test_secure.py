@@ -35,6 +35,7 @@ class Site:
 
     def __init__(self, place: Path, xmpp: Prosody | Ejabberd, redis: Redis) -> None:
         self.place, self.xmpp, self._redis = place, xmpp, redis
+        self.programs: dict[str, str] = {}  # of another version, by name
         self.password = uuid.uuid4().hex
         self.accounts = {kind: f"{kind}-{uuid.uuid4().hex}" for kind in ("jm", "agent")}
         self.etc = place / "etc"
@@ -115,7 +116,8 @@ class Site:
     def _component(self, name: str, output: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
         said = self.place / f"{output}.out"
         variables = {**service(), **variables}
-        with started(name, "--config", self.etc, "--debug", output=said, **variables) as process:
+        program = self.programs.get(name, name)
+        with started(program, "--config", self.etc, "--debug", output=said, **variables) as process:
             until(lambda: "Ready as" in said.read_text() or process.poll() is not None, name)
             assert process.poll() is None, said.read_text()
             yield process
@@ -155,7 +157,8 @@ class Site:
 
     def does_a_job(self, name: str) -> None:
         job = script(self.place / f"{name}.sh", f"echo {name}")
-        done = run("copilot-job-submit", "--config", self.etc, "--id", name, "--command", job, **service())
+        program = self.programs.get("copilot-job-submit", "copilot-job-submit")
+        done = run(program, "--config", self.etc, "--id", name, "--command", job, **service())
         assert done.returncode == 0, done.stderr
         until((self.place / "done" / name / f"{name}.tgz").exists, f"job {name} is done")
 

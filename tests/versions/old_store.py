@@ -1,4 +1,4 @@
-"""What managers of the release before do to a queue. Runs with the modules of that release: `python old_store.py fill|spoil URL`."""
+"""What managers of the release before do to a queue. Runs with the modules of that release: `python old_store.py fill|spoil|back URL [JSON]`."""
 
 from __future__ import annotations
 
@@ -78,10 +78,22 @@ async def spoil(store: RedisStore) -> object:
     return results
 
 
+async def back(store: RedisStore) -> object:
+    """Managers of that release are here again, and do a job."""
+    await store.submit([JobSpec(id="again", command="c")])
+    given = await claim(store, 10)
+    await store.dispatch(dispatch_limit=60.0)
+    await store.reap(now=time.time() + 1.0)
+    return {
+        job: (await store.finish(job, attempt, Outcome(cause=Cause.OK, exit_code=0))).state
+        for job, attempt in given
+    }
+
+
 async def main() -> None:
     store = RedisStore.from_url(sys.argv[2])
     try:
-        result = await {"fill": fill, "spoil": spoil}[sys.argv[1]](store)
+        result = await {"fill": fill, "spoil": spoil, "back": back}[sys.argv[1]](store)
         sys.stdout.write(json.dumps(result))
     finally:
         await store.close()

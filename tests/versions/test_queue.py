@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.versions import old_store
 from tests.versions.previous import Release
 
 OK = Outcome(cause=Cause.OK, exit_code=0)
+PAGE = Path(__file__).parents[2] / "docs" / "versions.md"
+WAY_BACK = re.findall(r"copilot:\S+", PAGE.read_text().partition("redis-cli DEL")[2].partition("\n")[0])
 LONGEST_DELAY_S = 300.0
 _numbers = itertools.count()
 
@@ -117,6 +120,32 @@ async def test_managers_of_the_release_before_lose_nothing_beside_new_ones(
     assert await store.waiting() == 0
 
 
+async def test_a_queue_of_a_newer_version_is_left_alone(store: RedisStore, redis_url: str) -> None:
+    await store.check()
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.set("copilot:format", f"{FORMAT + 1} 9.9")
+    with pytest.raises(ConfigError, match=rf"format {FORMAT + 1}, by Co-Pilot 9\.9"):
+        await store.check()
+
+
+async def test_the_release_before_has_a_dry_queue_again_when_the_fence_is_taken_away(
+    store: RedisStore, redis_url: str, old: Release
+) -> None:
+    await store.check()
+    await store.submit(
+        [JobSpec(id="tagged", command="c", tags=("t",)), JobSpec(id="sim", command="c", array=2)]
+    )
+    given = await claim(store)
+    for job, one in given.items():
+        await store.finish(job, one.attempt, OK)
+        await store.publish(job)
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.delete(*WAY_BACK)
+    assert by_old(old, "back", redis_url) == {"again": "done"}
+    await store.check()
+    assert await states(store) == dict.fromkeys((*given, "again"), State.DONE)
+
+
 async def states(store: RedisStore) -> dict[str, State]:
     found = {}
     for state in State:
@@ -129,11 +158,3 @@ def everything(url: str) -> dict[str, Any]:
         return {
             key: connection.execute_command("DUMP", key, NEVER_DECODE=True) for key in connection.scan_iter()
         }
-
-
-async def test_a_queue_of_a_newer_version_is_left_alone(store: RedisStore, redis_url: str) -> None:
-    await store.check()
-    with redis.Redis.from_url(redis_url) as connection:
-        connection.set("copilot:format", f"{FORMAT + 1} 9.9")
-    with pytest.raises(ConfigError, match=rf"format {FORMAT + 1}, by Co-Pilot 9\.9"):
-        await store.check()
