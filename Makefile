@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE  # or each program that a test starts compiles 280 modules anew: 0.3 s
 .PHONY: tools help demo up test lint unit simulate faults attack versions fuzz see servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
-	bench-queue bench-files lock audit sbom man docs agent.pyz clean
+	bench-queue bench-files lock audit sbom man docs agent.pyz deb clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
 RUN   := .venv/.installed-run
@@ -136,6 +136,10 @@ docs: $(TESTS)  ## build/docs: the pages for a browser, with navigation and sear
 agent.pyz: $(TESTS)  ## build/copilot-agent.pyz: the agent as one file, for machines with a Python and nothing else
 	.venv/bin/python -m tools.pack.onefile build/copilot-agent.pyz --python $(or $(PYTHONS),3.11 3.12 3.13) \
 		$(if $(MACHINE),--machine $(MACHINE))
+
+# For the Python of the Debian release that it shall go to: `make deb PYTHONS=3.13`.
+deb: $(TESTS)  ## build/copilot-broker_….deb: the Debian package, for this machine's kind and version of Python
+	.venv/bin/python -m tools.pack.debian build $(if $(PYTHONS),--python $(PYTHONS)) $(if $(MACHINE),--machine $(MACHINE))
 
 clean:  ## remove what make made here (the cache of servers stays)
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import sys
 import sysconfig
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
@@ -273,6 +274,9 @@ def _check_address(listen: str) -> None:
 def command_path(name: str) -> Path:
     """Where a command of this installation lies. Raises `ConfigError` if it is not installed."""
     path = Path(sysconfig.get_path("scripts")) / name
+    beside = Path(sys.argv[0]).absolute().with_name(name)  # Debian's Python has its scripts elsewhere
+    if not path.exists() and beside.exists():
+        return beside
     if not path.exists():
         raise ConfigError(
             f"the command {name} is not at {path}: install the package first (make demo does it)"

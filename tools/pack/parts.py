@@ -13,6 +13,8 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from packaging.markers import Marker
+
 from copilot.errors import CopilotError
 from copilot.local import provision
 
@@ -74,7 +76,7 @@ def tag(python: str) -> str:
 
 
 def _installed(lock: Path, python: str, machine: str) -> Path:
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(wanted(lock.read_text(), python, machine).encode()).hexdigest()[:16]
     place = provision.cache_directory() / "packed"
     directory = place / f"{lock.stem}-{digest}-{tag(python)}-{machine}"
     place.mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,26 @@ def _installed(lock: Path, python: str, machine: str) -> Path:
     return directory
 
 
+def wanted(lock: str, python: str, machine: str) -> str:
+    """What of a lock file some release of this Python needs, without conditions.
+
+    pip would ask those of the Python that it runs in. A package that 3.11.2 needs and 3.11.7 does not is taken for 3.11.
+    """
+    some = []
+    for line in lock.replace("\\\n", " ").splitlines():
+        requirement, *hashes = line.split("--hash=")
+        name, _, marker = requirement.partition(";")
+        if name.strip() and not name.startswith("#"):
+            there = {"platform_machine": machine, "python_version": python}
+            releases = ({**there, "python_full_version": f"{python}.{micro}"} for micro in (0, 99))
+            if not marker or any(map(Marker(marker).evaluate, releases)):
+                some.append(" ".join([name.strip(), *(f"--hash={one.strip()}" for one in hashes)]))
+    return "\n".join(some) + "\n"
+
+
 def _install(lock: Path, python: str, machine: str, target: Path) -> None:
+    some = target.with_name(f"{target.name}.txt")
+    some.write_text(wanted(lock.read_text(), python, machine))
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC[1], 16, -1)]
     words = ["--platform", f"manylinux2014_{machine}"]
     for one in platforms:
@@ -98,7 +119,7 @@ def _install(lock: Path, python: str, machine: str, target: Path) -> None:
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"),
             *("--require-hashes", "--only-binary", ":all:", "--no-deps", "--no-compile"),
             *("--implementation", "cp", "--python-version", python, *words),
-            *("--target", str(target), "--requirement", str(lock)),
+            *("--target", str(target), "--requirement", str(some)),
         ],
         ROOT,
     )
