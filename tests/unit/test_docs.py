@@ -142,7 +142,7 @@ FILE = re.compile(r"`([\w./-]+(?:\.(?:py|lua|md|yml|toml|conf|json|cfg)|/))`")
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "ARCHITECTURE.md", "docs/glossary.md"])
 def test_files_that_are_named_for_developers_are_there(name: str) -> None:
     """Paths from the root, from the package, or so much of their end that they are found."""
-    parts = ("copilot", "tests", "docs", "etc", "examples", "bench", "tools", "requirements")
+    parts = ("copilot", "tests", "docs", "etc", "examples", "bench", "tools", "requirements", "packaging")
     there = {
         f"/{path.relative_to(ROOT)}" + ("/" if path.is_dir() else "")
         for part in parts
