@@ -6,7 +6,7 @@ they are first asked for: an agent never does.
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Named in full in __init__.pyi: what checks types reads that.
 _LAZY = {

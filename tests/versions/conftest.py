@@ -9,7 +9,6 @@ import pytest
 
 from copilot.errors import CopilotError
 from tests.acceptance.conftest import ground, place, up
-from tests.missing import missing
 from tests.versions.previous import Release, previous
 
 # Each pair of programs by itself: `make versions`.
@@ -24,4 +23,4 @@ def old(ground: Path) -> Release:
     try:
         return previous(ground / "programs")
     except CopilotError as error:
-        missing(str(error))
+        pytest.skip(str(error))  # also on CI, which may have a copy without history
