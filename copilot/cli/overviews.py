@@ -20,6 +20,7 @@ from copilot.client.listing import first
 from copilot.client.overview import Overview, overview
 from copilot.job import State
 from copilot.store.base import Store
+from copilot.store.survey import Group
 
 RUNNING_SHOWN = 15
 AGENTS_SHOWN = 15
@@ -100,13 +101,19 @@ def head(found: Overview) -> Iterator[Text]:
         yield Text(f"oldest  waits {age(found.now - found.oldest)}")
 
 
+def _wanted(group: Group) -> str:
+    """The hosts of a group's jobs."""
+    rank = f", best by {group.rank}" if group.rank else ""
+    return f"{group.requirements or '(any host)'}{rank}".replace("other.", "")
+
+
 def _queue(found: Overview, width: int | None) -> Iterator[Text]:
     yield from head(found)
     if found.groups:
         yield Text()
         rows = [
             [
-                one.requirements.replace("other.", "") or "(any host)",
+                _wanted(one),
                 one.owner,
                 one.project,
                 f"{one.waiting:,}",

@@ -59,6 +59,7 @@ class Overview:
                 "largest": [
                     {
                         "requirements": one.requirements,
+                        "rank": one.rank,
                         "owner": one.owner,
                         "project": one.project,
                         "waiting": one.waiting,

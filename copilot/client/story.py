@@ -100,6 +100,7 @@ def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
         ("limits", _limits(spec)),
         ("network", "needed" if spec.network else None),
         ("image", spec.image),
+        ("requirements", spec.requirements),
         ("rank", spec.rank),
         ("exclusive", "never two attempts at once" if spec.exclusive else None),
         ("after", _waits_for(spec)),

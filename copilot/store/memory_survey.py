@@ -249,6 +249,7 @@ def _group(name: str, jobs: Sequence[Job]) -> Group:
         name=name,
         owner=rules.owner_of(spec),
         project=rules.words_of(spec.project),
+        rank=spec.rank,
     )
 
 

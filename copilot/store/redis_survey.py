@@ -67,8 +67,9 @@ class RedisSurvey(redis_explaining.RedisExplaining, Survey, abc.ABC):
                 name=name,
                 owner=owner,
                 project=project,
+                rank=rank,
             )
-            for name, requirements, waiting, submitted, owner, project in rows_of(6, rows)
+            for name, requirements, waiting, submitted, owner, project, rank in rows_of(7, rows)
         )
         return Groups(total=total, rows=tuple(found))
 

@@ -18,8 +18,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Jobs in the queue that are alike to all agents (`copilot.matching.groups`): their requirements ("": any host will do), owner and
-    project, and when the oldest one was submitted."""
+    """Jobs in the queue that are alike to all agents (`copilot.matching.groups`): their requirements ("": any host will do), owner,
+    project and rank ("": for none), and when the oldest one was submitted."""
 
     requirements: str
     waiting: int
@@ -27,6 +27,7 @@ class Group:
     name: str = ""
     owner: str = ""
     project: str = ""
+    rank: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,8 @@
 --
 -- Touches (reads): job:<id>, array:<id>, in-ranges, queue:<group>, heads, plain-heads, group:<group>.
 -- Atomic because: a group may get its first job, or lose its last one, between the looks at both; and it is one round trip.
--- ARGV[2]: how many groups. Returns how many there are, and six values a group: its name, requirements, jobs, the time of the submission
--- of its oldest one, owner, project. Jobs that are delayed are in none.
+-- ARGV[2]: how many groups. Returns how many there are, and seven values a group: its name, requirements, jobs, the time of the submission
+-- of its oldest one, owner, project, rank. Jobs that are delayed are in none.
 
 local most, rows, total = tonumber(ARGV[2]), {}, 0
 
@@ -36,8 +36,9 @@ for _, row in ipairs(rows) do
   answer[#answer + 1] = string.match(redis.call('GET', GROUP .. row.group) or '', '^%d+ (.*)$') or ''
   answer[#answer + 1] = row.waiting
   answer[#answer + 1] = oldest_in(row.group) or ''
-  local owner, project = unpack(redis.call('HMGET', record_of(id_of(redis.call('ZRANGE', QUEUE .. row.group, 0, 0)[1])), 'owner', 'project'))
+  local owner, project, prefers = unpack(redis.call('HMGET', record_of(id_of(redis.call('ZRANGE', QUEUE .. row.group, 0, 0)[1])), 'owner', 'project', 'prefers'))
   answer[#answer + 1] = owner or ''
   answer[#answer + 1] = project or ''
+  answer[#answer + 1] = prefers or ''
 end
 return {total, answer}
