@@ -141,9 +141,10 @@ def test_what_setup_cfg_asks_for_is_locked_in_a_version_that_it_allows(
 
 def test_tests_run_with_the_versions_that_users_get() -> None:
     have = locked("test")
-    assert {name: list(map(str, pins)) for name, pins in locked("run").items()}.items() <= {
-        name: list(map(str, pins)) for name, pins in have.items()
-    }.items()
+    for name, pins in locked("run").items():
+        same = {str(pin) for pin in have[name]}
+        # What users need on some Pythons only, tests may need on all.
+        assert all(str(pin) in same or f"{pin.name}{pin.specifier}" in same for pin in pins), name
 
 
 def test_the_agent_as_one_file_has_the_versions_that_users_get() -> None:

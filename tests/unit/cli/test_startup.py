@@ -18,7 +18,8 @@ from copilot.cli.main import AGENTS, COMMANDS, JOBS
 
 QUEUE = {"redis", "rich"}  # what talks to the queue, and shows a table
 HEAVY = {
-    *QUEUE, "aiohttp", "classad2", "cloudpickle", "fsspec", "lxml", "playwright", "prometheus_client", "psutil", "slixmpp", "yaml",
+    *QUEUE, "aiohttp", "classad2", "cloudpickle", "fsspec", "lxml", "playwright", "prometheus_client", "psutil", "pydantic", "slixmpp",
+    "yaml",
 }  # fmt: skip
 
 
