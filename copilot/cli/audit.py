@@ -74,7 +74,7 @@ def audit(  # one parameter per option
     """Show who has changed what, from where, and what came of it; --json: one object a line."""
     if context.invoked_subcommand is not None:
         return
-    known = sorted({one.verb for one in OPERATIONS.values()})
+    known = sorted({one.verb for one in OPERATIONS.values() if one.verb})
     for one in verb or ():
         if one not in known:
             raise BadName(f"--verb {one[:40]!r}: expected one of {', '.join(known)}")

@@ -15,7 +15,7 @@ from copilot.cli.looking import job_of, load_queue, look, opened
 from copilot.cli.options import AsJson, ConfigOption, Remote, Watch
 from copilot.cli.output import Shown, show, watch
 from copilot.client.explain import Code, Reason, explain
-from copilot.client.explaining.agents import explain_agent
+from copilot.client.explaining.agents import AgentCode, AgentReason, explain_agent
 from copilot.client.selection import Selection, each_job, read_selection
 from copilot.errors import ConfigError
 from copilot.files.area import FileArea
@@ -73,8 +73,10 @@ def explain_agents(
     """Say why agents get no jobs: what keeps them, or what they lack of what the jobs that wait require."""
     agents = [checked(jid) for jid in dict.fromkeys(jids)]
 
+    found: list[AgentReason] = []
+
     async def find(store: Store) -> Shown:
-        found = [await explain_agent(store, agent) for agent in agents]
+        found[:] = [await explain_agent(store, agent) for agent in agents]
         data: Any = [reason.data() for reason in found]
         return Shown(
             data=data[0] if len(data) == 1 else data,
@@ -82,6 +84,8 @@ def explain_agents(
         )
 
     look(config, find, as_json=as_json, watch=watch)
+    if any(reason.code is AgentCode.UNKNOWN for reason in found):
+        raise typer.Exit(ExitCode.NO)
 
 
 async def _explain(

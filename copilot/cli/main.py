@@ -87,11 +87,22 @@ def _options(
     """Options of all commands."""
 
 
+def _run() -> None:
+    """Raises BrokenPipeError if who read the output has gone: the libraries make that an exit code of their own, or see it when all is over."""
+    try:
+        app(prog_name="copilot")
+    except SystemExit as end:
+        if end.code == 1 and isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        sys.stdout.flush()
+        raise
+
+
 def main() -> None:
     """The command."""
     enter(here(Via.CLI))
     try:
-        app(prog_name="copilot")
+        _run()
     except CopilotError as error:
         print(f"copilot: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

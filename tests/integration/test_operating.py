@@ -312,3 +312,17 @@ def test_the_program_ends_with_one_line_when_the_queue_is_away(site: Site) -> No
     assert (done.returncode, done.stdout) == (75, "")
     assert done.stderr.startswith("copilot: Redis does not answer")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_agent_that_nobody_knows_and_a_verb_that_there_is_not_are_said_by_the_exit_code(
+    site: Site,
+) -> None:
+    told = site.run("agents", "explain", "nobody@x.org")
+    assert (told.exit_code, "unknown-agent" in told.stdout) == (1, True)
+    with pytest.raises(BadName, match="expected one of account, "):
+        raise_from(site.run("audit", "--verb", "x", before=True))
+
+
+def raise_from(result: Result) -> None:
+    assert result.exception is not None
+    raise result.exception

@@ -14,6 +14,7 @@ import pytest
 
 from copilot import errors
 from copilot.cli import output
+from copilot.cli.codes import ExitCode
 from copilot.cli.ask import NotWanted, confirm
 from copilot.cli.codes import MEANINGS, ExitCode, table
 from copilot.cli.options import chosen
@@ -131,3 +132,15 @@ def test_the_shell_completes_commands_and_options() -> None:
 
     assert completed("copilot jo") == ["jobs"]
     assert "--where" in completed("copilot jobs cancel --")
+
+
+def test_who_reads_no_more_has_an_exit_code_of_his_own() -> None:
+    """A library makes it one of its own, or nobody sees it before all is over."""
+    program = [sys.executable, "-c", "from copilot.cli.main import main; main()", "--version"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(program, stdout=writing, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (ExitCode.PIPE, b"")
