@@ -41,6 +41,11 @@ def is_plain(group: str) -> bool:
     return group == OLD_ANY or (len(group) == GROUP_LENGTH and group[KEY_DIGITS] == PLAIN)
 
 
+def who_of(group: str) -> str:
+    """Digits that are the same for groups of one owner in one project; "" for those of older versions, of which nobody knows."""
+    return group[KEY_DIGITS + 1 :][:WHO_DIGITS] if len(group) == GROUP_LENGTH else ""
+
+
 def _digest(words: list[object]) -> bytes:
     return hashlib.sha256(json.dumps(words).encode()).digest()
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from copilot.clock import Clock, SystemClock
 from copilot.job import Attempt, Cause, Event, EventKind, JobRecord, JobSpec, Outcome, Phase, State
-from copilot.matching.groups import group_of, is_plain
+from copilot.matching.groups import group_of, is_plain, who_of
 from copilot.matching.host import bounded
 from copilot.matching.resources import Free
 from copilot.store import rules, trial
@@ -169,6 +169,13 @@ class MemoryStore(
             there = [group for group in waiting if is_plain(group) == plain]
             if found and len(there) + len(found) > most:
                 raise rules.too_many_groups()
+            if found and not plain:
+                theirs = Counter(who_of(group) for group in (*there, *found))
+                if any(
+                    theirs[who_of(group)] > rules.most_groups_of_one(len(there) + len(found))
+                    for group in found
+                ):
+                    raise rules.too_many_groups_of_one()
 
     async def waiting(self) -> int:
         """How many jobs wait to be claimed."""

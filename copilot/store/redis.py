@@ -204,7 +204,7 @@ class RedisStore(
         jobs = rules.check_batch(specs).values()
         values = [value for spec, text in jobs for value in job_values(spec, text)]
         limit = "" if most is None else most
-        most_groups = rules.MOST_GROUPS, rules.MOST_PLAIN_GROUPS
+        most_groups = rules.MOST_GROUPS, rules.MOST_PLAIN_GROUPS, rules.FEW_GROUPS, rules.GROUPS_TO_FREE
         answer, *taken = await self._run("submit", now, self._share, *most_groups, limit, *values)
         if answer == "taken":
             raise rules.job_exists(taken[0])
@@ -218,6 +218,8 @@ class RedisStore(
             raise await self.closed()
         if answer == "groups":
             raise rules.too_many_groups()
+        if answer == "groups-of-one":
+            raise rules.too_many_groups_of_one()
 
     def full(self) -> QueueFull:
         """The error for a new job above the high-water mark."""

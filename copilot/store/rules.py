@@ -46,6 +46,8 @@ MOST_PARKED_LOOKED_AT = 1000  # by one `dispatch`; the script has the same numbe
 HOST_MEMORY = 7 * 24 * 3600.0  # seconds for which it is known what an agent has said of its host
 GROUP_LENGTH = groups.GROUP_LENGTH  # characters of the name of a group
 MOST_GROUPS = 5000  # with requirements, whose jobs wait: a claim may have to look at each of them
+FEW_GROUPS = 100  # with requirements, that an owner in a project may have in any case
+GROUPS_TO_FREE = 4  # and so many for each that is still free: one has four fifths at most, and there is always room for others
 MOST_PLAIN_GROUPS = 100_000  # without: a claim looks at those that stand before the first one that fits
 MOST_HEADS_LOOKED_AT = 50_000  # by one `dispatch`; the script has the same number
 GROUP_MEMORY = 24 * 3600.0  # seconds for which the number of a group without jobs is known
@@ -220,6 +222,19 @@ def too_many_groups() -> QueueFull:
         f"jobs with {MOST_GROUPS} different requirements wait already, and more are not allowed; submit again when some are "
         "done, or give jobs that can run on the same hosts the same requirements"
     )
+
+
+def too_many_groups_of_one() -> QueueFull:
+    """The error for new jobs of an owner who has most of the different requirements that wait."""
+    return QueueFull(
+        f"jobs of this owner with so many different requirements wait already that of the {MOST_GROUPS} that are allowed few are left for "
+        "others; submit again when some are done, or give jobs that can run on the same hosts the same requirements"
+    )
+
+
+def most_groups_of_one(there: int) -> int:
+    """How many groups with requirements one owner in one project may have, when there are so many in all, the new ones among them."""
+    return max(FEW_GROUPS, GROUPS_TO_FREE * (MOST_GROUPS - there))
 
 
 def job_exists(job: str) -> JobExists:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -226,6 +227,30 @@ async def test_there_is_an_end_of_different_requirements(
     await claim(store, LARGE, count=9)
     await store.submit([needy(3, "other.Cores > 3")], now=T)
     assert await history(store, "job-3") == ["submitted 0"]
+
+
+async def test_one_owner_leaves_room_for_the_requirements_of_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who submits thousands of different requirements shuts all others out."""
+    for name, number in (("MOST_GROUPS", 20), ("FEW_GROUPS", 3)):
+        monkeypatch.setattr(rules, name, number)
+
+    def wants(owner: str, number: int, **more: Any) -> JobSpec:
+        job, requirements = f"{owner}-{number}", f"other.Cores > {number + 3}"
+        return replace(needy(1, requirements), id=job, owner=owner, **more)
+
+    await store.submit([wants("eve", number) for number in range(16)], now=T)
+    with pytest.raises(QueueFull, match="few are left for others"):
+        await store.submit([wants("eve", 16)], now=T)
+    assert await store.get("eve-16") is None
+    await store.submit([replace(wants("eve", 3), id="as-one-that-waits")], now=T)
+    await store.submit([wants("ann", number) for number in range(3)], now=T)
+    with pytest.raises(QueueFull, match="few are left for others"):
+        await store.submit([wants("ann", 3)], now=T)  # one is left, and she has as many as anybody
+    await store.submit([wants("bob", 0)], now=T)
+    with pytest.raises(QueueFull, match="20 different requirements"):
+        await store.submit([wants("carl", 0)], now=T)
 
 
 async def test_free_memory_counts_as_a_little_less_than_it_is(store: Store) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from copilot import errors
 from copilot.cli import output
-from copilot.cli.codes import ExitCode
 from copilot.cli.ask import NotWanted, confirm
 from copilot.cli.codes import MEANINGS, ExitCode, table
 from copilot.cli.options import chosen
