@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError
 from operator import attrgetter
-from types import MemberDescriptorType
+from types import MemberDescriptorType, MethodType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _frozen(cls: type, *, slots: bool, kw_only: bool) -> type:
         cls.__doc__ = cls.__name__  # or else the standard library works out a signature for it
     made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)(cls)
     fields = dataclasses.fields(made)
-    made.__init__ = _init(made, fields)
+    made.__init__ = _Unmade(made, fields)
     made.__setattr__, made.__delattr__ = _immutable(made, frozenset(field.name for field in fields))
     compared = _values([field.name for field in fields if field.compare])
     if not has_eq:
@@ -57,6 +57,18 @@ def _frozen(cls: type, *, slots: bool, kw_only: bool) -> type:
     if slots and not has_state:
         made.__getstate__, made.__setstate__ = _state([field.name for field in fields])
     return made  # type: ignore[no-any-return]
+
+
+class _Unmade:
+    """`__init__` until somebody looks at it: most classes that a program loads have no instance while it runs."""
+
+    def __init__(self, made: Any, fields: Sequence[Field[Any]]) -> None:
+        self._made = made
+        self._fields = fields
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        init = self._made.__init__ = _init(self._made, self._fields)
+        return init if instance is None else MethodType(init, instance)
 
 
 def _init(made: Any, fields: Sequence[Field[Any]]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
 import typing
 from collections.abc import Callable
@@ -158,3 +159,28 @@ def test_what_is_not_frozen_is_made_by_the_standard_library() -> None:
     count = Count()
     count.number += 1
     assert count == Count(1)
+
+
+def test_a_class_without_instances_has_nothing_compiled_and_looks_like_one_that_has() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class First:
+        left: int
+        right: list[int] = field(default_factory=list)
+
+    class Second(First):
+        """With a way of its own to be made, by a parent of which there is no instance yet."""
+
+        def __init__(self) -> None:
+            super().__init__(left=5)
+
+    assert not inspect.isfunction(vars(First)["__init__"])
+    assert Second() == Second()
+    assert inspect.isfunction(vars(First)["__init__"])
+    assert First(left=1).right == []
+
+    @dataclass(frozen=True)
+    class Third:
+        left: int = 3
+
+    assert str(inspect.signature(Third)) == "(left: 'int' = 3) -> None"
+    assert Third.__init__ is Third.__init__
