@@ -423,8 +423,8 @@ async def described(submission: Submission, *, watch: bool) -> tuple[SubmitJob, 
 
 
 def _check_taken(job: SubmitJob, takes: Collection[str]) -> None:
-    """An older service would leave these out of account, and run the job at once. Raises `RemoteRefused`."""
-    asked = {"after": job.after or job.after_any, "hold": job.hold}
+    """An older service would leave these out of account: run the job at once, or with less than it needs. Raises `RemoteRefused`."""
+    asked = {"after": job.after or job.after_any, "cores": job.cores, "gpus": job.gpus, "hold": job.hold}
     if missing := [name for name, wanted in asked.items() if wanted and name not in takes]:
         options = " and ".join(f"--{name}" for name in missing)
         raise RemoteRefused(

@@ -71,7 +71,7 @@ def started(
 
 
 def _argv(name: str, arguments: Sequence[object]) -> list[str]:
-    return [str(command_path(name)), *map(str, arguments)]
+    return [name if "/" in name else str(command_path(name)), *map(str, arguments)]
 
 
 def service() -> dict[str, str]:

@@ -115,9 +115,12 @@ def test_a_submitter_of_the_other_version_from_afar(
             words = ("--remote", "--config", ada.config)
             sent = run("copilot", "submit", *words, "--name", "near", "--tag", "t", "--wait", hello)
             assert sent.returncode == 0, sent.stderr
-            listed = run("copilot", "jobs", "list", *words)
-
-            assert listed.returncode != 70
+            for options in (("--cores", 4), ("--hold",)):
+                refused = run("copilot", "submit", *words, "--name", "later", *options, hello)
+                assert (refused.returncode != 0, "older version" in refused.stderr) == (True, True), refused
+            assert (
+                json.loads(run("copilot", "jobs", "show", "near", "--json", *words).stdout)["state"] == "done"
+            )
 
 
 def test_an_old_manager_beside_a_new_one_keeps_no_job_from_ending(

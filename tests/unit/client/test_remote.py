@@ -352,7 +352,7 @@ def test_a_refusal_is_an_error_with_its_reason(
     run(story())
 
 
-def test_a_service_that_would_run_it_at_once_gets_no_job_that_is_held_or_waits(
+def test_a_service_that_would_run_it_at_once_or_with_less_gets_no_job_that_is_held_waits_or_needs_more(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of the version before says nothing of what it takes."""
@@ -364,6 +364,7 @@ def test_a_service_that_would_run_it_at_once_gets_no_job_that_is_held_or_waits(
             for options, named in (
                 ({"hold": True}, "--hold"),
                 ({"after": ("a",), "hold": True}, "--after and --hold"),
+                ({"cores": 4, "gpus": 1}, "--cores and --gpus"),
             ):
                 async with world.laptop() as remote:
                     with pytest.raises(
