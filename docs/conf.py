@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 FIRST = "docs/README"
 DECISIONS = "docs/decisions/README"
+REFERENCE = "docs/reference"
 
 project = "Co-Pilot"
 root_doc = FIRST
@@ -67,8 +69,22 @@ def trees(name: str, text: str) -> str:
     return "".join(found)
 
 
-def add_trees(_: Sphinx, name: str, source: list[str]) -> None:
+def reference() -> str:
+    """All commands with their options, as they say them themselves."""
+    python = ROOT / ".venv" / "bin" / "python"
+    made = subprocess.run(
+        [python, "-m", "copilot.cli.reference"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if made.returncode != 0:
+        raise RuntimeError(f"{python} cannot tell the commands: {made.stderr.strip()[-500:]}")
+    return made.stdout
+
+
+def add(_: Sphinx, name: str, source: list[str]) -> None:
+    """What a page has in the site alone."""
     source[0] += trees(name, source[0])
+    if name == REFERENCE:
+        source[0] += f"\n{reference()}"
 
 
 def first_page(app: Sphinx, error: Exception | None) -> None:
@@ -81,5 +97,5 @@ def first_page(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("source-read", add_trees)
+    app.connect("source-read", add)
     app.connect("build-finished", first_page)

@@ -33,7 +33,7 @@ _VALUES = {"bool": "", "int": " N", "int range": " N", "float": " NUMBER", "floa
 def pages() -> dict[str, str]:
     """The text of each page, in troff, by the name of its file."""
     made = {}
-    for words, command, context in _commands(typer.main.get_command(app), ["copilot"], None):
+    for words, command, context in commands(typer.main.get_command(app), ["copilot"], None):
         made[f"{'-'.join(words)}.1"] = _page(words, command, context)
     submits: Any = typer.main.get_command(submit_app)
     made[f"{SUBMITS}.1"] = _page([SUBMITS], submits, submits.context_class(submits, info_name=SUBMITS))
@@ -43,18 +43,19 @@ def pages() -> dict[str, str]:
     return made
 
 
-def _commands(command: Any, words: Sequence[str], parent: Any) -> Iterator[tuple[Sequence[str], Any, Any]]:
+def commands(command: Any, words: Sequence[str], parent: Any) -> Iterator[tuple[Sequence[str], Any, Any]]:
+    """A command and all below it that are not hidden: its words, itself, its context."""
     context = command.context_class(command, info_name=words[-1], parent=parent)
     yield words, command, context
     for name, below in getattr(command, "commands", {}).items():
         if not below.hidden:
-            yield from _commands(below, [*words, name], context)
+            yield from commands(below, [*words, name], context)
 
 
 def _page(words: Sequence[str], command: Any, context: Any) -> str:
     first, _, rest = (command.help or "").partition("\n\n")
     lines = [*_head("-".join(words), first), ".SH SYNOPSIS"]
-    lines.append(_text(_named(command.get_usage(context).removeprefix("Usage: "))))
+    lines.append(_text(named(command.get_usage(context).removeprefix("Usage: "))))
     if rest or first:
         lines += [".SH DESCRIPTION", _text(first)]
         for part in filter(None, rest.split("\n\n")):
@@ -70,7 +71,7 @@ def _page(words: Sequence[str], command: Any, context: Any) -> str:
     records.append(("-h, --help", "Show this message and exit."))
     lines.append(".SH OPTIONS")
     for names, text in records:
-        lines += [".TP", f"\\fB{_text(_named(names))}\\fR", _text(text)]
+        lines += [".TP", f"\\fB{_text(named(names))}\\fR", _text(text)]
     lines.append(".SH EXIT STATUS")
     for code, (meaning, _) in MEANINGS.items():
         lines += [".TP", str(code.value), _text(meaning)]
@@ -103,7 +104,7 @@ def _help_of(target: str) -> str:
     return said.getvalue()
 
 
-def _named(text: str) -> str:
+def named(text: str) -> str:
     """Names of options with what stands for their values: Typer says the kind where we say nothing."""
     return _KIND.sub(lambda kind: _VALUES.get(kind[1], " TEXT" if "list" not in kind[1] else ""), text)
 

@@ -28,3 +28,6 @@ def test_the_documentation_is_built_without_warnings(tmp_path: Path) -> None:
     page = (site / "docs" / "commands.html").read_text()
     assert 'class="caption-text">Submit and look after jobs' in page  # the navigation of docs/README.md
     assert (site / "index.html").exists()
+    reference = (site / "docs" / "reference.html").read_text()
+    assert "<h2>copilot jobs tail<" in reference
+    assert '<span class="pre">--follow</span>' in reference
