@@ -96,6 +96,7 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         "longest wait between two requests for work while there is none",
         duration(1),
         default="10s",
+        reload=True,
     )
     drain_grace: float = setting(
         "AGENT_DRAIN_GRACE",
@@ -103,6 +104,7 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         "up to 20 s more",
         duration(0),
         default="40s",
+        reload=True,
     )
     max_idle: float | None = setting(
         "AGENT_MAX_IDLE",
@@ -110,9 +112,15 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         duration(1),
         default=None,
         unset="stay",
+        reload=True,
     )
     max_jobs: int | None = setting(
-        "AGENT_MAX_JOBS", "leave after so many jobs", whole(1), default=None, unset="stay"
+        "AGENT_MAX_JOBS",
+        "leave after so many jobs",
+        whole(1),
+        default=None,
+        unset="stay",
+        reload=True,
     )
     tags: tuple[str, ...] | None = setting(
         "AGENT_TAGS",
@@ -120,6 +128,7 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         NAMES,
         default=None,
         unset="none",
+        reload=True,
     )
     projects: tuple[str, ...] | None = setting(
         "AGENT_PROJECTS",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from copilot.records import dataclass
 
@@ -62,6 +63,10 @@ class Draining:
         self.over = False  # whether what still runs has to be given back
         self._idle_since: float | None = limits.born
         self.closed: float | None = None  # when
+
+    def change(self, limits: Limits) -> None:
+        """Other limits, for an agent that is not leaving yet; how long it lives was settled at its start."""
+        self._limits = replace(limits, lifetime=self._limits.lifetime, born=self._limits.born)
 
     def wakeup(self) -> float | None:
         """When `tick` has something to do; None: never."""

@@ -168,6 +168,12 @@ class Agent:
         self._unwanted: set[str] = set()  # jobs whose payload is being stopped, and whose result nobody wants
         self._left_over = sorted(journal, key=lambda note: note.taken is None)  # read from its end
 
+    def change(self, *, request_interval: float, limits: Limits) -> None:
+        """What may change while it runs. Of `limits` all but the life time."""
+        self._search.longest_wait = request_interval
+        self._drain.change(limits)
+        self._stirred = True
+
     # -- for the loop
 
     def wakeup(self) -> float | None:

@@ -71,7 +71,7 @@ class Search:
         self._manager = manager
         self._host = host
         self._class = agent_class
-        self._longest_wait = longest_wait
+        self.longest_wait = longest_wait  # may be changed while it runs
         self._jdl = jdl
         self._has_file = has_file
         self._random = random
@@ -306,6 +306,6 @@ class Search:
 
     def _wait(self) -> float:
         """Longer each time that nothing came, with jitter, so that a fleet does not ask in step."""
-        longest = min(self._longest_wait, FIRST_WAIT * 2.0**self._waits)
+        longest = min(self.longest_wait, FIRST_WAIT * 2.0**self._waits)
         self._waits = min(self._waits + 1, 30)
         return longest * (0.5 + 0.5 * self._random())

@@ -35,6 +35,7 @@ from copilot.cli.daemon import Option
 from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
+from copilot.cli.reloading import Reloading
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import agent_security, learning
 from copilot.clock import SystemClock
@@ -151,7 +152,7 @@ class _Entrance:
         return asyncio.run(join(chosen.join, directory))
 
 
-async def run(config: AgentConfig) -> int:
+async def run(config: AgentConfig, reloading: Reloading[AgentConfig]) -> int:
     """One agent, until it is asked to stop."""
     lean.share_one_heap()
     guard = start_guard(config.work_dir / "jobs")
@@ -172,7 +173,16 @@ async def run(config: AgentConfig) -> int:
     log.info("Jobs have together: %s.", in_words(capacity))
     payloads = _payloads(config, capacity)
     service = AgentService(payloads, files, counts=counts)
-    logic = _logic(config, service, counts, capacity, _describing(config, capacity, payloads))
+    about_us = _Description(config, capacity, payloads)
+    logic = _logic(config, service, counts, capacity, about_us)
+    reloading.take("tags", by=about_us.change)
+    reloading.take(
+        "request_interval",
+        "drain_grace",
+        "max_idle",
+        "max_jobs",
+        by=lambda new: logic.change(request_interval=new.request_interval, limits=_limits(new)),
+    )
     counts.slots, counts.held = capacity.jobs, logic.phases
     counts.cores, counts.cores_used = capacity.cores, logic.cores_used
     endpoint = daemon.endpoint(
@@ -202,7 +212,7 @@ async def run(config: AgentConfig) -> int:
     numbers = (counts, files.counts, loop.counts, endpoint.counts, transport.counts)
     try:
         async with showing_metrics(config, *numbers, directories={"work": config.work_dir}):
-            return await daemon.turn(loop)
+            return await daemon.turn(loop, reloading)
     except CertificateRefused:
         raise
     except LoginRefused as error:
@@ -311,22 +321,30 @@ def _about(config: AgentConfig, capacity: Capacity, payloads: ServiceSettings) -
     }
 
 
-def _describing(config: AgentConfig, capacity: Capacity, payloads: ServiceSettings) -> Callable[[], str]:
-    """What makes the JDL of this host, as it is then. Runs the probes of programs."""
-    about = _about(config, capacity, payloads)
-    projects = config.projects or ()
-    requirements = requirements_of_jobs(config.requirements or "", projects)
-    programs = installed(_program_directories(config), payloads.isolation.account)
+class _Description:
+    """Makes the JDL of this host, as it is then. Runs the probes of programs, once."""
 
-    def describe(said: Mapping[str, Value]) -> str:
-        return host_jdl(read_host(config.work_dir), {**about, **said}, requirements=requirements)
+    def __init__(self, config: AgentConfig, capacity: Capacity, payloads: ServiceSettings) -> None:
+        self._place = config.work_dir
+        self._about = _about(config, capacity, payloads)
+        self._requirements = requirements_of_jobs(config.requirements or "", config.projects or ())
+        self._programs = installed(_program_directories(config), payloads.isolation.account)
+        self.change(config)
 
-    rest = describe(attributes_of({}, config.tags or (), projects))
-    announced = fitting(programs, len(rest.encode()))
-    for name, versions in announced.items():
-        log.info("Program %s: %s.", name, ", ".join(versions))
-    said = attributes_of(announced, config.tags or (), projects)
-    return lambda: describe(said)
+    def change(self, config: AgentConfig) -> None:
+        """Other tags. Programs that no longer fit beside them are not announced."""
+        tags, projects = config.tags or (), config.projects or ()
+        rest = self._describe(attributes_of({}, tags, projects))
+        announced = fitting(self._programs, len(rest.encode()))
+        for name, versions in announced.items():
+            log.info("Program %s: %s.", name, ", ".join(versions))
+        self._said = attributes_of(announced, tags, projects)
+
+    def __call__(self) -> str:
+        return self._describe(self._said)
+
+    def _describe(self, said: Mapping[str, Value]) -> str:
+        return host_jdl(read_host(self._place), {**self._about, **said}, requirements=self._requirements)
 
 
 def _program_directories(config: AgentConfig) -> list[Path]:
@@ -366,6 +384,11 @@ def _sandbox_context(config: AgentConfig) -> SandboxContext:
     )
 
 
+def _limits(config: AgentConfig) -> Limits:
+    """All but its life time."""
+    return Limits(grace=config.drain_grace, max_idle=config.max_idle, max_jobs=config.max_jobs)
+
+
 def _logic(
     config: AgentConfig,
     service: AgentService,
@@ -380,10 +403,8 @@ def _logic(
         capacity=capacity,
         request_interval=config.request_interval,
         referral_domains=config.referral_domains,
-        limits=Limits(
-            grace=config.drain_grace,
-            max_idle=config.max_idle,
-            max_jobs=config.max_jobs,
+        limits=replace(
+            _limits(config),
             lifetime=lifetime_here(config.lifetime, os.environ, SystemClock().wall()),
             born=SystemClock().monotonic(),
         ),

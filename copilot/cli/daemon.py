@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -15,6 +16,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -23,11 +25,12 @@ from copilot.cli.directories import make_directory
 from copilot.cli.identity import become_configured_user
 from copilot.cli.known import known_keys
 from copilot.cli.privacy import forget_secrets, keep_to_itself
+from copilot.cli.reloading import Reloading, deaf_until_ready, on_hangup
 from copilot.config import DIRECTORY_KEY, keep_resource, load
 from copilot.config.groups import LimitSettings, LoggerSettings, RoomSettings
 from copilot.config.kinds import LogFormat
 from copilot.errors import CopilotError
-from copilot.log import JSON_FORMAT, REPORT_FORMAT, set_up
+from copilot.log import JSON_FORMAT, REPORT_FORMAT, prepare, set_up
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.limits import Rate, Throttle, Tier
@@ -78,7 +81,7 @@ class Option:
 def main(
     settings: type[C],
     what: str,
-    run: Callable[[C], Coroutine[Any, Any, int]],
+    run: Callable[[C, Reloading[C]], Coroutine[Any, Any, int]],
     arguments: Sequence[str] | None = None,
     *,
     options: Sequence[Option] = (),
@@ -86,7 +89,8 @@ def main(
 ) -> int:
     """Read the options and settings of a daemon, run it, and return its exit code (2: a setting is wrong).
 
-    `options` set fields of `settings`; `entrance` may say where the settings are.
+    `options` set fields of `settings`; `entrance` may say where the settings are. What `run` can change while it runs it says
+    to the `Reloading` that it gets.
     """
     program = f"copilot-{settings.program.name}"
     chosen = _options(program, what, settings, options, arguments, entrance)
@@ -102,16 +106,37 @@ def main(
         if chosen.config is not None:  # who asks later where the settings stand gets the same answer
             os.environ[DIRECTORY_KEY] = str(chosen.config.absolute())
         forget_secrets(settings.secrets())
-        layout = JSON_FORMAT if config.log_format is LogFormat.JSON else REPORT_FORMAT
-        unread = set_up(config.logger_config_file, level=chosen.log_level, layout=layout, program=program)
+        unread = _log_as(config, chosen.log_level)()
         for warning in (*unread, *warnings):
             log.warning("%s", warning)
-        return asyncio.run(run(config))
+        deaf_until_ready()
+
+        def read() -> C:
+            # Passwords that came by the environment are in `environ` alone by now.
+            again, more = load(settings, chosen.config, environ, known=known_keys)
+            for warning in more:
+                log.warning("%s", warning)
+            return again
+
+        reloading = Reloading(config, read)
+        reloading.on(
+            "logger_config_file",
+            "log_format",
+            prepare=lambda new: _log_as(new, chosen.log_level, again=True),
+        )
+        return asyncio.run(run(config, reloading))
     except CopilotError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _log_as(config: LoggerSettings, level: int, *, again: bool = False) -> Callable[[], tuple[str, ...]]:
+    """What sends the log where the settings say, and returns warnings. Raises `ConfigError`."""
+    layout = JSON_FORMAT if config.log_format is LogFormat.JSON else REPORT_FORMAT
+    program = f"copilot-{config.program.name}"
+    return prepare(config.logger_config_file, level=level, layout=layout, program=program, again=again)
 
 
 class _Set(argparse.Action):
@@ -226,7 +251,16 @@ def throttle(
             return Tier.SERVICE
         return Tier.KNOWN if is_known(account) else Tier.STRANGER
 
-    return Throttle(tier, Rate(per_second=config.rate_limit, burst=config.rate_burst))
+    return Throttle(tier, _rate(config))
+
+
+def throttle_again(throttle: Throttle, config: LimitSettings) -> None:
+    """Other limits, for those who speak from now on and those who have spoken before."""
+    throttle.change(_rate(config))
+
+
+def _rate(config: LimitSettings) -> Rate:
+    return Rate(per_second=config.rate_limit, burst=config.rate_burst)
 
 
 def transport(
@@ -263,11 +297,15 @@ def transport(
     )
 
 
-async def turn(loop: Loop) -> int:
-    """Run a loop until it leaves; SIGTERM and Ctrl-C ask it to, and systemd hears how it fares."""
+async def turn(loop: Loop, reloading: Reloading[Any] | None = None) -> int:
+    """Run a loop until it leaves; SIGTERM and Ctrl-C ask it to, SIGHUP has the settings read again, and systemd hears how it fares."""
     gc.freeze()  # what is here now stays to the end, and nobody needs to look again whether it is garbage
     gc.set_threshold(GARBAGE_AFTER)
     supervisor = Supervisor()
-    with on_stop(loop.stop):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(on_stop(loop.stop))
+        if reloading is not None:
+            reloading.complete()
+            stack.enter_context(on_hangup(partial(reloading.reload_and_log, supervisor)))
         async with supervisor.watching():
             return await loop.run(lambda: supervisor.tell(READY))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 from copilot.cli import daemon
 from copilot.cli.directories import make_directory
 from copilot.cli.metrics import showing_metrics
+from copilot.cli.reloading import Reloading, on_hangup
 from copilot.clock import SystemClock
 from copilot.errors import ConfigError
 from copilot.files.area import FileArea
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return daemon.main(FileServerConfig, what, run, arguments)
 
 
-async def run(config: FileServerConfig) -> int:
+async def run(config: FileServerConfig, reloading: Reloading[FileServerConfig]) -> int:
     """Serve until asked to stop."""
     assert config.files_dir is not None  # the settings' own rules see to it
     clock = SystemClock()
@@ -45,8 +47,11 @@ async def run(config: FileServerConfig) -> int:
         most=config.files_connections,
     )
     host, port = config.files_listen
+    tls = _tls(config)
+    reloading.on("files_cert_file", "files_key_file", prepare=partial(_renewed, tls))
+    reloading.complete()
     try:
-        port = await server.start(host, port, _tls(config))
+        port = await server.start(host, port, tls)
     except OSError as error:
         raise ConfigError(
             f"{config.key('files_listen')}: cannot listen on {host}:{port}: {error.strerror}"
@@ -56,13 +61,28 @@ async def run(config: FileServerConfig) -> int:
     directories = {"state": config.state_dir, "files": config.files_dir}
     metrics = showing_metrics(config, server.counts, directories=directories, field="files_metrics_listen")
     try:
-        with on_stop(asked.set):
+        with on_stop(asked.set), on_hangup(lambda: reloading.reload_and_log(supervisor)):
             async with supervisor.watching(), metrics:
                 supervisor.tell(READY)
                 await asked.wait()
     finally:
         await server.stop()
     return 0
+
+
+def _renewed(tls: ssl.SSLContext | None, config: FileServerConfig) -> Callable[[], None]:
+    """What gives connections that come from now on the certificate that is in the files now. Raises `ConfigError`."""
+    if (config.files_cert_file is None) != (tls is None):
+        raise ConfigError(
+            f"{config.key('files_cert_file')}: TLS is not begun or ended by a reload; expected a restart"
+        )
+    _tls(config)  # tried on another context: half a change would be none that works
+
+    def put() -> None:
+        if tls is not None and config.files_cert_file is not None:
+            tls.load_cert_chain(config.files_cert_file, config.files_key_file)
+
+    return put
 
 
 def _tls(config: FileServerConfig) -> ssl.SSLContext | None:

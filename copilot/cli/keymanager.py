@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from copilot.cli import daemon
 from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
+from copilot.cli.reloading import Reloading
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.clock import SystemClock
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return daemon.main(KeyManagerConfig, what, run, arguments)
 
 
-async def run(config: KeyManagerConfig) -> int:
+async def run(config: KeyManagerConfig, reloading: Reloading[KeyManagerConfig]) -> int:
     """Until it is asked to stop."""
     clock, counts = SystemClock(), KeyManagerCounts()
     make_directory(config.state_dir)
@@ -70,10 +72,12 @@ async def run(config: KeyManagerConfig) -> int:
             wall=clock.wall,
             counts=counts,
         )
+        throttle = daemon.throttle(config)
+        reloading.take("rate_limit", "rate_burst", by=partial(daemon.throttle_again, throttle))
         endpoint = daemon.endpoint(
             Role.KEY_MANAGER,
             permits=(lambda _, __: True) if accounts is None else accounts.permits,
-            throttle=daemon.throttle(config),
+            throttle=throttle,
             security=secure.security,
         )
 
@@ -93,7 +97,7 @@ async def run(config: KeyManagerConfig) -> int:
         await stack.enter_async_context(
             showing_metrics(config, *numbers, directories={"state": config.state_dir})
         )
-        return await daemon.turn(loop)
+        return await daemon.turn(loop, reloading)
 
 
 class _Signing:

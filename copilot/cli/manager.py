@@ -7,14 +7,17 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from copilot.cli import daemon
 from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
+from copilot.cli.reloading import Reloading
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
@@ -45,6 +48,7 @@ from copilot.metrics.queue import Queue
 from copilot.protocol.claim import Claims
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
+from copilot.protocol.limits import Throttle
 from copilot.protocol.people import People
 from copilot.protocol.rules import FEATURES, FEATURES_APART, Role
 from copilot.runtime.accounts import AccountCache
@@ -63,9 +67,16 @@ from copilot.store.base import Store
 log = logging.getLogger("copilot.manager")
 
 STORE_RETRY = 5.0  # s
+FOR_JOBS = (
+    "request_cooldown",
+    "dispatch_limit",
+    "max_jobs",
+    "max_input",
+    "upload_lifetime",
+)  # taken over by a reload
 
 
-async def run(config: ManagerSettings) -> int:
+async def run(config: ManagerSettings, reloading: Reloading[Any]) -> int:
     """One instance, until it is asked to stop."""
     clock = SystemClock()
     make_directory(config.state_dir)
@@ -91,6 +102,7 @@ async def run(config: ManagerSettings) -> int:
                 _submissions(config, store, urls, clock),
                 Reaching(store),
             ]
+        reloading.take(*FOR_JOBS, by=partial(_take_limits, parts))
         if finisher is not None:
             role |= Role.STORAGE_MANAGER
             outputs = await stack.enter_async_context(open_outputs(config, urls, finisher))
@@ -103,7 +115,7 @@ async def run(config: ManagerSettings) -> int:
         parts.extend(reporters(config.mon_jabber_address, kind, happened, store=store))
         apart = config.storage_only_mode_on or finisher is None
         features = FEATURES_APART if apart else FEATURES
-        endpoint = _endpoint(config, role, features, accounts, secure)
+        endpoint = _endpoint(role, features, accounts, secure, _throttle(config, accounts, reloading))
         queue = Queue(store, clock.monotonic)
         program = f"copilot-{config.program.name}"
         status = ComponentStatus(
@@ -115,7 +127,7 @@ async def run(config: ManagerSettings) -> int:
             f"Co-Pilot {role_in_words(role)}",
             features,
             status=status,
-            commands=_commands(config, store, accounts) if role & Role.JOB_MANAGER else None,
+            commands=_commands(config, store, accounts, reloading) if role & Role.JOB_MANAGER else None,
             end=endpoint,
         )
         errands = Errands(store, transport.accounts, config.jid, wrote=counts.wrote)
@@ -140,7 +152,7 @@ async def run(config: ManagerSettings) -> int:
         await stack.enter_async_context(_at_work(sources, config, store))
         if not config.storage_only_mode_on:
             await stack.enter_async_context(_kept(loop, store, accounts, errands))
-        return await daemon.turn(loop)
+        return await daemon.turn(loop, reloading)
 
 
 @contextlib.asynccontextmanager
@@ -151,20 +163,41 @@ async def _kept(loop: Loop, store: Store, accounts: AccountCache, errands: Erran
 
 
 def _endpoint(
-    config: ManagerSettings,
     role: Role,
     features: Sequence[str],
     accounts: AccountCache,
     secure: ServiceSecurity,
+    limits: Throttle,
 ) -> Endpoint:
-    """Hears those whom it knows, and each of them no more than it may say."""
-    services = config.mon_jabber_address, config.sm_jabber_address
+    """Hears those whom it knows."""
     return daemon.endpoint(
-        role,
-        features=features,
-        permits=accounts.permits,
-        throttle=daemon.throttle(config, *services, known=lambda jid: accounts.standing_of(jid) is not None),
-        security=secure.security,
+        role, features=features, permits=accounts.permits, throttle=limits, security=secure.security
+    )
+
+
+def _throttle(config: ManagerSettings, accounts: AccountCache, reloading: Reloading[Any]) -> Throttle:
+    """It hears those whom it knows, and each of them no more than it may say."""
+    services = config.mon_jabber_address, config.sm_jabber_address
+    limits = daemon.throttle(config, *services, known=lambda jid: accounts.standing_of(jid) is not None)
+    reloading.take("rate_limit", "rate_burst", by=partial(daemon.throttle_again, limits))
+    reloading.take("files_cert_file", "files_key_file", by=lambda _: None)  # the file server's
+    return limits
+
+
+def _take_limits(parts: Sequence[Component], new: ManagerSettings) -> None:
+    """Settings `FOR_JOBS`, for who gives jobs out and who takes them; a storage manager does neither."""
+    for part in parts:
+        if isinstance(part, JobManager):
+            part.settings = replace(
+                part.settings, request_cooldown=new.request_cooldown, dispatch_limit=new.dispatch_limit
+            )
+        elif isinstance(part, Submissions):
+            part.settings = _limits_of_submitters(new)
+
+
+def _limits_of_submitters(config: ManagerSettings) -> SubmissionSettings:
+    return SubmissionSettings(
+        max_jobs=config.max_jobs, max_input=config.max_input, upload_lifetime=config.upload_lifetime
     )
 
 
@@ -179,9 +212,13 @@ def account_cache(config: ManagerSettings, store: Store) -> AccountCache:
     )
 
 
-def _commands(config: ManagerSettings, store: Store, accounts: AccountCache) -> PeoplesCommands | None:
+def _commands(
+    config: ManagerSettings, store: Store, accounts: AccountCache, reloading: Reloading[Any]
+) -> PeoplesCommands | None:
     """Commands come in clear, so there are none in secure mode."""
-    return None if config.secure_mode else PeoplesCommands(store, accounts.standing_of)
+    if config.secure_mode:
+        return None
+    return PeoplesCommands(store, accounts.standing_of, reload=reloading.asked)
 
 
 async def _standing(queue: Queue, counts: JobCounts) -> Mapping[str, str]:
@@ -261,9 +298,7 @@ def _submissions(
     config: ManagerSettings, store: Store, urls: UrlSigner | None, clock: SystemClock
 ) -> Submissions:
     """Takes jobs by XMPP; refuses them with a reason where files cannot come from afar."""
-    settings = SubmissionSettings(
-        max_jobs=config.max_jobs, max_input=config.max_input, upload_lifetime=config.upload_lifetime
-    )
+    settings = _limits_of_submitters(config)
     files = None
     if urls is not None and urls.takes_uploads and config.files_dir is not None:
         area = FileArea(config.files_dir)

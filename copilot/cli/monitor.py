@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 
 import copilot
 from copilot.cli import daemon
@@ -14,6 +15,7 @@ from copilot.cli.dashboard import showing_dashboard
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
+from copilot.cli.reloading import Reloading
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.client.explain import explain
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return daemon.main(MonitorConfig, what, run, arguments)
 
 
-async def run(config: MonitorConfig) -> int:
+async def run(config: MonitorConfig, reloading: Reloading[MonitorConfig]) -> int:
     """Until it is asked to stop."""
     clock, counts = SystemClock(), MonitorCounts()
     log.info("The component does not need to be waken up.")
@@ -60,9 +62,11 @@ async def run(config: MonitorConfig) -> int:
     store = open_store(config) if config.sees_queue else None
     records = None if store is None else Records(store)
     secure = ServiceSecurity(config) if records is None else ServiceSecurity(config, records.cache.account)
+    throttle = daemon.throttle(config, *(config.managers or ()))
+    reloading.take("rate_limit", "rate_burst", by=partial(daemon.throttle_again, throttle))
     endpoint = daemon.endpoint(
         Role.MONITOR,
-        throttle=daemon.throttle(config, *(config.managers or ())),
+        throttle=throttle,
         security=secure.security,
         permits=(lambda _, __: True) if records is None else records.permits,
     )
@@ -96,7 +100,7 @@ async def run(config: MonitorConfig) -> int:
         queue = () if store is None else (store.numbers,)
         metrics = showing_metrics(config, *numbers, *queue, directories={"state": config.state_dir})
         await stack.enter_async_context(metrics)
-        return await daemon.turn(loop)
+        return await daemon.turn(loop, reloading)
 
 
 @contextlib.asynccontextmanager

@@ -51,12 +51,14 @@ class LoggerSettings(Settings):
         PATH,
         default=None,
         unset="lines on stderr in *_LOG_FORMAT",
+        reload=True,
     )
     log_format: LogFormat = setting(
         "*_LOG_FORMAT",
         "how log lines look without such a file: as in the report, or one JSON object each",
         LOG_FORMAT,
         default="report",
+        reload=True,
     )
 
 
@@ -230,12 +232,14 @@ class LimitSettings(RoomSettings):
         "how many messages a second are read of one account in the long run; agents that share an account share this",
         whole(1, 1_000_000),
         default="500",
+        reload=True,
     )
     rate_burst: int = setting(
         "*_RATE_BURST",
         "how many messages at once are read of an account that was silent",
         whole(10, 1_000_000),
         default="1000",
+        reload=True,
     )
 
 
@@ -424,10 +428,20 @@ class FileServerSettings(StagingSettings):
         unset="no metrics",
     )
     files_cert_file: Path | None = setting(
-        "*_FILES_CERT_FILE", "certificate (PEM) of the file server", PATH, default=None, unset="no TLS"
+        "*_FILES_CERT_FILE",
+        "certificate (PEM) of the file server",
+        PATH,
+        default=None,
+        unset="no TLS",
+        reload=True,
     )
     files_key_file: Path | None = setting(
-        "*_FILES_KEY_FILE", "private key (PEM) of that certificate", PATH, default=None, unset="no TLS"
+        "*_FILES_KEY_FILE",
+        "private key (PEM) of that certificate",
+        PATH,
+        default=None,
+        unset="no TLS",
+        reload=True,
     )
     state_dir: Path = setting(
         "*_STATE_DIR", "directory for what must outlive a restart", PATH, default="/var/lib/copilot"

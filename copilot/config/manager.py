@@ -84,12 +84,14 @@ class ManagerSettings(
         "how long agents of 2011 are told to sleep when there is no job",
         duration(0),
         default="0",
+        reload=True,
     )
     dispatch_limit: float = setting(
         "*_DISPATCH_LIMIT",
         "a job goes back unless its agent confirms it in this time",
         duration(1),
         default="60s",
+        reload=True,
     )
     lease: float = setting(
         "*_LEASE",
@@ -119,15 +121,21 @@ class ManagerSettings(
         "how many jobs of one submitter, who sends them by XMPP, may wait or run",
         whole(1),
         default="1000",
+        reload=True,
     )
     max_input: int = setting(
-        "*_MAX_INPUT", "largest input files, together, of a job that comes by XMPP", SIZE, default="10 GiB"
+        "*_MAX_INPUT",
+        "largest input files, together, of a job that comes by XMPP",
+        SIZE,
+        default="10 GiB",
+        reload=True,
     )
     upload_lifetime: float = setting(
         "*_UPLOAD_LIFETIME",
         "how long submitters may begin to use a URL that they got: for an input, or for the output of a job",
         duration(60),
         default="1h",
+        reload=True,
     )
     storage_only_mode_on: bool = setting(
         "*_STORAGE_ONLY_MODE_ON", "take outputs, give no jobs", FLAG, default="0", own=True

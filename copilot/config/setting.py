@@ -48,7 +48,8 @@ class Setting:
     """What is known of one key. `default` is written as a person would write it.
 
     `unset` says what holds without a value where there is no default. `own`: never taken from another
-    component's key. `shared`: the same for all programs of an installation.
+    component's key. `shared`: the same for all programs of an installation. `reload`: taken over by a running daemon that is told
+    to read its configuration again (`cli/reloading.py`).
     """
 
     field: str
@@ -62,6 +63,7 @@ class Setting:
     secret: bool
     own: bool
     shared: bool
+    reload: bool
 
     @property
     def absence(self) -> str:
@@ -87,7 +89,16 @@ class Setting:
 @overload
 def setting(key: str, doc: str, kind: Kind[T], *, secret: bool = ...) -> T: ...
 @overload
-def setting(key: str, doc: str, kind: Kind[T], *, default: str, own: bool = ..., shared: bool = ...) -> T: ...
+def setting(
+    key: str,
+    doc: str,
+    kind: Kind[T],
+    *,
+    default: str,
+    own: bool = ...,
+    shared: bool = ...,
+    reload: bool = ...,
+) -> T: ...
 @overload
 def setting(
     key: str,
@@ -99,6 +110,7 @@ def setting(
     secret: bool = ...,
     own: bool = ...,
     shared: bool = ...,
+    reload: bool = ...,
 ) -> T | None: ...
 @overload
 def setting(
@@ -122,6 +134,7 @@ def setting(
     secret: bool = False,
     own: bool = False,
     shared: bool = False,
+    reload: bool = False,
 ) -> Any:
     """A field of a `Settings` class.
 
@@ -139,6 +152,7 @@ def setting(
         "secret": secret,
         "own": own,
         "shared": shared,
+        "reload": reload,
     }
     if isinstance(default, EllipsisType):
         return field(repr=not secret, metadata=facts)

@@ -105,7 +105,7 @@ class JobManager:
         """`urls` is None where files travel by Chirp alone, `contents` where they are on another machine. What is done is
         counted in `counts`."""
         self._store = store
-        self._settings = settings
+        self.settings = settings  # may be replaced while it runs; of `url_lifetime`, `max_run_time` and `chirp` the first counts
         self._orders = Orders(
             claims,
             urls=urls,
@@ -162,7 +162,7 @@ class JobManager:
         dispatch = self._next_dispatch is not None and self._next_dispatch <= now
         tell = None if self._up_since is None else self._telling.due(now)
         if reap:
-            shortest = min([self._settings.lease, *self._settings.leases.values()])
+            shortest = min([self.settings.lease, *self.settings.leases.values()])
             self._next_reap = now + min(REAP_EVERY, shortest / LOOKS_A_LEASE) * (0.5 + self._random())
         if dispatch:
             self._next_dispatch = now + DISPATCH_EVERY * (0.5 + self._random())
@@ -212,7 +212,7 @@ class JobManager:
             return []
         holds = await self._held(want)
         if asker.waits or await self._store.waiting():
-            return [Send(to=want.sender, command=HaveGetJob(require_file=self._settings.require_file))]
+            return [Send(to=want.sender, command=HaveGetJob(require_file=self.settings.require_file))]
         nothing = self._nothing(want, holds)
         if want.features is None and not nothing:
             self._late.add(want.sender, now)
@@ -222,7 +222,7 @@ class JobManager:
         """Work has come for agents of 2011 that wait for the time to ask again."""
         if not self._late:
             return []
-        offer = HaveGetJob(require_file=self._settings.require_file)
+        offer = HaveGetJob(require_file=self.settings.require_file)
         return [Send(to=jid, command=offer) for jid in self._late.take(await self._store.waiting(), now)]
 
     async def _give(self, request: Received, command: GetJob, now: float) -> Actions:
@@ -257,14 +257,14 @@ class JobManager:
             agent=bare(asker.jid),
             request=request,
             count=min(slots, MAX_BATCH),
-            dispatch_limit=self._settings.dispatch_limit,
+            dispatch_limit=self.settings.dispatch_limit,
             holder=asker.jid if asker.features is None else "",
             lease=lease if asker.renews else None,
             host=host,
             park=asker.parking,
             free=free,
         )
-        return await self._order(claimed, asker, now + self._settings.dispatch_limit)
+        return await self._order(claimed, asker, now + self.settings.dispatch_limit)
 
     async def _order(self, claimed: Iterable[Claimed], asker: Asker, void_at: float) -> list[Action]:
         actions: list[Action] = []
@@ -307,7 +307,7 @@ class JobManager:
         if self._dispatching:
             return []
         self._dispatching = True
-        limit = min(self._settings.dispatch_limit, PUSH_WITHIN)
+        limit = min(self.settings.dispatch_limit, PUSH_WITHIN)
         try:
             given = await self._store.dispatch(dispatch_limit=limit, limit=DISPATCHED_AT_ONCE)
         finally:
@@ -322,7 +322,7 @@ class JobManager:
         return []
 
     def _lease(self, agent_class: str | None) -> float:
-        return self._settings.leases.get(agent_class or "", self._settings.lease)
+        return self.settings.leases.get(agent_class or "", self.settings.lease)
 
     async def _nothing_claimed(self, request: Received, holds: int) -> Actions:
         """Another agent was quicker, or this one is in quarantine: then ours comes again after it."""
@@ -344,7 +344,7 @@ class JobManager:
         """No job. A 2011 agent reboots its machine on `sleep`: it gets it only where the operator wants that, and
         never while it may hold a job."""
         self._counts.empty += 1
-        cooldown = self._settings.request_cooldown
+        cooldown = self.settings.request_cooldown
         if Asker.of(request).waits:  # it gets work by itself
             return [Send(to=request.sender, command=Sleep(retry_after=SHOW_UP_WITHIN))]
         if request.features is None and (cooldown == 0 or holds):
@@ -369,7 +369,7 @@ class JobManager:
     async def _confirm(self, jid: str, command: RunJob) -> Actions:
         """The agent has it; from now on it may run."""
         job, attempt = _attempt(command)
-        if not await self._store.confirm(job, attempt, max_run_time=self._settings.max_run_time):
+        if not await self._store.confirm(job, attempt, max_run_time=self.settings.max_run_time):
             log.info("%s: confirmed too late by %s", JobRef(job, attempt), PeerRef(jid))
         return []
 
@@ -398,7 +398,7 @@ class JobManager:
             log.warning(text, JobRef(job, attempt), PeerRef(jid))
         if command.job.attempt is None:  # one of 2011, which asks by itself
             return []
-        return [Send(to=jid, command=HaveGetJob(require_file=self._settings.require_file))]
+        return [Send(to=jid, command=HaveGetJob(require_file=self.settings.require_file))]
 
     async def _hand_back(self, job: str, attempt: int) -> bool:
         event = await self._store.hand_back(job, attempt, cause=Cause.INFRA_UNDELIVERED)
@@ -437,7 +437,7 @@ class JobManager:
     def _came(self, now: float) -> None:
         """A server that lets a large fleet in at once may take longer for that than a lease. While agents still come back,
         less than a lease apart, those who have not got through cannot reach us."""
-        returning = self._up_since is not None and now - self._up_since < self._settings.lease
+        returning = self._up_since is not None and now - self._up_since < self.settings.lease
         if returning and now - self._online_since < LONGEST_RETURN:
             self._up_since = now
 

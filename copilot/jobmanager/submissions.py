@@ -140,7 +140,7 @@ class Submissions:
         self._explainer = Explainer(explain)
         self._store = store
         self._files = files
-        self._settings = settings
+        self.settings = settings  # may be replaced while it runs
         self._wall = wall
         self._open: dict[str, OrderedDict[tuple[str, str], float]] = {}  # by account: submission → until when
         self._watching = Watching(store)
@@ -213,7 +213,7 @@ class Submissions:
         missing = await _attempted(files.missing(spec))
         if missing:
             self._open_for(account.jid, spec, now)
-        lifetime = self._settings.upload_lifetime
+        lifetime = self.settings.upload_lifetime
         uploads = tuple(
             Upload(
                 name=item.name,
@@ -250,7 +250,7 @@ class Submissions:
 
     async def _put_on_queue(self, spec: JobSpec, files: SubmittedFiles) -> None:
         try:
-            await self._store.submit([spec], most=self._settings.max_jobs)
+            await self._store.submit([spec], most=self.settings.max_jobs)
         except TooManyJobs as error:
             raise _Refused("too-many-jobs", str(error), FULL_FOR) from error
         except QueueFull as error:
@@ -284,7 +284,7 @@ class Submissions:
                 f"{MOST_OPEN} of your jobs have uploads and are not submitted yet: submit some of them first"
             )
             raise _Refused("too-many-uploads", text, math.ceil(wait))
-        mine[spec.id, spec.staged] = now + self._settings.upload_lifetime
+        mine[spec.id, spec.staged] = now + self.settings.upload_lifetime
         for other in [other for other, theirs in self._open.items() if not theirs]:
             del self._open[other]
 
@@ -307,8 +307,8 @@ class Submissions:
         except BadName as error:
             raise _Refused("bad-job", str(error)) from error
         size = sum(item.size for item in inputs)
-        if size > self._settings.max_input:
-            text = f"{size} bytes of input files; at most {self._settings.max_input} are taken"
+        if size > self.settings.max_input:
+            text = f"{size} bytes of input files; at most {self.settings.max_input} are taken"
             raise _Refused("input-too-large", text)
         return spec
 
@@ -447,7 +447,7 @@ class Submissions:
             cause=None if over is None else over.cause,
             reason=None if over is None else over.reason,
             published=record.published if record.state.final else None,
-            output_url=files.result_url(record.spec.id, self._settings.upload_lifetime)
+            output_url=files.result_url(record.spec.id, self.settings.upload_lifetime)
             if fetched and files
             else None,
             output_size=None if output is None else output.size,

@@ -5,7 +5,7 @@ from copilot.log.limit import RateLimiter, rate_limited
 from copilot.log.lines import ALERT, EMERGENCY, NOTICE, REPORT_FORMAT, LineFormatter, printable
 from copilot.log.outcome import in_words, level_of
 from copilot.log.refs import JobRef, MessageRef, PeerRef
-from copilot.log.setup import set_up
+from copilot.log.setup import prepare, set_up
 
 __all__ = [
     "ALERT",
@@ -21,6 +21,7 @@ __all__ = [
     "RateLimiter",
     "in_words",
     "level_of",
+    "prepare",
     "printable",
     "rate_limited",
     "set_up",

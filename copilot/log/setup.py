@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
@@ -25,10 +26,23 @@ def set_up(
     layout: str = REPORT_FORMAT,
     program: str = OURS,
 ) -> tuple[str, ...]:
-    """Send the log where `logger_file` says, or from `level` up to stderr, in `layout`. Replaces what was set up before.
+    """Send the log where `logger_file` says, or from `level` up to stderr, in `layout`. Replaces what was set up before. See `prepare`."""
+    return prepare(logger_file, level=level, layout=layout, program=program)()
 
-    A layout is `json` or one of Log::Dispatch; `program` stands in JSON lines. Libraries are heard from `warning` up only.
-    Returns warnings about the file, one line each; raises `ConfigError` if it, or a log file that it names, cannot be
+
+def prepare(
+    logger_file: Path | None,
+    *,
+    level: int,
+    layout: str,
+    program: str,
+    again: bool = False,
+) -> Callable[[], tuple[str, ...]]:
+    """What sends the log where `logger_file` says, or from `level` up to stderr, in `layout`, and cannot fail.
+
+    `again`: in a program that has logged already, so what is in a log file stays, whatever its mode. A layout is `json` or one
+    of Log::Dispatch; `program` stands in JSON lines. Libraries are heard from `warning` up only.
+    It returns warnings about the file, one line each. Raises `ConfigError` if it, or a log file that it names, cannot be
     opened.
     """
     dispatchers = [Dispatcher(path=None, origin="", min_level=level, layout=layout)]
@@ -36,7 +50,16 @@ def set_up(
     if logger_file is not None:
         asked = read_dispatch_file(logger_file)
         dispatchers, warnings = asked.dispatchers or dispatchers, asked.warnings
-    handlers = [_handler(dispatcher, program) for dispatcher in dispatchers]
+    handlers = [_handler(dispatcher, program, again=again) for dispatcher in dispatchers]
+
+    def put() -> tuple[str, ...]:
+        _replace(handlers, min(dispatcher.min_level for dispatcher in dispatchers))
+        return tuple(warnings)
+
+    return put
+
+
+def _replace(handlers: Sequence[logging.Handler], level: int) -> None:
     # No line of ours names threads or processes; finding them out is a third of what a line costs.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
@@ -46,18 +69,15 @@ def set_up(
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logging.getLogger(OURS).setLevel(
-        max(min(dispatcher.min_level for dispatcher in dispatchers), logging.DEBUG)
-    )
-    return tuple(warnings)
+    logging.getLogger(OURS).setLevel(max(level, logging.DEBUG))
 
 
-def _handler(dispatcher: Dispatcher, program: str) -> logging.Handler:
+def _handler(dispatcher: Dispatcher, program: str, *, again: bool) -> logging.Handler:
     lines: logging.Formatter = LineFormatter(dispatcher.layout)
     if dispatcher.layout == JSON_FORMAT:
         lines = JsonFormatter(program)
     if dispatcher.path is not None:
-        handler = _file(dispatcher.path, dispatcher)
+        handler = _file(dispatcher.path, dispatcher, again=again)
     else:
         stream = sys.stderr if dispatcher.stderr else sys.stdout
         handler = logging.StreamHandler(stream)
@@ -68,9 +88,9 @@ def _handler(dispatcher: Dispatcher, program: str) -> logging.Handler:
     return handler
 
 
-def _file(path: Path, dispatcher: Dispatcher) -> logging.Handler:
+def _file(path: Path, dispatcher: Dispatcher, *, again: bool) -> logging.Handler:
     """A handler that opens the file again after logrotate has moved it away."""
-    mode = "w" if dispatcher.truncate else "a"
+    mode = "w" if dispatcher.truncate and not again else "a"
     try:
         return WatchedFileHandler(path, mode=mode, encoding="utf-8", errors="backslashreplace")
     except OSError as error:

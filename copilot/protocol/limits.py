@@ -66,16 +66,21 @@ class Buckets:
     """One for each of the accounts that spoke last."""
 
     def __init__(self, rate: Rate, most: int) -> None:
-        self._rate, self._most = rate, most
+        self.rate, self._most = rate, most
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
 
+    def change(self, rate: Rate) -> None:
+        """Another rate, for all: everybody begins anew with a full bucket."""
+        self.rate = rate
+        self._buckets.clear()
+
     def take(self, who: str, now: float) -> bool:
         bucket = self._buckets.get(who)
         if bucket is None:
-            bucket = self._buckets[who] = _Bucket(self._rate, now)
+            bucket = self._buckets[who] = _Bucket(self.rate, now)
             if len(self._buckets) > self._most:
                 self._buckets.popitem(last=False)
         else:
@@ -98,6 +103,11 @@ class Throttle:
         self._known = Buckets(known, ACCOUNTS_REMEMBERED)
         self._strangers = Buckets(stranger, STRANGERS_REMEMBERED)
         self._all_strangers = _Bucket(all_strangers, 0.0)
+
+    def change(self, known: Rate) -> None:
+        """Another rate for accounts that belong here. If it is the same nothing changes."""
+        if known != self._known.rate:
+            self._known.change(known)
 
     def __len__(self) -> int:
         """How many accounts are remembered."""

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 
 log = logging.getLogger("copilot")
 
-READY, STOPPING, ALIVE = "READY=1", "STOPPING=1", "WATCHDOG=1"
+READY, RELOADING, STOPPING, ALIVE = "READY=1", "RELOADING=1", "STOPPING=1", "WATCHDOG=1"
 
 
 class Supervisor:

@@ -27,6 +27,14 @@ WITH_TABLE = (
     SubmitterConfig,
     KeyManagerConfig,
 )
+DAEMONS = {
+    AgentConfig,
+    ManagerConfig,
+    StorageManagerConfig,
+    FileServerConfig,
+    MonitorConfig,
+    KeyManagerConfig,
+}
 WITH_LIST = (SubmitConfig, FileServerConfig)
 EXPLAINED = {"JM_JABBER_ADDRESS", "JM_PUBLIC_KEYS_FILE"}  # below the list
 
@@ -42,14 +50,26 @@ def table(cls: type[Settings]) -> str:
     return "\n".join(["| Key | What it is | Value | Without it |", "|---|---|---|---|", *rows])
 
 
+def reloaded() -> str:
+    """What a running daemon takes over, one row each."""
+    rows = [
+        f"| `copilot-{cls.program.name}` | "
+        + ", ".join(f"`{cls.key(item.field)}`" for item in cls.declared() if item.reload)
+        + " |"
+        for cls in COMPONENTS
+        if cls in DAEMONS
+    ]
+    return "\n".join(["| Program | Taken over |", "|---|---|", *rows])
+
+
 def keys(cls: type[Settings]) -> str:
     """The keys alone, where another table explains them."""
     return ", ".join(f"`{cls.key(item.field)}`" for item in cls.declared())
 
 
-def place(cls: type[Settings], page: str) -> re.Match[str]:
-    """The part of the page that the code decides."""
-    name = cls.program.name
+def place(cls: type[Settings] | None, page: str) -> re.Match[str]:
+    """The part of the page that the code decides; None: what is reloaded."""
+    name = "reload" if cls is None else cls.program.name
     found = re.search(f"(?<=<!-- {name} -->\n\n).+?(?=\n\n<!-- end -->)", page, re.DOTALL)
     assert found, f"{PAGE}: no part for {name}"
     return found
@@ -74,6 +94,10 @@ def test_the_keys_of_the_smaller_programs_are_listed(cls: type[Settings]) -> Non
     assert all(f"`{key}`" in PAGE.read_text().replace(written(cls), "") for key in own)
 
 
+def test_what_a_running_daemon_takes_over_is_told() -> None:
+    assert place(None, PAGE.read_text())[0] == reloaded()
+
+
 def test_every_component_has_its_place_on_the_page() -> None:
     told = {*WITH_TABLE, *WITH_LIST, StorageManagerConfig}
     assert told == set(COMPONENTS)
@@ -90,4 +114,6 @@ if __name__ == "__main__":
     for cls, part in [(cls, table(cls)) for cls in WITH_TABLE] + [(cls, keys(cls)) for cls in WITH_LIST]:
         start, end = place(cls, text).span()
         text = text[:start] + part + text[end:]
+    start, end = place(None, text).span()
+    text = text[:start] + reloaded() + text[end:]
     PAGE.write_text(text)
