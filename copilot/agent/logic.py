@@ -169,10 +169,13 @@ class Agent:
         self._left_over = sorted(journal, key=lambda note: note.taken is None)  # read from its end
 
     def change(self, *, request_interval: float, limits: Limits) -> None:
-        """What may change while it runs. Of `limits` all but the life time."""
+        """What may change while it runs. Of `limits` all but the life time. It counts from the next event on."""
         self._search.longest_wait = request_interval
         self._drain.change(limits)
-        self._stirred = True
+
+    def describes_anew(self) -> None:
+        """The JDL of this host is another one: it is told with the next event."""
+        self._search.describes_anew()
 
     # -- for the loop
 

@@ -86,6 +86,7 @@ class Search:
         self._promised = NOTHING  # what our manager may give us, for all it knows of us
         self._told_time: int | None = None  # s until we leave, as was said when we asked last
         self._asked = 0.0  # when we have asked last: from then on it remembers us for a while
+        self._anew = False  # the host describes itself in other words than it has told
         self._unsuitable: set[str] = set()  # managers whose required file is missing, until the next round
 
     def wakeup(self) -> float | None:
@@ -128,9 +129,14 @@ class Search:
         if self._asking is Asking.ASKED:
             self._asking = Asking.IDLE
 
+    def describes_anew(self) -> None:
+        """What `jdl` says is other than before: with the next tick, or when what is out is answered, our manager is told."""
+        self._anew = True
+
     def due(self, now: float) -> bool:
         """Whether there is something to ask, or to end, now."""
-        return self._due is not None and self._due <= now
+        anew = self._anew and self._asking is Asking.IDLE
+        return self._due is not None and (self._due <= now or anew)
 
     def tick(self, now: float, room: Room) -> Actions:
         """Ask for as many jobs as there is room for, when it is time: the instance that we know, or all managers."""
@@ -144,6 +150,7 @@ class Search:
         self._asking, self._due = Asking.ASKED, now + self._wait()
         self._unsuitable.clear()
         log.info("Asking %s for an address of the job manager", PeerRef(self._manager))
+        self._anew = False
         want = WantGetJob(agent_host=self._host, jdl=self._jdl(), agent_class=self._class)
         self._request = Request(to=self._manager, command=want)
         return [Send(to=self._manager, command=want)]
@@ -163,6 +170,7 @@ class Search:
 
     def _ask(self, to: str, features: Collection[str], room: Room, now: float) -> Actions:
         self._asking, self._due = Asking.REQUESTED, now + RUN_JOB_WITHIN
+        self._anew = False
         wish = self._wish(room, features, now)
         request = GetJob(
             agent_host=self._host,
@@ -212,7 +220,7 @@ class Search:
         """There is a job that takes so much, and the search for the next one begins, unless it comes by itself."""
         self._asking, self._request, self._waits = Asking.IDLE, None, 0
         self._promised = self._promised.without(needs)
-        self._due = self._show_up() if self.pushes else now
+        self._due = self._show_up() if self.pushes and not self._anew else now
 
     def _show_up(self) -> float:
         return self._asked + SHOW_UP_EVERY * (0.8 + 0.4 * self._random())
@@ -245,6 +253,7 @@ class Search:
         answer both."""
         if (
             not room.exceeds(self._promised)
+            or self._anew  # a report does not tell it
             or self._reports
             or self._asking is not Asking.IDLE
             or self._instance is None
@@ -295,7 +304,7 @@ class Search:
             self._request = None
         if self._asking is not Asking.IDLE:
             self._asking = Asking.IDLE
-            self._due = now + max(self._wait(), least * (1.0 + 0.5 * self._random()))
+            self._due = now if self._anew else now + max(self._wait(), least * (1.0 + 0.5 * self._random()))
 
     def _was_asked(self, jid: str) -> bool:
         """Whether our request went to this full JID, or to all instances of it."""

@@ -35,7 +35,7 @@ from copilot.cli.daemon import Option
 from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
-from copilot.cli.reloading import Reloading
+from copilot.cli.reloading import Reloading, askers_of
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import agent_security, learning
 from copilot.clock import SystemClock
@@ -49,7 +49,7 @@ from copilot.host import KIBIBYTE, MEBIBYTE, read_host
 from copilot.job import Limits as JobLimits
 from copilot.protocol.jdl import Value, host_jdl
 from copilot.protocol.limits import Rate, Throttle, Tier
-from copilot.protocol.people import People
+from copilot.protocol.people import Includes
 from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.compose import Parts, Performers
 from copilot.runtime.loop import Loop
@@ -175,7 +175,12 @@ async def run(config: AgentConfig, reloading: Reloading[AgentConfig]) -> int:
     service = AgentService(payloads, files, counts=counts)
     about_us = _Description(config, capacity, payloads)
     logic = _logic(config, service, counts, capacity, about_us)
-    reloading.take("tags", by=about_us.change)
+
+    def describe_anew(new: AgentConfig) -> None:
+        if about_us.change(new):
+            logic.describes_anew()
+
+    reloading.take("tags", by=describe_anew)
     reloading.take(
         "request_interval",
         "drain_grace",
@@ -185,10 +190,11 @@ async def run(config: AgentConfig, reloading: Reloading[AgentConfig]) -> int:
     )
     counts.slots, counts.held = capacity.jobs, logic.phases
     counts.cores, counts.cores_used = capacity.cores, logic.cores_used
+    askers = askers_of(config, reloading)
     endpoint = daemon.endpoint(
         Role.AGENT,
         trusts=logic.trusts,
-        throttle=_throttle(config, logic),
+        throttle=_throttle(askers, logic),
         security=None if secure is None else secure.security,
     )
 
@@ -196,12 +202,14 @@ async def run(config: AgentConfig, reloading: Reloading[AgentConfig]) -> int:
         return logic.standing().fields()
 
     status = ComponentStatus("copilot-agent", endpoint, FEATURES, SystemClock().monotonic, standing)
-    transport = daemon.transport(config, config.work_dir, "Co-Pilot agent", status=status, end=endpoint)
+    transport = daemon.transport(
+        config, config.work_dir, "Co-Pilot agent", status=status, askers=askers, end=endpoint
+    )
     happened = Happened(events=counts.happened)
     learners, keepers = learning(secure)
     parts = Parts([logic, *learners, *reporters(config.mon_jabber_address, "agent", happened, group=True)])
     effects = Performers(keepers, service)
-    component, performer = with_heartbeat(parts, config, transport, performer=effects, agent=True)
+    component, performer = with_heartbeat(parts, config, transport, askers, performer=effects, agent=True)
     loop = Loop(
         component,
         endpoint,
@@ -209,6 +217,7 @@ async def run(config: AgentConfig, reloading: Reloading[AgentConfig]) -> int:
         performer=performer,
         announce_to=config.jm_jabber_address,
     )
+    reloading.take(by=lambda _: loop.look())
     numbers = (counts, files.counts, loop.counts, endpoint.counts, transport.counts)
     try:
         async with showing_metrics(config, *numbers, directories={"work": config.work_dir}):
@@ -229,9 +238,8 @@ async def run(config: AgentConfig, reloading: Reloading[AgentConfig]) -> int:
         guard.dismiss()
 
 
-def _throttle(config: AgentConfig, logic: Agent) -> Throttle:
+def _throttle(askers: Includes, logic: Agent) -> Throttle:
     """Nobody has to say much to an agent but those whom it obeys."""
-    askers = People.of(*config.askers)
 
     def tier(account: str) -> Tier:
         return (
@@ -329,16 +337,21 @@ class _Description:
         self._about = _about(config, capacity, payloads)
         self._requirements = requirements_of_jobs(config.requirements or "", config.projects or ())
         self._programs = installed(_program_directories(config), payloads.isolation.account)
+        self._said: Mapping[str, Value] = {}
         self.change(config)
 
-    def change(self, config: AgentConfig) -> None:
-        """Other tags. Programs that no longer fit beside them are not announced."""
+    def change(self, config: AgentConfig) -> bool:
+        """Other tags: whether they are others. Programs that no longer fit beside them are not announced."""
         tags, projects = config.tags or (), config.projects or ()
         rest = self._describe(attributes_of({}, tags, projects))
         announced = fitting(self._programs, len(rest.encode()))
+        said = attributes_of(announced, tags, projects)
+        if said == self._said:
+            return False
         for name, versions in announced.items():
             log.info("Program %s: %s.", name, ", ".join(versions))
-        self._said = attributes_of(announced, tags, projects)
+        self._said = said
+        return True
 
     def __call__(self) -> str:
         return self._describe(self._said)

@@ -34,7 +34,7 @@ from copilot.log import JSON_FORMAT, REPORT_FORMAT, prepare, set_up
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.limits import Rate, Throttle, Tier
-from copilot.protocol.people import People
+from copilot.protocol.people import Includes, People
 from copilot.protocol.rules import FEATURES, Role
 from copilot.protocol.security import Security
 from copilot.records import dataclass
@@ -122,7 +122,7 @@ def main(
         reloading.on(
             "logger_config_file",
             "log_format",
-            prepare=lambda new: _log_as(new, chosen.log_level, again=True),
+            prepare=lambda new: _log_again(new, chosen.log_level),
         )
         return asyncio.run(run(config, reloading))
     except CopilotError as error:
@@ -137,6 +137,17 @@ def _log_as(config: LoggerSettings, level: int, *, again: bool = False) -> Calla
     layout = JSON_FORMAT if config.log_format is LogFormat.JSON else REPORT_FORMAT
     program = f"copilot-{config.program.name}"
     return prepare(config.logger_config_file, level=level, layout=layout, program=program, again=again)
+
+
+def _log_again(config: LoggerSettings, level: int) -> Callable[[], None]:
+    """The same, in a program that logs already."""
+    put = _log_as(config, level, again=True)
+
+    def put_and_warn() -> None:
+        for warning in put():
+            log.warning("%s", warning)
+
+    return put_and_warn
 
 
 class _Set(argparse.Action):
@@ -270,11 +281,12 @@ def transport(
     features: Sequence[str] = FEATURES,
     *,
     status: Status | None = None,
+    askers: Includes,
     commands: Commands | None = None,
     end: Endpoint | None = None,
 ) -> XmppTransport:
     """The XMPP session of a daemon; without a configured resource it has one of its own, kept in `kept_in`. `status` is told
-    to those whom the settings allow; whoever is over the limits of `end` is not read."""
+    to `askers`; whoever is over the limits of `end` is not read."""
     make_directory(kept_in)
     resource = config.jabber_resource or keep_resource(kept_in, config.program.name).name
     return XmppTransport(
@@ -288,7 +300,7 @@ def transport(
             ca_file=config.jabber_ca_file,
             name=name,
             features=tuple(features),
-            allow=config.askers,
+            allow=askers,
         ),
         status=status,
         commands=commands,

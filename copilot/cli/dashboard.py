@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
-import ssl
 from collections.abc import AsyncIterator, Sequence
 
 from copilot.actor import Via
+from copilot.cli.certificates import ServerCertificate
 from copilot.client.desk import Desk, NotAllowed
 from copilot.errors import ConfigError
 from copilot.monitor.board import Board
@@ -16,19 +16,6 @@ from copilot.monitor.config import MonitorConfig
 from copilot.monitor.dashboard.doing import Doing, Done, Forbidden, Hands, Person
 from copilot.monitor.dashboard.server import Dashboard
 from copilot.store.base import Store
-
-
-def _tls(config: MonitorConfig) -> ssl.SSLContext | None:
-    if config.dashboard_cert_file is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(config.dashboard_cert_file, config.dashboard_key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            f"{config.key('dashboard_cert_file')}: {config.dashboard_cert_file} or its key cannot be used: {error}"
-        ) from error
-    return context
 
 
 def _is_loopback(host: str) -> bool:
@@ -70,12 +57,21 @@ class StoreHands(Hands):
 log = logging.getLogger("copilot.dashboard")
 
 
+def certificate_of(config: MonitorConfig) -> ServerCertificate:
+    """That of the dashboard."""
+    return ServerCertificate(config, "dashboard_cert_file", "dashboard_key_file")
+
+
 @contextlib.asynccontextmanager
 async def showing_dashboard(
-    config: MonitorConfig, board: Board, store: Store | None = None
+    config: MonitorConfig,
+    board: Board,
+    store: Store | None = None,
+    *,
+    certificate: ServerCertificate | None = None,
 ) -> AsyncIterator[None]:
     """Browsers can look at `board` while inside, unless the dashboard is switched off. `store`: where people change something
-    once they have logged in, if the settings let them.
+    once they have logged in, if the settings let them. `certificate`: that of the settings, where it may be renewed.
 
     Raises `ConfigError` if another program has the port, or a password would go over a network in clear.
     """
@@ -83,7 +79,7 @@ async def showing_dashboard(
     if listen is None:
         yield
         return
-    tls, doing = _tls(config), None
+    tls, doing = (certificate or certificate_of(config)).open(), None
     if config.dashboard_actions and store is not None:
         if tls is None and not _is_loopback(listen.host):
             raise ConfigError(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from copilot.cli import daemon
+from copilot.cli.certificates import ServerCertificate
 from copilot.cli.directories import make_directory
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.reloading import Reloading, on_hangup
@@ -47,11 +46,11 @@ async def run(config: FileServerConfig, reloading: Reloading[FileServerConfig]) 
         most=config.files_connections,
     )
     host, port = config.files_listen
-    tls = _tls(config)
-    reloading.on("files_cert_file", "files_key_file", prepare=partial(_renewed, tls))
+    certificate = ServerCertificate(config, "files_cert_file", "files_key_file")
+    reloading.on("files_cert_file", "files_key_file", prepare=certificate.renew)
     reloading.complete()
     try:
-        port = await server.start(host, port, tls)
+        port = await server.start(host, port, certificate.open())
     except OSError as error:
         raise ConfigError(
             f"{config.key('files_listen')}: cannot listen on {host}:{port}: {error.strerror}"
@@ -68,31 +67,3 @@ async def run(config: FileServerConfig, reloading: Reloading[FileServerConfig]) 
     finally:
         await server.stop()
     return 0
-
-
-def _renewed(tls: ssl.SSLContext | None, config: FileServerConfig) -> Callable[[], None]:
-    """What gives connections that come from now on the certificate that is in the files now. Raises `ConfigError`."""
-    if (config.files_cert_file is None) != (tls is None):
-        raise ConfigError(
-            f"{config.key('files_cert_file')}: TLS is not begun or ended by a reload; expected a restart"
-        )
-    _tls(config)  # tried on another context: half a change would be none that works
-
-    def put() -> None:
-        if tls is not None and config.files_cert_file is not None:
-            tls.load_cert_chain(config.files_cert_file, config.files_key_file)
-
-    return put
-
-
-def _tls(config: FileServerConfig) -> ssl.SSLContext | None:
-    if config.files_cert_file is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(config.files_cert_file, config.files_key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            f"{config.key('files_cert_file')}: {config.files_cert_file} or its key cannot be used: {error}"
-        ) from error
-    return context

@@ -13,7 +13,7 @@ from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
-from copilot.cli.reloading import Reloading
+from copilot.cli.reloading import Reloading, askers_of
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.clock import SystemClock
@@ -54,12 +54,13 @@ async def run(config: KeyManagerConfig, reloading: Reloading[KeyManagerConfig]) 
     credentials = (
         Credentials({}) if config.credentials_file is None else Credentials.read(config.credentials_file)
     )
+    askers = askers_of(config, reloading)
     async with contextlib.AsyncExitStack() as stack:
         store = open_store(config) if config.sees_queue else None
         accounts = None
         if store is not None:
             stack.push_async_callback(store.close)
-            accounts = AccountCache(store, agents=_allowed(config), askers=People.of(*config.askers))
+            accounts = AccountCache(store, agents=_allowed(config), askers=askers)
             await _read(accounts)
             await stack.enter_async_context(accounts.kept_fresh())
         known = (lambda _: None) if accounts is None else accounts.account
@@ -86,12 +87,12 @@ async def run(config: KeyManagerConfig, reloading: Reloading[KeyManagerConfig]) 
 
         status = ComponentStatus("copilot-keymanager", endpoint, FEATURES, clock.monotonic, standing)
         transport = daemon.transport(
-            config, config.state_dir, "Co-Pilot key manager", status=status, end=endpoint
+            config, config.state_dir, "Co-Pilot key manager", status=status, askers=askers, end=endpoint
         )
         parts = Parts(
             [manager, *reporters(config.mon_jabber_address, "keymanager", Happened(events=counts.events))]
         )
-        component, performer = with_heartbeat(parts, config, transport)
+        component, performer = with_heartbeat(parts, config, transport, askers)
         loop = Loop(component, endpoint, transport, performer=performer, doorman=accounts, clock=clock)
         numbers = (counts, loop.counts, endpoint.counts, transport.counts, secure.openings)
         await stack.enter_async_context(

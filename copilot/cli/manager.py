@@ -17,7 +17,7 @@ from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
-from copilot.cli.reloading import Reloading
+from copilot.cli.reloading import Reloading, askers_of
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
@@ -49,7 +49,7 @@ from copilot.protocol.claim import Claims
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.limits import Throttle
-from copilot.protocol.people import People
+from copilot.protocol.people import Includes, People
 from copilot.protocol.rules import FEATURES, FEATURES_APART, Role
 from copilot.runtime.accounts import AccountCache
 from copilot.runtime.component import Component
@@ -91,7 +91,8 @@ async def run(config: ManagerSettings, reloading: Reloading[Any]) -> int:
     counts = JobCounts()
     claims = Claims(config.jabber_domain, secrets)
     urls = None if config.files_url is None else UrlSigner(config.files_url, secrets[0], clock)
-    accounts = account_cache(config, store)
+    askers = askers_of(config, reloading)
+    accounts = account_cache(config, store, askers)
     secure = ServiceSecurity(config, accounts.account)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
@@ -117,9 +118,12 @@ async def run(config: ManagerSettings, reloading: Reloading[Any]) -> int:
         features = FEATURES_APART if apart else FEATURES
         endpoint = _endpoint(role, features, accounts, secure, _throttle(config, accounts, reloading))
         queue = Queue(store, clock.monotonic)
-        program = f"copilot-{config.program.name}"
         status = ComponentStatus(
-            program, endpoint, features, clock.monotonic, partial(_standing, queue, counts)
+            f"copilot-{config.program.name}",
+            endpoint,
+            features,
+            clock.monotonic,
+            partial(_standing, queue, counts),
         )
         transport = daemon.transport(
             config,
@@ -127,6 +131,7 @@ async def run(config: ManagerSettings, reloading: Reloading[Any]) -> int:
             f"Co-Pilot {role_in_words(role)}",
             features,
             status=status,
+            askers=askers,
             commands=_commands(config, store, accounts, reloading) if role & Role.JOB_MANAGER else None,
             end=endpoint,
         )
@@ -136,7 +141,9 @@ async def run(config: ManagerSettings, reloading: Reloading[Any]) -> int:
                 Enrolment(store, errands, domain=config.jabber_domain),
                 KeyTeller(lambda: secure.ring, config.jid),
             ]
-        component, performer = with_heartbeat(Parts(parts), config, transport, members=_members(config))
+        component, performer = with_heartbeat(
+            Parts(parts), config, transport, askers, members=_members(config)
+        )
         loop = Loop(component, endpoint, transport, performer=performer, doorman=accounts)
         numbers = (
             counts,
@@ -201,14 +208,14 @@ def _limits_of_submitters(config: ManagerSettings) -> SubmissionSettings:
     )
 
 
-def account_cache(config: ManagerSettings, store: Store) -> AccountCache:
+def account_cache(config: ManagerSettings, store: Store, askers: Includes) -> AccountCache:
     """Who everybody is to a manager."""
     services = (config.jid, config.mon_jabber_address, config.sm_jabber_address)
     return AccountCache(
         store,
         agents=People.of(*config.agents),
         services=[jid for jid in services if jid is not None],
-        askers=People.of(*config.askers),
+        askers=askers,
     )
 
 

@@ -11,11 +11,12 @@ from functools import partial
 
 import copilot
 from copilot.cli import daemon
-from copilot.cli.dashboard import showing_dashboard
+from copilot.cli.certificates import ServerCertificate
+from copilot.cli.dashboard import certificate_of, showing_dashboard
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
-from copilot.cli.reloading import Reloading
+from copilot.cli.reloading import Reloading, askers_of
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.client.explain import explain
@@ -64,6 +65,9 @@ async def run(config: MonitorConfig, reloading: Reloading[MonitorConfig]) -> int
     secure = ServiceSecurity(config) if records is None else ServiceSecurity(config, records.cache.account)
     throttle = daemon.throttle(config, *(config.managers or ()))
     reloading.take("rate_limit", "rate_burst", by=partial(daemon.throttle_again, throttle))
+    certificate = certificate_of(config)
+    reloading.on("dashboard_cert_file", "dashboard_key_file", prepare=certificate.renew)
+    askers = askers_of(config, reloading)
     endpoint = daemon.endpoint(
         Role.MONITOR,
         throttle=throttle,
@@ -75,7 +79,9 @@ async def run(config: MonitorConfig, reloading: Reloading[MonitorConfig]) -> int
         return counts.standing()
 
     status = ComponentStatus("copilot-monitor", endpoint, FEATURES, clock.monotonic, standing)
-    transport = daemon.transport(config, config.state_dir, "Co-Pilot monitor", status=status, end=endpoint)
+    transport = daemon.transport(
+        config, config.state_dir, "Co-Pilot monitor", status=status, askers=askers, end=endpoint
+    )
     async with contextlib.AsyncExitStack() as stack:
         if store is not None:
             stack.push_async_callback(store.close)
@@ -83,7 +89,7 @@ async def run(config: MonitorConfig, reloading: Reloading[MonitorConfig]) -> int
             await stack.enter_async_context(records.cache.kept_fresh(wait=False))
         carbon = await stack.enter_async_context(_carbon(config, counts, clock))
         parts = Parts([monitor, *reporters(config.jid, "monitor", Happened(events=dict))])
-        component, performer = with_heartbeat(parts, config, transport, performer=Points(carbon))
+        component, performer = with_heartbeat(parts, config, transport, askers, performer=Points(carbon))
         # The managers, which keep the chat rooms, let us in then, and tell at once how they fare.
         owner = config.room_owner
         loop = Loop(
@@ -95,7 +101,7 @@ async def run(config: MonitorConfig, reloading: Reloading[MonitorConfig]) -> int
             doorman=records,
             clock=clock,
         )
-        await stack.enter_async_context(_dashboard(config, store, monitor, clock))
+        await stack.enter_async_context(_dashboard(config, store, monitor, clock, certificate))
         numbers = (counts, loop.counts, endpoint.counts, transport.counts, secure.openings)
         queue = () if store is None else (store.numbers,)
         metrics = showing_metrics(config, *numbers, *queue, directories={"state": config.state_dir})
@@ -123,7 +129,11 @@ async def _carbon(
 
 @contextlib.asynccontextmanager
 async def _dashboard(
-    config: MonitorConfig, store: RedisStore | None, monitor: Monitor, clock: SystemClock
+    config: MonitorConfig,
+    store: RedisStore | None,
+    monitor: Monitor,
+    clock: SystemClock,
+    certificate: ServerCertificate,
 ) -> AsyncIterator[None]:
     """The dashboard while inside; there is none where nobody said where the queue is (`store` None)."""
     if config.dashboard_listen is None:
@@ -147,7 +157,7 @@ async def _dashboard(
     )
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(_following(board))
-        await stack.enter_async_context(showing_dashboard(config, board, store))
+        await stack.enter_async_context(showing_dashboard(config, board, store, certificate=certificate))
         yield
 
 

@@ -16,16 +16,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from copilot.config import Settings
+from copilot.config.groups import RoomSettings
 from copilot.errors import ConfigError
+from copilot.protocol.people import Circle, People
 from copilot.records import dataclass
 from copilot.runtime.systemd import READY, RELOADING, Supervisor
 
 log = logging.getLogger("copilot")
 
 C = TypeVar("C", bound=Settings)
+NOTHING_TAKEN = "The configuration was not taken over, nothing has changed: %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +95,40 @@ class Reloading(Generic[C]):
 
     def reload_and_log(self, supervisor: Supervisor) -> None:
         """For a signal: systemd hears of it, and the log what came of it."""
-        supervisor.tell(RELOADING, f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        ready = supervisor.said_ready  # before that, READY=1 would say what is not so
+        if ready:
+            supervisor.tell(
+                RELOADING, f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+            )
         try:
             log.info("%s", self.reload())
         except ConfigError as error:
-            log.error("The configuration was not taken over, nothing has changed: %s", error)
+            log.error(NOTHING_TAKEN, error)
         finally:
-            supervisor.tell(READY)
+            if ready:
+                supervisor.tell(READY)
 
     async def asked(self) -> str:
-        """For the command: what came of it, which is an answer, too, if it failed. The operator's name is in the audit trail."""
+        """For the command: what came of it, which is an answer, too, if it failed."""
         try:
             said = self.reload()
-        except ConfigError:
+        except ConfigError as error:
+            log.error(NOTHING_TAKEN, error)
             # What is wrong may name paths, and the answer goes to another machine.
-            log.exception("The configuration was not taken over, nothing has changed.")
-            return "The configuration was not taken over, nothing has changed; what is wrong with it is in the component's log"
+            return "The configuration was not taken over, nothing has changed; what is wrong with it is in the component's log."
         log.info("%s", said)
         return said
+
+
+def askers_of(config: RoomSettings, reloading: Reloading[Any]) -> Circle:
+    """Who is told how the component fares, as the settings say then (HB_ALLOW)."""
+    askers = Circle(People.of(*config.askers))
+
+    def change(new: RoomSettings) -> None:
+        askers.people = People.of(*new.askers)
+
+    reloading.take("hb_allow", by=change)
+    return askers
 
 
 def deaf_until_ready() -> None:

@@ -5,6 +5,7 @@ Who may what is the same as on the dashboard (`Desk`); the account is that of th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from copilot.actor import Via
@@ -13,10 +14,13 @@ from copilot.client.explain import explain
 from copilot.client.operating import Verb
 from copilot.errors import BadName, StoreError
 from copilot.job import State, check_job_id
+from copilot.log import PeerRef
 from copilot.protocol.envelope import bare
 from copilot.roles import LOOKS_AFTER_ALL, Account, Standing
 from copilot.store.base import Store
 from copilot.transport.adhoc import Answered, Command, Commands, Field
+
+log = logging.getLogger("copilot.commands")
 
 SHOWN = 50  # jobs of a list
 _WHY = Field(name="reason", label="Why (for those who look later)")
@@ -108,6 +112,7 @@ class PeoplesCommands(Commands):
         if node == "explain":
             return await self._explain(account, said["job"][0])
         if node == RELOAD.node and self._reload is not None:
+            log.info("%s has this component read its configuration again.", PeerRef(jid))
             return Answered(lines=[await self._reload()])
         reason = " ".join(said.get("reason", ()))
         targets = said.get("jobs") or said.get("agents") or ()

@@ -210,6 +210,7 @@ class RoomSettings(SecureSettings):
         PEOPLE,
         default=None,
         unset="HB_CHAT_OWNER",
+        reload=True,
     )
 
     @property

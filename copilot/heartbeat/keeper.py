@@ -18,7 +18,7 @@ from copilot.heartbeat.rooms import Rooms
 from copilot.log import rate_limited
 from copilot.protocol.envelope import bare
 from copilot.protocol.nick import unique_nick
-from copilot.protocol.people import People
+from copilot.protocol.people import Includes, People
 from copilot.records import dataclass
 from copilot.retry import full_jitter
 from copilot.runtime.component import Actions, Came, Event, Finished, Offline, Online, Perform, Tick
@@ -41,7 +41,9 @@ class _Room:
 class RoomKeeper:
     """A part of the job manager. `random` gives numbers in [0, 1) for the waits."""
 
-    def __init__(self, rooms: Rooms, *, members: People, allow: People, random: Callable[[], float]) -> None:
+    def __init__(
+        self, rooms: Rooms, *, members: People, allow: Includes, random: Callable[[], float]
+    ) -> None:
         self._names = rooms
         self._members = members
         self._allow = allow

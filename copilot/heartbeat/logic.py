@@ -17,7 +17,7 @@ from copilot.protocol.commands import GetStatus, HaveStatus, Ping, Pong
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
 from copilot.protocol.nick import nick, unique_nick
-from copilot.protocol.people import People
+from copilot.protocol.people import Includes
 from copilot.records import dataclass
 from copilot.retry import full_jitter
 from copilot.runtime.component import (
@@ -55,7 +55,7 @@ class HeartbeatSettings:
 
     room: Callable[[str], str] | None
     owner: str
-    allow: People
+    allow: Includes
     keeps: bool = False  # this component keeps the rooms itself: it enters when its own is ready
 
 

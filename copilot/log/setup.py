@@ -40,7 +40,8 @@ def prepare(
 ) -> Callable[[], tuple[str, ...]]:
     """What sends the log where `logger_file` says, or from `level` up to stderr, in `layout`, and cannot fail.
 
-    `again`: in a program that has logged already, so what is in a log file stays, whatever its mode. A layout is `json` or one
+    `again`: in a program that has logged already, so what is in a log file stays, whatever its mode, and a file that names no way
+    out is an error, where at the start the log goes to stderr. A layout is `json` or one
     of Log::Dispatch; `program` stands in JSON lines. Libraries are heard from `warning` up only.
     It returns warnings about the file, one line each. Raises `ConfigError` if it, or a log file that it names, cannot be
     opened.
@@ -49,6 +50,8 @@ def prepare(
     warnings: list[str] = []
     if logger_file is not None:
         asked = read_dispatch_file(logger_file)
+        if again and not asked.dispatchers:
+            raise ConfigError("; ".join(asked.warnings))
         dispatchers, warnings = asked.dispatchers or dispatchers, asked.warnings
     handlers = [_handler(dispatcher, program, again=again) for dispatcher in dispatchers]
 

@@ -117,6 +117,7 @@ class MonitorConfig(MetricsSettings, QueuePlaceSettings, LimitSettings):
         PATH,
         default=None,
         unset="plain http",
+        reload=True,
     )
     dashboard_key_file: Path | None = setting(
         "MON_DASHBOARD_KEY_FILE",
@@ -124,6 +125,7 @@ class MonitorConfig(MetricsSettings, QueuePlaceSettings, LimitSettings):
         PATH,
         default=None,
         unset="it is in the same file",
+        reload=True,
     )
 
     redis_server: str | None = setting(

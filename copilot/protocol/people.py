@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Protocol
 
 from copilot.protocol.envelope import bare
 from copilot.records import dataclass
+
+
+class Includes(Protocol):
+    """Who is meant, now."""
+
+    def include(self, jid: str) -> bool:
+        """As `People.include`."""
+        ...
+
+    @property
+    def accounts(self) -> list[str]:
+        """As `People.accounts`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,22 @@ class People:
     def accounts(self) -> list[str]:
         """Those who are named one by one."""
         return sorted(word for word in self.words if "@" in word)
+
+
+class Circle:
+    """People who may be others later: a daemon that reads its settings again says who."""
+
+    def __init__(self, people: People) -> None:
+        self.people = people
+
+    def include(self, jid: str) -> bool:
+        """As `People.include`."""
+        return self.people.include(jid)
+
+    @property
+    def accounts(self) -> list[str]:
+        """As `People.accounts`."""
+        return self.people.accounts
 
 
 def _folded(jid: str) -> str:

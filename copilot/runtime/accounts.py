@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from copilot.clock import Clock, SystemClock
 from copilot.log import rate_limited
 from copilot.protocol.envelope import bare
-from copilot.protocol.people import People
+from copilot.protocol.people import Includes, People
 from copilot.roles import Account, Standing, may_say
 from copilot.store.accounts import AccountStore
 
@@ -37,7 +37,7 @@ class AccountCache:
         *,
         agents: People,
         services: Collection[str] = (),
-        askers: People | None = None,
+        askers: Includes | None = None,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         """Without a record, `agents` take jobs, and `services` (bare JIDs) are components, as `askers` are, who may ask how we

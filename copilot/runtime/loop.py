@@ -136,6 +136,10 @@ class Loop:
         """The queue may have something to do for the component; `what` as in `Store.hints`."""
         self._add(Hinted(what=what))
 
+    def look(self) -> None:
+        """Something that the component goes by has changed."""
+        self._add(Tick())
+
     def _at_work(self) -> int:
         return len(self._inbox) + len(self._work)
 

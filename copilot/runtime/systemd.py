@@ -27,12 +27,14 @@ class Supervisor:
         self._address = environment.get("NOTIFY_SOCKET", "")
         for_us = environment.get("WATCHDOG_PID", "") in ("", str(os.getpid() if pid is None else pid))
         text = environment.get("WATCHDOG_USEC", "") if for_us else ""
+        self.said_ready = False
         self.interval = int(text) / 1e6 / 2 if text.isdecimal() and int(text) > 0 else None  # s
 
     def tell(self, *lines: str) -> None:
         """Send lines such as `READY=1` or `STATUS=…`. What cannot be sent is logged, for systemd may end us then."""
         if not self._address:
             return
+        self.said_ready = self.said_ready or READY in lines
         address = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element as Xml
 from copilot.log import printable
 from copilot.protocol.envelope import bare
 from copilot.protocol.markup import escape
-from copilot.protocol.people import People
+from copilot.protocol.people import Includes
 from copilot.records import dataclass
 from copilot.transport.adhoc import Answered, Command, Commands, Tickets, cancelled, form, read, result
 from copilot.transport.stanza import NAMESPACE
@@ -60,7 +60,7 @@ class Questions:
         name: str,
         version: str,
         features: Collection[str],
-        allow: Collection[str],
+        allow: Includes,
         has_status: bool,
         new_id: Callable[[], str],
         commands: Commands | None = None,
@@ -72,7 +72,7 @@ class Questions:
         self._name, self._version = name, version
         known = [INFO, ITEMS, VERSION, PING, NAMESPACE, *(f"{NAMESPACE}#{word}" for word in features)]
         self._features = sorted([*known, COMMANDS, FORMS] if has_status else known)
-        self._allow = People.of(*allow)
+        self._allow = allow
         self._has_status = has_status
         self._new_id = new_id
         self._known: dict[tuple[str | None, str], Callable[[Asked, Xml, str], str | Asked | Ordered]] = {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import copilot
 from copilot.errors import ConfigError
+from copilot.protocol.people import Includes, People
 from copilot.records import dataclass
 from copilot.transport.stanza import MAX_STANZA_BYTES
 
@@ -41,7 +42,7 @@ class XmppSettings:
     name: str = "Co-Pilot"  # XEP-0030 and XEP-0092
     version: str = copilot.__version__
     features: tuple[str, ...] = ()  # words of protocol page, section 4, announced by XEP-0030
-    allow: tuple[str, ...] = ()  # bare JIDs and domains of those who may ask for our status (XEP-0050)
+    allow: Includes = People.of()  # those who may ask for our status (XEP-0050)
 
     def __post_init__(self) -> None:
         if not _BARE_JID.fullmatch(self.jid):

@@ -173,8 +173,9 @@ def check_commands(library: Path, site: Site) -> None:
         ("cancel", jobs),
         ("retry", jobs),
         ("drain", agent),
+        ("reload", {}),
     )
-    offered, queue, listed, why, *_, drained = told = order(library, site, "boss", *orders)
+    offered, queue, listed, why, *_, drained, reloaded = told = order(library, site, "boss", *orders)
     assert {node for node, _ in orders} < set(offered)
     assert {"waiting: 1", "running: 1"} < set(queue)
     assert listed[0] == "1 job is waiting:"
@@ -186,6 +187,7 @@ def check_commands(library: Path, site: Site) -> None:
         ["mine: cancelled"],
     ]
     assert drained == ["nobody@localhost: is told to leave; what it runs goes back to the queue"]
+    assert reloaded == ["The configuration was read again. No setting was taken over."]
     trail = run("copilot", "audit", "--json", "--who", site.jid("boss"), "--config", site.etc, **service())
     entries = [json.loads(line) for line in trail.stdout.splitlines()]
     assert [one["verb"] for one in entries] == ["hold", "release", "cancel", "retry", "drain"]

@@ -13,6 +13,7 @@ from copilot.agent.config import AgentConfig
 from copilot.cli import agent, daemon, fileserver, jobmanager, storagemanager
 from copilot.cli.directories import make_directory
 from copilot.cli.identity import RUN_AS
+from copilot.cli.reloading import Reloading
 from copilot.errors import ConfigError, LoginRefused
 from copilot.protocol.rules import Role
 
@@ -61,7 +62,7 @@ def file(tmp_path: Path) -> Path:
 def started(file: Path, *more: str, error: BaseException | None = None) -> int:
     """The exit code of a daemon that does nothing but raise `error`, or else exits with 7."""
 
-    async def run(_: AgentConfig) -> int:
+    async def run(_: AgentConfig, __: Reloading[AgentConfig]) -> int:
         if error is not None:
             raise error
         return 7
@@ -202,7 +203,7 @@ def test_an_option_goes_before_the_environment_and_the_file(
     monkeypatch.setenv("AGENT_MAX_JOBS", "2")
     seen: list[AgentConfig] = []
 
-    async def run(config: AgentConfig) -> int:
+    async def run(config: AgentConfig, _: Reloading[AgentConfig]) -> int:
         seen.append(config)
         return 0
 

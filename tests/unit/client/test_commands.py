@@ -9,6 +9,7 @@ import pytest
 
 from copilot.client.commands import OF_OPERATORS, OF_PEOPLE, PeoplesCommands
 from copilot.job import JobSpec, State
+from copilot.protocol.people import People
 from copilot.roles import Account, Standing
 from copilot.store.memory import MemoryStore
 from copilot.transport.adhoc import COMMANDS, FORMS, MOST_LINES, Answered, Command, result
@@ -36,7 +37,7 @@ class Site:
             name="n",
             version="1",
             features=(),
-            allow=(),
+            allow=People.of(),
             has_status=True,
             new_id=lambda: "i",
             commands=self.commands,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from copilot.protocol.people import People
 from copilot.transport import desk as desk_module
 from copilot.transport.desk import MOST_WAITING, Desk
 from copilot.transport.questions import COMMANDS, Questions
@@ -24,7 +25,13 @@ class Office:
         self.go = asyncio.Event()
         self.fault: Exception | None = None
         questions = Questions(
-            kind="bot", name="n", version="1", features=(), allow=("x",), has_status=True, new_id=lambda: "s"
+            kind="bot",
+            name="n",
+            version="1",
+            features=(),
+            allow=People.of("x"),
+            has_status=True,
+            new_id=lambda: "s",
         )
         self.desk = Desk(questions, self._status, self.said.append, lambda: "agent@x/one")
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from copilot.protocol.people import People
 from copilot.transport.questions import COMMANDS, FORMS, INFO, ITEMS, PING, VERSION, Asked, Questions
 from tests.unit.transport.wire import iq
 
@@ -26,7 +27,7 @@ def questions(*, has_status: bool = True) -> Questions:
         name="Co-Pilot <agent>",
         version="1&2",
         features=("lease", "slots"),
-        allow=("op@x",),
+        allow=People.of("op@x"),
         has_status=has_status,
         new_id=lambda: f"s{next(numbers)}",
     )
