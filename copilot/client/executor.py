@@ -6,6 +6,7 @@ What an executor promises is said there; what is different, because other machin
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import weakref
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -49,7 +50,8 @@ class Executor(futures.Executor):
     agent dies (`max_attempts=1` forbids it). A future fails with `JobFailed` if its job has no result, with `NotPicklable` if
     that cannot be made an object here, and with `ExecutorBroken` if the executor has lost the system for good.
 
-    A result is unpickled here: whoever may run your calls can run code as you. Only agents that you trust may get them.
+    A result is unpickled here: whoever may run your calls can run code as you. Where there are agents that you do not trust with that, name
+    those that you do: `trusted`.
     """
 
     def __init__(
@@ -207,5 +209,11 @@ def _end_of_interpreter() -> None:
         worker.join()
 
 
+def _in_a_copy() -> None:
+    for worker in list(_workers):
+        worker.forked()
+
+
+os.register_at_fork(after_in_child=_in_a_copy)
 assert _stdlib  # imported before us, and so ended after us
 threading._register_atexit(_end_of_interpreter)  # type: ignore[attr-defined]  # noqa: SLF001  # nothing public comes before threads are joined

@@ -163,6 +163,15 @@ class Worker:
         self._look = True
         self._stir()
 
+    def forked(self) -> None:
+        """This process is a copy of that in which the thread runs: what the copy has of it would wait for ever."""
+        self._lock, self._loop = threading.Lock(), None
+        self._waiting, self._live = deque(), {}
+        if self._thread.ident is not None:
+            self._broken = _broken(
+                RuntimeError("it belongs to the process of which this one is a copy (fork): make one here")
+            )
+
     def join(self) -> None:
         """Wait until all calls have come to their end."""
         if self._thread.ident is not None and self._thread is not threading.current_thread():
@@ -412,7 +421,7 @@ def _passing(error: CopilotError) -> bool:
 
 def _read(package: Path, job: str) -> bytes | None:
     """The result file in the output of a job. Blocks. Raises `TransferError`."""
-    extract(package, package.parent, Limits(size=LARGEST_OUTPUT))
+    extract(package, package.parent, Limits(size=LARGEST_OUTPUT), only=f"{job}/{runner.RESULT}")
     result = package.parent / job / runner.RESULT
     if result.is_symlink() or not result.is_file():
         return None

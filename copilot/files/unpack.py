@@ -39,8 +39,8 @@ class Limits:
     members: int = MAX_MEMBERS
 
 
-def extract(archive: Path, directory: Path, limits: Limits) -> None:
-    """Unpack `archive` into `directory`, which exists.
+def extract(archive: Path, directory: Path, limits: Limits, *, only: str | None = None) -> None:
+    """Unpack `archive` into `directory`, which exists. `only`: the file or symlink of this name, and of the rest nothing is written or judged.
 
     Only files, directories and symlinks that stay inside; nothing that exists is replaced, no symlink
     followed. Of permissions only "executable" is taken over. Raises `TransferRefused` for anything else (what
@@ -49,7 +49,7 @@ def extract(archive: Path, directory: Path, limits: Limits) -> None:
     with disk_errors(f"unpacking {archive} into {directory}"), open_file(str(archive)) as packed:
         try:
             with gzip.GzipFile(fileobj=packed) as zipped:
-                _Unpacker(directory, limits).unpack(zipped)
+                _Unpacker(directory, limits, only).unpack(zipped)
         except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, *_MISREAD) as error:
             raise TransferCorrupt(
                 f"{archive} is no complete tar archive ({error}); fetch it again"
@@ -63,8 +63,8 @@ def extract(archive: Path, directory: Path, limits: Limits) -> None:
 class _Unpacker:
     """Writes members below a directory, each part of a path opened without following symlinks."""
 
-    def __init__(self, root: Path, limits: Limits) -> None:
-        self._root, self._limits = root, limits
+    def __init__(self, root: Path, limits: Limits, only: str | None = None) -> None:
+        self._root, self._limits, self._only = root, limits, only
         self._left = limits.size
 
     def unpack(self, zipped: gzip.GzipFile) -> None:
@@ -79,6 +79,8 @@ class _Unpacker:
                 count += 1
                 if count > self._limits.members:
                     raise TransferRefused(f"more than {self._limits.members} members in the archive")
+                if self._only is not None and "/".join(_parts(member)) != self._only:
+                    continue
                 if member.issym():
                     links.append((_parts(member) or ["."], member.linkname))
                 else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import os
 import tarfile
 import threading
 import time
@@ -264,6 +265,28 @@ def test_nobody_holds_a_call_that_is_over(place: Place) -> None:
     with Executor(place.opening) as executor:
         executor.submit(abs, -1).result(LIMIT)
         until(lambda: not executor._worker._live)
+
+
+def test_in_a_copy_of_the_process_an_executor_says_that_it_is_none_of_its(place: Place) -> None:
+    """The thread is not there, so calls would wait for ever, and so would the end of the copy."""
+    place.gate.clear()
+    with Executor(place.opening) as executor, Executor(place.opening) as unused:
+        waits = executor.submit(pow, 1, 1)
+        until(lambda: place.batches)
+        copy = os.fork()
+        if not copy:
+            said = b"taken"
+            try:
+                executor.submit(pow, 2, 1)
+            except BaseException as error:  # noqa: BLE001
+                said = str(error).encode()
+            place.gate.set()
+            executor.shutdown()
+            os._exit(0 if b"copy" in said and unused.submit(pow, 3, 1).result(LIMIT) == 3 else 1)
+        _, status = os.waitpid(copy, 0)
+        place.gate.set()
+        assert waits.result(LIMIT) == 1
+    assert status == 0
 
 
 def test_an_executor_without_calls_has_no_thread(place: Place) -> None:

@@ -64,6 +64,22 @@ def test_what_is_packed_comes_out_again(tmp_path: Path, there: Path) -> None:
     assert (there / "job/sub/empty").is_dir()
 
 
+def test_of_an_archive_one_file_can_be_had_whatever_else_is_in_it(tmp_path: Path, there: Path) -> None:
+    members = [
+        member("job/link", tarfile.SYMTYPE, link="/etc"),
+        member("job/large", data=b"x" * 90_000),
+        member("job/pipe", tarfile.FIFOTYPE),
+        member("./job/result", data=b"42"),
+        member("job/more", data=b"x" * 5_000),
+    ]
+    extract(written(tmp_path / "a.tgz", members), there, LIMITS, only="job/result")
+    assert {path.name for path in there.rglob("*")} == {"job", "result"}
+    assert (there / "job/result").read_bytes() == b"42"
+    bomb = written(tmp_path / "b.tgz", [member("job/large", data=bytes(2_000_000)), member("job/result")])
+    with pytest.raises(TransferRefused):
+        extract(bomb, there.parent, LIMITS, only="job/result")
+
+
 def test_members_of_old_agents_begin_with_a_dot(tmp_path: Path, there: Path) -> None:
     members = [member("./", tarfile.DIRTYPE), member("./stdout", data=b"out")]
     extract(written(tmp_path / "a.tgz", members), there, LIMITS)
