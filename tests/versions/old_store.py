@@ -68,6 +68,7 @@ async def spoil(store: RedisStore) -> object:
         "renew": lambda: store.renew("new@x", [Held(job=job, attempt=attempt, phase="run")]),
         "cancel what runs": lambda: store.cancel(job),
         "cancel what waits": lambda: store.cancel("plain"),
+        "hold": lambda: store.hold("kept"),
     }
     results = {}
     for name, call in calls.items():

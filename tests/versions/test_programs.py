@@ -123,9 +123,7 @@ def test_a_submitter_of_the_other_version_from_afar(
             )
 
 
-def test_an_old_manager_beside_a_new_one_keeps_no_job_from_ending(
-    place: Path, old: Release, hello: Path
-) -> None:
+def test_no_job_is_lost_by_an_old_manager_beside_a_new_one(place: Path, old: Release, hello: Path) -> None:
     system = Up(place / "system")
     manager = str(old.programs / "copilot-jobmanager-generic")
     with system.running("--agents", 0):

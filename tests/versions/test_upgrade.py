@@ -22,12 +22,11 @@ def test_a_job_of_the_release_before_goes_on_under_new_managers_and_what_waits_f
             until((place / "begun").exists, "the job, by a new agent from an old manager")
             hello = script(place / "hello.sh", "echo hello")
             submitted(before, hello, "plain")
-            submitted(before, hello, "asking", "--requirements", "other.Memory >= 1")
             before.stop()
             with after.running("--agents", 0):
                 assert after.record("long").state is State.RUNNING
                 (place / "go").touch()
-                for job in ("long", "plain", "asking"):
+                for job in ("long", "plain"):
                     until(lambda job=job: after.record(job).state is State.DONE, job)
                     assert after.record(job).attempts_used == 1
                 until(lambda: output_of(after, "long"), "its output")
