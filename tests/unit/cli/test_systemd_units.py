@@ -10,6 +10,7 @@ import configparser
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -22,8 +23,11 @@ from copilot.local.system import command_path
 
 DIRECTORY = Path(__file__).parents[3] / "etc" / "systemd"
 UNITS = sorted(DIRECTORY.glob("*.service"))
+TARGET = DIRECTORY / "copilot.target"
+ROTATION = DIRECTORY.parent / "logrotate" / "copilot"
 MOST_EXPOSED = {
-    "copilot-agent": 3.5
+    "copilot-agent": 3.5,
+    "copilot-agent@": 3.5,
 }  # by systemd's own count from 0 to 10; what its sandbox needs costs it that
 MOST_EXPOSED_ELSE = 1.6
 FOR_ALL = {
@@ -48,6 +52,7 @@ NOT_FOR_A_SANDBOX = {
 }
 DAEMONS = {
     "copilot-agent",
+    "copilot-agent@",
     "copilot-fileserver",
     "copilot-jobmanager-generic",
     "copilot-keymanager",
@@ -56,11 +61,20 @@ DAEMONS = {
 }
 
 
+def program_of(path: Path) -> str:
+    """What it starts; that of a template has no name yet."""
+    return path.stem.rstrip("@")
+
+
 def service(path: Path) -> configparser.SectionProxy:
+    return read(path)["Service"]
+
+
+def read(path: Path) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(strict=False, interpolation=None)  # LoadCredential comes several times
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read(path)
-    return parser["Service"]
+    return parser
 
 
 def test_there_is_one_for_each_daemon() -> None:
@@ -70,8 +84,8 @@ def test_there_is_one_for_each_daemon() -> None:
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
 def test_a_unit_starts_a_command_of_ours_as_a_user_of_its_own(path: Path) -> None:
     section = service(path)
-    command = Path(section["ExecStart"]).name
-    assert command == path.stem
+    command = Path(section["ExecStart"].partition(" ")[0]).name
+    assert command == program_of(path)
     assert command in {one.name for one in entry_points(group="console_scripts")}
     assert section["User"] != "root"
 
@@ -79,10 +93,34 @@ def test_a_unit_starts_a_command_of_ours_as_a_user_of_its_own(path: Path) -> Non
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
 def test_a_unit_is_watched_and_started_again_unless_a_setting_is_wrong(path: Path) -> None:
     section = service(path)
-    restart = "on-failure" if path.stem == "copilot-agent" else "always"  # an agent may leave for good
+    restart = "on-failure" if program_of(path) == "copilot-agent" else "always"  # an agent may leave for good
     assert (section["Type"], section["Restart"]) == ("notify", restart)
     assert int(section["WatchdogSec"]) > 0
     assert section["RestartPreventExitStatus"] == "2"
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_a_unit_reads_its_settings_again_and_belongs_to_the_target(path: Path) -> None:
+    unit = read(path)
+    assert unit["Service"]["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert (unit["Unit"]["PartOf"], unit["Unit"]["ReloadPropagatedFrom"]) == (TARGET.name, TARGET.name)
+    assert TARGET.name in unit["Install"]["WantedBy"].split()
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_log_files_of_a_unit_are_rotated_as_its_user(path: Path) -> None:
+    section = service(path)
+    where = f"/var/log/{section['LogsDirectory'].replace('%i', 'one')}/any.log"
+    blocks = re.findall(r"^(/\S+) \{(.*?)^\}", ROTATION.read_text(), re.MULTILINE | re.DOTALL)
+    users = {word for glob, text in blocks if fnmatch(where, glob) for word in re.findall(r"su (\S+) ", text)}
+    assert users == {section["User"]}
+
+
+def test_a_template_is_the_unit_of_one_agent_but_for_its_places() -> None:
+    one, many = (read(DIRECTORY / f"copilot-agent{at}.service") for at in ("", "@"))
+    other = {key for key in many["Service"] if one["Service"].get(key) != many["Service"][key]}
+    assert other == {"ExecStart", "StateDirectory", "LogsDirectory", "Environment", "LoadCredential"}
+    assert set(one["Service"]) < set(many["Service"])
 
 
 def test_systemd_lets_an_agent_finish_within_its_grace() -> None:
@@ -114,15 +152,15 @@ def test_an_agent_keeps_what_its_sandbox_needs() -> None:
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
 def test_credentials_have_the_names_of_secret_settings(path: Path) -> None:
-    named = set(re.findall(r"^LoadCredential=(.*)$", path.read_text(), re.MULTILINE))
-    settings = {f"copilot-{cls.program.name}": cls for cls in COMPONENTS}[path.stem]
+    named = set(re.findall(r"^LoadCredential=([^:\n]*)", path.read_text(), re.MULTILINE))
+    settings = {f"copilot-{cls.program.name}": cls for cls in COMPONENTS}[program_of(path)]
     assert named <= settings.secrets()
     assert {key for key in settings.secrets() if key.endswith("JABBER_PASSWORD")} <= named
 
 
 def test_each_user_is_made_by_sysusers_and_an_agents_is_nobody_elses() -> None:
     made = set(re.findall(r"^u (\S+)", (DIRECTORY / "copilot.sysusers").read_text(), re.MULTILINE))
-    users = {path.stem: service(path)["User"] for path in UNITS}
+    users = {program_of(path): service(path)["User"] for path in UNITS}
     assert set(users.values()) == made
     assert [name for name, user in users.items() if user == users["copilot-agent"]] == ["copilot-agent"]
 
@@ -150,11 +188,13 @@ def test_systemd_counts_little_exposure(path: Path) -> None:
 
 def test_systemd_finds_nothing_wrong_with_them(tmp_path: Path) -> None:
     copies = []
-    for path in UNITS:
+    for path in [*UNITS, TARGET]:
         text = path.read_text()
-        command = service(path)["ExecStart"]
+        command = service(path)["ExecStart"].partition(" ")[0] if path != TARGET else "/"
         copies.append(tmp_path / path.name)
-        copies[-1].write_text(text.replace(command, str(command_path(Path(command).name))))
+        copies[-1].write_text(
+            text if path == TARGET else text.replace(command, str(command_path(Path(command).name)))
+        )
     said = subprocess.run(
         [tool(), "verify", "--man=no", *copies], capture_output=True, text=True, check=False
     )
