@@ -89,7 +89,8 @@ def control(tree: Tree, python: str, architecture: str, revision: str) -> Tree:
         glibc=".".join(map(str, parts.GLIBC)),
     )
     names = sorted(Path(name).name for name in tree if name.endswith(".service") and "/system/" in name)
-    units = " ".join(name for name in names if "@" not in name)  # the scripts name instances of a template as such
+    # Instances of a template are named in the scripts.
+    units = " ".join(name for name in names if "@" not in name)
     scripts = {name: File(data=_filled(name, units=units), program=True) for name in SCRIPTS}
     sums = "".join(
         f"{hashlib.md5(file.data, usedforsecurity=False).hexdigest()}  {name}\n"
