@@ -19,14 +19,21 @@ from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
-from copilot.errors import BadName
+from copilot.errors import BadName, StoreUnavailable
 from copilot.job import one_line
 from copilot.log import rate_limited
 from copilot.monitor.dashboard import passwords
 from copilot.monitor.dashboard.asking import Refusal
 from copilot.monitor.dashboard.guard import HEADERS
 from copilot.monitor.dashboard.plain import as_json
-from copilot.monitor.dashboard.sessions import Session, Sessions, Tries, is_right, is_token
+from copilot.monitor.dashboard.sessions import (
+    MOST_OF_ACCOUNT,
+    Session,
+    Sessions,
+    Tries,
+    is_right,
+    is_token,
+)
 from copilot.records import dataclass
 
 MOST_BYTES = 16384  # of a request's body
@@ -93,7 +100,8 @@ class Doing:
         self._domain = domain  # of accounts that are named without one
         self._now = now
         self._sessions = Sessions()
-        self._tries = Tries()
+        self._tries = Tries()  # by address
+        self._tries_of = Tries(MOST_OF_ACCOUNT)  # by account
         self._places = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
 
@@ -129,16 +137,21 @@ class Doing:
         said = _form(await _body(request))
         name, password = said.get("name", "").strip().lower(), said.get("password", "")
         jid = name if "@" in name or not self._domain else f"{name}@{self._domain}"
-        keys, now = (f"address {address(request)}", f"account {jid[:300]}"), self._now()
-        if wait := self._tries.wait(keys, now):
+        where, whose, now = address(request), jid[:300], self._now()
+        if wait := max(self._tries.wait(where, now), self._tries_of.wait(whose, now)):
             response = _page("Too many tries. Wait some minutes.", 429)
             response.headers["Retry-After"] = str(int(wait) + 1)
             return response
         if self._waiting >= MOST_WAITING:
             raise Refusal(503, "too many log in at once; try again in a moment")
-        self._tries.failed(keys, now)  # before the check: tries at the same time count, too
-        person = await self._hands.person(jid) if _is_name(jid) else None
-        kept = "" if person is None else await self._hands.password(person.jid)
+        self._tries.failed(where, now)  # before the check: tries at the same time count, too
+        self._tries_of.failed(whose, now)
+        try:
+            person = await self._hands.person(jid) if _is_name(jid) else None
+            kept = "" if person is None else await self._hands.password(person.jid)
+        except StoreUnavailable:
+            self._was_no_failure(where, whose)
+            raise
         self._waiting += 1
         try:
             async with self._places:
@@ -156,12 +169,16 @@ class Doing:
                 address(request),
             )
             return _page(GENERIC.capitalize() + ".", 403)
-        self._tries.forget(keys)
+        self._was_no_failure(where, whose)
         self._sessions.end(self._ident(request))  # whoever sat here before
         ident, _ = self._sessions.begin(person.jid, now, right=_right(person, kept))
         _log.info("%s has logged in to the dashboard from %s.", person.jid, address(request))
         response = web.Response(status=303, headers={**HEADERS, "Location": "/", "Cache-Control": "no-store"})
         return self._with_cookie(request, response, ident)
+
+    def _was_no_failure(self, where: str, whose: str) -> None:
+        self._tries.forget(where)
+        self._tries_of.forget(whose)
 
     async def _do(self, request: web.BaseRequest, session: Session) -> web.Response:
         try:

@@ -20,7 +20,8 @@ PER_PERSON = 10
 BYTES = 32  # of an id, and of a token
 
 WINDOW = 15 * 60.0  # s in which failed logins are counted
-MOST_FAILED = 10  # of one address, and of one account, in that time
+MOST_FAILED = 10  # of one address in that time
+MOST_OF_ACCOUNT = 100  # of one account, from many addresses; so nobody keeps somebody else out from one
 MOST_KEYS = 10_000  # addresses and accounts that are remembered; the oldest goes
 
 
@@ -89,33 +90,28 @@ def is_token(session: Session, given: str) -> bool:
 
 
 class Tries:
-    """Failed logins, by address and by account."""
+    """Failed logins, by address or by account, `most` of one."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_FAILED) -> None:
+        self._most = most
         self._failed: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def wait(self, keys: tuple[str, ...], now: float) -> float:
-        """For how many seconds nobody may try with one of these; 0.0 if somebody may."""
-        return max(self._wait(key, now) for key in keys)
-
-    def failed(self, keys: tuple[str, ...], now: float) -> None:
+    def failed(self, key: str, now: float) -> None:
         """One more."""
-        for key in keys:
-            times = self._failed.setdefault(key, deque(maxlen=MOST_FAILED))
-            times.append(now)
-            self._failed.move_to_end(key)
+        self._failed.setdefault(key, deque(maxlen=self._most)).append(now)
+        self._failed.move_to_end(key)
         while len(self._failed) > MOST_KEYS:
             self._failed.popitem(last=False)
 
-    def forget(self, keys: tuple[str, ...]) -> None:
+    def forget(self, key: str) -> None:
         """One of these tries was none: somebody has logged in. What failed before counts on."""
-        for key in keys:
-            if times := self._failed.get(key):
-                times.pop()
+        if times := self._failed.get(key):
+            times.pop()
 
-    def _wait(self, key: str, now: float) -> float:
+    def wait(self, key: str, now: float) -> float:
+        """For how many seconds nobody may try with this; 0.0 if somebody may."""
         times = self._failed.get(key)
-        if times is None or len(times) < MOST_FAILED:
+        if times is None or len(times) < self._most:
             return 0.0
         return max(0.0, times[0] + WINDOW - now)
 

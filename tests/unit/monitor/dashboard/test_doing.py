@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from copilot.cli.dashboard import StoreHands
+from copilot.errors import StoreUnavailable
 from copilot.job import JobSpec, State
-from copilot.monitor.dashboard import passwords, sessions
+from copilot.monitor.dashboard import doing, passwords, sessions
 from copilot.monitor.dashboard.doing import Doing
 from copilot.monitor.dashboard.sessions import Sessions, Tries
 from copilot.roles import Account, Standing
@@ -233,8 +234,26 @@ async def test_guessing_is_stopped_by_address_and_account_and_goes_on_later(
             last = await here.log_in(password="guess")
         assert (last, len(tried)) == (429, sessions.MOST_FAILED)
         assert await here.log_in() == 429  # not even with the right one
+        monkeypatch.setattr(doing, "address", lambda request: "10.0.0.7")
+        assert await here.log_in() == 303  # from elsewhere, who knows it is not kept out
+        for number in range(sessions.MOST_OF_ACCOUNT):
+            monkeypatch.setattr(doing, "address", lambda request, number=number: f"10.0.1.{number}")
+            last = await here.log_in(password="guess")
+        assert (last, await here.log_in()) == (429, 429)
         here.clock[0] += sessions.WINDOW + 1
         assert await here.log_in() == 303
+
+
+async def test_a_queue_that_is_away_is_no_wrong_password(line: str) -> None:
+    async with site(line) as here:
+        with pytest.MonkeyPatch.context() as away:
+            away.setattr(here.store, "account", unavailable)
+            assert {await here.log_in() for _ in range(sessions.MOST_FAILED + 1)} == {503}
+        assert await here.log_in() == 303
+
+
+async def unavailable(jid: str) -> None:
+    raise StoreUnavailable("away")
 
 
 async def test_who_is_revoked_has_no_more_wishes_and_the_next_of_that_name_not_his_password(
@@ -337,10 +356,10 @@ def test_sessions_are_bounded_and_the_oldest_goes() -> None:
 def test_tries_are_forgotten_with_time_and_bounded() -> None:
     tries = Tries()
     for number in range(sessions.MOST_FAILED):
-        assert tries.wait(("a",), number) == 0
-        tries.failed(("a", "b"), number)
-    assert tries.wait(("a",), 20.0) == sessions.WINDOW - 20.0
-    assert tries.wait(("c",), 20.0) == 0
+        assert tries.wait("a", number) == 0
+        tries.failed("a", number)
+    assert tries.wait("a", 20.0) == sessions.WINDOW - 20.0
+    assert tries.wait("c", 20.0) == 0
     for number in range(sessions.MOST_KEYS + 10):
-        tries.failed((f"x{number}",), 30.0)
-    assert tries.wait(("a",), 30.0) == 0  # the price of a bound
+        tries.failed(f"x{number}", 30.0)
+    assert tries.wait("a", 30.0) == 0  # the price of a bound
