@@ -68,7 +68,7 @@ def list_(
 
 
 def show(
-    jid: Annotated[str, typer.Argument(metavar="JID")],
+    jid: Annotated[str, typer.Argument(metavar="JID", help="Jabber ID of the agent.")],
     config: ConfigOption = None,
     as_json: AsJson = False,
     watch: Watch = None,
@@ -109,7 +109,7 @@ def quarantine(
 
 def revoke(
     jids: Jids,
-    reason: Annotated[str, typer.Option(help="Why, for the event stream.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -157,7 +157,7 @@ def expire(
 
 def release(
     jids: Jids,
-    reason: Annotated[str, typer.Option(help="Why, for the event stream.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:

@@ -41,9 +41,7 @@ def create(
     *,
     agents: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many agents may come in by it.")] = 1,
     expires: Annotated[str, typer.Option(help="For how long, like 12h or 7d; or never.")] = "7d",
-    project: Annotated[
-        list[str] | None, typer.Option(help="Project of these agents; may be repeated.")
-    ] = None,
+    project: Annotated[list[str] | None, typer.Option(help="Project of these agents. Repeatable.")] = None,
     server: Annotated[
         str | None,
         typer.Option(

@@ -34,7 +34,7 @@ COLUMNS = (Column(title="SIZE", right=True), Column(title="FILE"))
 def output(
     job: Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")],
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="Print this file of it, like stdout.")
+        str | None, typer.Argument(metavar="FILE", help="Print this file of it, like stdout.")
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIRECTORY", help="Unpack all of it below this directory.")

@@ -15,7 +15,8 @@ from copilot.job import one_line
 from copilot.store.controls import Gate
 
 Intake = Annotated[
-    bool, typer.Option("--intake", help="Whether new jobs are taken, instead of whether agents get jobs.")
+    bool,
+    typer.Option("--intake", help="The intake: whether new jobs are taken, not whether agents get jobs."),
 ]
 _STOPPED = {
     Gate.DISPATCH: "no agent gets a job from now on; what runs goes on, and new jobs wait",

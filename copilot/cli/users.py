@@ -51,7 +51,7 @@ def add(  # noqa: PLR0917  # one parameter per option
         str, typer.Option(help="submitter (own jobs), operator or admin (all jobs).")
     ] = "submitter",
     project: Annotated[
-        list[str] | None, typer.Option(help="Project whose jobs are theirs, too; may be repeated.")
+        list[str] | None, typer.Option(help="Project whose jobs are theirs, too. Repeatable.")
     ] = None,
     expires: Annotated[str, typer.Option(help="For how long, like 90d; or never.")] = "never",
     server: Annotated[
@@ -114,7 +114,7 @@ def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
 @app.command("revoke")
 def revoke_(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names or Jabber IDs.")],
-    reason: Annotated[str, typer.Option(help="Why, for the event stream.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
