@@ -255,10 +255,11 @@ def _directories(config: ManagerSettings) -> dict[str, Path]:
 
 
 async def _check(store: Store) -> None:
-    """Wait until the queue answers, and say what an operator should know about it."""
+    """Wait until the queue answers, say what an operator should know about it, and take it over from the version before."""
     while True:
         try:
             facts = await store.check()
+            await store.take_over()
         except StoreUnavailable as error:
             rate_limited(log, "store", logging.ERROR, "%s; trying again in %.0f s", error, STORE_RETRY)
             await asyncio.sleep(STORE_RETRY)

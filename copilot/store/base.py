@@ -147,6 +147,11 @@ class Store(
         """Look at the server's version and settings. Raises `ConfigError` if it must not be used."""
         ...
 
+    async def take_over(self) -> None:
+        """A manager of this version begins: from now on those of the version before change nothing here. Raises `ConfigError` for
+        a queue of a newer version; nothing has changed then."""
+        ...
+
     async def submit(
         self, specs: Sequence[JobSpec], *, most: int | None = None, now: float | None = None
     ) -> None:

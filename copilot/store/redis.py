@@ -180,12 +180,10 @@ class RedisStore(
         return cls(connections, timeout=timeout, **options)
 
     async def check(self) -> Facts:
-        """Look at version and settings, and take the queue over from managers of older versions; three round trips. Raises
-        `ConfigError` for a server that may lose jobs (eviction), is too old, or is a cluster, and for a queue of a newer version."""
+        """Look at version and settings; two round trips. Raises `ConfigError` for a server that may lose jobs
+        (eviction), is too old, or is a cluster."""
         info: dict[str, Any] = await self._send(self._client, "INFO")
         check_fitness(info)
-        found, by = await self._run("take_over", None, FORMAT, copilot.__version__)
-        check_format(int(found), by, version=copilot.__version__)
         failover = self._connections.sentinel is not None
         warnings = (
             disk_warning(info, await self._appendfsync(), replicas=self._replicas),
@@ -193,6 +191,11 @@ class RedisStore(
             memory_warning(info),
         )
         return Facts(server=f"Redis {info['redis_version']}", warnings=tuple(filter(None, warnings)))
+
+    async def take_over(self) -> None:
+        """See `Store.take_over`, and decision 25."""
+        found, by = await self._run("take_over", None, FORMAT, copilot.__version__)
+        check_format(int(found), by, version=copilot.__version__)
 
     async def submit(
         self, specs: Sequence[JobSpec], *, most: int | None = None, now: float | None = None

@@ -54,6 +54,7 @@ OF_COMPONENTS = frozenset(
         "renew",
         "shown",
         "suspect",
+        "take_over",
         "tried_errand",
         "unpark",
     }

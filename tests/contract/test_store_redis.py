@@ -461,7 +461,7 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
     async with opened(server, prefix=prefix) as store:
         jobs = [spec("done"), spec("failed", max_attempts=1), spec("back"), spec("running", max_run_time=1)]
         idle = Parking(jid="idle@x/1")
-        await store.check()
+        await store.take_over()
         await store.submit([spec("elsewhere", requirements="other.Memory > 1", rank="other.Memory")])
         await store.claim(agent="idle@x", request="r", dispatch_limit=60, host="[ Memory = 1 ]", park=idle)
         await store.submit([spec("delayed", priority=1)])

@@ -61,7 +61,7 @@ async def test_what_the_release_before_has_left_is_all_there_and_ends(
     store: RedisStore, redis_url: str, old: Release
 ) -> None:
     running = dict(by_old(old, "fill", redis_url))
-    await store.check()
+    await store.take_over()
     assert await states(store) == {
         "done": State.DONE,
         "failed": State.FAILED,
@@ -87,7 +87,7 @@ async def test_what_the_release_before_has_left_is_all_there_and_ends(
 async def test_managers_of_the_release_before_lose_nothing_beside_new_ones(
     store: RedisStore, redis_url: str, old: Release
 ) -> None:
-    await store.check()
+    await store.take_over()
     await store.submit([JobSpec(id=job, command="c") for job in ("first", "unsure")])
     given = await claim(store, 3)
     await store.confirm("first", given["first"].attempt, max_run_time=3600.0)
@@ -132,17 +132,17 @@ async def test_managers_of_the_release_before_lose_nothing_beside_new_ones(
 
 
 async def test_a_queue_of_a_newer_version_is_left_alone(store: RedisStore, redis_url: str) -> None:
-    await store.check()
+    await store.take_over()
     with redis.Redis.from_url(redis_url) as connection:
         connection.set("copilot:format", f"{FORMAT + 1} 9.9")
     with pytest.raises(ConfigError, match=rf"format {FORMAT + 1}, by Co-Pilot 9\.9"):
-        await store.check()
+        await store.take_over()
 
 
 async def test_the_release_before_has_a_dry_queue_again_when_the_fence_is_taken_away(
     store: RedisStore, redis_url: str, old: Release
 ) -> None:
-    await store.check()
+    await store.take_over()
     await store.submit(
         [JobSpec(id="tagged", command="c", tags=("t",)), JobSpec(id="sim", command="c", array=2)]
     )
@@ -153,7 +153,7 @@ async def test_the_release_before_has_a_dry_queue_again_when_the_fence_is_taken_
     with redis.Redis.from_url(redis_url) as connection:
         connection.delete(*WAY_BACK)
     assert by_old(old, "back", redis_url) == {"again": "done"}
-    await store.check()
+    await store.take_over()
     assert await states(store) == dict.fromkeys((*given, "again"), State.DONE)
 
 
