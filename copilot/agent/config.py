@@ -136,6 +136,7 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         NAMES,
         default=None,
         unset="takes those of any",
+        reload=True,
     )
     requirements: str | None = setting(
         "AGENT_REQUIREMENTS",
@@ -143,6 +144,7 @@ class AgentConfig(MetricsSettings, ServiceSettings):
         TEXT,
         default=None,
         unset="any",
+        reload=True,
     )
     programs_dir: Path | None = setting(
         "AGENT_PROGRAMS_DIR",

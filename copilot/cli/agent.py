@@ -176,11 +176,11 @@ async def run(config: AgentConfig, reloading: Reloading[AgentConfig]) -> int:
     about_us = _Description(config, capacity, payloads)
     logic = _logic(config, service, counts, capacity, about_us)
 
-    def describe_anew(new: AgentConfig) -> None:
-        if about_us.change(new):
-            logic.describes_anew()
+    def describing_anew(new: AgentConfig) -> Callable[[], None]:
+        put = about_us.prepare(new)
+        return lambda: logic.describes_anew() if put() else None
 
-    reloading.take("tags", by=describe_anew)
+    reloading.on("tags", "projects", "requirements", prepare=describing_anew)
     reloading.take(
         "request_interval",
         "drain_grace",
@@ -335,29 +335,34 @@ class _Description:
     def __init__(self, config: AgentConfig, capacity: Capacity, payloads: ServiceSettings) -> None:
         self._place = config.work_dir
         self._about = _about(config, capacity, payloads)
-        self._requirements = requirements_of_jobs(config.requirements or "", config.projects or ())
         self._programs = installed(_program_directories(config), payloads.isolation.account)
-        self._said: Mapping[str, Value] = {}
-        self.change(config)
+        self._said: tuple[Mapping[str, Value], str] = ({}, "")
+        self.prepare(config)()
 
-    def change(self, config: AgentConfig) -> bool:
-        """Other tags: whether they are others. Programs that no longer fit beside them are not announced."""
+    def prepare(self, config: AgentConfig) -> Callable[[], bool]:
+        """Other tags, projects and requirements; called, it puts them to work and says whether anything is other than before. Programs that no
+        longer fit beside them are not announced. Raises `BadRequirements`."""
         tags, projects = config.tags or (), config.projects or ()
-        rest = self._describe(attributes_of({}, tags, projects))
+        requirements = requirements_of_jobs(config.requirements or "", projects)
+        rest = self._describe(attributes_of({}, tags, projects), requirements)
         announced = fitting(self._programs, len(rest.encode()))
-        said = attributes_of(announced, tags, projects)
-        if said == self._said:
-            return False
-        for name, versions in announced.items():
-            log.info("Program %s: %s.", name, ", ".join(versions))
-        self._said = said
-        return True
+        said = attributes_of(announced, tags, projects), requirements
+
+        def put() -> bool:
+            if said == self._said:
+                return False
+            for name, versions in announced.items():
+                log.info("Program %s: %s.", name, ", ".join(versions))
+            self._said = said
+            return True
+
+        return put
 
     def __call__(self) -> str:
-        return self._describe(self._said)
+        return self._describe(*self._said)
 
-    def _describe(self, said: Mapping[str, Value]) -> str:
-        return host_jdl(read_host(self._place), {**self._about, **said}, requirements=self._requirements)
+    def _describe(self, said: Mapping[str, Value], requirements: str) -> str:
+        return host_jdl(read_host(self._place), {**self._about, **said}, requirements=requirements)
 
 
 def _program_directories(config: AgentConfig) -> list[Path]:

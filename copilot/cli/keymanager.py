@@ -13,7 +13,7 @@ from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
-from copilot.cli.reloading import Reloading, askers_of
+from copilot.cli.reloading import Reloading, askers_of, people_of
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.clock import SystemClock
@@ -25,7 +25,6 @@ from copilot.keymanager.logic import KeyManager
 from copilot.keymanager.registered import Registered
 from copilot.log import rate_limited
 from copilot.protocol.crypto import tickets
-from copilot.protocol.people import People
 from copilot.protocol.rules import FEATURES, Role
 from copilot.runtime.accounts import AccountCache
 from copilot.runtime.compose import Parts
@@ -54,20 +53,20 @@ async def run(config: KeyManagerConfig, reloading: Reloading[KeyManagerConfig]) 
     credentials = (
         Credentials({}) if config.credentials_file is None else Credentials.read(config.credentials_file)
     )
-    askers = askers_of(config, reloading)
+    askers, allowed = askers_of(config, reloading), people_of(config, reloading, "allow", _allowed)
     async with contextlib.AsyncExitStack() as stack:
         store = open_store(config) if config.sees_queue else None
         accounts = None
         if store is not None:
             stack.push_async_callback(store.close)
-            accounts = AccountCache(store, agents=_allowed(config), askers=askers)
+            accounts = AccountCache(store, agents=allowed, askers=askers)
             await _read(accounts)
             await stack.enter_async_context(accounts.kept_fresh())
         known = (lambda _: None) if accounts is None else accounts.account
         secure = ServiceSecurity(config, known, gives_tickets=True)
         manager = KeyManager(
             sign=_Signing(secure),
-            registered=Registered(_allowed(config), store, clock.wall),
+            registered=Registered(allowed, store, clock.wall),
             credentials=credentials,
             validity=config.ticket_validity,
             wall=clock.wall,
@@ -126,8 +125,8 @@ async def _read(accounts: AccountCache) -> None:
             return
 
 
-def _allowed(config: KeyManagerConfig) -> People:
+def _allowed(config: KeyManagerConfig) -> tuple[str, ...]:
     """Who gets a ticket without a record."""
     if config.allow is None:
-        return People.of(*(() if config.sees_queue else (config.jabber_domain,)))
-    return People.of(*config.allow)
+        return () if config.sees_queue else (config.jabber_domain,)
+    return config.allow

@@ -17,7 +17,7 @@ from copilot.cli.directories import make_directory
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
-from copilot.cli.reloading import Reloading, askers_of
+from copilot.cli.reloading import Reloading, askers_of, people_of
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
@@ -49,7 +49,7 @@ from copilot.protocol.claim import Claims
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.limits import Throttle
-from copilot.protocol.people import Includes, People
+from copilot.protocol.people import Includes
 from copilot.protocol.rules import FEATURES, FEATURES_APART, Role
 from copilot.runtime.accounts import AccountCache
 from copilot.runtime.component import Component
@@ -63,6 +63,7 @@ from copilot.runtime.secret import load_secrets
 from copilot.runtime.status import ComponentStatus, role_in_words
 from copilot.storagemanager.logic import StorageManager
 from copilot.store.base import Store
+from copilot.store.redis import RedisStore
 
 log = logging.getLogger("copilot.manager")
 
@@ -73,6 +74,7 @@ FOR_JOBS = (
     "max_jobs",
     "max_input",
     "upload_lifetime",
+    "queue_high_water",
 )  # taken over by a reload
 
 
@@ -92,7 +94,9 @@ async def run(config: ManagerSettings, reloading: Reloading[Any]) -> int:
     claims = Claims(config.jabber_domain, secrets)
     urls = None if config.files_url is None else UrlSigner(config.files_url, secrets[0], clock)
     askers = askers_of(config, reloading)
-    accounts = account_cache(config, store, askers)
+    accounts = account_cache(
+        config, store, askers, people_of(config, reloading, "agents", lambda new: new.agents)
+    )
     secure = ServiceSecurity(config, accounts.account)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
@@ -103,7 +107,7 @@ async def run(config: ManagerSettings, reloading: Reloading[Any]) -> int:
                 _submissions(config, store, urls, clock),
                 Reaching(store),
             ]
-        reloading.take(*FOR_JOBS, by=partial(_take_limits, parts))
+        reloading.take(*FOR_JOBS, by=partial(_take_limits, parts, store))
         if finisher is not None:
             role |= Role.STORAGE_MANAGER
             outputs = await stack.enter_async_context(open_outputs(config, urls, finisher))
@@ -191,8 +195,9 @@ def _throttle(config: ManagerSettings, accounts: AccountCache, reloading: Reload
     return limits
 
 
-def _take_limits(parts: Sequence[Component], new: ManagerSettings) -> None:
+def _take_limits(parts: Sequence[Component], store: RedisStore, new: ManagerSettings) -> None:
     """Settings `FOR_JOBS`, for who gives jobs out and who takes them; a storage manager does neither."""
+    store.high_water = new.queue_high_water
     for part in parts:
         if isinstance(part, JobManager):
             part.settings = replace(
@@ -208,12 +213,12 @@ def _limits_of_submitters(config: ManagerSettings) -> SubmissionSettings:
     )
 
 
-def account_cache(config: ManagerSettings, store: Store, askers: Includes) -> AccountCache:
+def account_cache(config: ManagerSettings, store: Store, askers: Includes, agents: Includes) -> AccountCache:
     """Who everybody is to a manager."""
     services = (config.jid, config.mon_jabber_address, config.sm_jabber_address)
     return AccountCache(
         store,
-        agents=People.of(*config.agents),
+        agents=agents,
         services=[jid for jid in services if jid is not None],
         askers=askers,
     )

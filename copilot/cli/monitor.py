@@ -16,7 +16,7 @@ from copilot.cli.dashboard import certificate_of, showing_dashboard
 from copilot.cli.heartbeating import with_heartbeat
 from copilot.cli.metrics import showing_metrics
 from copilot.cli.queue import open_store
-from copilot.cli.reloading import Reloading, askers_of
+from copilot.cli.reloading import Reloading, askers_of, people_of
 from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.client.explain import explain
@@ -53,8 +53,9 @@ async def run(config: MonitorConfig, reloading: Reloading[MonitorConfig]) -> int
     log.info("The component does not need to be waken up.")
     if config.managers is None:
         log.info("A manager's name belongs to the account that uses it first (MON_MANAGERS is not set).")
+    allow = people_of(config, reloading, "allow", lambda new: new.allow)
     monitor = Monitor(
-        Names(allow=config.allow, managers=config.managers, own=config.jid),
+        Names(allow=allow, managers=config.managers, own=config.jid),
         KnownPaths(config.max_paths),
         interval=config.sample_interval,
         wall=clock.wall,

@@ -13,14 +13,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from copilot.config import Settings
 from copilot.config.groups import RoomSettings
-from copilot.errors import ConfigError
+from copilot.errors import CopilotError
 from copilot.protocol.people import Circle, People
 from copilot.records import dataclass
 from copilot.runtime.systemd import READY, RELOADING, Supervisor
@@ -33,14 +33,14 @@ NOTHING_TAKEN = "The configuration was not taken over, nothing has changed: %s"
 
 @dataclass(frozen=True, slots=True)
 class _Taker(Generic[C]):
-    """`prepare` raises `ConfigError` if the new values cannot be put to work; what it returns puts them to work, and cannot fail."""
+    """`prepare` raises `CopilotError` if the new values cannot be put to work; what it returns puts them to work, and cannot fail."""
 
     fields: frozenset[str]
     prepare: Callable[[C], Callable[[], object]]
 
 
 class Reloading(Generic[C]):
-    """The settings of one running daemon. `read` reads them as at the start, and raises `ConfigError`."""
+    """The settings of one running daemon. `read` reads them as at the start, and raises `CopilotError`."""
 
     def __init__(self, config: C, read: Callable[[], C]) -> None:
         self._config = config
@@ -49,7 +49,7 @@ class Reloading(Generic[C]):
 
     def on(self, *names: str, prepare: Callable[[C], Callable[[], object]]) -> None:
         """These fields can be taken over while the daemon runs. `prepare` is called on every reload, for what is in the files that
-        settings name may be new where the settings are not. It raises `ConfigError` if the new values cannot be put to work;
+        settings name may be new where the settings are not. It raises `CopilotError` if the new values cannot be put to work;
         what it returns puts them to work, and cannot fail."""
         self._takers.append(_Taker(frozenset(names), prepare))
 
@@ -64,7 +64,7 @@ class Reloading(Generic[C]):
         assert promised == taken, f"settings with reload: {sorted(promised)}; taken over: {sorted(taken)}"
 
     def reload(self) -> str:
-        """Read the settings again; says in words what came of it. Raises `ConfigError`, and then nothing has changed."""
+        """Read the settings again; says in words what came of it. Raises `CopilotError`, and then nothing has changed."""
         new = self._read()
         changed = {
             item.name for item in fields(new) if getattr(new, item.name) != getattr(self._config, item.name)
@@ -102,7 +102,7 @@ class Reloading(Generic[C]):
             )
         try:
             log.info("%s", self.reload())
-        except ConfigError as error:
+        except CopilotError as error:
             log.error(NOTHING_TAKEN, error)
         finally:
             if ready:
@@ -112,7 +112,7 @@ class Reloading(Generic[C]):
         """For the command: what came of it, which is an answer, too, if it failed."""
         try:
             said = self.reload()
-        except ConfigError as error:
+        except CopilotError as error:
             log.error(NOTHING_TAKEN, error)
             # What is wrong may name paths, and the answer goes to another machine.
             return "The configuration was not taken over, nothing has changed; what is wrong with it is in the component's log."
@@ -120,15 +120,20 @@ class Reloading(Generic[C]):
         return said
 
 
+def people_of(config: C, reloading: Reloading[C], name: str, who: Callable[[C], Collection[str]]) -> Circle:
+    """Those whom a setting (the field `name`) means, as it says then. `who`: bare JIDs and domains."""
+    circle = Circle(People.of(*who(config)))
+
+    def change(new: C) -> None:
+        circle.people = People.of(*who(new))
+
+    reloading.take(name, by=change)
+    return circle
+
+
 def askers_of(config: RoomSettings, reloading: Reloading[Any]) -> Circle:
     """Who is told how the component fares, as the settings say then (HB_ALLOW)."""
-    askers = Circle(People.of(*config.askers))
-
-    def change(new: RoomSettings) -> None:
-        askers.people = People.of(*new.askers)
-
-    reloading.take("hb_allow", by=change)
-    return askers
+    return people_of(config, reloading, "hb_allow", lambda new: new.askers)
 
 
 def deaf_until_ready() -> None:

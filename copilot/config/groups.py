@@ -321,6 +321,7 @@ class QueueSettings(QueuePlaceSettings):
         "share of the memory of Redis (its maxmemory) above which no new jobs are taken",
         SHARE,
         default="0.8",
+        reload=True,
     )
 
     @classmethod

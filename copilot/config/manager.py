@@ -75,6 +75,7 @@ class ManagerSettings(
         default=None,
         unset="*_JABBER_DOMAIN",
         derive=lambda config: (config.jabber_domain,),
+        reload=True,
     )
     job_require_file: str | None = setting(
         "*_JOB_REQUIRE_FILE", "file that must be present on an agent's host", TEXT, default=None, unset="none"

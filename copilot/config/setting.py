@@ -122,6 +122,7 @@ def setting(
     unset: str,
     derive: Callable[[Any], T],
     own: bool = ...,
+    reload: bool = ...,
 ) -> T: ...
 def setting(
     key: str,

@@ -25,6 +25,7 @@ class KeyManagerConfig(MetricsSettings, QueuePlaceSettings, LimitSettings, Servi
         PEOPLE,
         default=None,
         unset="nobody else; without a queue all accounts of KM_JABBER_DOMAIN",
+        reload=True,
     )
     credentials_file: Path | None = setting(
         "*_CREDENTIALS_FILE",

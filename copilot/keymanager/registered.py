@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from copilot.protocol.commands import GetTicket
 from copilot.protocol.envelope import bare
-from copilot.protocol.people import People
+from copilot.protocol.people import Includes
 from copilot.roles import may_say
 from copilot.store.accounts import AccountStore
 
@@ -14,7 +14,7 @@ from copilot.store.accounts import AccountStore
 class Registered:
     """Whether somebody gets a ticket. `wall()` is in seconds since the epoch."""
 
-    def __init__(self, allow: People, accounts: AccountStore | None, wall: Callable[[], float]) -> None:
+    def __init__(self, allow: Includes, accounts: AccountStore | None, wall: Callable[[], float]) -> None:
         self._allow = allow
         self._accounts = accounts
         self._wall = wall

@@ -79,6 +79,7 @@ class MonitorConfig(MetricsSettings, QueuePlaceSettings, LimitSettings):
         default=None,
         unset="all accounts of MON_JABBER_DOMAIN",
         derive=lambda config: (config.jabber_domain,),
+        reload=True,
     )
     managers: tuple[str, ...] | None = setting(
         "*_MANAGERS",

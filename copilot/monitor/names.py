@@ -10,7 +10,7 @@ decide, not names of components, for a name may end anywhere in a path.
 from __future__ import annotations
 
 from copilot.protocol.envelope import bare
-from copilot.protocol.people import People
+from copilot.protocol.people import Includes, People
 
 RESERVED = frozenset({"monitor", "total"})
 MANAGERS = frozenset({"jobmanager", "storagemanager"}) | RESERVED
@@ -21,10 +21,10 @@ MOST_OWNED = 10_000  # instances; when there are more, new ones are nobody's to 
 class Names:
     """The rule. Paths are those of `metric_path`."""
 
-    def __init__(self, *, allow: tuple[str, ...], managers: tuple[str, ...] | None, own: str) -> None:
+    def __init__(self, *, allow: Includes, managers: tuple[str, ...] | None, own: str) -> None:
         """`allow`: accounts (bare JIDs) and domains that may report at all; `managers`: those that are managers, None if
         that is not known; `own`: the monitor's own account, which always may."""
-        self._allow = People.of(*allow)
+        self._allow = allow
         self._managers = None if managers is None else People.of(*managers)
         self._own = bare(own)
         self._owners: dict[str, str] = {}

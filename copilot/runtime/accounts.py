@@ -35,7 +35,7 @@ class AccountCache:
         self,
         store: AccountStore,
         *,
-        agents: People,
+        agents: Includes,
         services: Collection[str] = (),
         askers: Includes | None = None,
         clock: Clock = _SYSTEM_CLOCK,

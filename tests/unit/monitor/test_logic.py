@@ -12,6 +12,7 @@ from copilot.monitor.names import Names
 from copilot.monitor.paths import KnownPaths
 from copilot.protocol.commands import Command, ReportEvent, ReportEventDuration, ReportEventValue
 from copilot.protocol.events import Received
+from copilot.protocol.people import People
 from copilot.runtime.component import Action, Event, Ignore, Leave, Online, Perform, Stopping, Tick
 
 JM = "jm@x/one"
@@ -27,7 +28,7 @@ class Bench:
         self.wall = 1_000_000.0
         self.counts = MonitorCounts()
         self.logic = Monitor(
-            Names(allow=("x",), managers=("jm@x",), own="mon@x"),
+            Names(allow=People.of("x"), managers=("jm@x",), own="mon@x"),
             KnownPaths(most),
             interval=interval,
             wall=lambda: self.wall,

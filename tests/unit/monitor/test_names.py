@@ -6,12 +6,13 @@ import pytest
 
 from copilot.monitor.names import Names
 from copilot.monitor.paths import metric_path, safe_name
+from copilot.protocol.people import People
 
 ALPHA = "copilot.jobmanager.generic.alpha.job.succeeded"
 
 
 def names(managers: tuple[str, ...] | None = None, allow: tuple[str, ...] = ("x.org",)) -> Names:
-    return Names(allow=allow, managers=managers, own="Mon@x.org")
+    return Names(allow=People.of(*allow), managers=managers, own="Mon@x.org")
 
 
 def test_accounts_and_domains_are_let_in_and_nobody_else() -> None:
