@@ -114,6 +114,31 @@ def test_after_a_while_it_shows_that_it_is_still_there() -> None:
     assert said(world.wait(SHOW_UP_EVERY * 1.2)) == [(ONE, GetJob)]
 
 
+def test_a_host_that_describes_itself_anew_says_so_at_once_and_once() -> None:
+    world = Direct()
+    world.hear(Sleep(retry_after=600.0))
+    world.agent.describes_anew()
+    assert said(world.wait(0.0)) == [(ONE, GetJob)]
+    world.hear(Sleep(retry_after=600.0))
+    assert said(world.wait(1.0)) == []
+
+
+def test_what_is_new_of_a_host_is_told_when_its_request_is_answered() -> None:
+    world = Direct()
+    world.agent.describes_anew()  # a request is out
+    assert said(world.wait(0.0)) == []
+    assert said(world.hear(Sleep(retry_after=600.0))) == [(ONE, GetJob)]
+
+
+def test_a_report_does_not_ask_for_a_host_that_is_another_by_now() -> None:
+    world = Direct()
+    world.hear(run(1))
+    world.agent.describes_anew()
+    actions = world.end(1)
+    assert world.report([one for one in actions if said([one]) != [(ONE, GetJob)]]).slots is None
+    assert (ONE, GetJob) in said([*actions, *world.wait(0.0)])
+
+
 def test_the_slot_is_free_before_the_report_is_acknowledged() -> None:
     world = Direct()
     world.hear(run(1))

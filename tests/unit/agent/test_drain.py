@@ -106,6 +106,17 @@ def test_what_runs_gets_home_within_the_grace() -> None:
     assert gone(actions)
 
 
+def test_other_limits_count_from_when_they_are_set_but_for_the_life_time() -> None:
+    agent = world(lifetime=1000.0)
+    agent.tell(Online(jid="agent@x/a"))
+    assert not gone(agent.wait(100.0))
+    agent.agent.change(request_interval=10.0, limits=Limits(grace=GRACE, max_idle=200.0))
+    assert not gone(agent.wait(50.0))
+    assert (ONE, Leaving) not in said(agent.wait(0.0))
+    agent.wait(60.0)
+    assert agent.agent._drain.closed == agent.now
+
+
 def test_it_takes_nothing_new() -> None:
     agent = holding(slots=2)
     agent.tell(Stopping())
