@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from copilot.job import Cause, State
+from copilot.local.redis import Redis
 from tests.acceptance.running import Up, run, script, started, stop, until
 from tests.acceptance.test_remote import Laptop
 from tests.acceptance.test_secure import Site, site_fixture
-from tests.versions.both import output_of, said, submitted
+from tests.versions.both import WAY_BACK, output_of, said, shown, submitted
 from tests.versions.previous import QUIET, Release
 
 site = site_fixture
@@ -168,3 +170,21 @@ def test_agents_and_managers_of_both_versions_seal_their_messages(
         with site.agent():
             until(lambda: "Got sleep" in site.said("agent"), "the agent waits for work")
             site.does_a_job("sealed")
+
+
+def test_the_way_back_and_forth_again(place: Path, old: Release, hello: Path) -> None:
+    new, before = Up(place / "system"), Up(place / "system", programs=old.programs)
+    with new.running("--agents", 1):
+        submitted(new, hello, "one")
+        until(lambda: output_of(new, "one"), "a job of this version")
+        with redis.Redis.from_url(Redis(new.directory / "redis").url) as connection:
+            connection.delete(*WAY_BACK)  # nothing waits or runs
+    with before.running("--agents", 1):
+        submitted(before, hello, "two")
+        until(lambda: output_of(before, "two"), "a job of the release before")
+    with new.running("--agents", 1):
+        submitted(new, hello, "three")
+        until(lambda: output_of(new, "three"), "a job of this version again")
+        assert {job: one["state"] for job, one in shown(new).items()} == dict.fromkeys(
+            ("one", "two", "three"), "done"
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,12 +19,11 @@ from copilot.store.base import Claimed, Parking
 from copilot.store.format import FORMAT
 from copilot.store.redis import RedisStore
 from tests.versions import old_store
+from tests.versions.both import WAY_BACK
 from tests.versions.previous import Release
 
 OK = Outcome(cause=Cause.OK, exit_code=0)
 KEPT = JobSpec(id="kept", command="c")
-PAGE = Path(__file__).parents[2] / "docs" / "versions.md"
-WAY_BACK = re.findall(r"copilot:\S+", PAGE.read_text().partition("redis-cli DEL")[2].partition("\n")[0])
 LONGEST_DELAY_S = 300.0
 _numbers = itertools.count()
 
