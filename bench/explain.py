@@ -1,17 +1,20 @@
 """How long `explain` and lists take on a long queue and a large fleet: `python -m bench.explain [JOBS] [GROUPS] [AGENTS]`.
 
 A Redis server of its own is filled with a million jobs in 1,000 groups and 1,000 agents that have asked for work; then single jobs
-of several kinds are explained, each with nothing remembered of the one before.
+of several kinds are explained, each with nothing remembered of the one before; and the commands are started as somebody types them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import resource
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from copilot.client.explain import explain
 from copilot.client.filters import Filter, every
@@ -24,6 +27,7 @@ from copilot.store.base import Parking
 from copilot.store.redis import RedisStore
 
 BATCH = 1000
+ROUNDS = 10
 
 
 def host(number: int) -> str:
@@ -95,6 +99,7 @@ async def main(jobs: int, groups: int, agents: int) -> None:
             for job in ("impossible", "first", "last", f"job-{jobs // 2}", "nobody"):
                 await measure(store, job)
             await measure_lists(store)
+            await measure_commands(directory, jobs)
             await measure_array(store, jobs)
         finally:
             await store.close()
@@ -139,6 +144,41 @@ async def measure_lists(store: RedisStore, *, whole: bool = True) -> None:
     print(f"all, --tag   {time.perf_counter() - began:.1f} s for all jobs, {len(found)} meant")
 
 
+async def measure_commands(directory: str, jobs: int) -> None:
+    """The same as somebody types it: from the start of the program to its end, ten times each."""
+    _configure(directory)
+    program = Path(sys.executable).with_name("copilot")
+    commands: dict[str, Sequence[str | Path]] = {
+        "python -c pass": (sys.executable, "-c", "pass"),
+        "copilot --version": (program, "--version"),
+        "copilot jobs list": (program, "jobs", "list"),
+        "copilot jobs list --owner": (program, "jobs", "list", "--owner", "owner-3"),
+        "copilot jobs explain, first": (program, "jobs", "explain", "first"),
+        "copilot jobs explain, last": (program, "jobs", "explain", "last"),
+        "copilot queue": (program, "queue"),
+    }
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    for name, words in commands.items():
+        took, busy = [], []
+        for _ in range(ROUNDS + 1):  # the first leaves its bytecode, and is not counted
+            before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            process = await asyncio.create_subprocess_exec(
+                *words,
+                stdout=asyncio.subprocess.DEVNULL,
+                env=environment | {"COPILOT_CONFIG": directory},
+            )
+            if await process.wait() != 0:
+                raise SystemExit(f"{name}: exit code {process.returncode}")
+            took.append((time.perf_counter() - began) * 1000)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            busy.append(used * 1000)
+        print(
+            f"{name:<28} {min(took[1:]):5.0f} ms at least, {statistics.median(took[1:]):5.0f} median, {max(took[1:]):5.0f} at most; "
+            f"processor {min(busy[1:]):5.0f} at least"
+        )
+
+
 async def measure_array(store: RedisStore, size: int) -> None:
     """An array of so many elements before all others: submitted, explained, listed, half of it cancelled by a slice."""
     size = min(size, MAX_ARRAY)
@@ -162,6 +202,10 @@ async def _ready(store: RedisStore) -> None:
             await asyncio.sleep(0.05)
         else:
             return
+
+
+def _configure(directory: str) -> None:
+    (Path(directory) / "copilot-job-submit.conf").write_text(f"JM_REDIS_SOCKET {directory}/s\n")
 
 
 def _command(directory: str) -> list[str]:

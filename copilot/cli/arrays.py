@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from copilot.cli.output import print_json
 from copilot.client.slices import array_over, counted, over
@@ -42,6 +41,8 @@ def showing(array: str) -> Iterator[Callable[[ArrayRecord], None]]:
     if not screen.is_terminal:
         yield _Lines(screen, array)
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # lists do without
+
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task(array)

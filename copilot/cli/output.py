@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import Any
 
 from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from copilot.errors import StoreUnavailable
@@ -83,6 +81,8 @@ async def watch(look: Callable[[], Awaitable[Shown]], *, every: float, as_json: 
 async def _redraw(
     look: Callable[[], Awaitable[Shown]], every: float, screen: Console, ended: asyncio.Event
 ) -> None:
+    from rich.live import Live  # what nobody watches does without
+
     last: list[Text | str] = []
     with Live(console=screen, screen=True, auto_refresh=False) as live:
         while not ended.is_set():
@@ -139,6 +139,8 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     if not screen.is_terminal:
         yield lambda _: None
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task(what, total=total)
