@@ -99,7 +99,7 @@ async def main(jobs: int, groups: int, agents: int) -> None:
             for job in ("impossible", "first", "last", f"job-{jobs // 2}", "nobody"):
                 await measure(store, job)
             await measure_lists(store)
-            await measure_commands(directory, jobs)
+            await measure_commands(directory)
             await measure_array(store, jobs)
         finally:
             await store.close()
@@ -144,7 +144,7 @@ async def measure_lists(store: RedisStore, *, whole: bool = True) -> None:
     print(f"all, --tag   {time.perf_counter() - began:.1f} s for all jobs, {len(found)} meant")
 
 
-async def measure_commands(directory: str, jobs: int) -> None:
+async def measure_commands(directory: str) -> None:
     """The same as somebody types it: from the start of the program to its end, ten times each."""
     _configure(directory)
     program = Path(sys.executable).with_name("copilot")
