@@ -105,7 +105,7 @@ def _exit_on_error() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        print(f"copilot: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
 
 

@@ -160,7 +160,10 @@ def password(
 
 def _asked() -> str:
     if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
+        typed = sys.stdin.readline().rstrip("\n")
+        if not typed:
+            raise BadName("no password was on the standard input: expected one line; nothing was changed")
+        return typed
     first = getpass.getpass("Password for the dashboard: ")
     if first != getpass.getpass("Once more: "):
         raise BadName("these were two different passwords; nothing was changed")

@@ -136,7 +136,10 @@ def _helps(record: JobRecord, outcome: Outcome, hit: LimitHit | None) -> str:
     if hit is not None:
         return f"submit it again under another id with more: {hit.suggestion}"
     if outcome.cause is Cause.INFRA_KILLED and outcome.memory:
-        return f"it had used {sized(outcome.memory)} of memory: ask for more than that with --memory; {_again(record)}"
+        return (
+            f"it had used {sized(outcome.memory)} of memory: if its host had no more, ask for more with --memory; if that is little, look at who "
+            f"or what kills there; {_again(record)}"
+        )
     helps = meaning(outcome.cause).helps.replace("`copilot jobs retry`", f"`copilot jobs retry {spec.id}`")
     return (
         helps
