@@ -146,6 +146,7 @@ def _monitor(facts: Facts, passwords: Passwords) -> str:
         "Gathers what the others report, and shows it. Where the queue is, and the rest, stands in Copilot.conf.",
         **_session("MON", facts, passwords, MONITOR),
         MON_DASHBOARD_LISTEN=f"127.0.0.1:{facts.dashboard_port}",
+        MON_DASHBOARD_ACTIONS=1,  # nobody has a password there before somebody gives him one
         MON_MANAGERS=f"{MANAGER}@{DOMAIN}",
         MON_STATE_DIR=facts.places.state,
         **carbon,

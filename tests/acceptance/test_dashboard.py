@@ -27,9 +27,6 @@ def test_somebody_gets_a_password_logs_in_and_cancels_and_what_others_try_is_on_
 
 def check(up: Up, place: Path) -> None:
     etc = ("--config", up.etc)
-    with (up.etc / "copilot-monitor.conf").open("a") as settings:
-        settings.write("MON_DASHBOARD_ACTIONS 1\n")
-    up.kill("copilot-monitor")
     made = run("copilot", "users", "add", "olga", "--role", "operator", "-o", place / "olga.conf", *etc)
     assert made.returncode == 0, made.stderr
     given = run("copilot", "users", "password", "olga", *etc, typed=f"{PASSWORD}\n")
