@@ -180,6 +180,7 @@ async def run(config: AgentConfig, reloading: Reloading[AgentConfig]) -> int:
         put = about_us.prepare(new)
         return lambda: logic.describes_anew() if put() else None
 
+    reloading.on(prepare=lambda _: files.trusting_anew())
     reloading.on("tags", "projects", "requirements", prepare=describing_anew)
     reloading.take(
         "request_interval",

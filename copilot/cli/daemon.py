@@ -26,7 +26,7 @@ from copilot.cli.identity import become_configured_user
 from copilot.cli.known import known_keys
 from copilot.cli.privacy import forget_secrets, keep_to_itself
 from copilot.cli.reloading import Reloading, deaf_until_ready, on_hangup
-from copilot.config import DIRECTORY_KEY, keep_resource, load
+from copilot.config import DIRECTORY_KEY, Settings, keep_resource, load
 from copilot.config.groups import LimitSettings, LoggerSettings, RoomSettings
 from copilot.config.kinds import LogFormat
 from copilot.errors import CopilotError
@@ -43,7 +43,7 @@ from copilot.runtime.signals import on_stop
 from copilot.runtime.systemd import READY, Supervisor
 from copilot.transport.adhoc import Commands
 from copilot.transport.base import Status
-from copilot.transport.settings import XmppSettings
+from copilot.transport.settings import XmppSettings, trusting_anew
 from copilot.transport.xmpp import XmppTransport
 
 log = logging.getLogger("copilot")
@@ -124,6 +124,8 @@ def main(
             "log_format",
             prepare=lambda new: _log_again(new, chosen.log_level),
         )
+        if isinstance(config, RoomSettings):
+            reloading.on(prepare=_trusting_anew)
         return asyncio.run(run(config, reloading))
     except CopilotError as error:
         print(f"{program}: {error}", file=sys.stderr)
@@ -137,6 +139,12 @@ def _log_as(config: LoggerSettings, level: int, *, again: bool = False) -> Calla
     layout = JSON_FORMAT if config.log_format is LogFormat.JSON else REPORT_FORMAT
     program = f"copilot-{config.program.name}"
     return prepare(config.logger_config_file, level=level, layout=layout, program=program, again=again)
+
+
+def _trusting_anew(config: Settings) -> Callable[[], None]:
+    """Authorities for the XMPP server: the file may be new where its name is not."""
+    assert isinstance(config, RoomSettings)
+    return trusting_anew(config.jabber_ca_file)
 
 
 def _log_again(config: LoggerSettings, level: int) -> Callable[[], None]:

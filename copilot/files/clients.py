@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 from copilot.errors import TransferError, TransferRefused
 from copilot.files.base import FileClient, FileFacts, public_url
@@ -74,6 +74,16 @@ class Files:
 
         await self._counted(url, STORE, stored())
 
+    def trusting_anew(self) -> Callable[[], None]:
+        """What has connections from now on trust what is in the CA file now. Raises `TransferRefused`."""
+        puts = [one.trusting_anew() for one in self._made.values() if isinstance(one, _Trusting)]
+
+        def put() -> None:
+            for one in puts:
+                one()
+
+        return put
+
     async def close(self) -> None:
         while self._made:
             _, client = self._made.popitem()
@@ -100,6 +110,13 @@ class Files:
         if factory not in self._made:
             self._made[factory] = factory()
         return self._made[factory]
+
+
+@runtime_checkable
+class _Trusting(Protocol):
+    """A client that believes certificates."""
+
+    def trusting_anew(self) -> Callable[[], None]: ...
 
 
 def _scheme(url: str) -> str:

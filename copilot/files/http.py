@@ -68,6 +68,16 @@ class HttpClient:
         self._stall = stall
         self._backoff = backoff
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    def trusting_anew(self) -> Callable[[], None]:
+        """What has connections from now on trust what is in the CA file now. Raises `TransferRefused`."""
+        context = self._ssl_context()
+
+        def put() -> None:
+            self._tls = context
+
+        return put
 
     async def get(
         self, url: str, path: Path, *, size: int | None = None, sha256: str | None = None
@@ -141,7 +151,12 @@ class HttpClient:
 
                 body = upload.blocks(alive) if upload is not None else None
                 async with self._open_session().request(
-                    method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
+                    method,
+                    URL(url, encoded=True),
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,
+                    ssl=self._trusted(),
                 ) as response:
                     _check_status(response, what)
                     yield response, alive
@@ -169,7 +184,6 @@ class HttpClient:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._ssl_context()),
                 timeout=aiohttp.ClientTimeout(total=None),  # stalls are limited, not the whole
                 headers={"Accept-Encoding": "identity", "User-Agent": "copilot"},
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -177,6 +191,11 @@ class HttpClient:
                 read_bufsize=BLOCK,
             )
         return self._session
+
+    def _trusted(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = self._ssl_context()
+        return self._tls
 
     def _ssl_context(self) -> ssl.SSLContext:
         try:

@@ -6,6 +6,7 @@ import functools
 import ipaddress
 import re
 import ssl
+from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
 
@@ -76,6 +77,16 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
     Raises ConfigError if the file cannot be read or holds no certificate.
     """
+    return _read_context(ca_file)
+
+
+def trusting_anew(ca_file: Path | None) -> Callable[[], None]:
+    """What has sessions that begin from now on trust what is in the CA file then. Raises ConfigError as `tls_context`."""
+    _read_context(ca_file)
+    return tls_context.cache_clear
+
+
+def _read_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as cause:

@@ -22,10 +22,12 @@ from copilot.clock import SystemClock
 from copilot.errors import NoSpace, TransferRefused, TransferUnavailable
 from copilot.files import server as server_module
 from copilot.files.base import BLOCK
+from copilot.files.clients import Files
 from copilot.files.digest import FIELD, format_digest
 from copilot.files.http import TRIES, HttpClient
 from copilot.files.server import FileServer
 from copilot.files.signing import UrlSigner, Verifier, _signature
+from copilot.local.certificates import ensure
 from tests.unit.files.serving import HOST, SECRET, Served, facts_of, make_file, names_below, serving
 
 JOB = "job-1"
@@ -606,6 +608,27 @@ async def test_the_access_log_shows_paths_without_signatures_or_line_breaks(
     lines = [record.getMessage() for record in caplog.records if record.name == "copilot.files"]
     assert any(f"GET '/{JOB}.a0/nothing': 404" in line for line in lines)
     assert not any("s=" in line or "\n" in line for line in lines)
+
+
+async def test_an_authority_that_was_renewed_is_believed_without_a_new_client(
+    served: Served, tmp_path: Path
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(ensure(tmp_path / "other", ["localhost"]).ca_file.read_bytes())
+    source = served.area.input_path("j", "input")
+    source.parent.mkdir(parents=True)
+    source.write_bytes(b"data")
+    url = served.signer.input_url("j", "input", 60)
+    files = Files.standard(ca_file=ca_file)
+    with pytest.raises(TransferRefused, match="not trusted"):
+        await files.get(url, tmp_path / "in")
+    ca_file.write_text("none")
+    with pytest.raises(TransferRefused, match="cannot be read as certificates"):
+        files.trusting_anew()
+    ca_file.write_bytes(served.ca_file.read_bytes())
+    files.trusting_anew()()
+    await files.get(url, tmp_path / "in")
+    await files.close()
 
 
 MEMORY_PROBE = """

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from copilot.errors import ConfigError
-from copilot.transport.settings import XmppSettings, tls_context
+from copilot.transport.settings import XmppSettings, tls_context, trusting_anew
 from copilot.transport.xmpp import XmppTransport
 
 PASSWORD = "correct horse"
@@ -72,4 +72,14 @@ def test_a_resource_that_xmpp_does_not_allow_is_refused() -> None:
 def test_sessions_share_one_tls_context() -> None:
     context = tls_context(None)
     assert context is tls_context(None)
+
+
+def test_sessions_that_begin_after_a_reload_trust_what_is_in_the_file_then(tmp_path: Path) -> None:
+    context = tls_context(None)
+    (tmp_path / "ca.pem").write_text("none")
+    with pytest.raises(ConfigError, match=r"ca\.pem cannot be used"):
+        trusting_anew(tmp_path / "ca.pem")
+    assert context is tls_context(None)
+    trusting_anew(None)()
+    assert context is not tls_context(None)
     assert context.check_hostname
