@@ -30,7 +30,7 @@ from copilot.store.rules import MAX_BATCH
 
 _DURATION = duration(0)
 
-Jids = Annotated[list[str], typer.Argument(metavar="JID", help="Jabber IDs of agents.")]
+Jids = Annotated[list[str], typer.Argument(metavar="JID...", help="Jabber IDs of agents.")]
 
 
 def list_(

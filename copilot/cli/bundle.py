@@ -118,7 +118,7 @@ def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def revoke(
-    bundles: Annotated[list[str], typer.Argument(metavar="ID", help="Ids of bundles.")],
+    bundles: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of bundles.")],
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:

@@ -34,7 +34,7 @@ ConfigOption = Annotated[
 @app.command()
 def check(
     components: Annotated[
-        list[str] | None, typer.Argument(metavar="COMPONENT", help="Default: those that have a file.")
+        list[str] | None, typer.Argument(metavar="COMPONENT...", help="Default: those that have a file.")
     ] = None,
     config: ConfigOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,

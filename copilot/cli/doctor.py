@@ -32,7 +32,7 @@ def doctor(
     checks: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="CHECK", help="Make these alone: names, or beginnings such as `redis` (default: all)."
+            metavar="CHECK...", help="Make these alone: names, or beginnings such as `redis` (default: all)."
         ),
     ] = None,
     config: ConfigOption = None,

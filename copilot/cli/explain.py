@@ -22,7 +22,7 @@ from copilot.files.area import FileArea
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
 
-Jobs = Annotated[list[str], typer.Argument(metavar="ID", help="Ids of jobs, arrays or elements.")]
+Jobs = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of jobs, arrays or elements.")]
 MOST_ELEMENTS = 100  # of a slice, one by one; of a whole array they are summed up
 
 
@@ -65,7 +65,7 @@ def _shown(found: Sequence[Reason]) -> Shown:
 
 
 def explain_agents(
-    jids: Annotated[list[str], typer.Argument(metavar="JID", help="Jabber IDs of agents.")],
+    jids: Annotated[list[str], typer.Argument(metavar="JID...", help="Jabber IDs of agents.")],
     config: ConfigOption = None,
     as_json: AsJson = False,
     watch: Watch = None,

@@ -62,7 +62,7 @@ MOST_WAITED_FOR = 10_000  # elements one by one; a whole array is watched by its
 def list_(  # noqa: PLR0917  # one parameter per option
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID", help="These alone; of an array its elements: sim, 'sim[10:20]'."),
+        typer.Argument(metavar="ID...", help="These alone; of an array its elements: sim, 'sim[10:20]'."),
     ] = None,
     owner: Owners = None,
     state: States = None,
@@ -238,7 +238,7 @@ async def _stream(config: SubmitConfig, wanted: Filter, *, as_json: bool) -> Non
 
 def wait(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Ids of jobs, arrays or elements.")
+        list[str] | None, typer.Argument(metavar="ID...", help="Ids of jobs, arrays or elements.")
     ] = None,
     owner: Owners = None,
     project: Projects = None,

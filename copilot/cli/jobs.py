@@ -46,7 +46,7 @@ from copilot.store.base import Store
 Ids = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="ID", help="Ids of jobs, elements of arrays like 'sim[10:20]'; or say which by options."
+        metavar="ID...", help="Ids of jobs, elements of arrays like 'sim[10:20]'; or say which by options."
     ),
 ]
 

@@ -125,7 +125,7 @@ def rotate(file: File, as_json: AsJson = False) -> None:
 def drop(
     file: File,
     kids: Annotated[
-        list[str] | None, typer.Argument(metavar="KID", help="Keys to drop; none: all but the newest.")
+        list[str] | None, typer.Argument(metavar="KID...", help="Keys to drop; none: all but the newest.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     public_keys_file: PublicKeysFile = None,

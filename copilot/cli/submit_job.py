@@ -40,7 +40,7 @@ def submit(  # noqa: PLR0917  # one parameter per option
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="COMMAND|JOBFILE [ARGUMENT]",
+            metavar="COMMAND|JOBFILE [ARGUMENT]...",
             help=f"A file that agents execute, with its arguments; or a job file ({', '.join(READERS)}).",
             show_default=False,
         ),

@@ -113,7 +113,7 @@ def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
 
 @app.command("revoke")
 def revoke_(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names or Jabber IDs.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names or Jabber IDs.")],
     reason: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
     config: ConfigOption = None,
     as_json: AsJson = False,
