@@ -148,7 +148,7 @@ class Doing:
         self._tries_of.failed(whose, now)
         try:
             person = await self._hands.person(jid) if _is_name(jid) else None
-            kept = "" if person is None else await self._hands.password(person.jid)
+            kept = await self._hands.password(jid) if _is_name(jid) else ""  # as long for nobody's name
         except StoreUnavailable:
             self._was_no_failure(where, whose)
             raise
