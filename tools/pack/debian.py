@@ -3,7 +3,7 @@
     python -m tools.pack.debian DIRECTORY [--python 3.11] [--machine aarch64] [--revision 1]
 
 Ours and what requirements/run.lock names lie in /usr/lib/copilot, for one version of Python, out of the way of the system's own
-packages. The same tree and SOURCE_DATE_EPOCH (else: the time of the last commit) give the same bytes. Needs dpkg-deb(1).
+packages. The same tree and SOURCE_DATE_EPOCH (else: the time of the last commit) give the same bytes. Needs dpkg-deb(1). DEBFULLNAME and DEBEMAIL name the maintainer.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from string import Template
 
@@ -68,20 +70,28 @@ class File:
 Tree = Mapping[str, File]  # by path, without the first slash
 
 
-def payload(libraries: parts.Files) -> Tree:
-    """All that is installed. `libraries`: what lies in /usr/lib/copilot, ours as well."""
+def payload(libraries: parts.Files, *, version: str, epoch: int) -> Tree:
+    """All that is installed. `libraries`: what lies in /usr/lib/copilot, ours as well. `epoch`: when the package was made, in
+    seconds since 1970."""
     tree = {
         f"{HOME}/{name}": File(data=data) for name, data in libraries.items() if not name.startswith(LEFT_OUT)
     }
-    return {**tree, **dict(_programs()), **dict(_settings()), **dict(_service()), **dict(_documents())}
+    return {
+        **tree,
+        **dict(_programs()),
+        **dict(_settings()),
+        **dict(_service()),
+        **dict(_documents(version, epoch)),
+    }
 
 
-def control(tree: Tree, python: str, architecture: str, revision: str) -> Tree:
+def control(tree: Tree, python: str, architecture: str, version: str) -> Tree:
     """The files of the package about itself."""
     major, minor = python.split(".")
     about = _filled(
         "control",
-        version=f"{copilot.__version__}-{revision}",
+        version=version,
+        maintainer=_maintainer(),
         architecture=architecture,
         size=str(sum(-(-len(file.data) // 1024) for file in tree.values())),
         python=python,
@@ -182,14 +192,18 @@ def _service() -> Iterator[tuple[str, File]]:
             yield f"usr/lib/{path.suffix[1:]}.d/{path.stem}.conf", File(data=data)
 
 
-def _documents() -> Iterator[tuple[str, File]]:
+def _documents(version: str, epoch: int) -> Iterator[tuple[str, File]]:
     for name, text in manpages.pages().items():
         yield f"usr/share/man/man1/{name}.gz", File(data=_packed(text.encode()))
     for shell, where in SHELLS.items():
         yield where, File(data=_completion(shell))
     place = f"usr/share/doc/{NAME}"
     yield f"{place}/copyright", File(data=(OURS / "copyright").read_bytes())
-    yield f"{place}/changelog.gz", File(data=_packed((parts.ROOT / "CHANGELOG.md").read_bytes()))
+    yield f"{place}/CHANGELOG.md.gz", File(data=_packed((parts.ROOT / "CHANGELOG.md").read_bytes()))
+    made = format_datetime(datetime.fromtimestamp(epoch, UTC))
+    changes = _filled("changelog", version=version, maintainer=_maintainer(), date=made)
+    yield f"{place}/changelog.Debian.gz", File(data=_packed(changes))
+    yield f"usr/share/lintian/overrides/{NAME}", File(data=(OURS / "lintian-overrides").read_bytes())
     for path in sorted((parts.ROOT / "docs").rglob("*.md")):
         yield f"{place}/{path.relative_to(parts.ROOT)}", File(data=path.read_bytes())
     for name in EXAMPLES:
@@ -216,6 +230,11 @@ def _packed(data: bytes) -> bytes:
     return gzip.compress(data, 9, mtime=0)
 
 
+def _maintainer() -> str:
+    """Who builds it, as Debian's tools are told."""
+    return f"{os.environ.get('DEBFULLNAME', 'Co-Pilot')} <{os.environ.get('DEBEMAIL', 'root@localhost')}>"
+
+
 def _epoch() -> int:
     if chosen := os.environ.get("SOURCE_DATE_EPOCH"):
         return int(chosen)
@@ -236,9 +255,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--compression", default="xz", choices=["xz", "zstd", "gzip", "none"])
     chosen = parser.parse_args(arguments)
     try:
-        tree = payload({**parts.others(LOCK, chosen.python, chosen.machine), **parts.ours()})
-        about = control(tree, chosen.python, ARCHITECTURES[chosen.machine], chosen.revision)
-        made = build(chosen.directory, tree, about, epoch=_epoch(), compression=chosen.compression)
+        version, epoch = f"{copilot.__version__}-{chosen.revision}", _epoch()
+        libraries = {**parts.others(LOCK, chosen.python, chosen.machine), **parts.ours()}
+        tree = payload(libraries, version=version, epoch=epoch)
+        about = control(tree, chosen.python, ARCHITECTURES[chosen.machine], version)
+        made = build(chosen.directory, tree, about, epoch=epoch, compression=chosen.compression)
     except (CopilotError, OSError) as error:
         sys.stderr.write(f"{chosen.directory}: {error}\n")
         return 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 import subprocess
@@ -19,16 +20,17 @@ LIBRARIES = {
     "setuptools/a.py": b"",
 }
 EPOCH = 1_700_000_000
+VERSION = f"{copilot.__version__}-1"
 
 
 @pytest.fixture(scope="module")
 def tree() -> Tree:
-    return debian.payload(LIBRARIES)
+    return debian.payload(LIBRARIES, version=VERSION, epoch=EPOCH)
 
 
 @pytest.fixture(scope="module")
 def about(tree: Tree) -> Tree:
-    return debian.control(tree, "3.11", "amd64", "1")
+    return debian.control(tree, "3.11", "amd64", VERSION)
 
 
 def test_it_has_the_libraries_apart_and_none_that_only_builds_or_that_the_system_has(tree: Tree) -> None:
@@ -81,6 +83,12 @@ def test_fields_say_which_python_it_is_for(about: Tree) -> None:
     assert f"Version: {copilot.__version__}-1\n" in fields
     assert "Depends: python3 (>= 3.11~), python3 (<< 3.12~), libc6 (>= 2.28)\n" in fields
     assert not re.search(r"\$\w", fields)
+
+
+def test_its_changelog_is_as_debian_has_it(tree: Tree) -> None:
+    text = gzip.decompress(tree["usr/share/doc/copilot-broker/changelog.Debian.gz"].data).decode()
+    assert text.startswith(f"copilot-broker ({VERSION}) unstable; urgency=medium\n\n  * ")
+    assert text.endswith(">  Tue, 14 Nov 2023 22:13:20 +0000\n")
 
 
 def test_scripts_are_shell_and_name_all_units(tree: Tree, about: Tree) -> None:
