@@ -55,7 +55,7 @@ class Result:
         if self.exit_code:
             words += f", exit code {self.exit_code}"
         if self.attempt > 1:
-            words += f", after {self.attempt} attempts"
+            words += f", in attempt {self.attempt}"  # those that were handed back were none that count
         if self.reason:
             words += f": {self.reason}"
         if self.tail:

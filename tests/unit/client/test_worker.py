@@ -223,7 +223,7 @@ def test_a_job_without_a_result_fails_its_call(place: Place) -> None:
         error = executor.submit(abs, -1).exception(LIMIT)
     assert isinstance(error, JobFailed)
     assert error.cause == "infra-lost"
-    assert "after 3 attempts" in str(error)
+    assert "in attempt 3" in str(error)
 
 
 def test_results_of_agents_that_are_not_trusted_are_not_unpickled(place: Place) -> None:
