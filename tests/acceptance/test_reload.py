@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 import psutil
 
+from copilot.errors import ServerMissing
 from copilot.local.process import give, unprivileged_user
+from copilot.local.provision import ensure
 from tests.acceptance.running import Up, script, until
 
 TAKEN = "The configuration was read again. Taken over: {}."
@@ -51,26 +52,28 @@ class Program:
 
 def rotate(logs: Path, place: Path) -> None:
     """As logrotate does it by our file; where there is none, by hand."""
-    tool = shutil.which("logrotate")
-    if tool is None:
+    try:
+        (tool,) = ensure("logrotate")
+    except ServerMissing:
         (logs / "agent.log").rename(logs / "agent.log.1")
         return
-    text = ROTATION.read_text().replace("/var/log/copilot/", f"{logs}/")
-    text = "\n".join(line for line in text.splitlines() if not line.strip().startswith(("su ", "create ")))
+    text = ROTATION.read_text().replace("/var/log/", f"{place}/")  # nothing of this machine
+    text = "\n".join(line for line in text.splitlines() if not line.strip().startswith("su "))
     configuration = place / "logrotate.conf"
     configuration.write_text(text)
     configuration.chmod(0o644)
     done = subprocess.run(
-        [tool, "--force", "--state", place / "logrotate.state", configuration],
+        [tool.program, "--force", "--state", place / "logrotate.state", configuration],
         capture_output=True,
         text=True,
         check=False,
+        env=tool.environment(),
     )
     assert done.returncode == 0, done.stderr
 
 
 def test_programs_that_run_take_over_what_they_can_and_nothing_of_what_is_wrong(up: Up, place: Path) -> None:
-    logs = place / "logs"
+    logs = place / "copilot-agent"
     logs.mkdir(mode=0o755)
     give(logs, unprivileged_user())
     logger = place / "logger.conf"
