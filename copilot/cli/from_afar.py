@@ -26,16 +26,17 @@ from copilot.client.afar import submit_from_afar
 from copilot.client.config import SubmitterConfig
 from copilot.client.explaining.reasons import Code, Reason
 from copilot.client.operating import Answer, Verb, answer
-from copilot.client.remote import Remote, Submitted
+from copilot.client.remote import Remote, Submitted, element_counts
 from copilot.client.secrets import with_secrets
+from copilot.client.slices import counted
 from copilot.client.submission import Submission
 from copilot.config import load
 from copilot.config.load import DIRECTORY_KEY
-from copilot.errors import ConfigError, RemoteRefused, UnknownJob
+from copilot.errors import ConfigError, RemoteRefused, TransferRefused, UnknownJob
 from copilot.files.base import FileFacts
 from copilot.files.clients import Files
 from copilot.files.unpack import Limits, extract
-from copilot.job import State, one_line
+from copilot.job import State, element_id, one_line
 from copilot.log import set_up
 from copilot.protocol.commands import HaveJobState
 from copilot.protocol.rules import FEATURE_STORAGE, Role
@@ -172,8 +173,8 @@ async def explain(config: SubmitterConfig, jobs: Sequence[str]) -> list[Reason]:
 
 def facts(state: HaveJobState) -> Mapping[str, Any]:
     """Plain data, ready for JSON."""
-    code = 1 if state.exit_code is None else state.exit_code
-    return {**_facts(state, code, None), "exit_code": state.exit_code, "published": bool(state.published)}
+    published = bool(state.published)
+    return {**_facts(state, _code(state), None), "exit_code": state.exit_code, "published": published}
 
 
 def lines(state: HaveJobState) -> Iterator[str]:
@@ -187,6 +188,7 @@ def lines(state: HaveJobState) -> Iterator[str]:
         ("exit code", state.exit_code),
         ("reason", state.reason),
         ("output", None if state.output_size is None else f"{state.output_size} bytes"),
+        ("elements", None if state.elements is None else counted(element_counts(state))),
     )
     for name, value in rows:
         if value not in (None, ""):
@@ -265,6 +267,9 @@ async def _run(submissions: Sequence[Submission], config: SubmitterConfig, scree
                     _tell_submitted(one.id, there, screen)
                 for one, there in zip(submissions, submitted, strict=True) if screen.follows else ():
                     state = await _follow(remote, one.id, there.state, quiet=screen.as_json)
+                    if one.array:
+                        codes.append(_report_array(state, await _fetch_elements(remote, one, screen), screen))
+                        continue
                     fetched = await _fetch(remote, one.id, state, screen)
                     codes.append(_report(state, fetched, screen))
     except asyncio.CancelledError:
@@ -324,8 +329,39 @@ async def _fetch(remote: Remote, job: str, state: HaveJobState, screen: Screen) 
     return screen.output_dir / job
 
 
+async def _fetch_elements(remote: Remote, array: Submission, screen: Screen) -> list[Path]:
+    """Where the outputs of an array's elements are now, if somebody wants them; one that is not there is told, and passed over."""
+    found: list[Path] = []
+    for index in range(array.array if screen.output_dir is not None else 0):
+        element = element_id(array.id, index)
+        try:
+            fetched = await _fetch(remote, element, await remote.state(element), screen)
+        except (TransferRefused, UnknownJob) as error:
+            print(f"{PROGRAM}: {error}", file=sys.stderr)
+        else:
+            found += [] if fetched is None else [fetched]
+    return found
+
+
+def _report_array(state: HaveJobState, fetched: Sequence[Path], screen: Screen) -> int:
+    """The exit code: 0 if all elements are done, as for the machine of the queue."""
+    if screen.as_json:
+        print(json.dumps({**_facts(state, _code(state), None), "outputs": list(map(str, fetched))}))
+    else:
+        print(f"array {state.job_id}: {counted(element_counts(state))}")
+        print("".join(f"{path}\n" for path in fetched), end="")
+    return _code(state)
+
+
+def _code(state: HaveJobState) -> int:
+    """As a shell would say; an array has no exit code, and is 0 if all of it is done."""
+    if state.elements is not None:
+        return 0 if state.state == State.DONE else 1
+    return 1 if state.exit_code is None else state.exit_code
+
+
 def _report(state: HaveJobState, fetched: Path | None, screen: Screen) -> int:
-    code = 1 if state.exit_code is None else state.exit_code
+    code = _code(state)
     if screen.as_json:
         print(json.dumps(_facts(state, code, fetched)))
     elif fetched is not None:
@@ -349,4 +385,5 @@ def _facts(state: HaveJobState, code: int, fetched: Path | None) -> Mapping[str,
         "agent": state.agent,
         "host": state.host or "",
         "output": None if fetched is None else str(fetched),
+        **({} if state.elements is None else {"counts": element_counts(state)}),
     }

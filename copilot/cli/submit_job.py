@@ -189,10 +189,6 @@ def submit(  # noqa: PLR0917  # one parameter per option
     try:
         if remote:
             not_with_remote(None, None)
-            if job.array:
-                raise ConfigError(
-                    "--remote: arrays go to a queue on this network only; --count N submits jobs one by one"
-                )
             from copilot.cli import from_afar
 
             shown = from_afar.Screen(as_json=as_json, wait=wait, output_dir=output_dir, unpack=unpack)

@@ -417,6 +417,7 @@ async def described(submission: Submission, *, watch: bool) -> tuple[SubmitJob, 
         after=spec.after or None,
         after_any=spec.after_any or None,
         hold=spec.hold or None,
+        array=spec.array or None,
         **asdict(spec.limits),
     )
     return job, files
@@ -424,7 +425,13 @@ async def described(submission: Submission, *, watch: bool) -> tuple[SubmitJob, 
 
 def _check_taken(job: SubmitJob, takes: Collection[str]) -> None:
     """An older service would leave these out of account: run the job at once, or with less than it needs. Raises `RemoteRefused`."""
-    asked = {"after": job.after or job.after_any, "cores": job.cores, "gpus": job.gpus, "hold": job.hold}
+    asked = {
+        "after": job.after or job.after_any,
+        "array": job.array,
+        "cores": job.cores,
+        "gpus": job.gpus,
+        "hold": job.hold,
+    }
     if missing := [name for name, wanted in asked.items() if wanted and name not in takes]:
         options = " and ".join(f"--{name}" for name in missing)
         raise RemoteRefused(
@@ -437,7 +444,16 @@ def _check_taken(job: SubmitJob, takes: Collection[str]) -> None:
 def at_rest(state: HaveJobState) -> bool:
     """Whether the job has ended and its output, if it has one, can be fetched."""
     final = state.state in (State.DONE, State.FAILED, State.CANCELLED)
-    return final and (bool(state.published) or state.output_size is None)
+    needs_none = state.output_size is None and state.elements is None  # outputs of an array are its elements'
+    return final and (bool(state.published) or needs_none)
+
+
+def element_counts(state: HaveJobState) -> Mapping[State, int]:
+    """How many elements of an array are in each state; of states that only a newer service knows nothing."""
+    pairs = (one.partition("=") for one in state.elements or ())
+    return {
+        State(name): int(number) for name, _, number in pairs if name in set(State) and number.isdecimal()
+    }
 
 
 def _fits(said: HaveUpload | HaveJobState | HaveJobOutput, question: _Question) -> bool:

@@ -64,6 +64,7 @@ from copilot.protocol.rules import SMALL_INPUTS, TAKES
 from copilot.records import dataclass
 from copilot.roles import Account, Standing, may_say
 from copilot.runtime.component import Action, Actions, Event, Offline, Refuse, Send, Tick
+from copilot.store.arrays import Slice, Wish
 from copilot.store.base import Store
 from copilot.store.watched import Stream
 
@@ -246,7 +247,7 @@ class Submissions:
                 "job-exists",
                 f"there is a job {spec.id} already, with a different description or other files: choose another id",
             )
-        return [self._state(received.sender, record, watch=job.watch, now=now)]
+        return [await self._state(received.sender, record, watch=job.watch, now=now)]
 
     async def _put_on_queue(self, spec: JobSpec, files: SubmittedFiles) -> None:
         try:
@@ -322,6 +323,9 @@ class Submissions:
         _check_number("maxRetries", tries - 1, 0, MOST_ATTEMPTS - 1)
         if job.max_run_time is not None:
             _check_number("maxRunTime", job.max_run_time, 1, 1e9)
+        if (job.array or 0) > self.settings.max_jobs:
+            text = f"an array of {job.array} elements: {self.settings.max_jobs} of your jobs may wait or run at a time"
+            raise _Refused("bad-job", f"{text}: submit smaller arrays, one after the other")
         names = {item.name for item in job.inputs}
         for what, needed in (("command", job.command), ("validation script", job.validation)):
             if needed is not None and needed not in names:
@@ -355,6 +359,7 @@ class Submissions:
                 after=job.after or (),
                 after_any=job.after_any or (),
                 hold=bool(job.hold),
+                array=job.array or 0,
                 **{name: getattr(job, name) for name in LIMITS},
             )
         except BadName as error:
@@ -365,7 +370,7 @@ class Submissions:
     async def _tell(self, received: Received, want: WantJobState, account: Account, now: float) -> Actions:
         record = await self._record(account, want.job_id)
         why = await self._explainer.why(want.job_id) if want.explain else None
-        return [self._state(received.sender, record, why=why, watch=want.watch, now=now)]
+        return [await self._state(received.sender, record, why=why, watch=want.watch, now=now)]
 
     async def _stop(self, received: Received, wish: StopJob, account: Account) -> Actions:
         """As `copilot jobs cancel`, for who may."""
@@ -373,15 +378,27 @@ class Submissions:
         who = Actor(name=account.jid, via=Via.XMPP, standing=account.standing, place=received.sender)
         with acting(who):
             try:
-                await self._record(account, wish.job_id)
+                known = await self._record(account, wish.job_id)
             except _Refused:
                 await self._store.refused("cancel", [wish.job_id], reason=reason)
                 raise
-            changed = await self._store.cancel(wish.job_id, reason=reason)
-        if changed.changed:
+            changed = await self._cancel(known, reason)
+        if changed:
             log.info("%s: to be stopped, says %s", JobRef(wish.job_id), PeerRef(received.sender))
         record = await self._record(account, wish.job_id)
-        return [self._state(received.sender, record, changed=changed.changed)]
+        return [await self._state(received.sender, record, changed=changed)]
+
+    async def _cancel(self, known: JobRecord, reason: str) -> bool:
+        """A job, or all elements of an array; whether that changed anything."""
+        job = known.spec.id
+        if not known.spec.is_array:
+            return (await self._store.cancel(job, reason=reason)).changed
+        whole, place, changed = Slice(begin=0, end=known.spec.array), "", 0
+        while True:
+            done = await self._store.operate_slice(job, whole, Wish.CANCEL, reason=reason, after=place)
+            changed += done.changed
+            if not (place := done.next):
+                return changed > 0
 
     async def _show(self, received: Received, want: WantJobOutput, account: Account) -> Actions:
         """What its agent has shown of what it prints; a wish for more, if it is not over."""
@@ -415,7 +432,7 @@ class Submissions:
             raise _Refused("unknown-job", f"no job {job} of yours is known")
         return record
 
-    def _state(
+    async def _state(
         self,
         to: str,
         record: JobRecord,
@@ -427,16 +444,18 @@ class Submissions:
     ) -> Action:
         if watch is not None:
             self._watching.add(to, record, watch, now)
-        said = self._said(record, changed)
+        said = await self._said(record, changed)
         if why is not None:
             said = replace(said, why=why.code, why_text=why.text, why_next=why.next)
         return Send(to=to, command=said)
 
-    def _said(self, record: JobRecord, changed: bool | None = None) -> HaveJobState:
+    async def _said(self, record: JobRecord, changed: bool | None = None) -> HaveJobState:
         outcome, files = record.outcome, self._files
         over = outcome if record.state.final else None
         output = None if over is None else over.output
         fetched = record.published and output is not None and files is not None
+        array = await self._store.array(record.spec.id) if record.spec.is_array else None
+        counts = () if array is None else array.counts.items()
         return HaveJobState(
             job_id=record.spec.id,
             state=record.state,
@@ -453,6 +472,7 @@ class Submissions:
             output_size=None if output is None else output.size,
             output_sha256=None if output is None else output.sha256,
             changed=changed,
+            elements=tuple(f"{state}={number}" for state, number in counts if number) or None,
         )
 
     async def _tell_changes(self, now: float) -> Actions:
@@ -464,7 +484,7 @@ class Submissions:
             if account is None or not may or not _visible(account, record.spec):
                 self._watching.forget(one)
             else:
-                actions.append(Send(to=one.jid, command=self._said(record)))
+                actions.append(Send(to=one.jid, command=await self._said(record)))
         return actions
 
 

@@ -429,7 +429,7 @@ class SealedSecret(Part):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitJob(Command):
     """Ours: submitter: put this on the queue. `environment` is shell text, as in `Job`; `max_run_time` in s; `memory` to `image` as in `Job`,
-    `cores` to `hold` as in `JobSpec`.
+    `cores` to `array` as in `JobSpec`.
 
     `watch`: for so many seconds, tell me when its state changes.
     """
@@ -465,6 +465,7 @@ class SubmitJob(Command):
     after: tuple[str, ...] | None = attribute("after", WORDS, default=None)
     after_any: tuple[str, ...] | None = attribute("afterAny", WORDS, default=None)
     hold: bool | None = attribute("hold", FLAG, default=None)
+    array: int | None = attribute("array", SIZE, default=None)
     inputs: tuple[SentInput, ...] = child(SentInput, many=True)
     secrets: tuple[SealedSecret, ...] = child(SealedSecret, many=True)
 
@@ -494,7 +495,8 @@ class HaveJobState(Command):
 
     `state` is one of `copilot.job.State`; what belongs to an attempt or to the end is left out as long as there is none.
     `published`: its result is where it can be fetched; `output_url` is where, if it has an output. `changed`: in answer to
-    `stopJob`, whether that had an effect. `why` is a word of docs/explain.md, with a sentence and what to do next, if that was asked.
+    `stopJob`, whether that had an effect. `why` is a word of docs/explain.md, with a sentence and what to do next, if that was asked. `elements`
+    of an array: how many are in each state, like `waiting=98`.
     """
 
     NAME: ClassVar[str] = "haveJobState"
@@ -514,6 +516,7 @@ class HaveJobState(Command):
     why: str | None = attribute("why", default=None)
     why_text: str | None = attribute("whyText", default=None)
     why_next: str | None = attribute("whyNext", default=None)
+    elements: tuple[str, ...] | None = attribute("elements", WORDS, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

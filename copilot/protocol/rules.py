@@ -21,7 +21,7 @@ ACK_NEEDS_NO_MESSAGE = (
 )  # s; of what nobody says again: it goes with the next request, which comes before that
 DAY = 24 * 3600.0
 # Attributes of `submitJob` that no service may leave out of account, with the names of what they do: who submits asks first.
-TAKES = ("after", "cores", "gpus", "hold")
+TAKES = ("after", "array", "cores", "gpus", "hold")
 SMALL_INPUTS = 8 * 1024  # bytes; the inputs of a job go with it as long as they are no more together
 
 STATUS_COMPONENTS = ("systemLoad", "diskUsage", "memoryUsage", "runningProcesses")

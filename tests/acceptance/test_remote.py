@@ -157,6 +157,24 @@ def test_a_job_waits_for_another_one_of_its_owner_and_one_is_held(
     until(lambda: state_of(system, "second") is State.DONE, "both are done")
 
 
+def test_an_array_is_submitted_waited_for_and_its_outputs_are_fetched(
+    system: Up, ada: Laptop, place: Path
+) -> None:
+    job = script(place / "job.sh", 'echo "$1 of $COPILOT_ARRAY_SIZE"; exit $(( $1 == 1 ))')
+    common = ("copilot", "submit", "--remote", "--config", ada.config)
+    ended = run(*common, "--array", "2", "--id", "far", "--output-dir", place, "--unpack", job, "{index}")
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stdout == f"array far: 1 done, 1 failed\n{place}/far.0\n{place}/far.1\n"
+    assert (place / "far.1" / "stdout").read_text() == "1 of 2\n"
+    stored = run(*common, "--array", "5", "--hold", "--id", "many", job)
+    assert (stored.returncode, stored.stdout) == (0, "many\n"), stored.stderr
+    stopped = ada.look("cancel", "many")
+    assert (stopped.returncode, stopped.stdout) == (0, "job many: cancelled\n"), stopped.stderr
+    assert "elements   5 cancelled" in ada.look("show", "many").stdout
+    refused = run(*common, "--array", "100000", job)
+    assert (refused.returncode, "submit smaller arrays" in refused.stderr) == (2, True), refused.stderr
+
+
 def test_a_running_job_is_stopped_and_its_follower_hears_of_it(system: Up, ada: Laptop, place: Path) -> None:
     output = place / "out"
     options = ada.options(script(place / "long.sh", "sleep 300"), "--wait", "--json", "--id", "long")

@@ -365,6 +365,7 @@ def test_a_service_that_would_run_it_at_once_or_with_less_gets_no_job_that_is_he
                 ({"hold": True}, "--hold"),
                 ({"after": ("a",), "hold": True}, "--after and --hold"),
                 ({"cores": 4, "gpus": 1}, "--cores and --gpus"),
+                ({"array": 3}, "--array"),
             ):
                 async with world.laptop() as remote:
                     with pytest.raises(

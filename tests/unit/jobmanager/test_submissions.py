@@ -251,6 +251,29 @@ async def test_a_job_waits_for_others_of_its_owner_and_can_be_held(world: World)
     assert await world.store.get("fourth") is None
 
 
+async def test_an_array_is_one_job_with_its_elements_counted_and_stopped_together(world: World) -> None:
+    array = replace(SMALL, array=100, watch=60.0)
+    answer = await world.hear(array)
+    assert (answer.state, answer.elements) == ("waiting", ("waiting=100",))
+    assert (await world.hear(array)).elements == ("waiting=100",)
+    assert (await world.record("j.99")).spec.owner == ADA
+    assert (await world.hear(WantJobState(job_id="j.7"))).elements is None
+    assert await world.code(WantJobState(job_id="j.7"), BOB) == "unknown-job"
+    assert await world.code(StopJob(job_id="j"), BOB) == "unknown-job"
+    stopped = await world.hear(StopJob(job_id="j"))
+    assert (stopped.state, stopped.changed, stopped.elements) == ("cancelled", True, ("cancelled=100",))
+    assert [one.elements for one in await world.look()] == [("cancelled=100",)]
+
+
+async def test_elements_count_as_jobs_of_their_owner(world: World) -> None:
+    await world.hear(replace(SMALL, array=600))
+    refused = await world.hear(replace(SMALL, job_id="second", array=600))
+    assert (refused.code, refused.retry_after) == ("too-many-jobs", 60.0)
+    refused = await world.hear(replace(SMALL, job_id="third", array=1001))
+    assert (refused.code, "submit smaller arrays" in refused.text) == ("bad-job", True)
+    assert (await world.hear(replace(SMALL, job_id="fourth", array=400))).state == "waiting"
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
