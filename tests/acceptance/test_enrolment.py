@@ -18,9 +18,11 @@ from typing import Any
 
 import pytest
 
-from copilot.local.process import unprivileged_user
+from copilot.local.process import identity, unprivileged_user
 from copilot.protocol.nick import nick
+from tests.acceptance.plain import pythons
 from tests.acceptance.running import Up, packed, run, script, service, started, stop, until
+from tools.pack import onefile
 
 GONE, REFUSED, LATER = 77, 77, 75  # exit codes
 
@@ -144,6 +146,42 @@ def test_an_agent_comes_in_by_a_bundle_does_a_job_and_needs_the_bundle_no_more(d
     assert len(secrets) == 3
     logs = agent.said + "".join(path.read_text() for path in (desk.up.directory / "log").iterdir())
     assert not any(secret in logs for secret in secrets)
+
+
+@pytest.mark.timeout(180)  # the first time it fetches what it packs
+def test_the_agent_as_one_file_comes_in_by_a_bundle_and_does_a_job(desk: Desk) -> None:
+    """A plain Python, no variable of ours, no package of ours: nothing but the file and a bundle."""
+    user = unprivileged_user()
+    python, version = next(pythons(user), (None, ""))
+    if python is None:
+        pytest.skip(f"no Python of 3.11 or newer that {user} can start")
+    _, bundle = desk.bundle("--project", "one-file")
+    program, home, output = (desk.place / name for name in ("copilot-agent.pyz", "home", "said"))
+    onefile.write(program, onefile.make([version], level=1))
+    home.mkdir()
+    if user is not None:
+        shutil.chown(bundle, user)
+        shutil.chown(home, user)
+    nothing = {"HOME": str(home), "PATH": "/usr/bin:/bin", "AGENT_SANDBOX": "none", "AGENT_IMAGES": "none"}
+    argv = [python, program, "--join", bundle, "--dir", home / "work"]
+    with (
+        output.open("wb") as file,
+        subprocess.Popen(argv, env=nothing, cwd=home, stdout=file, stderr=file, **identity(user)) as process,
+    ):
+        try:
+            until(
+                lambda: "Ready as agent-" in output.read_text() or process.poll() is not None,
+                "the agent's login",
+            )
+            assert process.poll() is None, output.read_text()
+            record = desk.up.job(script(desk.place / "sum.sh", "echo $((2+2))"), "--project", "one-file")
+            assert packed(record)["stdout"] == "4\n"
+            mapped = Path(f"/proc/{process.pid}/maps").read_text()
+            assert f"{home}/.cache/copilot-agent/" in mapped
+            assert "site-packages" not in mapped, "all that is compiled comes out of the file"
+            assert stop(process) == 0
+        finally:
+            process.kill()
 
 
 def test_the_printed_line_makes_a_bundle_by_which_an_agent_comes_in_and_reports_to_the_monitor(
