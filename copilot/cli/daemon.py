@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import copilot
+from copilot.cli import collecting
 from copilot.cli.directories import make_directory
 from copilot.cli.identity import become_configured_user
 from copilot.cli.known import known_keys
@@ -92,6 +93,7 @@ def main(
     `options` set fields of `settings`; `entrance` may say where the settings are. What `run` can change while it runs it says
     to the `Reloading` that it gets.
     """
+    collecting.none_at_the_end()
     program = f"copilot-{settings.program.name}"
     chosen = _options(program, what, settings, options, arguments, entrance)
     own = {settings.key(one.field) for one in options}

@@ -13,6 +13,7 @@ import typer
 
 import copilot
 from copilot.actor import Via, enter
+from copilot.cli import collecting
 from copilot.cli.submitting import (
     INTERRUPTED,
     Screen,
@@ -257,5 +258,6 @@ def command(  # noqa: PLR0917  # one parameter per option
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
+    collecting.few()
     enter(here(Via.CLI))
     app(args=None if arguments is None else list(arguments), prog_name=PROGRAM)

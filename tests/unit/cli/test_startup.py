@@ -73,3 +73,13 @@ def test_each_group_of_commands_is_in_the_table() -> None:
     assert groups == {
         place.place for place in COMMANDS.values() if isinstance(place, At) and place.place.endswith(":app")
     }
+
+
+def test_a_command_that_ends_is_not_looked_through_for_cycles() -> None:
+    text = (
+        "import atexit, gc, sys; sys.argv = ['copilot', '--version']\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
+        "from copilot.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
+    assert done.stdout.split()[-1] == "True"
