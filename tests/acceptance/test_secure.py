@@ -247,8 +247,8 @@ def test_a_job_goes_sealed_over_ejabberd_and_nothing_else_is_heard(site: Site) -
             token = site.place / "token"
             token.write_text("hush")
             job = script(site.place / "secret.sh", 'test "$(cat "$COPILOT_SECRETS/token")" = hush')
-            options = ("--config", laptop, "--array", "2", "--secret", f"token={token}", "--id", "secrets")
-            done = run("copilot", "submit", "--remote", *options, "--wait", job)
+            array = ("--config", laptop, "--array", "2", "--secret", f"token={token}", "--id", "secrets")
+            done = run("copilot", "submit", "--remote", *array, "--wait", job)
             assert (done.returncode, done.stdout) == (0, "array secrets: 2 done\n"), done.stderr
         assert "dropped a message" not in site.said("one") + site.said("agent")
         site.configure(AGENT_SECURE_MODE=0)
