@@ -39,6 +39,7 @@ STAYING = (
     "failed",
     "events",
 )  # keys of jobs that are over
+KEPT = ("format", "running", "cancelling", "delayed")  # as long as the queue (decision 25)
 PASSING = (
     "request:",
     "group:",
@@ -124,6 +125,6 @@ async def _keys(ground: Ground) -> list[str]:
         async for key in client.scan_iter(count=1000):
             name = key.decode().removeprefix(DEFAULT_PREFIX)
             passes = name.startswith(PASSING) and await client.ttl(key) >= 0
-            if not (passes or name.startswith(STAYING)):
+            if not (passes or name in KEPT or name.startswith(STAYING)):
                 left.append(key.decode())
     return left

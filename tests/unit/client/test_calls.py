@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import re
@@ -122,13 +123,17 @@ def test_an_exception_that_cannot_be_unpickled_is_told_by_its_text(tmp_path: Pat
     assert "in fail_unfittingly" in str(caught.value.__cause__)
 
 
-def test_a_function_that_the_host_does_not_have_is_told_by_the_error_there(tmp_path: Path) -> None:
-    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-    try:
-        _, result = call(tmp_path, packed(double, (1,), {}))
-    finally:
-        cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with pytest.raises(ModuleNotFoundError, match="tests"):
+def test_a_function_that_the_host_does_not_have_is_told_by_the_error_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    (here / "only_here.py").write_text("def double(number):\n    return 2 * number\n")
+    monkeypatch.syspath_prepend(here)
+    only_here = importlib.import_module("only_here")
+    _, result = call(there, packed(only_here.double, (1,), {}))
+    with pytest.raises(ModuleNotFoundError, match="only_here"):
         unpacked(result)
 
 
