@@ -41,8 +41,10 @@ async def watching(store: Store, **options: Any) -> AsyncIterator[StoreBoard]:
     try:
         yield board
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        # More than once: what fakeredis waits with can lose a cancellation, as `wait_for` of Python 3.11 does.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=1.0)
 
 
 async def until(board: StoreBoard, **expected: Any) -> Now:
