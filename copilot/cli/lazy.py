@@ -6,7 +6,7 @@ To import them all takes most of a second, which nobody wants to wait for who as
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -44,7 +44,7 @@ class At:
         return command
 
 
-class _Commands(MutableMapping[str, Any]):
+class _Commands(Mapping[str, Any]):
     """As a group keeps them: by name, in the order of help. Only what is looked up is loaded."""
 
     def __init__(self, places: Mapping[str, At | typer.Typer]) -> None:
@@ -59,14 +59,6 @@ class _Commands(MutableMapping[str, Any]):
             self._loaded[name] = command
         return self._loaded[name]
 
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._places.setdefault(name, At(""))
-        self._loaded[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._places[name]
-        self._loaded.pop(name, None)
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
@@ -80,7 +72,7 @@ def group(places: Mapping[str, At | typer.Typer], **about: Any) -> typer.Typer:
     class Group(TyperGroup):
         def __init__(self, **attributes: Any) -> None:
             super().__init__(**attributes)
-            self.commands = _Commands(places)
+            self.commands: Any = _Commands(places)
 
         def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # as of the base
             """Names, without a look at the commands."""
