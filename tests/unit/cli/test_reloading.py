@@ -24,16 +24,9 @@ from copilot.jobmanager.config import FileServerConfig
 from copilot.local.certificates import ensure
 from copilot.log import prepare, set_up
 from copilot.runtime.systemd import READY, Supervisor
+from tests.unit.cli.test_daemon import GOOD as AGENT_IN_ORDER
 
-GOOD = """\
-JM_JABBER_ADDRESS jm@example.org
-AGENT_JABBER_SERVER localhost
-AGENT_JABBER_DOMAIN example.org
-AGENT_JABBER_ID agent
-AGENT_JABBER_PASSWORD hunter2
-AGENT_WORK_DIR /nowhere
-HB_ALLOW boss@example.org
-"""
+GOOD = AGENT_IN_ORDER + "HB_ALLOW boss@example.org\n"
 
 
 class Daemon:
