@@ -15,6 +15,7 @@ from copilot.host import KIBIBYTE, MEBIBYTE, HostFacts
 log = logging.getLogger("copilot.agent")
 
 MOST_SLOTS = 1024
+LEAST_DISK = 64  # MiB for each job; a disk on which less is free is full, which may pass, and says nothing of what jobs can have
 
 
 def capacity_of(config: AgentConfig, host: HostFacts, cpus: Collection[int], root: Path = ROOT) -> Capacity:
@@ -34,13 +35,30 @@ def capacity_of(config: AgentConfig, host: HostFacts, cpus: Collection[int], roo
             "AGENT_CORES is %d, and this process may use %d cores: jobs have to share them", cores, len(cpus)
         )
     memory = (config.memory or host.memory_mb * MEBIBYTE) // MEBIBYTE
-    disk = (config.disk or host.local_disk_kb * KIBIBYTE) // MEBIBYTE
+    jobs = config.slots or min(cores, MOST_SLOTS)
     return Capacity(
         cores=cores,
-        jobs=config.slots or min(cores, MOST_SLOTS),
+        jobs=jobs,
         most=config.max_cores,
         gpus=find_gpus(root) if config.gpus is None else config.gpus,
         cpus=tuple(sorted(cpus)[:cores]) if config.bind else (),
         memory=memory if config.memory else max(memory, (config.max_memory or 0) // MEBIBYTE),
-        disk=disk if config.disk else max(disk, (config.max_disk or 0) // MEBIBYTE),
+        disk=_disk(config, host.local_disk_kb * KIBIBYTE // MEBIBYTE, min(cores, jobs)),
     )
+
+
+def _disk(config: AgentConfig, free: int, places: int) -> int | None:
+    """What jobs have of the disk together, in MiB; None: nobody knows, so whatever is free when they need it."""
+    if config.disk:
+        return config.disk // MEBIBYTE
+    if config.max_disk:
+        return max(free, config.max_disk // MEBIBYTE)
+    if free < places * LEAST_DISK:
+        log.warning(
+            "%d MiB are free below %s: the disk is full. Jobs are handed back while it is; free space, or set AGENT_WORK_DIR to another "
+            "disk, or AGENT_DISK to what jobs may use of this one",
+            free,
+            config.work_dir,
+        )
+        return None
+    return free

@@ -319,13 +319,14 @@ def _about(config: AgentConfig, capacity: Capacity, payloads: ServiceSettings) -
     their container image may be."""
     isolation, keeping, images = payloads.isolation, payloads.keeping, payloads.images
     network = config.sandbox_network is not Network.NEVER or not isolation.level.startswith("bubblewrap")
+    most = keeping.most.disk
     return {
         **said_of(capacity),
         "Sandbox": isolation.level,
         "Limits": keeping.level,
         "Network": network,
         "MaxMemory": (keeping.most.memory or 0) // MEBIBYTE,
-        "MaxDisk": (keeping.most.disk or 0) // KIBIBYTE,
+        **({} if most is None else {"MaxDisk": most // KIBIBYTE}),  # else it is what is free at the moment
         **({} if images is None else {"Images": images.kinds}),
     }
 

@@ -15,13 +15,14 @@ from typing import Annotated
 
 import typer
 
+from copilot.cli.codes import ExitCode
 from copilot.local.process import die_with, how_it_ended
 from copilot.local.system import LocalSystem, command_path
 from copilot.log import set_up
 from copilot.runtime.signals import on_stop
 
-INTERRUPTED = 130
 MOST_SUBMITS = 5
+NEXT_SUBMIT = 2.0  # s after one that came while Redis was away, which is started again meanwhile
 
 
 def demo(
@@ -54,20 +55,23 @@ async def _run(system: LocalSystem, script: Path) -> int:
                 code = await _submit(system, script)
                 print("Stopping everything in order ...", flush=True)
         except asyncio.CancelledError:
-            return INTERRUPTED
+            return ExitCode.INTERRUPTED
     print("Nothing is left running.", flush=True)
     return code
 
 
 async def _submit(system: LocalSystem, script: Path) -> int:
-    """As a user would: through the real command, and once more if somebody kills that one."""
+    """As a user would: through the real command, and once more if somebody kills that one, or Redis while it asks."""
     arguments = ["--config", str(system.places.etc), "--command", str(script), "--wait"]
     for _ in range(MOST_SUBMITS):
         print(f"$ copilot-job-submit {' '.join(arguments)}", flush=True)
         status, said = await _run_command("copilot-job-submit", arguments)
-        if status >= 0:
+        if status == ExitCode.LATER:
+            await asyncio.sleep(NEXT_SUBMIT)
+        elif status >= 0:
             break
-        print(f"copilot-job-submit {how_it_ended(status)}", file=sys.stderr, flush=True)
+        else:
+            print(f"copilot-job-submit {how_it_ended(status)}", file=sys.stderr, flush=True)
     _show(said)
     return status if status >= 0 else 128 - status  # as a shell has it
 

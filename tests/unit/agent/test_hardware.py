@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,23 @@ def test_jobs_are_bound_to_the_cores_that_the_agent_may_use(tmp_path: Path) -> N
 def test_a_job_may_have_what_was_allowed_to_it_although_less_was_found(tmp_path: Path) -> None:
     assert found(tmp_path, AGENT_MAX_MEMORY="2 GiB").memory == 2048
     assert found(tmp_path, AGENT_MEMORY="1 GiB").memory == 1024
+
+
+def test_a_disk_that_is_full_at_the_start_says_nothing_of_what_jobs_may_use_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = replace(REPORTS_HOST, local_disk_kb=4 * 64 * 1024 - 1)
+    with caplog.at_level(logging.WARNING):
+        assert capacity_of(configured(tmp_path), full, CPUS, root=tmp_path).disk is None
+    assert "255 MiB are free below /tmp/agent: the disk is full" in caplog.text
+    caplog.clear()
+    for settings, disk in (
+        ({"AGENT_DISK": "1 GiB"}, 1024),
+        ({"AGENT_MAX_DISK": "1 GiB"}, 1024),
+        ({"AGENT_SLOTS": "3"}, 255),
+    ):
+        assert capacity_of(configured(tmp_path, **settings), full, CPUS, root=tmp_path).disk == disk
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(
