@@ -20,8 +20,10 @@ from copilot.client.explain import explain
 from copilot.client.filters import Filter, every
 from copilot.client.listing import first
 from copilot.client.overview import overview
+from copilot.host import HostFacts
 from copilot.job import MAX_ARRAY, JobSpec
 from copilot.local.provision import find_all
+from copilot.protocol.jdl import host_jdl
 from copilot.store.arrays import Slice, Wish
 from copilot.store.base import Parking
 from copilot.store.redis import RedisStore
@@ -31,13 +33,28 @@ ROUNDS = 10
 
 
 def host(number: int) -> str:
-    """What an agent says of its host; no two say the same."""
-    return (
-        f'[ Requirements = ( other.Type == "Job" ); Version = "0"; Platform = "Linux-x86_64"; LocalDiskSpace = {10**8 + number}; '
-        f'WNHost = "node{number}"; Memory = {4096 * (1 + number % 4)}; Type = "machine"; Uname = "6.1"; FreeMemory = {1000 + number}; '
-        f'Swap = 0; FreeSwap = 0; Cores = {4 * (1 + number % 8)}; Sandbox = "bubblewrap+pid+net"; Limits = "watch"; Network = true; '
-        f"MaxMemory = {4096 * (1 + number % 4)}; MaxDisk = 1000000; Slots = 4 ]"
+    """What an agent says of its host, in the words of our agents; no two say the same."""
+    memory = 4096 * (1 + number % 4)
+    facts = HostFacts(
+        hostname=f"node{number}",
+        platform="Linux-x86_64",
+        uname="6.1",
+        memory_mb=memory,
+        free_memory_mb=1000 + number,
+        swap_mb=0,
+        free_swap_mb=0,
+        local_disk_kb=10**8 + number,
+        cores=4 * (1 + number % 8),
     )
+    about: dict[str, int | str | bool] = {
+        "Sandbox": "bubblewrap+pid+net",
+        "Limits": "watch",
+        "Network": True,
+        "MaxMemory": memory,
+        "MaxDisk": 1_000_000,
+        "Slots": 4,
+    }
+    return host_jdl(facts, about)
 
 
 async def fill(store: RedisStore, jobs: int, groups: int, agents: int) -> None:

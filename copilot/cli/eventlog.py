@@ -1,4 +1,4 @@
-"""`copilot events`: what happens on the queue, as it happens."""
+"""What happened: `copilot events` on the queue, as it happens; `copilot jobs history` to one job."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 from rich.cells import cell_len
 
-from copilot.cli.joblist import EVENT_COLUMNS, event_cells, event_facts
-from copilot.cli.looking import load_queue, opened
-from copilot.cli.options import AsJson, ConfigOption, read_duration
-from copilot.cli.output import print_json, print_lines
-from copilot.cli.tables import Table
+from copilot.cli.looking import load_queue, look, opened, unknown
+from copilot.cli.options import AsJson, ConfigOption, Watch, read_duration
+from copilot.cli.output import Shown, print_json, print_lines
+from copilot.cli.tables import Column, Table, age
+from copilot.client.selection import one_job, read_selection
+from copilot.client.story import when
 from copilot.errors import BadName, StoreUnavailable
 from copilot.job import Event, EventKind
 from copilot.jobmanager.config import SubmitConfig
@@ -26,6 +28,15 @@ from copilot.store.base import Store
 PAGE = 1000
 BLOCK = 5.0  # s that one look waits for news
 RETRY = 2.0  # s until a queue that is away is asked again
+COLUMNS = (
+    Column(title="TIME"),
+    Column(title="JOB", least=12, rank=1),
+    Column(title="EVENT"),
+    Column(title="TRY", right=True, rank=5),
+    Column(title="AGENT", least=12, rank=3),
+    Column(title="CAUSE", rank=4),
+    Column(title="TEXT", least=10, rank=2),
+)
 
 
 def events(
@@ -80,7 +91,7 @@ async def _show(
 ) -> None:
     this = asyncio.current_task()
     assert this is not None
-    widths = [0 for _ in EVENT_COLUMNS]
+    widths = [0 for _ in COLUMNS]
     with contextlib.suppress(asyncio.CancelledError), on_stop(this.cancel):
         async with opened(config) as store:
             begun = False
@@ -110,10 +121,69 @@ async def _read(store: Store, after: str, block: float, *, patient: bool) -> Seq
 def _print(shown: Sequence[Event], widths: list[int], *, head: bool, as_json: bool) -> None:
     if as_json:
         for event in shown:
-            print_json(event_facts(event))
+            print_json(_facts(event))
         return
-    rows = [event_cells(event) for event in shown]
+    rows = [_cells(event) for event in shown]
     for row in rows:  # what comes later stands below what came before
         widths[:] = [max(width, cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
-    table = Table(columns=EVENT_COLUMNS, rows=rows, wide=tuple(widths))
+    table = Table(columns=COLUMNS, rows=rows, wide=tuple(widths))
     print_lines(lambda width: list(table.lines(width))[0 if head else 1 :])
+
+
+def history(
+    job: Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")],
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+    watch: Watch = None,
+) -> None:
+    """Show what happened to a job, event by event, all its attempts."""
+    selection = read_selection(job)
+
+    async def find(store: Store) -> Shown:
+        events = await _history(store, await one_job(store, selection))
+        return Shown(
+            data=[_facts(event) for event in events],
+            lines=lambda width: _table(events).lines(width),
+        )
+
+    look(config, find, as_json=as_json, watch=watch)
+
+
+async def _history(store: Store, job: str) -> list[Event]:
+    """Raises `UnknownJob`. Of an old job the first events may be gone: `copilot jobs show` has its attempts."""
+    record = await store.get(job)
+    if record is None:
+        raise unknown(job)
+    found = list[Event]()
+    milliseconds, _, _number = record.first_event.partition("-")
+    place = f"{max(0, int(milliseconds) - 1)}-0"
+    while True:
+        told = await store.told(job, after=place, count=PAGE)
+        found += told.events
+        if told.looked_at < PAGE:
+            return found
+        place = told.last
+
+
+def _facts(event: Event) -> dict[str, Any]:
+    """An event ready for JSON."""
+    return {name: value for name, value in asdict(event).items() if value is not None}
+
+
+def _cells(event: Event) -> list[str]:
+    """A row of a table of events."""
+    text = event.text if event.wait is None else f"waited {age(event.wait)}"
+    return [
+        when(event.time)[:19],
+        event.job,
+        event.kind.value,
+        str(event.attempt) if event.attempt else "",
+        event.agent,
+        event.cause,
+        text,
+    ]
+
+
+def _table(events: Sequence[Event]) -> Table:
+    """Of one job, or of all."""
+    return Table(columns=COLUMNS, rows=[_cells(event) for event in events])

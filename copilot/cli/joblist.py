@@ -1,22 +1,17 @@
-"""`copilot jobs list`, `wait` and `history`: they look at jobs, and change nothing."""
+"""`copilot jobs list`."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from copilot.cli.arrays import facts as array_facts
-from copilot.cli.arrays import wait_for_array
-from copilot.cli.codes import ExitCode
-from copilot.cli.jobs import check_named, matching
 from copilot.cli.looking import load_queue, look, opened
 from copilot.cli.options import (
     Agents,
@@ -29,18 +24,15 @@ from copilot.cli.options import (
     Watch,
     WhereOption,
     chosen,
-    read_duration,
 )
-from copilot.cli.output import Shown, print_json, print_lines, progress
+from copilot.cli.output import Shown, print_json, print_lines
 from copilot.cli.tables import Column, Table, age
 from copilot.client.filters import Filter, every
 from copilot.client.listing import Listing, Row, elements, first
-from copilot.client.selection import Selection, each_job, one_job, read_selection, resolve
+from copilot.client.selection import Selection, read_selection, resolve
 from copilot.client.slices import counted
-from copilot.client.story import when
-from copilot.client.watch import Watch as Watching
-from copilot.errors import ConfigError, UnknownJob
-from copilot.job import Event, JobRecord, State, element_id
+from copilot.errors import ConfigError
+from copilot.job import JobRecord, State, element_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
 
@@ -56,7 +48,6 @@ COLUMNS = (
     Column(title="WHY", least=12, rank=2),
 )
 PAGE = 1000
-MOST_WAITED_FOR = 10_000  # elements one by one; a whole array is watched by its numbers
 
 
 def list_(  # noqa: PLR0917  # one parameter per option
@@ -131,7 +122,7 @@ def facts(job: JobRecord, since: float | None = None) -> dict[str, Any]:
         "tags": list(job.spec.tags),
         "command": job.spec.command,
         "submitted": job.submitted,
-        "since": since if since is not None else _since(job),
+        "since": since if since is not None else since_of(job),
         "attempt": job.attempt,
         "agent": job.agent,
         "cause": None if over is None else over.cause.value,
@@ -140,7 +131,7 @@ def facts(job: JobRecord, since: float | None = None) -> dict[str, Any]:
     }
 
 
-def _since(job: JobRecord) -> float:
+def since_of(job: JobRecord) -> float:
     if job.state is State.RUNNING:
         return job.claimed or job.submitted
     return job.finished if job.state.final and job.finished else job.submitted
@@ -229,185 +220,8 @@ async def _stream(config: SubmitConfig, wanted: Filter, *, as_json: bool) -> Non
             if as_json:
                 print_json(facts(job))
                 continue
-            page.append(cells(job, _since(job), now))
+            page.append(cells(job, since_of(job), now))
             if len(page) == PAGE:
                 flush()
     if page:
         flush()
-
-
-def wait(
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID...", help="Ids of jobs, arrays or elements.")
-    ] = None,
-    owner: Owners = None,
-    project: Projects = None,
-    tag: Tags = None,
-    where: WhereOption = None,
-    timeout: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Give up after so long, like 90s or 1h30m; exit code 124."),
-    ] = None,
-    config: ConfigOption = None,
-    as_json: AsJson = False,
-) -> None:
-    """Wait until jobs are over. Exit code 0 if all are done, 1 if some failed or were cancelled."""
-    wanted = chosen(owner, None, project, tag, None, where)
-    jobs = check_named(ids, wanted)
-    limit = None if timeout is None else read_duration(timeout, "--timeout")
-    code = asyncio.run(_wait(load_queue(config), jobs, wanted, limit, as_json=as_json))
-    raise typer.Exit(code)
-
-
-async def _wait(
-    config: SubmitConfig, selected: Sequence[Selection], wanted: Filter, limit: float | None, *, as_json: bool
-) -> ExitCode:
-    over: list[JobRecord] = []
-    arrays: list[str] = []
-    codes: list[int] = []
-    async with opened(config) as store:
-        jobs, arrays = await _waited_for(store, selected, wanted)
-        with progress("over", len(jobs)) as done:
-
-            def ended(record: JobRecord) -> None:
-                over.append(record)
-                done(1)
-                if as_json:
-                    print_json(facts(record))
-
-            try:
-                async with asyncio.timeout(limit):
-                    await _all_over(store, jobs, ended)
-                    await _arrays_over(store, arrays, codes, as_json=as_json)
-            except TimeoutError:
-                left = [f"{len(jobs) - len(over)} of {len(jobs)} jobs"] if len(over) < len(jobs) else []
-                left += [f"array {array}" for array in arrays[len(codes) :]]
-                print(f"copilot: not over yet: {', '.join(left)}; they go on", file=sys.stderr)
-                return ExitCode.TIMEOUT
-    if not as_json and (jobs or not arrays):
-        now = time.time()
-        bad = [cells(job, _since(job), now) for job in over if job.state is not State.DONE]
-        if bad:
-            print_lines(Table(columns=COLUMNS, rows=bad).lines)
-        print(f"{len(over) - len(bad)} of {len(jobs)} done")
-    good = all(job.state is State.DONE for job in over) and not any(codes)
-    return ExitCode.OK if good else ExitCode.NO
-
-
-async def _arrays_over(store: Store, arrays: Sequence[str], codes: list[int], *, as_json: bool) -> None:
-    """One after the other; `codes` gets an exit code for each."""
-    for array in arrays:
-        codes.append(await wait_for_array(store, array, as_json=as_json))  # noqa: PERF401  # some may be all
-
-
-async def _waited_for(
-    store: Store, selected: Sequence[Selection], wanted: Filter
-) -> tuple[list[str], list[str]]:
-    """Jobs, and arrays as wholes. Raises as `each_job`."""
-    if not selected:
-        records = await matching(store, wanted)
-        arrays = [job.spec.id for job in records if job.spec.is_array]
-        return [job.spec.id for job in records if not job.spec.is_array], arrays
-    jobs: list[str] = []
-    arrays = []
-    for one in selected:
-        if one.part is None and await store.array(one.id) is not None:
-            arrays.append(one.id)
-        else:
-            jobs += await each_job(store, one, most=MOST_WAITED_FOR)
-    return jobs, arrays
-
-
-async def _all_over(store: Store, jobs: Sequence[str], ended: Callable[[JobRecord], None]) -> None:
-    """`ended` hears of each job when it is over. Raises `UnknownJob`."""
-    watching = Watching(store)
-
-    async def one(job: str) -> None:
-        record = await watching.ended(job)
-        if record is None:
-            raise unknown(job)
-        ended(record)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                group.create_task(one(job))
-    except* UnknownJob as errors:
-        raise errors.exceptions[0] from None
-    finally:
-        await watching.close()
-
-
-def unknown(job: str) -> UnknownJob:
-    """The error for a job that nobody knows."""
-    return UnknownJob(f"job {job} is not known: look for a typing error; records of old jobs are removed")
-
-
-def history(
-    job: Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")],
-    config: ConfigOption = None,
-    as_json: AsJson = False,
-    watch: Watch = None,
-) -> None:
-    """Show what happened to a job, event by event, all its attempts."""
-    selection = read_selection(job)
-
-    async def find(store: Store) -> Shown:
-        events = await _history(store, await one_job(store, selection))
-        return Shown(
-            data=[event_facts(event) for event in events],
-            lines=lambda width: event_table(events).lines(width),
-        )
-
-    look(config, find, as_json=as_json, watch=watch)
-
-
-async def _history(store: Store, job: str) -> list[Event]:
-    """Raises `UnknownJob`. Of an old job the first events may be gone: `copilot jobs show` has its attempts."""
-    record = await store.get(job)
-    if record is None:
-        raise unknown(job)
-    found = list[Event]()
-    milliseconds, _, _number = record.first_event.partition("-")
-    place = f"{max(0, int(milliseconds) - 1)}-0"
-    while True:
-        told = await store.told(job, after=place, count=PAGE)
-        found += told.events
-        if told.looked_at < PAGE:
-            return found
-        place = told.last
-
-
-def event_facts(event: Event) -> dict[str, Any]:
-    """An event ready for JSON."""
-    return {name: value for name, value in asdict(event).items() if value is not None}
-
-
-EVENT_COLUMNS = (
-    Column(title="TIME"),
-    Column(title="JOB", least=12, rank=1),
-    Column(title="EVENT"),
-    Column(title="TRY", right=True, rank=5),
-    Column(title="AGENT", least=12, rank=3),
-    Column(title="CAUSE", rank=4),
-    Column(title="TEXT", least=10, rank=2),
-)
-
-
-def event_cells(event: Event) -> list[str]:
-    """A row of a table of events."""
-    text = event.text if event.wait is None else f"waited {age(event.wait)}"
-    return [
-        when(event.time)[:19],
-        event.job,
-        event.kind.value,
-        str(event.attempt) if event.attempt else "",
-        event.agent,
-        event.cause,
-        text,
-    ]
-
-
-def event_table(events: Sequence[Event]) -> Table:
-    """Of one job, or of all."""
-    return Table(columns=EVENT_COLUMNS, rows=[event_cells(event) for event in events])

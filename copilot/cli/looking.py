@@ -15,7 +15,7 @@ from copilot.cli.output import Shown
 from copilot.cli.queue import open_store
 from copilot.client.selection import one_job, read_selection
 from copilot.config import load
-from copilot.errors import BadName
+from copilot.errors import BadName, UnknownJob
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
 
@@ -73,3 +73,8 @@ def look(
                 await output.watch(lambda: find(store), every=watch, as_json=as_json)
 
     asyncio.run(run())
+
+
+def unknown(job: str) -> UnknownJob:
+    """The error for a job that nobody knows."""
+    return UnknownJob(f"job {job} is not known: look for a typing error; records of old jobs are removed")

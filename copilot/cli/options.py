@@ -12,7 +12,7 @@ import typer
 
 from copilot.cli.spelling import LEAST_WATCH, WATCH
 from copilot.client.filters import Filter, read_state, read_where
-from copilot.client.submission import owner_here
+from copilot.client.here import owner_here
 from copilot.config.kinds import duration
 from copilot.errors import BadName
 

@@ -24,9 +24,9 @@ from copilot.cli.submitting import (
     size_of,
     submit_here,
 )
-from copilot.client.here import here
+from copilot.client.here import here, owner_here
 from copilot.client.secrets import named
-from copilot.client.submission import Submission, numbered, owner_here
+from copilot.client.submission import Submission, numbered
 from copilot.errors import CopilotError
 from copilot.job import DEFAULT_MAX_ATTEMPTS, Limits
 

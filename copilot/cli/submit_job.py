@@ -24,9 +24,10 @@ from copilot.cli.submitting import (
     pair,
     submit_here,
 )
+from copilot.client.here import owner_here
 from copilot.client.jobfile import READERS, load_job_file, submission
 from copilot.client.secrets import named
-from copilot.client.submission import Submission, described, files_of, numbered, owner_here
+from copilot.client.submission import Submission, described, files_of, numbered
 from copilot.errors import BadName, ConfigError
 from copilot.grid.intake import check_files
 from copilot.grid.jobkeys import read_keys

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from copilot.client.access import LARGEST_UNPACKED, Access
+from copilot.client.here import owner_here
 from copilot.client.operating import Answer
 from copilot.client.result import Result
 from copilot.client.stored import printed
-from copilot.client.submission import Submission, owner_here
+from copilot.client.submission import Submission
 from copilot.client.tailing import POLL_AFAR, Ended, Printed, Told, tail
 from copilot.files.unpack import Limits as UnpackLimits
 from copilot.files.unpack import extract

@@ -1,7 +1,8 @@
-"""In whose name a program of this machine changes the queue: for the audit trail."""
+"""Who runs this program: as the owner of jobs, and in whose name the queue is changed (for the audit trail)."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import pwd
 import socket
@@ -22,3 +23,11 @@ def here(via: Via) -> Actor:
     if user == 0 and sudo and sudo != name:  # anybody can set it, but root need not lie
         return Actor(name=sudo, via=via, place=f"{place}, as {name} by sudo")
     return Actor(name=name, via=via, place=place)
+
+
+def owner_here() -> str:
+    """Who runs this program: the owner of jobs that it puts straight on the queue."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in containers, users often have but a number
+        return str(os.getuid())

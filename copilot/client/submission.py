@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, field, replace
 from pathlib import Path
@@ -160,14 +158,6 @@ def numbered(submission: Submission, count: int) -> list[Submission]:
         )
         for number in range(1, count + 1)
     ]
-
-
-def owner_here() -> str:
-    """Who runs this program: the owner of jobs that it puts straight on the queue."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in containers, users often have but a number
-        return str(os.getuid())
 
 
 def files_of(submission: Submission) -> dict[str, Path]:
