@@ -66,6 +66,7 @@ MAY_SAY: Mapping[str, frozenset[Standing]] = {
     "submitJob": _GIVERS,
     "wantJobState": _GIVERS,
     "stopJob": _GIVERS,
+    "operate": _GIVERS,
     "wantJobOutput": _GIVERS,
     "getTicket": _KNOWN,
     "storeTicket": _SERVICES,

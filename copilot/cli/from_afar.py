@@ -28,6 +28,7 @@ from copilot.client.explaining.reasons import Code, Reason
 from copilot.client.operating import Answer, Verb, answer
 from copilot.client.remote import Remote, Submitted, element_counts
 from copilot.client.secrets import with_secrets
+from copilot.client.selection import Selection
 from copilot.client.slices import counted
 from copilot.client.submission import Submission
 from copilot.config import load
@@ -113,19 +114,23 @@ def own_files(config: SubmitterConfig) -> Iterator[SubmitterConfig]:
         yield _with_own_files(config, Path(own))
 
 
-async def stop(config: SubmitterConfig, jobs: Sequence[str], reason: str) -> list[Answer]:
-    """What becomes of each wish; a job that is not known is one of the answers. Raises `CopilotError`."""
-    answers = []
+async def operate(
+    config: SubmitterConfig, verb: Verb, targets: Sequence[Selection], reason: str
+) -> list[Answer]:
+    """What becomes of each wish for a job, an array or elements of one; one that is not known is one of the answers. Raises `CopilotError`."""
     async with session(config) as remote:
-        for job in jobs:
-            try:
-                said = await remote.stop(job, reason)
-            except UnknownJob as error:
-                answers.append(Answer(job=job, ok=False, changed=False, state=None, text=str(error)))
-            else:
-                changed = Changed(changed=bool(said.changed), state=State(said.state))
-                answers.append(answer(Verb.CANCEL, job, changed))
-    return answers
+        return [await _operate(remote, verb, target, reason) for target in targets]
+
+
+async def _operate(remote: Remote, verb: Verb, target: Selection, reason: str) -> Answer:
+    if verb is Verb.CANCEL and target.job is not None:  # services of all versions know how
+        try:
+            state = await remote.stop(target.job, reason)
+        except UnknownJob as error:
+            return Answer(job=target.text, ok=False, changed=False, state=None, text=str(error))
+        return answer(verb, target.text, Changed(changed=bool(state.changed), state=State(state.state)))
+    said = await remote.operate(verb, target.text, reason)
+    return Answer(job=target.text, ok=said.ok, changed=said.changed > 0, state=None, text=one_line(said.text))
 
 
 async def look(config: SubmitterConfig, job: str) -> HaveJobState:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -87,7 +87,7 @@ def cancel(  # noqa: PLR0917  # one parameter per option
     """End jobs: those that run, when their agent has stopped them."""
     wanted = chosen(owner, state, project, tag, agent, where)
     if remote:
-        _cancel_from_afar(ids or (), wanted, reason, config, as_json=as_json)
+        _from_afar(Verb.CANCEL, ids, wanted, reason, config, yes=yes, as_json=as_json)
     waits = sys.stdout.isatty() if wait is None else wait
     _command(Verb.CANCEL, ids, wanted, reason, config, yes=yes, as_json=as_json, waits=waits)
 
@@ -104,9 +104,12 @@ def hold(  # noqa: PLR0917  # one parameter per option
     yes: Yes = False,
     config: ConfigOption = None,
     as_json: AsJson = False,
+    remote: Remote = False,
 ) -> None:
     """Keep waiting jobs out of the queue."""
     wanted = chosen(owner, state, project, tag, agent, where)
+    if remote:
+        _from_afar(Verb.HOLD, ids, wanted, reason, config, yes=yes, as_json=as_json)
     _command(Verb.HOLD, ids, wanted, reason, config, yes=yes, as_json=as_json)
 
 
@@ -122,9 +125,12 @@ def release(  # noqa: PLR0917  # one parameter per option
     yes: Yes = False,
     config: ConfigOption = None,
     as_json: AsJson = False,
+    remote: Remote = False,
 ) -> None:
     """Let held jobs wait again, each at its old place."""
     wanted = chosen(owner, state, project, tag, agent, where)
+    if remote:
+        _from_afar(Verb.RELEASE, ids, wanted, reason, config, yes=yes, as_json=as_json)
     _command(Verb.RELEASE, ids, wanted, reason, config, yes=yes, as_json=as_json)
 
 
@@ -140,9 +146,12 @@ def retry(  # noqa: PLR0917  # one parameter per option
     yes: Yes = False,
     config: ConfigOption = None,
     as_json: AsJson = False,
+    remote: Remote = False,
 ) -> None:
     """Run jobs once more that failed or were cancelled, with all their attempts."""
     wanted = chosen(owner, state, project, tag, agent, where)
+    if remote:
+        _from_afar(Verb.RETRY, ids, wanted, reason, config, yes=yes, as_json=as_json)
     _command(Verb.RETRY, ids, wanted, reason, config, yes=yes, as_json=as_json)
 
 
@@ -172,16 +181,25 @@ def show(
     look(config, find, as_json=as_json, watch=watch)
 
 
-def _cancel_from_afar(
-    ids: Sequence[str], wanted: Filter, reason: str, config: Path | None, *, as_json: bool
-) -> None:
+def _from_afar(
+    verb: Verb,
+    ids: Sequence[str] | None,
+    wanted: Filter,
+    reason: str,
+    config: Path | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> NoReturn:
     if wanted or not ids:
         raise ConfigError("--remote: name the jobs by their ids, for nobody lists jobs from afar")
-    jobs = [check_job_id(job, submitted=True) for job in dict.fromkeys(ids)]
+    targets = [read_selection(job) for job in dict.fromkeys(ids)]
+    if parts := [one.text for one in targets if isinstance(one.part, slice)]:
+        confirm(f"{verb.capitalize()} {', '.join(parts)}?", yes=yes or not sys.stdin.isatty())
     from copilot.cli import from_afar
 
     with from_afar.settings(config) as settings:
-        settled = asyncio.run(from_afar.stop(settings, jobs, reason))
+        settled = asyncio.run(from_afar.operate(settings, verb, targets, reason))
     if as_json:
         print_json([asdict(answer) for answer in settled])
     for answer in settled if not as_json else ():

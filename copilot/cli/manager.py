@@ -22,6 +22,7 @@ from copilot.cli.reporting import reporters
 from copilot.cli.securing import ServiceSecurity
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
 from copilot.client.commands import PeoplesCommands
+from copilot.client.desk import Desk
 from copilot.client.explain import explain
 from copilot.client.explaining.words import clipped
 from copilot.clock import SystemClock
@@ -325,7 +326,7 @@ def _submissions(
         )
         return Why(code=reason.code.value, text=clipped(reason.text), next=clipped(reason.next))
 
-    return Submissions(store, files, settings, wall=clock.wall, explain=why)
+    return Submissions(store, files, settings, wall=clock.wall, operate=Desk(store).operate, explain=why)
 
 
 def _members(config: ManagerSettings) -> list[str] | None:

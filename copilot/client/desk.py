@@ -36,11 +36,12 @@ class AgentVerb(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What became of a wish for one job or agent."""
+    """What became of a wish for one job or agent. `changed`: of how many jobs or elements something is other than before."""
 
     target: str
     ok: bool
     text: str
+    changed: int = 0
 
 
 class NotAllowed(Exception):
@@ -86,6 +87,16 @@ class Desk:
             jobs = [read_selection(job) for job in dict.fromkeys(targets)]
             return tuple([await self._job(wanted, job, account, reason) for job in jobs])
 
+    async def operate(self, jid: str, wish: str, target: str, *, reason: str, place: str) -> Said:
+        """One wish for a job, an array or elements of one, said by message from `place`. Raises `BadName`, and as `act`."""
+        if wish not in set(Verb):
+            raise BadName(f"{one_line(wish[:40])!r}: expected one of {', '.join(Verb)}")
+        try:
+            (said,) = await self.act(jid, wish, [target], reason=reason, via=Via.XMPP, place=place)
+        except NotAllowed as error:  # the account has gone in this moment
+            return Said(target=target, ok=False, text=str(error))
+        return said
+
     async def may_see(self, account: Account, job: str) -> bool:
         """Whether a job is there, and this account may look after it."""
         record = await self._store.get(job)
@@ -104,9 +115,9 @@ class Desk:
             )
         if isinstance(found, Part):
             done = await operate_part(self._store, verb, found, reason=reason)
-            return Said(target=named.text, ok=done.ok, text=done.text)
+            return Said(target=named.text, ok=done.ok, text=done.text, changed=done.changed)
         answer = await operate(self._store, verb, found, reason=reason)
-        return Said(target=found, ok=answer.ok, text=answer.text)
+        return Said(target=found, ok=answer.ok, text=answer.text, changed=int(answer.changed))
 
     async def _agent(self, verb: AgentVerb, agent: str, account: Account, reason: str) -> Said:
         if verb is AgentVerb.DRAIN:

@@ -16,6 +16,7 @@ from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from copilot.client.operating import Verb
 from copilot.client.submission import Submission, files_of
 from copilot.client.submission import described as submission_spec
 from copilot.errors import (
@@ -40,6 +41,8 @@ from copilot.protocol.commands import (
     HaveJobOutput,
     HaveJobState,
     HaveUpload,
+    Operate,
+    Operated,
     SealedSecret,
     SentInput,
     StopJob,
@@ -189,6 +192,20 @@ class Remote:
     async def stop(self, job: str, reason: str = "") -> HaveJobState:
         """Have the job end: at once if it waits, else when its agent has stopped it. Raises as `state`."""
         return await self._ask(StopJob(job_id=job, reason=reason), HaveJobState, limit=PATIENCE)
+
+    async def operate(self, wish: Verb, target: str, reason: str = "") -> Operated:
+        """Do that with a job, an array or elements of one, as they are written on the command line. Raises `BadName`, and as `submit`."""
+        question = Operate(wish=wish, target=target, reason=reason)
+        try:
+            return await self._ask(question, Operated, limit=PATIENCE)
+        except RemoteRefused as error:
+            if error.code != "unknown-command":
+                raise
+            raise RemoteRefused(
+                "too-old",
+                "the service is of an older version: from afar it cancels whole jobs, and does nothing else with them; nothing was "
+                "changed: have it brought up to date, or use the machine of the queue",
+            ) from None
 
     async def output(self, job: str, stream: str, *, attempt: int = 0, offset: int = 0) -> HaveJobOutput:
         """What a job prints, behind what we have read of it. Raises as `state`."""
@@ -349,9 +366,9 @@ class Remote:
 
     def _hear(self, event: ProtocolEvent) -> None:
         match event:
-            case Received(command=HaveUpload() | HaveJobState() | HaveJobOutput() as said, sender=sender) if (
-                bare(sender) == self._manager
-            ):
+            case Received(
+                command=HaveUpload() | HaveJobState() | HaveJobOutput() | Operated() as said, sender=sender
+            ) if bare(sender) == self._manager:
                 self._instance = sender
                 self._answered(said)
                 self._endpoint.done(event, self._clock())
@@ -364,7 +381,7 @@ class Remote:
                     if question.message == ident:
                         question.again.set()
 
-    def _answered(self, said: HaveUpload | HaveJobState | HaveJobOutput) -> None:
+    def _answered(self, said: HaveUpload | HaveJobState | HaveJobOutput | Operated) -> None:
         for question in self._questions:
             if _fits(said, question) and not question.result.done():
                 question.result.set_result(said)
@@ -456,8 +473,11 @@ def element_counts(state: HaveJobState) -> Mapping[State, int]:
     }
 
 
-def _fits(said: HaveUpload | HaveJobState | HaveJobOutput, question: _Question) -> bool:
+def _fits(said: HaveUpload | HaveJobState | HaveJobOutput | Operated, question: _Question) -> bool:
     """Whether this answers that; news of a job are no answer to who wants it stopped."""
+    if isinstance(said, Operated):
+        asked = question.command
+        return isinstance(asked, Operate) and (asked.wish, asked.target) == (said.wish, said.target)
     if not isinstance(said, question.answer) or getattr(question.command, "job_id", None) != said.job_id:
         return False
     if isinstance(said, HaveJobOutput) and said.stream != getattr(question.command, "stream", None):

@@ -20,7 +20,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from copilot.actor import Actor, Via, acting
 from copilot.errors import (
     BadName,
     IntakePaused,
@@ -42,6 +41,7 @@ from copilot.job import (
     one_line,
 )
 from copilot.jobmanager.explaining import Explainer, Why
+from copilot.jobmanager.operating import Operating
 from copilot.jobmanager.watching import Watching
 from copilot.log import JobRef, PeerRef
 from copilot.matching.rank import normal_rank
@@ -50,6 +50,8 @@ from copilot.protocol.commands import (
     HaveJobOutput,
     HaveJobState,
     HaveUpload,
+    Operate,
+    Operated,
     SentInput,
     StopJob,
     SubmitJob,
@@ -64,7 +66,7 @@ from copilot.protocol.rules import SMALL_INPUTS, TAKES
 from copilot.records import dataclass
 from copilot.roles import Account, Standing, may_say
 from copilot.runtime.component import Action, Actions, Event, Offline, Refuse, Send, Tick
-from copilot.store.arrays import Slice, Wish
+from copilot.store.arrays import Wish
 from copilot.store.base import Store
 from copilot.store.watched import Stream
 
@@ -125,7 +127,7 @@ class _Refused(Exception):
 
 
 class Submissions:
-    """Answers `wantUpload`, `submitJob`, `wantJobState`, `wantJobOutput` and `stopJob`."""
+    """Answers `wantUpload`, `submitJob`, `wantJobState`, `wantJobOutput`, `stopJob` and `operate`."""
 
     def __init__(
         self,
@@ -134,11 +136,13 @@ class Submissions:
         settings: SubmissionSettings,
         *,
         wall: Callable[[], float],
+        operate: Operating,
         explain: Callable[[str], Awaitable[Why]] | None = None,
     ) -> None:
         """`files` is None where files travel by Chirp alone. `wall` is the time in seconds since the epoch. `explain` says why the job of
         an id is where it is."""
         self._explainer = Explainer(explain)
+        self._operate_on = operate
         self._store = store
         self._files = files
         self.settings = settings  # may be replaced while it runs
@@ -153,7 +157,9 @@ class Submissions:
     def handle(self, event: Event, now: float) -> Actions | Awaitable[Actions]:
         """As `Component.handle`."""
         match event:
-            case Received(command=WantUpload() | SubmitJob() | WantJobState() | StopJob() | WantJobOutput()):
+            case Received(
+                command=WantUpload() | SubmitJob() | WantJobState() | StopJob() | Operate() | WantJobOutput()
+            ):
                 return self._answer(event, now)
             case Tick() if self._watching.due(now):
                 return self._tell_changes(now)
@@ -174,6 +180,8 @@ class Submissions:
                     return await self._tell(received, command, account, now)
                 case StopJob():
                     return await self._stop(received, command, account)
+                case Operate():
+                    return await self._operate(received, command, account)
                 case WantJobOutput():
                     return await self._show(received, command, account)
         except _Refused as refused:
@@ -375,30 +383,29 @@ class Submissions:
     async def _stop(self, received: Received, wish: StopJob, account: Account) -> Actions:
         """As `copilot jobs cancel`, for who may."""
         reason = one_line(f"{account.jid}: {wish.reason}" if wish.reason else f"stopped by {account.jid}")
-        who = Actor(name=account.jid, via=Via.XMPP, standing=account.standing, place=received.sender)
-        with acting(who):
-            try:
-                known = await self._record(account, wish.job_id)
-            except _Refused:
-                await self._store.refused("cancel", [wish.job_id], reason=reason)
-                raise
-            changed = await self._cancel(known, reason)
-        if changed:
-            log.info("%s: to be stopped, says %s", JobRef(wish.job_id), PeerRef(received.sender))
+        became = await self._operate_on(
+            account.jid, Wish.CANCEL, wish.job_id, reason=reason, place=received.sender
+        )
         record = await self._record(account, wish.job_id)
-        return [await self._state(received.sender, record, changed=changed)]
+        if became.changed:
+            log.info("%s: to be stopped, says %s", JobRef(wish.job_id), PeerRef(received.sender))
+        return [await self._state(received.sender, record, changed=became.changed > 0)]
 
-    async def _cancel(self, known: JobRecord, reason: str) -> bool:
-        """A job, or all elements of an array; whether that changed anything."""
-        job = known.spec.id
-        if not known.spec.is_array:
-            return (await self._store.cancel(job, reason=reason)).changed
-        whole, place, changed = Slice(begin=0, end=known.spec.array), "", 0
-        while True:
-            done = await self._store.operate_slice(job, whole, Wish.CANCEL, reason=reason, after=place)
-            changed += done.changed
-            if not (place := done.next):
-                return changed > 0
+    async def _operate(self, received: Received, command: Operate, account: Account) -> Actions:
+        """As `copilot jobs hold` and the like, for who may."""
+        wish, target = command.wish, command.target
+        try:
+            became = await self._operate_on(
+                account.jid, wish, target, reason=command.reason, place=received.sender
+            )
+        except BadName as error:
+            raise _Refused("bad-job", str(error)) from error
+        if became.changed:
+            log.info("%s %s, says %s: %s", wish, one_line(target), PeerRef(received.sender), became.text)
+        told = Operated(
+            wish=wish, target=target, ok=became.ok, changed=became.changed, text=one_line(became.text)
+        )
+        return [Send(to=received.sender, command=told)]
 
     async def _show(self, received: Received, want: WantJobOutput, account: Account) -> Actions:
         """What its agent has shown of what it prints; a wish for more, if it is not over."""

@@ -490,6 +490,30 @@ class StopJob(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operate(Command):
+    """Ours: submitter: do this with that job, array, or elements of an array. `wish` is one of `copilot.store.arrays.Wish`, `target` is
+    written as on the command line: `sim`, `sim.7`, `sim[10:20]`."""
+
+    NAME: ClassVar[str] = "operate"
+    wish: str = attribute("wish")
+    target: str = attribute("target")
+    reason: str = attribute("reason", default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operated(Command):
+    """Ours: job manager: so it went. `changed` jobs or elements are as wanted now and were not before; `ok`: nothing stood in the way.
+    `text` says it to people."""
+
+    NAME: ClassVar[str] = "operated"
+    wish: str = attribute("wish")
+    target: str = attribute("target")
+    ok: bool = attribute("ok", FLAG)
+    changed: int = attribute("changed", SIZE)
+    text: str = attribute("text")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HaveJobState(Command):
     """Ours: job manager: so it is. The answer to the three before, and sent again when that changes.
 

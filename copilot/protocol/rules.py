@@ -108,6 +108,8 @@ RULES: dict[str, Rule] = {
     "submitJob": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=DAY),
     "wantJobState": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True),
     "stopJob": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
+    "operate": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
+    "operated": Rule(Role.JOB_MANAGER, Role.SUBMITTER, noack=True),
     "haveJobState": Rule(Role.JOB_MANAGER, Role.SUBMITTER, noack=True),
     "wantJobOutput": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True),
     "haveJobOutput": Rule(Role.JOB_MANAGER, Role.SUBMITTER, noack=True),

@@ -152,8 +152,9 @@ def test_a_job_waits_for_another_one_of_its_owner_and_one_is_held(
     assert (state_of(system, "first"), state_of(system, "second")) == (State.HELD, State.BLOCKED)
     refused = submit(bob, "--after", "first", "--id", "third")
     assert (refused.returncode, refused.stderr) == (1, "copilot: no job first of yours is known\n")
-    released = run("copilot", "jobs", "release", "first", "--config", system.etc)
-    assert released.returncode == 0, released.stderr
+    assert bob.look("release", "first").stderr == "job first: is not known, or is not yours\n"
+    released = ada.look("release", "first")
+    assert (released.returncode, released.stdout) == (0, "job first: released; it waits at its old place\n")
     until(lambda: state_of(system, "second") is State.DONE, "both are done")
 
 
@@ -168,9 +169,13 @@ def test_an_array_is_submitted_waited_for_and_its_outputs_are_fetched(
     assert (place / "far.1" / "stdout").read_text() == "1 of 2\n"
     stored = run(*common, "--array", "5", "--hold", "--id", "many", job)
     assert (stored.returncode, stored.stdout) == (0, "many\n"), stored.stderr
+    some = ada.look("cancel", "many[1:3]", "--json")
+    assert json.loads(some.stdout)[0]["text"] == "2 of 2 elements cancelled, or about to be", some.stderr
     stopped = ada.look("cancel", "many")
     assert (stopped.returncode, stopped.stdout) == (0, "job many: cancelled\n"), stopped.stderr
     assert "elements   5 cancelled" in ada.look("show", "many").stdout
+    wrong = ada.look("release", "many[1:x]")
+    assert (wrong.returncode, "'x' is no whole number" in wrong.stderr) == (2, True), wrong.stderr
     refused = run(*common, "--array", "100000", job)
     assert (refused.returncode, "submit smaller arrays" in refused.stderr) == (2, True), refused.stderr
 

@@ -120,6 +120,8 @@ def test_a_submitter_of_the_other_version_from_afar(
             for options in (("--cores", 4), ("--hold",)):
                 refused = run("copilot", "submit", *words, "--name", "later", *options, hello)
                 assert (refused.returncode != 0, "older version" in refused.stderr) == (True, True), refused
+            refused = run("copilot", "jobs", "hold", "near", *words)
+            assert (refused.returncode, "nothing was changed" in refused.stderr) == (1, True), refused
             assert (
                 json.loads(run("copilot", "jobs", "show", "near", "--json", *words).stdout)["state"] == "done"
             )

@@ -15,6 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from copilot.client.desk import Desk
+from copilot.client.operating import Verb
 from copilot.client.remote import PATIENCE, Remote, Submitted, at_rest, described
 from copilot.client.submission import Submission
 from copilot.errors import (
@@ -126,7 +128,10 @@ class World:
 
     def start(self, name: str, settings: SubmissionSettings | None = None) -> None:
         """An instance of the job manager."""
-        part = Submissions(self.store, self.area, settings or SubmissionSettings(), wall=CLOCK.wall)
+        operate = Desk(self.store).operate
+        part = Submissions(
+            self.store, self.area, settings or SubmissionSettings(), wall=CLOCK.wall, operate=operate
+        )
         transport = MemoryTransport(self.network, f"{MANAGER}/{name}")
         loop = Loop(part, self.endpoint(Role.JOB_MANAGER), transport, clock=CLOCK)
         self._managers[name] = asyncio.ensure_future(loop.run())
@@ -328,6 +333,25 @@ def test_a_job_is_stopped_by_its_owner_and_unknown_to_others(job: Job) -> None:
                     await bob.submit(*job)
                 stopped = await ada.stop("j", "wrong")
                 assert (stopped.state, stopped.changed, stopped.reason) == ("cancelled", True, "ada@x: wrong")
+
+    run(story())
+
+
+def test_a_wish_is_answered_also_when_messages_get_lost_and_a_service_that_knows_of_none_says_so(
+    job: Job,
+) -> None:
+    async def story() -> None:
+        async with World(Random(5), loss=0.3) as world:
+            world.start("one")
+            async with world.laptop() as ada:
+                await ada.submit(*job)
+                for wish, text in ((Verb.HOLD, "held"), (Verb.RELEASE, "released")):
+                    said = await ada.operate(wish, "j")
+                    assert said.ok
+                    assert text in said.text or "already" in said.text
+                assert (await ada.operate(Verb.RETRY, "j")).text == "waits already"
+                with pytest.raises(BadName, match="expected the id"):
+                    await ada.operate(Verb.HOLD, "j]")
 
     run(story())
 

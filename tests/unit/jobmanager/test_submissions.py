@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from copilot.client.desk import Desk
 from copilot.client.remote import described
 from copilot.client.submission import Submission
 from copilot.errors import NoSpace, QueueFull
@@ -23,6 +24,7 @@ from copilot.protocol.commands import (
     Command,
     HaveJobState,
     HaveUpload,
+    Operate,
     SentInput,
     StopJob,
     SubmitJob,
@@ -43,6 +45,7 @@ COMMANDS: tuple[Command, ...] = (
     WantJobState(job_id="j"),
     StopJob(job_id="j"),
 )
+WISH = Operate(wish="cancel", target="j")
 
 
 class Files:
@@ -100,7 +103,9 @@ class World:
         self.another()
 
     def another(self) -> None:
-        self.part = Submissions(self.store, self.files, self._settings, wall=self.wall)
+        self.part = Submissions(
+            self.store, self.files, self._settings, wall=self.wall, operate=Desk(self.store).operate
+        )
 
     def monotonic(self) -> float:
         return self.now
@@ -265,6 +270,46 @@ async def test_an_array_is_one_job_with_its_elements_counted_and_stopped_togethe
     assert [one.elements for one in await world.look()] == [("cancelled=100",)]
 
 
+async def test_jobs_arrays_and_elements_are_held_released_and_tried_again_by_who_looks_after_them(
+    world: World,
+) -> None:
+    await world.hear(replace(SMALL, array=100, hold=True))
+
+    async def want(wish: str, target: str, sender: str = ADA) -> tuple[bool, int, str]:
+        said = await world.hear(Operate(wish=wish, target=target, reason="why not"), sender)
+        assert (said.wish, said.target) == (wish, target)
+        return said.ok, said.changed, said.text
+
+    assert await want("release", "j[:10:2]") == (True, 5, "5 of 5 elements released")
+    assert await want("release", "j.1") == (True, 1, "released; it waits at its old place")
+    assert await want("release", "j[1]") == (True, 0, "waits already")
+    assert await want("cancel", "j[-2:]", OPA) == (True, 2, "2 of 2 elements cancelled, or about to be")
+    assert await want("retry", "j[-1]") == (True, 1, "waits again, with all its attempts")
+    assert await want("hold", "j") == (
+        True,
+        7,
+        "7 of 100 elements held; release lets them go on; 93 elements are as they were",
+    )
+    (*_, last) = await world.store.audit()
+    assert (last.who, last.via, last.verb, last.place) == (ADA, "xmpp", "hold", f"{ADA}/laptop")
+    unknown = "is not known, or is not yours"
+    assert await want("release", "j", BOB) == await want("release", "j[:5]", BOB) == (False, 0, unknown)
+    assert await want("release", "k") == (False, 0, unknown)
+    assert await want("hold", "j.98") == (
+        False,
+        0,
+        "is over (cancelled): only a waiting job can be held",
+    )
+
+
+@pytest.mark.parametrize(
+    ("wish", "target"),
+    [("drain", "j"), ("", "j"), ("hold", ""), ("hold", "../j"), ("hold", "j[x]"), ("hold", "j[1:2:0]")],
+)
+async def test_a_wish_that_cannot_be_one_is_refused(world: World, wish: str, target: str) -> None:
+    assert await world.code(Operate(wish=wish, target=target)) == "bad-job"
+
+
 async def test_elements_count_as_jobs_of_their_owner(world: World) -> None:
     await world.hear(replace(SMALL, array=600))
     refused = await world.hear(replace(SMALL, job_id="second", array=600))
@@ -398,7 +443,7 @@ async def test_each_standing_may_say_what_the_table_says(standing: Standing, com
     assert refused is (standing not in MAY_SAY[command.NAME])
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.NAME)
+@pytest.mark.parametrize("command", [*COMMANDS, WISH], ids=lambda command: command.NAME)
 async def test_nobody_and_who_was_revoked_or_has_expired_may_nothing(world: World, command: Command) -> None:
     assert await world.code(command, "stranger@x") == "not-allowed"
     await world.store.revoke(ADA)
@@ -538,7 +583,14 @@ async def test_who_asks_why_is_told_and_who_may_not_see_the_job_is_not(world: Wo
         asked.append(job)
         return Why(code="held", text="held since noon", next="release it")
 
-    world.part = Submissions(world.store, None, SubmissionSettings(), wall=world.wall, explain=explain)
+    world.part = Submissions(
+        world.store,
+        None,
+        SubmissionSettings(),
+        wall=world.wall,
+        operate=Desk(world.store).operate,
+        explain=explain,
+    )
     await world.store.submit([JobSpec(id="j", command="run.sh", owner=ADA)])
     said = await world.hear(WantJobState(job_id="j", explain=True))
     assert (said.why, said.why_text, said.why_next) == ("held", "held since noon", "release it")
