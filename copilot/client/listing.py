@@ -16,8 +16,8 @@ from copilot.store.survey import Line
 
 # Those that are not over, what runs first.
 ACTIVE = (State.RUNNING, *(state for state in State if not state.final and state is not State.RUNNING))
-MOST_LOOKED_AT = 2000  # jobs of each state, of which some are left out
 PAGE = 500
+MOST_PAGES = 4  # of each state, where some rows are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,12 @@ class _Arrays:
     def _array(self, name: tuple[str, int] | None) -> ArrayRecord | None:
         array = None if name is None else self._known[name[0]]
         return array if array is not None and name is not None and name[1] < array.spec.array else None
+
+    def is_new(self, array: ArrayRecord) -> bool:
+        """Whether it has no row yet; it has one from now on."""
+        new = array.spec.id not in self.shown
+        self.shown.add(array.spec.id)
+        return new
 
     def counted(self, states: Sequence[State]) -> int:
         """How many of their elements that are shown are in these states."""
@@ -115,20 +121,23 @@ async def _of_state(
 ) -> tuple[list[Row], bool]:
     """At most `limit` of them, and whether these are all."""
     rows: list[Row] = []
-    place, looked_at = "", 0
+    place, there = "", dict[str, int]()
     plain = not wanted.owners and not wanted.narrows
-    while True:
-        page = await store.page(state, after=place, limit=min(limit, PAGE) if plain else PAGE)
-        looked_at += len(page.rows)
-        lines = [line for line in page.rows if not wanted.owners or line.owner in wanted.owners]
-        families = await arrays.of(lines) if arrays is not None else [None] * len(lines)
-        one_each: list[tuple[Line, ArrayRecord | None]] = []
-        for line, array in zip(lines, families, strict=True):
-            if array is None or arrays is None:
-                one_each.append((line, None))
-            elif array.spec.id not in arrays.shown:
-                one_each.append((line, array))
-                arrays.shown.add(array.spec.id)
+    # Arrays that have a row among those of another state get none here.
+    size = min(limit + len(arrays.shown if arrays is not None else ()), PAGE) if plain else PAGE
+    for _ in range(MOST_PAGES):
+        page = await store.page(state, after=place, limit=size, whole=arrays is not None)
+        families = await arrays.of(page.rows) if arrays is not None else [None] * len(page.rows)
+        there |= {
+            line.job if array is None else array.spec.id: _jobs_of(array, state)
+            for line, array in zip(page.rows, families, strict=True)
+        }
+        one_each = [
+            (line, array)
+            for line, array in zip(page.rows, families, strict=True)
+            if (not wanted.owners or line.owner in wanted.owners)
+            and (array is None or arrays is None or arrays.is_new(array))
+        ]
         if not wanted.narrows:
             one_each = one_each[: limit - len(rows)]
         records = await asyncio.gather(*(_record(store, line, array) for line, array in one_each))
@@ -137,9 +146,15 @@ async def _of_state(
                 rows.append(Row(line=line, record=record, array=array))
         if len(rows) >= limit:
             return rows[:limit], False
-        if not page.next or looked_at >= MOST_LOOKED_AT:
-            return rows, looked_at >= page.total
+        if not page.next:
+            break
         place = page.next
+    return rows, sum(there.values()) >= page.total
+
+
+def _jobs_of(array: ArrayRecord | None, state: State) -> int:
+    """How many jobs in this state a line stands for."""
+    return 1 if array is None else array.counts.get(state, 0)
 
 
 async def _record(store: Store, line: Line, array: ArrayRecord | None) -> JobRecord | None:

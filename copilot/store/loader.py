@@ -24,6 +24,7 @@ SHARED = (
     "usage",
     "queues",
     "arrays",
+    "families",
     "blocking",
     "onlookers",
     "moves",

@@ -17,7 +17,7 @@ from copilot.store.arrays import is_about
 from copilot.store.memory_arrays import Family, entry_name, is_untouched, range_name
 from copilot.store.memory_explaining import MemoryExplaining
 from copilot.store.memory_rows import Job, ParkedAgent
-from copilot.store.places import check_head, entry_order, read_place
+from copilot.store.places import Place, check_head, entry_order, read_place
 from copilot.store.survey import (
     Group,
     Groups,
@@ -124,21 +124,47 @@ class MemorySurvey(MemoryExplaining, Survey, abc.ABC):
         self.round_trips += 1
         return tuple(slots_of(self._hosts.get(jid, (0.0, ""))[1]) for jid in jids)
 
-    async def page(self, state: State, *, after: str = "", limit: int = 50) -> Page:
+    async def page(self, state: State, *, after: str = "", limit: int = 50, whole: bool = False) -> Page:
         """Jobs in a state: see `Survey.page`."""
         rules.check_count("limit", limit)
         place = read_place(state, after)
         self.round_trips += 1
         jobs = self._in_order(state)
-        found = jobs[place.skip :]
+        found = self._one_of_each_array(jobs) if whole and state is State.WAITING else jobs
+        found = found[place.skip :]
         if place.job:
             behind = float(place.time), self._name_of(place.job)
             found = [job for job in jobs if _stands(job) < behind]
+        if whole and state is not State.WAITING:
+            return self._whole_page(place, found, len(jobs), limit)
         shown = found[:limit]
-        last = f"{_entered(shown[-1])!r}:{_ident(shown[-1])}" if shown else ""
         return Page(
-            total=len(jobs), rows=tuple(map(self._line, shown)), next=place.after(len(shown), limit, last)
+            total=len(jobs),
+            rows=tuple(map(self._line, shown)),
+            next=place.after(len(shown), limit, _last_place(shown)),
         )
+
+    def _whole_page(self, place: Place, found: Sequence[Job], total: int, limit: int) -> Page:
+        """A page ends before the first row that has no room."""
+        rows = self._one_of_each_array(found)
+        gone_through = found[: found.index(rows[limit])] if len(rows) > limit else ()
+        behind = (
+            str(place.skip + len(gone_through)) if place.state is State.RUNNING else _last_place(gone_through)
+        )
+        return Page(
+            total=total, rows=tuple(map(self._line, rows[:limit])), next=behind if gone_through else ""
+        )
+
+    def _one_of_each_array(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those that are elements of none, and the first of each array."""
+        rows, met = list[Job](), set[str]()
+        for job in jobs:
+            family = self._family_of(_ident(job))
+            if family is None or family not in met:
+                rows.append(job)
+            if family is not None:
+                met.add(family)
+        return rows
 
     def _name_of(self, job: str) -> str:
         """By which it stands, or stood, among jobs of the same time."""
@@ -269,6 +295,11 @@ def _entered(job: Job) -> float:
         record.state, record.finished
     )
     return when or 0.0
+
+
+def _last_place(jobs: Sequence[Job]) -> str:
+    """The place behind these, in an index; "" if there are none."""
+    return f"{_entered(jobs[-1])!r}:{_ident(jobs[-1])}" if jobs else ""
 
 
 def _stands(job: Job) -> tuple[float, str]:

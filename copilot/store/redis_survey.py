@@ -118,11 +118,12 @@ class RedisSurvey(redis_explaining.RedisExplaining, Survey, abc.ABC):
         rules.check_agents(jids)
         return tuple(slots_of(jdl or "") for jdl in await self._hosts_of(jids))
 
-    async def page(self, state: State, *, after: str = "", limit: int = 50) -> Page:
+    async def page(self, state: State, *, after: str = "", limit: int = 50, whole: bool = False) -> Page:
         """Jobs in a state: see `Survey.page`."""
         rules.check_count("limit", limit)
         place = read_place(state, after)
-        total, flat = await self._run("page", None, state.value, place.skip, limit, place.time, place.job)
+        asked = (state.value, place.skip, limit, place.time, place.job, "1" if whole else "")
+        total, flat, *ends = await self._run("page", None, *asked)
         rows = list(rows_of(7, flat))
         lines = tuple(
             Line(
@@ -137,7 +138,8 @@ class RedisSurvey(redis_explaining.RedisExplaining, Survey, abc.ABC):
             for job, owner, attempt, agent, since, cause, _ in rows
         )
         last = f"{rows[-1][6]}:{rows[-1][0]}" if rows else ""
-        return Page(total=total, rows=lines, next=place.after(len(rows), limit, last))
+        behind = ends[0] if whole and ends else place.after(len(rows), limit, last)
+        return Page(total=total, rows=lines, next=behind)
 
     async def told(self, job: str, *, after: str = "0", count: int = 1000) -> Told:
         """What is told of a job: see `Survey.told`."""

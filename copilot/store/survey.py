@@ -179,9 +179,12 @@ class Survey(Explaining, Protocol):
         ask for more jobs than that, to have them at hand, and it is known only of those that are parked when idle."""
         ...
 
-    async def page(self, state: State, *, after: str = "", limit: int = 50) -> Page:
+    async def page(self, state: State, *, after: str = "", limit: int = 50, whole: bool = False) -> Page:
         """Jobs in a state: those that wait in the order in which they are claimed, then those that are delayed (no further than
-        `places.DEEPEST`); running ones by the end of their time; others with the newest first."""
+        `places.DEEPEST`); running ones by the end of their time; others with the newest first.
+
+        `whole`: each array is one row of a page, for its first element there, however many stand there. Where an array is in tens of thousands
+        of pieces a page may be shorter than its `limit`; in a queue, what stands behind so many is not shown."""
         ...
 
     async def told(self, job: str, *, after: str = "0", count: int = 1000) -> Told:

@@ -223,3 +223,57 @@ async def test_what_is_told_of_an_element_is_what_its_array_tells_of_it_too(stor
         5: [*common, (EventKind.HELD, "[2:8:3] why")],
     }
     assert {one.job for one in (await store.told("sim.x")).events} == {"sim.x"}
+
+
+async def test_in_a_list_of_wholes_an_array_is_one_row_and_what_is_behind_it_is_there(
+    store: MemoryStore | RedisStore,
+) -> None:
+    size = 1000 if isinstance(store, MemoryStore) else 100_000
+    await store.submit(
+        [array(size, owner="ann"), array(3, "few", owner="ann"), JobSpec(id="j", command="c", owner="ann")],
+        now=T,
+    )
+    (given,) = await claim(store, 1)
+    await store.hand_back(given.spec.id, given.attempt, cause=Cause.INFRA_UNDELIVERED, now=T)
+    await store.operate_slice("sim", Slice(begin=5, end=10, step=2), Wish.HOLD, now=T)
+    before = store.round_trips
+    page = await store.page(State.WAITING, whole=True)
+    assert [line.job for line in page.rows] == ["sim.0", "few.0", "j"]
+    assert (page.total, page.next) == (size + 1, "")
+    page = await store.page(State.WAITING, limit=1, whole=True)
+    page = await store.page(State.WAITING, limit=1, after=page.next, whole=True)
+    assert ([line.job for line in page.rows], page.next) == (["few.0"], "2")
+    assert store.round_trips - before <= 4  # with the script's
+
+
+@pytest.mark.parametrize("state", [State.HELD, State.BLOCKED, State.CANCELLED, State.RUNNING])
+async def test_pages_of_wholes_lead_behind_the_elements_of_an_array(store: Store, state: State) -> None:
+    """Newest first, but for those that run."""
+    names = ("a", "sim", "z")
+    await store.submit([JobSpec(id="first", command="c", priority=-9)], now=T)
+    waits = ("first",) if state is State.BLOCKED else ()
+    for at, name in enumerate(names):
+        size = 40 if name == "sim" else 0
+        await store.submit([JobSpec(id=name, command="c", array=size, after=waits)], now=T + at)
+        if state is State.RUNNING:
+            await store.claim(
+                agent="a@x", request=name, dispatch_limit=60, count=size or 1, lease=60, now=T + at
+            )
+        elif name == "sim" and state is not State.BLOCKED:
+            wish = Wish.HOLD if state is State.HELD else Wish.CANCEL
+            for step in (2, 3, 1):  # in many pieces
+                await store.operate_slice(name, Slice(begin=0, end=40, step=step), wish, now=T + at)
+        elif state is State.HELD:
+            await store.hold(name, now=T + at)
+        elif state is State.CANCELLED:
+            await store.cancel(name, now=T + at)
+    order = names if state is State.RUNNING else names[::-1]
+    for limit in (1, 2, 5):
+        found, place, calls = list[str](), "", 0
+        while calls == 0 or place:
+            page = await store.page(state, after=place, limit=limit, whole=True)
+            found += [line.job.partition(".")[0] for line in page.rows]
+            place, calls = page.next, calls + 1
+            assert page.total == 42
+        assert tuple(found) == order
+        assert calls == -(-3 // limit)

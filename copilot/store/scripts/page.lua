@@ -4,13 +4,15 @@
 -- done, failed, cancelled, on-hold, blocked, delayed.
 -- Atomic because: indexes and records are read in one step and one round trip.
 -- ARGV[2…]: state, how many to leave out, how many to read; then, for a state with the newest first, the time and the id
--- behind which to begin ('' for the first page). Returns how many there are in all, and seven values a job: id, owner,
--- attempt, agent, since when, cause, and its score.
+-- behind which to begin ('' for the first page); and '1' if each array is one row, for the first of its elements. Returns how many jobs there
+-- are in all, and seven values a job: id, owner, attempt, agent, since when, cause, and its score; and, where arrays are rows and the state is
+-- not `waiting`, behind which place to go on ('': this was the end).
 --
 -- Jobs that wait come as they are claimed, then those that are delayed; running ones by their deadlines; all others with the
 -- newest first.
 
 local state, skip, count, time, last = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local whole = ARGV[7] == '1'
 local LARGEST_CHUNK = 64 -- entries of a queue that are read at once
 local MOST_AT_ONCE = 1000 -- jobs that ended in the same microsecond
 
@@ -45,6 +47,33 @@ local function job_of(reading)
     id, index = read_range(name)
   end
   return id .. '.' .. index
+end
+
+-- The entries of an array that has its row are passed over. False at the end of the queue, or where so many stand that nobody reads on.
+local function pass_over(reading, beginning)
+  local entries, at, width = reading.entries, reading.at, 2 -- with scores, then without
+  repeat
+    while at <= #entries do
+      if string.find(entries[at], beginning, 18, true) ~= 18 then
+        reading.read = reading.read - (#entries - at + 1) / width
+        reading.entries, reading.at = {}, 1
+        return go_on(reading)
+      end
+      at, passed_over = at + width, passed_over + 1
+    end
+    entries, at, width = redis.call('ZRANGE', reading.queue, reading.read, reading.read + LARGEST_READ - 1), 1, 1
+    reading.read = reading.read + #entries
+  until #entries == 0 or passed_over > MOST_PASSED_OVER
+  return false
+end
+
+-- Go on to what may be a row.
+local function go_on_to_row(reading)
+  local more = go_on(reading)
+  while whole and more and is_range(id_of(more)) and met[family_of(id_of(more))] do
+    more = passed_over <= MOST_PASSED_OVER and pass_over(reading, beginning_of(id_of(more)))
+  end
+  return more
 end
 
 -- Behind the first element of a range come the others: they are to be read, too.
@@ -113,13 +142,15 @@ local function first_of_queues()
   while #heap > 0 and looked_at < skip + count do
     local first, rest = heap[1], nil
     if first.array or #first.entries > 0 or go_on(first) then
-      looked_at = looked_at + 1
-      if looked_at > skip then
-        ids[#ids + 1] = job_of(first)
+      if not whole or is_row(id_of(first.entries[first.at])) then
+        looked_at = looked_at + 1
+        if looked_at > skip then
+          ids[#ids + 1] = job_of(first)
+        end
       end
-      rest = rest_of(first)
+      rest = not whole and rest_of(first)
     end
-    if not go_on(first) then
+    if not go_on_to_row(first) then
       heap[1] = heap[#heap]
       heap[#heap] = nil
     end
@@ -134,7 +165,14 @@ end
 
 local function waiting_ids()
   local ids, looked_at = first_of_queues()
-  if looked_at < skip + count then
+  if looked_at >= skip + count then
+    return ids
+  elseif whole then
+    local delayed = rows_of(DELAYED, false, 0, nil, skip + count - looked_at)
+    for i = 1 + 2 * math.max(0, skip - looked_at), #delayed, 2 do
+      ids[#ids + 1] = delayed[i]
+    end
+  else
     local from = math.max(0, skip - looked_at)
     for _, id in ipairs(redis.call('ZRANGE', DELAYED, from, from + count - #ids - 1)) do
       ids[#ids + 1] = id
@@ -195,19 +233,48 @@ local function jobs_in(entries, begun)
   return found
 end
 
+-- Where in an index to begin, and what is left of a range that stands before.
+local function begin_in(index)
+  if last == '' then
+    return 0
+  end
+  local name, begun = entry_of_last(index)
+  local rank = redis.call('ZREVRANK', index, name)
+  return rank and rank + 1 or number_before(index, name), begun
+end
+
 -- Ids, and when the jobs entered the index.
 local function indexed_ids(index)
   if state == 'running' then
     return redis.call('ZRANGE', index, skip, skip + count - 1, 'WITHSCORES')
   end
-  local from, begun = 0, nil
-  if last ~= '' then
-    local name
-    name, begun = entry_of_last(index)
-    local rank = redis.call('ZREVRANK', index, name)
-    from = rank and rank + 1 or number_before(index, name)
-  end
+  local from, begun = begin_in(index)
   return jobs_in(redis.call('ZREVRANGE', index, from, from + count - 1, 'WITHSCORES'), begun)
+end
+
+-- The same with each array as one, by its first element there; and behind which place to go on.
+local function indexed_rows(index)
+  local running, from, begun = state == 'running', skip, nil
+  if not running then
+    from, begun = begin_in(index)
+    begun = begun and begun[2] < begun[3] and {range_name(unpack(begun)), time}
+  end
+  local found, number, last_name, score = rows_of(index, not running, from, begun, count)
+  for i = 1, #found, 2 do
+    if is_range(found[i]) then
+      local id, _, to = read_range(found[i])
+      found[i] = id .. '.' .. to - 1
+    end
+  end
+  if not last_name then
+    return found, ''
+  elseif running then
+    return found, string.format('%d', skip + number)
+  elseif is_range(last_name) then
+    local id, first = read_range(last_name)
+    last_name = id .. '.' .. first
+  end
+  return found, score .. ':' .. last_name
 end
 
 -- When a job that waits began to.
@@ -251,8 +318,8 @@ if state == 'waiting' then
   return {in_queues() + redis.call('ZCARD', DELAYED), answer}
 end
 local index = INDEX[state]
-local found = indexed_ids(index)
+local found, place = (whole and indexed_rows or indexed_ids)(index)
 for i = 1, #found, 2 do
   append_row(found[i], found[i + 1])
 end
-return {number_in(index, state), answer}
+return {number_in(index, state), answer, place or ''}

@@ -81,6 +81,6 @@ async def test_a_list_looks_at_a_bounded_number_of_jobs(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "PAGE", 1)
-    monkeypatch.setattr(listing, "MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(listing, "MOST_PAGES", 2)
     found = await first(store, Filter(tags=("nobody",)))
     assert (found.rows, found.cut) == ((), True)

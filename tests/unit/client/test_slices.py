@@ -11,7 +11,7 @@ from copilot.client.operating import Verb
 from copilot.client.selection import Part, read_selection, resolve
 from copilot.client.slices import PartAnswer, array_over, counted, operate_part
 from copilot.job import Cause, JobSpec, Outcome, State
-from copilot.store.arrays import ArrayRecord
+from copilot.store.arrays import ArrayRecord, Slice, Wish
 from copilot.store.base import Claimed
 from copilot.store.memory import MemoryStore
 
@@ -75,6 +75,27 @@ def test_an_array_is_one_line_of_a_list_and_its_elements_can_be_seen() -> None:
         assert facts(named.rows[0].record)["state"] == "waiting"  # type: ignore[arg-type]
         held = await first(store, Filter(states=(State.HELD,)))
         assert (held.rows, held.more) == ((), 0)
+
+    asyncio.run(go())
+
+
+def test_what_stands_behind_the_elements_of_arrays_is_in_the_list() -> None:
+    async def go() -> None:
+        store = MemoryStore()
+        await store.submit([array(1500, f"sim-{at}") for at in range(3)])
+        await store.submit([JobSpec(id="behind", command="x.sh", tags=("x",))])
+        rows = ["sim-0.0", "sim-1.0", "sim-2.0", "behind"]
+        whole = await first(store, Filter())
+        assert ([row.line.job for row in whole.rows], whole.more, whole.cut) == (rows, 0, False)
+        tagged = await first(store, Filter(tags=("x",)))
+        assert ([row.line.job for row in tagged.rows], tagged.cut) == (["behind"], False)
+        assert (await first(store, Filter(owners=("nobody",)))).cut is False
+        for at in range(3):
+            await store.operate_slice(f"sim-{at}", Slice(begin=0, end=1500, step=2), Wish.HOLD)
+        await store.hold("behind")
+        found = await first(store, Filter(states=(State.HELD,)), limit=2)
+        assert [row.line.job for row in found.rows] == ["behind", "sim-2.1498"]
+        assert (found.more, found.cut) == (1500, True)
 
     asyncio.run(go())
 

@@ -197,6 +197,16 @@ class ArrayMachine(RuleBasedStateMachine):
             assert Counter(one.state for one in found) == Counter(+Counter(array.counts))
         return [record.state for record in found]
 
+    def _rows(self, store: Store, state: State, *, limit: int) -> list[list[Line]]:
+        """Pages on which an array is one row."""
+        pages: list[list[Line]] = []
+        page: Page | None = None
+        while page is None or page.next:
+            after = "" if page is None else page.next
+            page = self.runner.run(store.page(state, after=after, limit=limit, whole=True))
+            pages.append(list(page.rows))
+        return pages
+
     def _pages(self, store: Store, state: State, *, limit: int) -> list[Line]:
         rows: list[Line] = []
         page: Page = self.runner.run(store.page(state, limit=limit))
@@ -217,6 +227,21 @@ class ArrayMachine(RuleBasedStateMachine):
         assert all(lines == every for lines in pages)
         for store in self.stores:  # in parts it is the same
             assert self._pages(store, state, limit=2) == every
+        rows = [self._rows(store, state, limit=1000) for store in self.stores]
+        arrays = [name for name in ARRAYS if self.ask("array", name) is not None]
+        elements = {f"{name}.{index}": name for name in arrays for index in range(SIZES[name])}
+        families = [elements.get(one.job, "") for one in every]
+        assert rows[0] == [
+            [
+                one
+                for at, (one, family) in enumerate(zip(every, families, strict=True))
+                if not family or families.index(family) == at
+            ]
+        ]
+        for limit in (1, 2):
+            of_all = [self._rows(store, state, limit=limit) for store in self.stores]
+            assert all(one == of_all[0] for one in of_all)
+            assert {one.job for one in rows[0][0]} <= {one.job for page in of_all[0] for one in page}
         if state.final:
             ended = self.ask("ended", state, self.now + 1)
             assert {one.spec.id for one in ended} == {one.job for one in every}
