@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
 from copilot.cli.agenttable import agent_facts, agent_lines, agent_table
 from copilot.cli.looking import load_queue, look, opened
-from copilot.cli.options import AsJson, ConfigOption, Reason, Watch, read_duration, who
+from copilot.cli.options import AsJson, ConfigOption, Reason, Remote, Watch, read_duration, who
 from copilot.cli.output import Shown, print_json
 from copilot.cli.queue import open_store
 from copilot.cli.tables import age
 from copilot.client.agents import STATES, known_agents
+from copilot.client.desk import AgentVerb
 from copilot.client.story import when
 from copilot.config.kinds import JID, duration
-from copilot.errors import BadName
+from copilot.errors import BadName, ConfigError
 from copilot.job import one_line
 from copilot.jobmanager.config import SubmitConfig
 from copilot.protocol.envelope import bare
@@ -94,9 +97,14 @@ def quarantine(
     reason: Reason = "",
     config: ConfigOption = None,
     as_json: AsJson = False,
+    remote: Remote = False,
 ) -> None:
     """Give agents no more jobs, for a time or until they are released. What they run goes on."""
     agents = [checked(jid) for jid in dict.fromkeys(jids)]
+    if remote:
+        if for_ is not None:
+            raise ConfigError("--remote: leave out --for; from afar it is until somebody releases them")
+        _from_afar(AgentVerb.QUARANTINE, agents, reason, config, as_json=as_json)
     seconds = None if for_ is None else read_duration(for_, "--for")
     asyncio.run(_quarantine(load_queue(config), agents, seconds, one_line(reason)))
     if as_json:
@@ -160,9 +168,12 @@ def release(
     reason: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
     config: ConfigOption = None,
     as_json: AsJson = False,
+    remote: Remote = False,
 ) -> None:
     """Let agents out of quarantine, and forget what has failed there."""
     agents = [checked(jid) for jid in dict.fromkeys(jids)]
+    if remote:
+        _from_afar(AgentVerb.RELEASE, agents, reason, config, as_json=as_json)
     known = asyncio.run(_release(load_queue(config), agents, one_line(reason)))
     if as_json:
         print(
@@ -174,15 +185,32 @@ def release(
         print(f"agent {agent}: {text}")
 
 
-def drain(jids: Jids, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def drain(jids: Jids, config: ConfigOption = None, as_json: AsJson = False, remote: Remote = False) -> None:
     """Have agents finish what they run, take nothing new, and end."""
     agents = [checked(jid) for jid in dict.fromkeys(jids)]
+    if remote:
+        _from_afar(AgentVerb.DRAIN, agents, "", config, as_json=as_json)
     asyncio.run(_drain(load_queue(config), agents))
     if as_json:
         print(json.dumps([{"agent": agent, "ok": True} for agent in agents]))
         return
     for agent in agents:
         print(f"agent {agent}: will be told to leave when it has finished what it runs")
+
+
+def _from_afar(
+    verb: AgentVerb, agents: Sequence[str], reason: str, config: Path | None, *, as_json: bool
+) -> NoReturn:
+    """As an operator, by XMPP."""
+    from copilot.cli import from_afar
+
+    with from_afar.settings(config) as settings:
+        said = asyncio.run(from_afar.operate_agents(settings, verb, agents, reason))
+    if as_json:
+        print_json([{"agent": one.target, "ok": one.ok, "text": one.text} for one in said])
+    for one in said if not as_json else ():
+        print(f"agent {one.target}: {one_line(one.text)}", file=sys.stdout if one.ok else sys.stderr)
+    raise typer.Exit(0 if all(one.ok for one in said) else 1)
 
 
 def checked(jid: str) -> str:

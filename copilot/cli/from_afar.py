@@ -24,6 +24,7 @@ from copilot.cli.securing import agent_security
 from copilot.client.access import LARGEST_UNPACKED
 from copilot.client.afar import submit_from_afar
 from copilot.client.config import SubmitterConfig
+from copilot.client.desk import AgentVerb
 from copilot.client.explaining.reasons import Code, Reason
 from copilot.client.operating import Answer, Verb, answer
 from copilot.client.remote import Remote, Submitted, element_counts
@@ -39,7 +40,7 @@ from copilot.files.clients import Files
 from copilot.files.unpack import Limits, extract
 from copilot.job import State, element_id, one_line
 from copilot.log import set_up
-from copilot.protocol.commands import HaveJobState
+from copilot.protocol.commands import HaveJobState, Operated
 from copilot.protocol.rules import FEATURE_STORAGE, Role
 from copilot.records import dataclass
 from copilot.runtime.signals import on_stop
@@ -120,6 +121,14 @@ async def operate(
     """What becomes of each wish for a job, an array or elements of one; one that is not known is one of the answers. Raises `CopilotError`."""
     async with session(config) as remote:
         return [await _operate(remote, verb, target, reason) for target in targets]
+
+
+async def operate_agents(
+    config: SubmitterConfig, verb: AgentVerb, agents: Sequence[str], reason: str
+) -> list[Operated]:
+    """What becomes of each wish. Raises `CopilotError`."""
+    async with session(config) as remote:
+        return [await remote.operate(verb, agent, reason) for agent in agents]
 
 
 async def _operate(remote: Remote, verb: Verb, target: Selection, reason: str) -> Answer:

@@ -88,12 +88,10 @@ class Desk:
             return tuple([await self._job(wanted, job, account, reason) for job in jobs])
 
     async def operate(self, jid: str, wish: str, target: str, *, reason: str, place: str) -> Said:
-        """One wish for a job, an array or elements of one, said by message from `place`. Raises `BadName`, and as `act`."""
-        if wish not in set(Verb):
-            raise BadName(f"{one_line(wish[:40])!r}: expected one of {', '.join(Verb)}")
+        """One wish for a job, an array or elements of one, or an agent, said by message from `place`. Raises as `act`, but `NotAllowed`."""
         try:
             (said,) = await self.act(jid, wish, [target], reason=reason, via=Via.XMPP, place=place)
-        except NotAllowed as error:  # the account has gone in this moment
+        except NotAllowed as error:
             return Said(target=target, ok=False, text=str(error))
         return said
 
@@ -122,7 +120,7 @@ class Desk:
     async def _agent(self, verb: AgentVerb, agent: str, account: Account, reason: str) -> Said:
         if verb is AgentVerb.DRAIN:
             await self._store.drain([agent])
-            return Said(target=agent, ok=True, text="is told to leave; what it runs goes back to the queue")
+            return Said(target=agent, ok=True, text="will be told to leave when it has finished what it runs")
         if verb is AgentVerb.QUARANTINE:
             await self._store.set_aside(agent, by=account.jid, reason=reason)
             return Said(

@@ -16,6 +16,7 @@ from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from copilot.client.desk import AgentVerb
 from copilot.client.operating import Verb
 from copilot.client.submission import Submission, files_of
 from copilot.client.submission import described as submission_spec
@@ -193,8 +194,9 @@ class Remote:
         """Have the job end: at once if it waits, else when its agent has stopped it. Raises as `state`."""
         return await self._ask(StopJob(job_id=job, reason=reason), HaveJobState, limit=PATIENCE)
 
-    async def operate(self, wish: Verb, target: str, reason: str = "") -> Operated:
-        """Do that with a job, an array or elements of one, as they are written on the command line. Raises `BadName`, and as `submit`."""
+    async def operate(self, wish: Verb | AgentVerb, target: str, reason: str = "") -> Operated:
+        """Do that with a job, an array or elements of one, as they are written on the command line, or with an agent (bare JID).
+        Raises `BadName`, and as `submit`."""
         question = Operate(wish=wish, target=target, reason=reason)
         try:
             return await self._ask(question, Operated, limit=PATIENCE)

@@ -491,8 +491,8 @@ class StopJob(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operate(Command):
-    """Ours: submitter: do this with that job, array, or elements of an array. `wish` is one of `copilot.store.arrays.Wish`, `target` is
-    written as on the command line: `sim`, `sim.7`, `sim[10:20]`."""
+    """Ours: submitter: do this with that job, array, elements of an array, or agent. `wish` is one of `copilot.store.arrays.Wish`, or `drain`,
+    `quarantine`, `release-agent`; `target` is written as on the command line: `sim`, `sim.7`, `sim[10:20]`, `agent7@example.org`."""
 
     NAME: ClassVar[str] = "operate"
     wish: str = attribute("wish")

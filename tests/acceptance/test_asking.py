@@ -186,7 +186,7 @@ def check_commands(library: Path, site: Site) -> None:
         ["mine: released; it waits at its old place"],
         ["mine: cancelled"],
     ]
-    assert drained == ["nobody@localhost: is told to leave; what it runs goes back to the queue"]
+    assert drained == ["nobody@localhost: will be told to leave when it has finished what it runs"]
     assert reloaded == ["The configuration was read again. No setting was taken over."]
     trail = run("copilot", "audit", "--json", "--who", site.jid("boss"), "--config", site.etc, **service())
     entries = [json.loads(line) for line in trail.stdout.splitlines()]

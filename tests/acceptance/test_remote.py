@@ -180,6 +180,22 @@ def test_an_array_is_submitted_waited_for_and_its_outputs_are_fetched(
     assert (refused.returncode, "submit smaller arrays" in refused.stderr) == (2, True), refused.stderr
 
 
+def test_an_operator_looks_after_agents_from_afar_and_a_submitter_does_not(system: Up, ada: Laptop) -> None:
+    opa = Laptop(system, "opa", "--role", "operator")
+    agent = f"agent-1@{DOMAIN}"
+
+    def wish(laptop: Laptop, verb: str, *options: object) -> subprocess.CompletedProcess[str]:
+        return run("copilot", "agents", verb, "--remote", "--config", laptop.config, agent, *options)
+
+    assert wish(ada, "quarantine").stderr == f"agent {agent}: only operators look after agents\n"
+    quarantined = wish(opa, "quarantine", "--reason", "its disk clicks", "--json")
+    assert json.loads(quarantined.stdout)[0]["ok"] is True, quarantined.stderr
+    listed = run("copilot", "agents", "list", "--quarantine", "--json", "--config", system.etc)
+    assert agent in listed.stdout
+    assert wish(opa, "release").stdout == f"agent {agent}: gets jobs again\n"
+    assert wish(opa, "quarantine", "--for", "1h").returncode == 2
+
+
 def test_a_running_job_is_stopped_and_its_follower_hears_of_it(system: Up, ada: Laptop, place: Path) -> None:
     output = place / "out"
     options = ada.options(script(place / "long.sh", "sleep 300"), "--wait", "--json", "--id", "long")

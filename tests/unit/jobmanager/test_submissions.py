@@ -302,6 +302,16 @@ async def test_jobs_arrays_and_elements_are_held_released_and_tried_again_by_who
     )
 
 
+async def test_agents_are_looked_after_by_operators_alone(world: World) -> None:
+    for sender, ok in ((OPA, True), (ADA, False)):
+        for wish in ("quarantine", "release-agent", "drain"):
+            said = await world.hear(Operate(wish=wish, target=AGENT), sender)
+            assert (said.target, said.ok) == (AGENT, ok), said
+    assert said.text == "only operators look after agents"
+    (*_, last) = await world.store.audit()
+    assert (last.who, last.verb, last.target, last.result) == (ADA, "drain", AGENT, "refused")
+
+
 @pytest.mark.parametrize(
     ("wish", "target"),
     [("drain", "j"), ("", "j"), ("hold", ""), ("hold", "../j"), ("hold", "j[x]"), ("hold", "j[1:2:0]")],
