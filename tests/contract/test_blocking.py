@@ -213,6 +213,17 @@ async def test_one_on_hold_that_waits_for_others_does_so_when_it_is_released(sto
     assert (await store.release("job-c", now=T)).state is State.WAITING
 
 
+async def test_jobs_that_are_submitted_on_hold_count_for_their_owner_when_they_are_released(store: Store) -> None:
+    await store.submit([job("a", hold=True), job("sim", array=5, hold=True)], now=T)
+    assert (await store.owners()).rows == ()
+    await store.release("job-a", now=T)
+    await store.operate_slice("job-sim", Slice(begin=0, end=2), Wish.RELEASE, now=T)
+    assert [(one.waiting, one.running) for one in (await store.owners()).rows] == [(3, 0)]
+    for name in ("a", "sim.0", "sim.1"):
+        await store.cancel(f"job-{name}", now=T)
+    assert (await store.owners()).rows == ()
+
+
 async def test_an_array_on_hold_is_held_as_a_whole_and_told_of_once(store: Store) -> None:
     await store.submit([job("a"), job("sim", array=500, after="a", hold=True)], now=T)
     assert (await store.counts())[State.HELD] == 500

@@ -54,7 +54,7 @@ local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, m
     state = hold ~= '' and 'held' or state
     redis.call('HSET', ARRAY .. id, 'size', size, 'step', step, 'n:' .. state, size, unpack(fields))
     redis.call('HDEL', ARRAY .. id, 'state', 'attempt', 'attempts_used')
-    count_owner(owner, size, 0)
+    count_owner(owner, (OF_QUEUE[state] or 0) * size, 0)
     arrays[id] = nil
     add_part(read_array(id), 0, size, state, state == 'waiting' and '' or now, '')
     if hold ~= '' then
@@ -64,13 +64,15 @@ local function add_job(id, spec, group, rank, max_attempts, max_user_attempts, m
   end
   note_number(id)
   redis.call('HSET', JOB .. id, unpack(fields))
-  count_owner(owner, 1, 0)
   local waits = begin_waiting(id, awaits)
-  if hold ~= '' then
+  if hold ~= '' then -- counted for its owner when it is released
     redis.call('HSET', JOB .. id, 'state', 'held')
     redis.call('ZADD', ON_HOLD, now, id)
     event(id, 'held', '0', '', '', hold)
-  elseif waits then
+    return
+  end
+  count_owner(owner, 1, 0)
+  if waits then
     redis.call('HSET', JOB .. id, 'state', 'blocked')
     redis.call('ZADD', BLOCKED, now, id)
   else
