@@ -218,7 +218,9 @@ def checked(jid: str) -> str:
     try:
         return bare(str(JID.convert(jid.partition("/")[0])))
     except ValueError:
-        raise BadName(f"agent {jid[:140]!r}: expected {JID.expects}; jobs tell it as their 'agent'") from None
+        raise BadName(
+            f"agent {jid[:140]!r}: expected {JID.expects}; `copilot agents list` has them"
+        ) from None
 
 
 def _end(text: str) -> float | None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from copilot.cli.arrays import facts as array_facts
-from copilot.cli.looking import load_queue, look, opened
+from copilot.cli.codes import ExitCode
+from copilot.cli.looking import load_queue, look, opened, unknown
 from copilot.cli.options import (
     Agents,
     AsJson,
@@ -85,27 +88,39 @@ def list_(  # noqa: PLR0917  # one parameter per option
         asyncio.run(_stream(load_queue(config), wanted, as_json=as_json))
         return
 
+    missing: list[str] = []
+
     async def find(store: Store) -> Shown:
         if selected:
-            listing = await elements(store, await _listed(store, selected, limit))
-        else:
-            listing = await first(store, wanted, limit=limit, whole=not each)
+            ids, more = await _listed(store, selected, limit)
+            listing = replace(await elements(store, ids), more=more)
+            there = {row.line.job for row in listing.rows}
+            missing[:] = [job for job in ids if job not in there]
+            return Shown(data=_data(listing), lines=lambda width: _named(listing, width))
+        listing = await first(store, wanted, limit=limit, whole=not each)
         return Shown(data=_data(listing), lines=lambda width: _lines(listing, wanted, width))
 
     look(config, find, as_json=as_json, watch=watch)
+    for job in missing:
+        print(f"copilot: {unknown(job)}", file=sys.stderr)
+    if missing:
+        raise typer.Exit(ExitCode.NO)
 
 
-async def _listed(store: Store, selected: Sequence[Selection], limit: int) -> list[str]:
-    """Ids, no more than `limit`; of arrays those of their elements. Raises as `resolve`."""
+async def _listed(store: Store, selected: Sequence[Selection], limit: int) -> tuple[list[str], int]:
+    """Ids, no more than `limit`, and how many there are beside; of arrays those of their elements. Raises as `resolve`."""
     ids: list[str] = []
+    total = 0
     for found in await asyncio.gather(*(resolve(store, one) for one in selected)):
-        room = limit - len(ids)
+        room = max(0, limit - len(ids))
+        total += 1 if isinstance(found, str) else len(found.ids)
         ids += (
             [found]
             if isinstance(found, str)
             else (element_id(found.array.spec.id, at) for at in found.ids[:room])
         )
-    return ids[:limit]
+    ids = ids[:limit]
+    return ids, total - len(ids)
 
 
 def facts(job: JobRecord, since: float | None = None) -> dict[str, Any]:
@@ -182,15 +197,35 @@ def _cells(row: Row, now: float) -> list[str]:
     return shown
 
 
-def _lines(listing: Listing, wanted: Filter, width: int | None) -> Iterator[Text]:
+def _table(listing: Listing, width: int | None) -> Iterator[Text]:
     now = time.time()
     rows = [_cells(row, now) for row in listing.rows if row.record is not None]
     if rows:
         yield from Table(columns=COLUMNS, rows=rows).lines(width)
-    elif width is not None:
-        yield Text("no jobs" if not wanted else f"no jobs: {wanted.described()}")
+
+
+def _named(listing: Listing, width: int | None) -> Iterator[Text]:
+    yield from _table(listing, width)
+    if width is not None and listing.more:
+        yield Text(f"… {listing.more:,} more: --limit N, or a slice", style="dim")
+
+
+def _lines(listing: Listing, wanted: Filter, width: int | None) -> Iterator[Text]:
+    yield from _table(listing, width)
+    if width is not None and all(row.record is None for row in listing.rows):
+        yield Text(_none(listing, wanted))
     if width is not None:
         yield from (Text(line, style="dim") for line in _foot(listing, wanted))
+
+
+def _none(listing: Listing, wanted: Filter) -> str:
+    if not wanted:
+        return "no jobs wait, run or are held"
+    if wanted.states:
+        return f"no jobs: {wanted.described()}"
+    over = sum(number for state, number in listing.counts.items() if state.final)
+    others = "; of those that are over: --state done, failed, cancelled, or --all" if over else ""
+    return f"no jobs wait, run or are held: {wanted.described()}{others}"
 
 
 def _foot(listing: Listing, wanted: Filter) -> Iterator[str]:

@@ -69,23 +69,15 @@ async def _wait(
     codes: list[int] = []
     async with opened(config) as store:
         jobs, arrays = await _waited_for(store, selected, wanted)
-        with progress("over", len(jobs)) as done:
-
-            def ended(record: JobRecord) -> None:
-                over.append(record)
-                done(1)
-                if as_json:
-                    print_json(facts(record))
-
-            try:
-                async with asyncio.timeout(limit):
-                    await _all_over(store, jobs, ended)
-                    await _arrays_over(store, arrays, codes, as_json=as_json)
-            except TimeoutError:
-                left = [f"{len(jobs) - len(over)} of {len(jobs)} jobs"] if len(over) < len(jobs) else []
-                left += [f"array {array}" for array in arrays[len(codes) :]]
-                print(f"copilot: not over yet: {', '.join(left)}; they go on", file=sys.stderr)
-                return ExitCode.TIMEOUT
+        try:
+            async with asyncio.timeout(limit):
+                await _jobs_over(store, jobs, over, as_json=as_json)
+                await _arrays_over(store, arrays, codes, as_json=as_json)
+        except TimeoutError:
+            left = [f"{len(jobs) - len(over)} of {len(jobs)} jobs"] if len(over) < len(jobs) else []
+            left += [f"array {array}" for array in arrays[len(codes) :]]
+            print(f"copilot: not over yet: {', '.join(left)}; they go on", file=sys.stderr)
+            return ExitCode.TIMEOUT
     if not as_json and (jobs or not arrays):
         now = time.time()
         bad = [cells(job, since_of(job), now) for job in over if job.state is not State.DONE]
@@ -94,6 +86,21 @@ async def _wait(
         print(f"{len(over) - len(bad)} of {len(jobs)} done")
     good = all(job.state is State.DONE for job in over) and not any(codes)
     return ExitCode.OK if good else ExitCode.NO
+
+
+async def _jobs_over(store: Store, jobs: Sequence[str], over: list[JobRecord], *, as_json: bool) -> None:
+    """`over` gets each when it is over; arrays have bars of their own."""
+    if not jobs:
+        return
+    with progress("over", len(jobs)) as done:
+
+        def ended(record: JobRecord) -> None:
+            over.append(record)
+            done(1)
+            if as_json:
+                print_json(facts(record))
+
+        await _all_over(store, jobs, ended)
 
 
 async def _arrays_over(store: Store, arrays: Sequence[str], codes: list[int], *, as_json: bool) -> None:

@@ -53,7 +53,7 @@ def tail(
     """Show what a job prints: the last lines, also while it runs behind somebody else's firewall; --follow goes on."""
     job = job_of(config, job, remote=remote)
     stream = Stream.STDERR if stderr else Stream.STDOUT
-    screen = Screen(lines=lines, as_json=as_json)
+    screen = Screen(lines=lines, as_json=as_json, stream=stream)
     if remote:
         from copilot.cli import from_afar
 
@@ -119,6 +119,8 @@ async def _show(found: AsyncIterator[Printed | Told | CaughtUp | Ended], screen:
                     code = ExitCode.NO
                 else:
                     screen.printed(stored, again=not attempt)
+                    if not stored and not offset:
+                        screen.nothing()
                 screen.state(state)
     screen.flush()
     return code
@@ -171,6 +173,7 @@ class Screen:
 
     lines: int
     as_json: bool
+    stream: Stream
     _kept: bytes = b""
     _live: bool = False
 
@@ -189,6 +192,12 @@ class Screen:
             print(json.dumps({"note": text}), flush=True)
         else:
             print(f"copilot: {text}", file=sys.stderr, flush=True)
+
+    def nothing(self) -> None:
+        """The job is over, and has printed nothing: said to people, who may look for it in the other stream."""
+        if not self.as_json:
+            there = "" if self.stream is Stream.STDERR else "; --stderr shows what it printed there"
+            self.told(f"it printed nothing to {self.stream.value}{there}")
 
     def state(self, state: str) -> None:
         """The job is over."""

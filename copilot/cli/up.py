@@ -87,7 +87,8 @@ def _instructions(system: LocalSystem) -> str:
     look = f"""
   Look at it:    {system.dashboard}   (from elsewhere: ssh -L {port}:{LOOPBACK}:{port} this-machine)"""
     return f"""Running. Ctrl-C stops it; data stay in {places.root}.
-  Submit a job:  copilot-job-submit --config {places.etc} --command FILE --wait
+  Submit a job:  copilot submit --config {places.etc} --wait -- FILE
+  All commands:  export COPILOT_CONFIG={places.etc}; then copilot jobs list, copilot top, copilot doctor
   Add a machine: copilot bundle create --config {places.etc} -o bundle.conf
                  copy bundle.conf to a machine that reaches this one, and run there: copilot-agent --join bundle.conf\
 {look if system.monitored else ""}

@@ -69,6 +69,15 @@ def _reason_of(known: Known) -> Reason:
 
 
 def _unknown(known: Known) -> Reason:
+    if known.beyond is not None:
+        array, size = known.beyond.spec.id, known.beyond.spec.array
+        return Reason(
+            job=known.job,
+            code=Code.UNKNOWN,
+            text=f"array {array} has {size:,} elements, 0 to {size - 1}",
+            next=f"`copilot jobs explain {array}` sums them up",
+            facts={"similar": [], "array": array, "elements": size},
+        )
     like = f"; did you mean {' or '.join(known.similar)}?" if known.similar else ""
     return Reason(
         job=known.job,

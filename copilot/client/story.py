@@ -67,7 +67,7 @@ def _of_array(array: ArrayRecord) -> Iterator[str]:
     yield f"  {'next':<{WIDTH}}`copilot jobs list '{spec.id}[:20]'` has elements, `copilot jobs show '{spec.id}[0]'` one of them"
 
 
-_NOT_OF_ARRAYS = ("result", "attempts", "failures", "reason")
+_NOT_OF_ARRAYS = ("output", "attempts", "failures", "reason")
 
 
 def when(seconds: float | None) -> str:
@@ -91,7 +91,6 @@ def _cause(cause: str, outcome: Outcome | None) -> str:
 
 def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
     spec, failures = record.spec, record.user_failures
-    result = {True: "with its finisher", False: "not yet with its finisher"}
     return (
         ("owner", spec.owner),
         ("command", f"{shlex.quote(spec.command)} {spec.arguments}".rstrip()),
@@ -100,17 +99,24 @@ def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
         ("limits", _limits(spec)),
         ("network", "needed" if spec.network else None),
         ("image", spec.image),
-        ("requirements", spec.requirements),
+        ("requires", spec.requirements),
         ("rank", spec.rank),
         ("exclusive", "never two attempts at once" if spec.exclusive else None),
         ("after", _waits_for(spec)),
         ("submitted", when(record.submitted)),
         ("ended", when(record.finished)),
         ("reason", record.outcome.reason if record.state.final and record.outcome else ""),
-        ("result", result[record.published] if record.state.final else ""),
+        ("output", _output(record) if record.state.final else ""),
         ("attempts", f"{record.attempts_used} of {spec.max_attempts} used"),
         ("failures", f"{failures} of its own, of {spec.max_user_attempts}" if failures else None),
     )
+
+
+def _output(record: JobRecord) -> str:
+    if not record.published:
+        return "not yet with its finisher"
+    has_some = record.outcome is not None and record.outcome.output is not None
+    return f"stored; `copilot jobs output {record.spec.id}` lists its files" if has_some else ""
 
 
 def _waits_for(spec: JobSpec) -> str:
@@ -120,12 +126,13 @@ def _waits_for(spec: JobSpec) -> str:
 
 def _next(story: Story) -> str:
     record = story.record
-    over = "nothing" if record.state is State.DONE else "`copilot jobs retry` runs it once more"
+    job = record.spec.id
+    over = "nothing" if record.state is State.DONE else f"`copilot jobs retry {job}` runs it once more"
     return {
         State.WAITING: "the first agent that asks gets it, after jobs of higher priority and older ones"
         + (f"; {SECRETS_WAIT}" if record.spec.secrets else ""),
-        State.HELD: "`copilot jobs release` lets it wait again",
-        State.BLOCKED: "it waits in the queue when the jobs that it waits for are done or over; `copilot jobs release` lets it do so now",
+        State.HELD: f"`copilot jobs release {job}` lets it wait again",
+        State.BLOCKED: f"it waits in the queue when the jobs that it waits for are done or over; `copilot jobs release {job}` lets it do so now",
         State.RUNNING: "its agent is told to stop it"
         if story.cancelling
         else "its agent reports how it ended",

@@ -53,6 +53,13 @@ def test_what_a_job_prints_is_followed_to_its_end(system: Up, place: Path) -> No
     assert copilot(system, "jobs", "tail", "t", "-e").stdout == "trouble\n"
 
 
+def test_a_job_that_printed_nothing_is_told_of_where_else_to_look(system: Up, place: Path) -> None:
+    assert system.submit(script(place / "job.sh", "echo trouble >&2"), "--id", "n", "--wait").returncode == 0
+    ended = copilot(system, "jobs", "tail", "n")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert ended.stderr == "copilot: it printed nothing to stdout; --stderr shows what it printed there\n"
+
+
 def test_a_running_job_is_stopped_within_a_second_and_that_is_told(system: Up, place: Path) -> None:
     assert system.submit(script(place / "job.sh", TEXT.format(go="/nowhere")), "--id", "c").returncode == 0
     until(lambda: running(system, "c"), "it runs")

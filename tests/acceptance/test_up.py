@@ -66,10 +66,10 @@ def sum_(place: Path) -> Path:
 
 
 def test_the_printed_line_submits_a_job_as_it_stands(system: Up, sum_: Path) -> None:
-    line = re.search(r"Submit a job: +copilot-job-submit (.*)", system.said())
+    line = re.search(r"Submit a job: +copilot (submit .*)", system.said())
     assert line is not None
     options = shlex.split(line[1].replace("FILE", str(sum_)))
-    ended = run("copilot-job-submit", *options)
+    ended = run("copilot", *options)
     assert ended.returncode == 0, ended.stderr
     assert Path(ended.stdout.strip()).is_relative_to(system.directory / "done")
 

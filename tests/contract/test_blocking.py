@@ -213,7 +213,9 @@ async def test_one_on_hold_that_waits_for_others_does_so_when_it_is_released(sto
     assert (await store.release("job-c", now=T)).state is State.WAITING
 
 
-async def test_jobs_that_are_submitted_on_hold_count_for_their_owner_when_they_are_released(store: Store) -> None:
+async def test_jobs_that_are_submitted_on_hold_count_for_their_owner_when_they_are_released(
+    store: Store,
+) -> None:
     await store.submit([job("a", hold=True), job("sim", array=5, hold=True)], now=T)
     assert (await store.owners()).rows == ()
     await store.release("job-a", now=T)

@@ -66,6 +66,18 @@ def test_a_command_with_its_arguments_and_a_job_file_get_on_the_queue(site: Site
     assert isinstance(site.run("submit", "no-such-file", before=True).exception, BadName)
 
 
+def test_a_list_of_what_is_named_tells_what_is_not_known_and_what_is_left_out(site: Site) -> None:
+    submit(site, "--id", "sim", "--array", "9", str(site.script))
+    done = site.run("jobs", "list", "sim[:2]", "nope")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["ID", "sim.0", "sim.1"]
+    assert (done.exit_code, done.stderr.splitlines()) == (
+        1,
+        ["copilot: job nope is not known: look for a typing error; records of old jobs are removed"],
+    )
+    few = site.run("jobs", "list", "-n", "4", "sim[2:]", "--json")
+    assert (few.exit_code, json.loads(few.stdout)["more"], len(json.loads(few.stdout)["jobs"])) == (0, 3, 4)
+
+
 def test_jobs_are_listed_and_meant_by_what_is_known_of_them(site: Site) -> None:
     for number in range(3):
         submit(site, "--id", f"n{number}", "--tag", "night", "--priority", str(number), str(site.script))

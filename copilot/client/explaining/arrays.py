@@ -55,7 +55,7 @@ async def explain_array(
 
 
 def _line(state: State, number: int, reason: Reason) -> str:
-    return f"  {number:,} {state}, like {reason.job}: {reason.code}, {reason.text}"
+    return f"  {number:,} {state}, like {reason.job}: {reason.text}"
 
 
 async def _examples(store: Store, array: ArrayRecord) -> Mapping[State, str]:

@@ -61,11 +61,7 @@ def _attempt_facts(one: Attempt) -> dict[str, Any]:
 
 
 def _done(known: Known, record: JobRecord) -> Reason:
-    place = (
-        "its output lies with its finisher"
-        if record.published
-        else "its output is on its way to its finisher"
-    )
+    place = "its output is stored" if record.published else "its output is on its way to its finisher"
     tries = f" in attempt {record.attempt}" if record.attempt > 1 else ""
     return Reason(
         job=known.job,
@@ -106,8 +102,15 @@ def _failed(known: Known, record: JobRecord) -> Reason:
         code = Code.FAILED
     elif cause.retryable:
         code = Code.INPUT_MISSING if fetch_failed(known.attempts) else Code.DEAD_LETTER
-    says = f" ({one_line(outcome.reason)})" if outcome.reason else ""
-    text = f"failed{_when(known, record)}: {meaning(cause).text}, {exit_words(outcome.exit_code)}{says}"
+    shown = _tail(known.attempts, outcome)
+    said = _beside(outcome, shown)
+    says = f" ({said})" if said else ""
+    ended = (
+        f"its command ended with {exit_words(outcome.exit_code)}"
+        if cause is Cause.USER_EXIT
+        else f"{meaning(cause).text}, {exit_words(outcome.exit_code)}"
+    )
+    text = f"failed{_when(known, record)}: {ended}{says}"
     if cause.retryable:
         text = f"failed{_when(known, record)} after {count(record.attempts_used, 'attempt')}: {_causes(known.attempts, cause)}{says}"
     hit = limit_hit(record.spec, outcome)
@@ -117,7 +120,7 @@ def _failed(known: Known, record: JobRecord) -> Reason:
         text=text + (f"; {hit.told()}" if hit is not None else ""),
         next=_helps(record, outcome, hit),
         facts=_facts(known, record),
-        more=(*told(known), *_last_lines(known.attempts, outcome)),
+        more=(*told(known, shown), *(f"  stderr | {one_line(line)}" for line in shown)),
     )
 
 
@@ -157,8 +160,18 @@ def _when(known: Known, record: JobRecord) -> str:
     return "" if record.finished is None else f" at {at(record.finished, known.now)}"
 
 
-def told(known: Known) -> Iterator[str]:
-    """A line for each of the last attempts."""
+def _beside(outcome: Outcome, shown: Sequence[str]) -> str:
+    """What its agent says of the end beside the exit code and the last of the lines of stderr that are `shown`, which are told anyway."""
+    said = one_line(outcome.reason)
+    if shown:
+        said = said.replace(f"last line of stderr: {one_line(shown[-1])}", "")
+    for code in (exit_words(outcome.exit_code), f"exit code {outcome.exit_code}"):
+        said = said.removeprefix(code)
+    return said.strip("; ")
+
+
+def told(known: Known, shown: Sequence[str] = ()) -> Iterator[str]:
+    """A line for each of the last attempts. `shown`: lines of stderr that are shown below."""
     left_out = len(known.attempts) - MOST_ATTEMPTS
     if left_out > 0:
         yield f"  {count(left_out, 'attempt')} before these"
@@ -167,16 +180,11 @@ def told(known: Known) -> Iterator[str]:
         where = f"{one_line(one.agent)}{f' on {one_line(outcome.host)}' if outcome and outcome.host else ''}"
         end = "handed back" if outcome is None else exit_words(outcome.exit_code)
         span = f"{at(one.claimed, known.now)} for {lasting(one.ended - one.claimed)}"
-        says = f": {one_line(outcome.reason)}" if outcome is not None and outcome.reason else ""
-        yield f"  attempt {one.attempt} at {where}, {span}: {one.cause}, {end}{says}"
+        said = "" if outcome is None else _beside(outcome, shown)
+        yield f"  attempt {one.attempt} at {where}, {span}: {one.cause}, {end}{f': {said}' if said else ''}"
 
 
 def _tail(attempts: Sequence[Attempt], outcome: Outcome | None) -> list[str]:
     ends = [outcome, *(one.outcome for one in reversed(attempts))]
     tail = next((one.tail for one in ends if one is not None and one.tail), "")
     return tail.splitlines()[-LAST_LINES:]
-
-
-def _last_lines(attempts: Sequence[Attempt], outcome: Outcome | None) -> Iterator[str]:
-    for line in _tail(attempts, outcome):
-        yield f"  stderr | {one_line(line)}"

@@ -11,7 +11,7 @@ from dataclasses import field, replace
 
 from copilot.errors import BadName, CopilotError
 from copilot.files.area import FileArea
-from copilot.job import Attempt, Cause, EventKind, JobRecord, JobSpec, State
+from copilot.job import Attempt, Cause, EventKind, JobRecord, JobSpec, State, split_element
 from copilot.records import dataclass
 from copilot.store.arrays import ArrayRecord
 from copilot.store.base import Store
@@ -74,6 +74,7 @@ class Known:
     asides: Mapping[str, SetAside] = field(default_factory=dict)
     said: str = ""
     similar: tuple[str, ...] = ()
+    beyond: ArrayRecord | None = None  # the array that is too small to have this element
 
     @property
     def found(self) -> tuple[JobRecord, Circumstances]:
@@ -109,7 +110,9 @@ async def know(store: Store, job: str, area: FileArea | None = None) -> Known:
     if array is not None:
         return Known(job=job, record=record, array=array)
     if standing is None or record is None:
-        return Known(job=job, similar=await _similar(store, job))
+        name = split_element(job)
+        beyond = None if name is None else await store.array(name[0])
+        return Known(job=job, beyond=beyond, similar=() if beyond else await _similar(store, job))
     known = Known(job=job, now=standing.now, record=record, attempts=attempts, standing=standing)
     spec, state = record.spec, standing.state
     if not state.final:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -490,7 +491,11 @@ async def test_an_array_is_summed_up_with_one_element_for_each_state(world: Worl
     assert reason.facts["counts"] == {"waiting": 998, "running": 1, "failed": 1}
     assert reason.code is Code.NO_ROOM
     assert reason.text.startswith("array of 1,000 elements: 998 waiting, 1 running, 1 failed; sim.")
-    assert reason.more[-1].startswith("  1 failed, like sim.0: failed, ")
+    assert re.fullmatch(
+        r"  1 failed, like sim\.0: failed at \S+: its command ended with exit code 3", reason.more[-1]
+    )
     assert (await world.why("sim.999")).facts["place"] == 998
     assert (await world.why("sim.0")).code is Code.FAILED
-    assert (await world.why("sim.1000")).code is Code.UNKNOWN
+    beyond = await world.why("sim.1000")
+    assert (beyond.code, beyond.facts) == (Code.UNKNOWN, {"similar": [], "array": "sim", "elements": 1000})
+    assert beyond.text == "array sim has 1,000 elements, 0 to 999"

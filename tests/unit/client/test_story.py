@@ -69,7 +69,7 @@ def test_the_whole_story_of_a_job_that_failed() -> None:
         "  submitted  2023-11-14 22:13:20+00:00",
         "  ended      2023-11-14 22:15:00+00:00",
         "  reason     bad",
-        "  result     not yet with its finisher",
+        "  output     not yet with its finisher",
         "  attempts   2 of 3 used",
         "  next       a storage manager gives its result to the finisher",
         "",
@@ -106,11 +106,11 @@ def test_what_an_earlier_attempt_left_in_the_record_is_not_told_as_the_jobs_end(
     ("record", "following"),
     [
         (WAITING, "the first agent that asks gets it"),
-        (replace(WAITING, state=State.HELD), "`copilot jobs release`"),
+        (replace(WAITING, state=State.HELD), "`copilot jobs release j` lets"),
         (RUNNING, "its agent reports"),
         (OVER, "a storage manager"),
-        (replace(OVER, published=True), "`copilot jobs retry`"),
-        (replace(OVER, published=True, state=State.CANCELLED), "`copilot jobs retry`"),
+        (replace(OVER, published=True), "`copilot jobs retry j` runs"),
+        (replace(OVER, published=True, state=State.CANCELLED), "`copilot jobs retry j` runs"),
         (replace(OVER, published=True, state=State.DONE), "nothing"),
     ],
 )
