@@ -66,7 +66,7 @@ async def operate_part(
         if not (place := done.next):
             break
     said = [f"{changed:,} of {len(part.ids):,} elements {_DONE[verb]}"] if changed else []
-    said += [f"{same:,} elements are as they were"] if same else []
+    said += ["1 element is as it was" if same == 1 else f"{same:,} elements are as they were"] if same else []
     return PartAnswer(
         job=part.text,
         ok=changed > 0 or verb is Verb.CANCEL,

@@ -250,6 +250,9 @@ def test_a_job_goes_sealed_over_ejabberd_and_nothing_else_is_heard(site: Site) -
             array = ("--config", laptop, "--array", "2", "--secret", f"token={token}", "--id", "secrets")
             done = run("copilot", "submit", "--remote", *array, "--wait", job)
             assert (done.returncode, done.stdout) == (0, "array secrets: 2 done\n"), done.stderr
+            again = run("copilot", "jobs", "hold", "--remote", "--config", laptop, "secrets[:1]")
+            assert again.stdout == "", again.stdout
+            assert again.stderr == "job secrets[:1]: 1 element is as it was\n"
         assert "dropped a message" not in site.said("one") + site.said("agent")
         site.configure(AGENT_SECURE_MODE=0)
         with site.agent("clear"):
