@@ -49,7 +49,7 @@ def test_wishes_for_slices_say_how_many_were_changed() -> None:
 
     first_, none, cancelled, retried = asyncio.run(go())
     assert (first_.ok, first_.changed, first_.same) == (True, 3, 1)
-    assert first_.text == "3 of 4 elements held; release lets them go on; 1 elements are as they were"
+    assert first_.text == "3 of 4 elements held; release lets them go on; 1 element is as it was"
     assert (none.ok, none.changed) == (False, 0)
     assert (cancelled.job, cancelled.changed) == ("sim[2:]", 8)
     assert (retried.ok, retried.changed) == (True, 2)
