@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from copilot.local import provision
+from tests.patience import PATIENCE_S
 
 HUB, FIELD = "192.0.2.1", "192.0.2.2"  # RFC 5737: nobody's
 PREFIX = 30
@@ -30,14 +31,19 @@ class Host:
         """Run it to its end; returns what it printed. Raises `CalledProcessError`."""
         argv = self.inside(*command)
         return subprocess.run(
-            argv, check=True, capture_output=True, text=True, timeout=40, env={**os.environ, **variables}
+            argv,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            env={**os.environ, **variables},
         ).stdout
 
     def reaches(self, address: str, port: int) -> bool:
         """Whether a TCP connection from here can be made."""
         attempt = f"import socket; socket.create_connection(({address!r}, {port}), 1).close()"
         done = subprocess.run(
-            self.inside("python3", "-c", attempt), check=False, capture_output=True, timeout=40
+            self.inside("python3", "-c", attempt), check=False, capture_output=True, timeout=PATIENCE_S
         )
         return done.returncode == 0
 
@@ -68,7 +74,7 @@ class Host:
             }}"""
         nft = provision.require("nft")
         argv = self.inside(nft.program, "-f", "-")
-        subprocess.run(argv, input=rules, text=True, check=True, env=nft.environment(), timeout=40)
+        subprocess.run(argv, input=rules, text=True, check=True, env=nft.environment(), timeout=PATIENCE_S)
 
 
 @contextlib.contextmanager
@@ -104,4 +110,4 @@ def two_hosts() -> Iterator[tuple[Host, Host]]:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=40)
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=PATIENCE_S)

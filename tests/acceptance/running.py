@@ -23,9 +23,10 @@ from copilot.local.redis import Redis
 from copilot.local.system import RUN_AS, LocalSystem, command_path
 from copilot.store.base import Store
 from copilot.store.redis import RedisStore
+from tests.patience import PATIENCE_S
 
 T = TypeVar("T")
-LIMIT_S = 40.0  # below the limit of a test
+LIMIT_S = PATIENCE_S  # below the limit of a test
 POLL_S = 0.02
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from tests.acceptance.running import Up, run, script, until
 
-pytestmark = pytest.mark.timeout(120)
 SIZE = 100_000
 MOST = 10.0  # s that a submission of so many may take, with the start of the program
 

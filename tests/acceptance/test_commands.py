@@ -9,6 +9,7 @@ from pathlib import Path
 
 from copilot.local.system import command_path
 from tests.acceptance.running import Up, run, script, until
+from tests.patience import PATIENCE_S
 
 
 def test_a_day_at_the_command_line(up: Up, tmp_path: Path) -> None:
@@ -42,6 +43,6 @@ def looks_at_the_top_and_quits(up: Up) -> bool:
         until(has_drawn, "the first picture")
         os.write(ours, b"q")
         os.set_blocking(ours, False)
-        assert process.wait(20) == 0, said
+        assert process.wait(PATIENCE_S) == 0, said
     os.close(ours)
     return b"AGENT" in said

@@ -25,7 +25,7 @@ def _by_value() -> Iterator[None]:
     cloudpickle.unregister_pickle_by_value(theirs)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("_by_value")
 def test_cpythons_own_tests_pass(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COPILOT_CONFIG", str(up.etc))

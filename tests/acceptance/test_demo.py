@@ -12,6 +12,7 @@ import pytest
 
 import copilot
 from tests.acceptance.running import gone, run, script, started, until
+from tests.patience import PATIENCE_S
 
 CALCULATOR = Path(copilot.__file__).parents[1] / "examples" / "calculator.sh"
 
@@ -45,7 +46,7 @@ def test_the_demo_shows_each_step_and_the_result_and_leaves_nothing_running(
         printed = package.extractfile(f"{Path(told[1]).stem}/stdout")
         assert printed is not None
         assert printed.read() == b"4\n"
-    until(lambda: gone(place), "the end of all processes", 2)
+    until(lambda: gone(place), "the end of all processes")
 
 
 def test_the_demo_prints_4_on_a_machine_without_bc(place: Path, temporary: dict[str, str]) -> None:
@@ -80,7 +81,7 @@ def test_ctrl_c_in_the_middle_of_the_demo_stops_everything(
     with started("copilot", "demo", endless, output=output, **temporary) as demo:
         until(lambda: step in output.read_text(), step)
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(20) == 130, output.read_text()
-    until(lambda: gone(place), "the end of all processes", 2)
+        assert demo.wait(PATIENCE_S) == 130, output.read_text()
+    until(lambda: gone(place), "the end of all processes")
     assert "Traceback" not in output.read_text()
     assert not list(place.glob("copilot-demo-*"))

@@ -22,6 +22,7 @@ from copilot.local.process import identity, unprivileged_user
 from copilot.protocol.nick import nick
 from tests.acceptance.plain import pythons
 from tests.acceptance.running import Up, packed, run, script, service, started, stop, until
+from tests.patience import PATIENCE_S
 from tools.pack import onefile
 
 GONE, REFUSED, LATER = 77, 77, 75  # exit codes
@@ -213,7 +214,7 @@ def told(up: Up, name: str) -> dict[str, Any]:
     """What the dashboard shows of a component: its values and how often its events have happened."""
     address = re.search(r"Look at it: +(http://127\.0\.0\.1:\d+/) ", up.said())
     assert address is not None
-    with urllib.request.urlopen(f"{address[1]}api/now", timeout=10) as answer:
+    with urllib.request.urlopen(f"{address[1]}api/now", timeout=PATIENCE_S) as answer:
         rows = json.load(answer)["components"]
     return {
         key: value
@@ -230,12 +231,13 @@ def test_a_revoked_agent_is_out_at_once_and_its_job_ends_elsewhere(desk: Desk) -
     mark.mkdir(mode=0o777)
     mark.chmod(0o777)
     slow = script(
-        desk.place / "slow.sh", f"date >> {mark}/$$; [ -e {mark}/go ] || exec sleep 4711\necho done"
+        desk.place / "slow.sh", f"[ -e {mark}/go ] || {{ echo >{mark}/begun; exec sleep 4711; }}\necho done"
     )
     with first.running() as process:
         job = desk.up.submit(slow, "--json").stdout
         ident = json.loads(job)["id"]
-        until(lambda: desk.up.record(ident).agent == first.jid, "the job at the first agent")
+        until((mark / "begun").exists, "the job at the first agent")
+        assert desk.up.record(ident).agent == first.jid
         (mark / "go").touch()
         told = desk.run("agents", "revoke", first.jid)
         assert told == f"agent {first.jid}: revoked; 1 of its jobs wait again\n"

@@ -28,7 +28,6 @@ async def site_of(
     return site
 
 
-@pytest.mark.timeout(90)
 async def test_an_agent_comes_in_works_and_is_thrown_out_on_ejabberd(
     place: Path, redis_server: Redis, redis_url: str, request: pytest.FixtureRequest
 ) -> None:
@@ -61,7 +60,6 @@ async def test_an_agent_comes_in_works_and_is_thrown_out_on_ejabberd(
         assert process.returncode == GONE
 
 
-@pytest.mark.timeout(90)
 async def test_a_manager_that_is_no_admin_makes_no_bundle_and_says_what_to_do(
     place: Path, redis_server: Redis, redis_url: str, request: pytest.FixtureRequest
 ) -> None:

@@ -6,12 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_a_job_runs_in_one_process_without_any_server() -> None:
     done = subprocess.run(
-        [sys.executable, EXAMPLES / "in_process.py"], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, EXAMPLES / "in_process.py"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.stderr == ""
     assert done.returncode == 0
@@ -27,7 +33,7 @@ def test_a_script_of_ones_own_can_be_tried(tmp_path: Path) -> None:
         [sys.executable, EXAMPLES / "in_process.py", script],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.stdout.splitlines()[-1] == "hello from example"
@@ -35,7 +41,11 @@ def test_a_script_of_ones_own_can_be_tried(tmp_path: Path) -> None:
 
 def test_functions_are_called_as_with_any_executor() -> None:
     done = subprocess.run(
-        [sys.executable, EXAMPLES / "executor.py"], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, EXAMPLES / "executor.py"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.stderr == ""
     about, chunks, raised = done.stdout.splitlines()
@@ -46,7 +56,11 @@ def test_functions_are_called_as_with_any_executor() -> None:
 
 def test_a_program_submits_jobs_and_takes_their_results() -> None:
     done = subprocess.run(
-        [sys.executable, EXAMPLES / "client.py"], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, EXAMPLES / "client.py"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     ended, answer, failed = done.stdout.splitlines()
     assert ended == "ended: done done done failed"

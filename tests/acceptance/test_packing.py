@@ -9,7 +9,6 @@ import pytest
 
 from tests.acceptance.running import Up, run, script, until
 
-pytestmark = pytest.mark.timeout(120)
 BARRIER = """echo "$COPILOT_CORES $OMP_NUM_THREADS $CUDA_VISIBLE_DEVICES" >"$1/$COPILOT_JOB_ID"
 for try in $(seq 600); do [ -e "$1/go" ] && exit 0; sleep 0.05; done
 exit 1"""

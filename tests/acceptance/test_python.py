@@ -15,8 +15,9 @@ import copilot
 from copilot.errors import BadName, BadRequirements, RemoteRefused, UnknownJob
 from copilot.job import Cause, EventKind, State
 from tests.acceptance.running import Up, run, script, until
+from tests.patience import PATIENCE_S
 
-LIMIT = 30.0  # s
+LIMIT = PATIENCE_S  # s
 NOWHERE = "other.Memory >= 1000000000"  # what no host has
 
 

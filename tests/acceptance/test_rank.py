@@ -6,12 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.running import Up, run, script, until
 from tests.acceptance.test_many_managers import manager
 
-pytestmark = pytest.mark.timeout(120)
 LARGE = 'ifThenElse(member("large", other.Tags) =?= true, -1, 1)'
 
 

@@ -19,6 +19,7 @@ import pytest
 from copilot.job import State
 from copilot.local.configuration import DOMAIN
 from tests.acceptance.running import Up, run, script, started, until
+from tests.patience import PATIENCE_S
 
 BIG = random.Random(3).randbytes(5_000_000)
 
@@ -203,7 +204,7 @@ def test_a_running_job_is_stopped_and_its_follower_hears_of_it(system: Up, ada: 
         until(lambda: state_of(system, "long") is State.RUNNING, "the job runs")
         stopped = ada.look("cancel", "long")
         assert stopped.stdout == "job long: is running; its agent will be told to stop it\n"
-        assert waiting.wait(30) != 0
+        assert waiting.wait(PATIENCE_S) != 0
     assert json.loads(output.read_text())["state"] == "cancelled"
 
 

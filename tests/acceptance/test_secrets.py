@@ -171,7 +171,6 @@ async def _from_python(site: Site, job: Path, value: Path) -> bytes:
         return b"".join([data async for data in client.tail(ident)])
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("site", ["prosody"], indirect=True)
 def test_a_jobs_secret_reaches_the_payload_of_a_sealed_agent_and_nothing_else(
     site: Site, redis_server: Redis, monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import Up, packed, run, script, started, until
+from tests.patience import PATIENCE_S
 
 COMMANDS = (
     "copilot",
@@ -185,7 +186,7 @@ def test_ctrl_c_ends_the_waiting_and_says_that_the_job_goes_on_and_it_does(syste
     with started("copilot-job-submit", *options, output=output) as submit:
         until(lambda: "running" in output.read_text(), "the job")
         submit.send_signal(signal.SIGINT)
-        assert submit.wait(10) == 130
+        assert submit.wait(PATIENCE_S) == 130
     assert output.read_text().endswith("copilot-job-submit: interrupted; job left-alone goes on\n")
     flag.touch()
     until((system.directory / "done" / "left-alone" / "left-alone.tgz").exists, "the end of the job")

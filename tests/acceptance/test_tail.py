@@ -12,6 +12,7 @@ import pytest
 from copilot.job import State
 from tests.acceptance.running import Up, run, script, started, until
 from tests.acceptance.test_remote import Laptop
+from tests.patience import PATIENCE_S
 
 # It prints a line, then waits until somebody makes a file.
 TEXT = 'echo first; echo trouble >&2; until [ -e "{go}" ]; do sleep 0.05; done; echo last'
@@ -46,7 +47,7 @@ def test_what_a_job_prints_is_followed_to_its_end(system: Up, place: Path) -> No
         until(lambda: output.read_text() == "first\n", "the first line, while it runs")
         assert copilot(system, "jobs", "tail", "t", "--stderr").stdout == "trouble\n"
         go.touch()
-        assert following.wait(30) == 0
+        assert following.wait(PATIENCE_S) == 0
     assert output.read_text() == "first\nlast\n"
     ended = copilot(system, "jobs", "tail", "t", "--lines", 1)
     assert (ended.returncode, ended.stdout) == (0, "last\n")
@@ -93,7 +94,7 @@ def test_who_submits_from_afar_sees_the_own_job_and_nobody_elses(
     with started(*follow, output=output) as following:
         until(lambda: output.read_text() == "first\n", "the first line, while it runs")
         go.touch()
-        assert following.wait(30) == 0
+        assert following.wait(PATIENCE_S) == 0
     assert output.read_text() == "first\nlast\n"
 
 

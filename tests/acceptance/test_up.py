@@ -30,6 +30,7 @@ from tests.acceptance.running import (
     stop,
     until,
 )
+from tests.patience import PATIENCE_S
 
 PROGRAMS = (
     "copilot-agent",
@@ -170,7 +171,7 @@ def test_two_systems_in_two_directories_do_not_disturb_each_other(system: Up, up
             record = one.job(sum_, "--id", f"both-{one.directory.name}")
             assert record["output"].startswith(str(one.directory))
     assert system.job(sum_)["state"] == "done"
-    until(lambda: gone(up.directory), "the end of all processes", 2)
+    until(lambda: gone(up.directory), "the end of all processes")
 
 
 def test_jobs_outputs_and_waiting_jobs_stay_over_a_restart(up: Up, sum_: Path) -> None:
@@ -199,7 +200,7 @@ def test_a_signal_stops_everything_in_order_and_the_job_that_ran_is_run_again(
         until(lambda: sleeps(up) == {"301", "302", "303"}, "the job and what it started")
         assert stop(process, number) == 0
         assert up.said().endswith("Stopping ...\nStopped.\n")
-        until(lambda: gone(up.directory), "the end of all processes", 2)
+        until(lambda: gone(up.directory), "the end of all processes")
     flag.touch()
     with up.running():
         until((up.directory / "done" / "first" / "first.tgz").exists, "the second attempt")
@@ -211,7 +212,7 @@ def test_ctrl_c_ends_a_start_that_is_not_finished(up: Up) -> None:
         assert stop(process) == 0
     assert up.said().endswith("Stopped.\n")
     assert "Traceback" not in up.said()
-    until(lambda: gone(up.directory), "the end of all processes", 2)
+    until(lambda: gone(up.directory), "the end of all processes")
 
 
 def test_kill_9_leaves_no_process_of_the_system_and_none_of_its_jobs_and_loses_nothing(
@@ -226,7 +227,7 @@ def test_kill_9_leaves_no_process_of_the_system_and_none_of_its_jobs_and_loses_n
         until(lambda: sleeps(up) == {"301", "302", "303", "304", "305"}, "the job's processes")
         process.kill()
         process.wait()
-        until(lambda: gone(up.directory), "the end of all processes", 10)
+        until(lambda: gone(up.directory), "the end of all processes")
     with up.running():
         assert up.job(sum_)["state"] == "done"
         until(lambda: up.record("family").state.final, "the report about the job that was killed")
@@ -277,7 +278,7 @@ def test_what_does_not_last_is_given_up_and_everything_stopped(up: Up) -> None:
     assert ended.returncode == 1, ended.stderr
     assert "copilot: fileserver ended 5 times in a row" in ended.stderr
     assert "Traceback" not in ended.stderr.rpartition("copilot: ")[2]
-    until(lambda: gone(up.directory), "the end of all processes", 2)
+    until(lambda: gone(up.directory), "the end of all processes")
 
 
 def test_a_job_that_is_waited_for_gets_home_though_redis_dies_meanwhile(system: Up, place: Path) -> None:
@@ -290,7 +291,7 @@ def test_a_job_that_is_waited_for_gets_home_though_redis_dies_meanwhile(system: 
         system.kill("redis")
         until(lambda: "Redis does not answer" in output.read_text(), "a word about it")
         flag.touch()
-        assert submit.wait(40) == 0, output.read_text()
+        assert submit.wait(PATIENCE_S) == 0, output.read_text()
 
 
 def test_with_listen_only_two_ports_are_open_there_and_both_speak_tls(

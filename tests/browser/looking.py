@@ -18,8 +18,9 @@ from playwright.async_api import Browser, Page, expect
 
 from copilot.job import State
 from copilot.monitor.board import Board, Now
+from tests.patience import PATIENCE_S
 
-LIMIT = 10.0  # s in which the page must show what it should
+LIMIT = PATIENCE_S  # s in which the page must show what it should
 PAUSE = 0.05  # s between two looks
 MIB = 2**20
 READ = """() => Array.from(document.querySelectorAll('[data-number]'), (node) =>

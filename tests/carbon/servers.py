@@ -16,11 +16,12 @@ import psutil
 from copilot.local.ports import listens, remembered_port
 from copilot.local.process import Child
 from tests.carbon.environment import OLDER, require
+from tests.patience import PATIENCE_S
 
 ETC = Path(__file__).parents[2] / "etc" / "graphite"
 HERE = Path(__file__).parent
 LOOPBACK = "127.0.0.1"
-START_LIMIT_S = 30.0
+START_LIMIT_S = PATIENCE_S
 CONFIGURATION = """\
 [cache]
 STORAGE_DIR = {here}

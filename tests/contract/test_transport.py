@@ -20,6 +20,7 @@ from tests.contract.transport_fixtures import (  # noqa: F401 - pytest finds the
     memory_hub_fixture,
     prosody_hub_fixture,
 )
+from tests.patience import PATIENCE_S
 
 INFO = Element(
     "info",
@@ -223,13 +224,13 @@ async def test_close_is_final_and_may_be_repeated(hub: Hub) -> None:
     await transport.close()
     await transport.close()
     with pytest.raises(TransportError, match="closed"):
-        await asyncio.wait_for(waiter, 10)
+        await asyncio.wait_for(waiter, PATIENCE_S)
     with pytest.raises(TransportError, match="closed"):
-        await asyncio.wait_for(transport.next_event(), 10)
+        await asyncio.wait_for(transport.next_event(), PATIENCE_S)
 
 
 async def test_a_transport_that_never_connected_can_be_closed(hub: Hub) -> None:
     transport = await hub.transport(await hub.account(), "one")
     await transport.close()
     with pytest.raises(TransportError, match="closed"):
-        await asyncio.wait_for(transport.next_event(), 10)
+        await asyncio.wait_for(transport.next_event(), PATIENCE_S)

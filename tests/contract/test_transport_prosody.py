@@ -28,6 +28,7 @@ from tests.contract.transport_fixtures import (  # noqa: F401 - pytest finds the
     prosody_hub_fixture,
     until,
 )
+from tests.patience import PATIENCE_S
 
 CAPTURED = Path(__file__).parents[1] / "wire" / "2011"
 
@@ -264,12 +265,12 @@ async def test_close_sends_what_was_handed_over(prosody_hub: ServerHub) -> None:
 async def test_it_answers_pings_versions_and_feature_lists(prosody_hub: ServerHub) -> None:
     _, jid = await prosody_hub.connected(features=("lease", "slots"), name="Co-Pilot agent", version="9.9")
     asker, _ = await prosody_hub.connected()
-    await plugin(asker, "xep_0199").ping(jid, timeout=5)
-    info = (await plugin(asker, "xep_0030").get_info(jid=jid, timeout=5))["disco_info"]
+    await plugin(asker, "xep_0199").ping(jid, timeout=PATIENCE_S)
+    info = (await plugin(asker, "xep_0030").get_info(jid=jid, timeout=PATIENCE_S))["disco_info"]
     wanted = {NAMESPACE, f"{NAMESPACE}#lease", f"{NAMESPACE}#slots", "urn:xmpp:ping", "jabber:iq:version"}
     assert wanted <= set(info["features"])
     assert {identity[:2] for identity in info["identities"]} == {("client", "bot")}
-    version = (await plugin(asker, "xep_0092").get_version(jid, timeout=5))["software_version"]
+    version = (await plugin(asker, "xep_0092").get_version(jid, timeout=PATIENCE_S))["software_version"]
     assert (version["name"], version["version"], version["os"]) == ("Co-Pilot agent", "9.9", "")
 
 

@@ -24,6 +24,7 @@ from copilot.store.watched import (
 )
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import spec
+from tests.patience import PATIENCE_S
 
 shared_server, store = store_fixtures.shared_server, store_fixtures.store
 
@@ -181,7 +182,7 @@ async def test_managers_hear_at_once_of_what_agents_are_to_be_told(store: Store,
     ):
         pytest.skip("fakeredis does not publish from scripts")
     hint, number = asyncio.create_task(anext(aiter(store.hints()))), 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not hint.done():  # nobody can see from here whether it listens already
             number += 1
             await run(store, number)

@@ -19,8 +19,9 @@ from copilot.transport.base import Arrived, Connected, Transport
 from copilot.transport.memory import MemoryNetwork, MemoryTransport
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 10.0  # for whatever a test waits for
+LIMIT_S = PATIENCE_S  # for whatever a test waits for
 Event = TypeVar("Event")
 
 

@@ -12,8 +12,9 @@ from random import Random
 from tests.conversations.secure import Secured
 from tests.conversations.stanza import Stanza, Writing
 from tests.conversations.stream import Stream
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 25.0  # below the limit of a test
+LIMIT_S = PATIENCE_S  # below the limit of a test
 
 
 class Peer:

@@ -10,6 +10,7 @@ import pytest
 
 from copilot.files.http import HttpClient
 from tests.integration.test_fileserver import answer, target
+from tests.patience import PATIENCE_S
 from tests.unit.files.serving import Served, facts_of, make_file, names_below, serving
 
 DATA = b"the output"
@@ -85,7 +86,7 @@ async def stored(served: Served, tmp_path: Path) -> None:
     url = served.signer.output_url("job-1", 1, 60, 1000)
     await client.put(make_file(tmp_path / "out", DATA), url, facts=facts_of(DATA))
     await client.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(names := names_below(served.area.root)) != 1:
             await asyncio.sleep(0.005)
     assert (served.area.root / names.pop()).read_bytes() == DATA

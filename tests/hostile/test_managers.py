@@ -37,6 +37,7 @@ from copilot.runtime.secret import load_secrets
 from tests.acceptance.running import Up
 from tests.contract.transport_fixtures import until
 from tests.hostile.strangers import MANAGER, Stranger, info_of, stranger
+from tests.patience import PATIENCE_S
 
 WANT = WantGetJob(agent_host="h", jdl="[]")
 GET = GetJob(agent_host="h", jdl="[]")
@@ -365,7 +366,7 @@ async def test_ten_thousand_messages_of_one_stranger_hold_nobody_up(
         await is_served(good)
         assert time.monotonic() - begin < 5
     await told(system, f"{bad.jid} says more than it may: what is over its limit is dropped")
-    async with asyncio.timeout(30):  # what it says more slowly is heard again
+    async with asyncio.timeout(PATIENCE_S):  # what it says more slowly is heard again
         while not await is_acked(bad, bad.tell(MANAGER, Ping())):
             pass
     assert system.log("jobmanager").count(f"dropped a message from {bad.jid}: unknown-command: ") <= 2

@@ -26,6 +26,7 @@ from tests.conftest import Account
 from tests.contract.store_fixtures import RedisServer, find_program, server_in_new_directory
 from tests.contract.transport_fixtures import connected
 from tests.hostile.strangers import Stranger, command_of
+from tests.patience import PATIENCE_S
 
 PROGRAMS = {"copilot-agent": "AGENT", "copilot-jobmanager-generic": "JM"}
 SECRET = "not-to-be-shown"
@@ -143,7 +144,7 @@ async def test_of_two_with_a_cloned_resource_the_first_ends_and_the_second_stays
     with started("copilot-agent", "--config", config, output=first_out, **made) as first:
         until(lambda: "Ready as" in first_out.read_text(), "the first")
         with started("copilot-agent", "--config", config, output=second_out, **other) as second:
-            assert first.wait(20) == 1
+            assert first.wait(PATIENCE_S) == 1
             line = first_out.read_text().splitlines()[-1]
             assert line.startswith("copilot-agent: Another program logged in as ")
             assert line.endswith(

@@ -26,6 +26,7 @@ from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import XmppTransport
 from tests.contract.test_transport_prosody import PlainProsody
 from tests.contract.transport_fixtures import Line, arrived, connected, event, until
+from tests.patience import PATIENCE_S
 from tests.unit.runtime.bench import Scripted
 from tests.unit.transport.test_connection import HEADER, Script
 
@@ -95,7 +96,7 @@ async def bench(open_directory: Path) -> AsyncIterator[Bench]:
         await made.sessions(1)
         yield made
         loop.stop()
-        assert await asyncio.wait_for(running, 10) == 0
+        assert await asyncio.wait_for(running, PATIENCE_S) == 0
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

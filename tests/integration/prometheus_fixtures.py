@@ -16,10 +16,11 @@ from copilot.errors import ServerMissing
 from copilot.local.ports import remembered_port
 from copilot.local.provision import Installed, ensure
 from tests.missing import missing
+from tests.patience import PATIENCE_S
 
 ETC = Path(__file__).parents[2] / "etc" / "prometheus"
 HOST = "127.0.0.1"
-LIMIT_S = 30.0
+LIMIT_S = PATIENCE_S
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ from copilot.monitor import carbon
 from copilot.monitor.carbon import CarbonLine, CarbonSettings, carrying
 from copilot.monitor.counts import MonitorCounts
 from tests.carbon.servers import Graphite
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 30.0
+LIMIT_S = PATIENCE_S
 POLL_S = 0.02
 
 

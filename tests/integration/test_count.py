@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
-
 from copilot.client.submission import Submission, submit
 from copilot.files.area import FileArea
 from copilot.files.staging import DiskStaging
@@ -34,6 +32,7 @@ from copilot.transport.settings import XmppSettings
 from copilot.transport.stanza import encode
 from copilot.transport.xmpp import XmppTransport
 from tests import sealing
+from tests.patience import PATIENCE_S
 
 BY_THE_CLOCK = ("reap", "unpublished", "dispatch", "cancelling", "draining", "wanted")
 MESSAGES_OF_THE_AGENT = {
@@ -111,7 +110,7 @@ async def run(
         await submit(submission, watching, DiskStaging(FileArea(directory / "files"), agents=()))
     async with (
         in_process(directory, counted, connect=connect, security=security) as system,
-        asyncio.timeout(30),
+        asyncio.timeout(PATIENCE_S),
     ):
         (agent,) = system.agents
         while (await watching.counts())[State.DONE] < before + jobs or await watching.unpublished():
@@ -178,7 +177,6 @@ async def test_in_secure_mode_it_costs_the_same_and_nothing_of_it_is_seen_on_the
     assert not [word for word in (*told, *as_base64) if word in seen]
 
 
-@pytest.mark.timeout(90)
 async def test_it_costs_the_same_over_prosody_and_redis_and_at_most_three_round_trips(
     tmp_path: Path, prosody: Prosody, redis_url: str
 ) -> None:

@@ -28,6 +28,7 @@ from copilot.files.http import TRIES, HttpClient
 from copilot.files.server import FileServer
 from copilot.files.signing import UrlSigner, Verifier, _signature
 from copilot.local.certificates import ensure
+from tests.patience import PATIENCE_S
 from tests.unit.files.serving import HOST, SECRET, Served, facts_of, make_file, names_below, serving
 
 JOB = "job-1"
@@ -55,7 +56,7 @@ async def plain(tmp_path: Path) -> AsyncIterator[Served]:
         yield running
 
 
-async def until(condition: Callable[[], bool], limit: float = 10) -> None:
+async def until(condition: Callable[[], bool], limit: float = PATIENCE_S) -> None:
     async with asyncio.timeout(limit):
         while not condition():
             await asyncio.sleep(0.005)
@@ -66,7 +67,7 @@ async def answer(port: int, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(request)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.read()
     finally:
         writer.close()
@@ -314,7 +315,7 @@ async def test_a_client_that_waits_to_be_asked_for_the_body_is_asked(plain: Serv
     url = target(plain.signer.output_url(JOB, 1, 60, 4))
     head = f"PUT {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
     reader, writer = await asyncio.open_connection(HOST, plain.port)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         writer.write(head.encode())
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"data")

@@ -129,7 +129,7 @@ async def test_texts_for_a_shell_and_scripts_without_a_first_line_work(payload: 
 
 
 async def test_it_gets_time_to_tidy_up_and_then_no_more(payload: Payload) -> None:
-    outcome = await payload.run("#!/bin/sh\ntrap 'echo tidy; exit 0' TERM\nsleep 60 & wait", limit=0.2)
+    outcome = await payload.run("#!/bin/sh\ntrap 'echo tidy; exit 0' TERM\nsleep 60 & wait", limit=1.0)
     assert (outcome.cause, payload.said) == (Cause.POLICY_RUN_TIME, "tidy\n")
 
 

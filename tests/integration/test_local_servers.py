@@ -28,9 +28,10 @@ from copilot.local.process import unprivileged_user
 from copilot.local.prosody import Prosody
 from copilot.local.redis import Redis
 from tests.conftest import Account
+from tests.patience import PATIENCE_S
 
 Make = Callable[..., Awaitable[Account]]
-LIMIT_S = 20.0
+LIMIT_S = PATIENCE_S
 ITEMS, COMMANDS = "http://jabber.org/protocol/disco#items", "http://jabber.org/protocol/commands"
 
 

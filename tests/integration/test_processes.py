@@ -18,8 +18,7 @@ from copilot.agent import strays
 from copilot.agent.guard import start_guard
 from copilot.agent.processes import Exit, NotStarted, become_subreaper, run
 from copilot.agent.sandbox import TOKEN_FILE
-
-pytestmark = pytest.mark.timeout(30)
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +42,7 @@ async def run_shell(directory: Path, text: str, *, token: str = "", limit: float
 
 async def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for `condition`, at most ten seconds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.01)

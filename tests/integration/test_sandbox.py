@@ -24,6 +24,7 @@ from copilot.agent.sandbox import Package, Sandbox
 from copilot.errors import NoSpace, TransferRefused
 from copilot.files.unpack import Limits, extract
 from copilot.job import Cause, InputFile, JobSpec, Outcome
+from tests.patience import PATIENCE_S
 
 MEBIBYTE = 1024 * 1024
 PACKAGE_LIMIT = 64 * MEBIBYTE
@@ -353,7 +354,7 @@ async def test_what_an_interrupted_attempt_left_is_stopped_and_packed(tmp_path: 
         first.stdout.write_text("so far\n")
         after_restart = Sandbox(tmp_path, "job", 1)
         assert await packed_names(after_restart) == ["job/stdout", "job/partial"]
-        assert left.wait(10) == -15 or left.returncode == -9
+        assert left.wait(PATIENCE_S) == -15 or left.returncode == -9
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import redis as redis_client
 from copilot.doctor.findings import Verdict
 from copilot.local.redis import Redis
 from tests.integration.doctor.setups import BY_TIME, Setup, unwell
+from tests.patience import PATIENCE_S
 
 WARNING = Verdict.WARNING
 
@@ -130,7 +131,7 @@ async def test_a_disk_that_redis_cannot_write_to(queued: Setup, own_redis: Redis
         with redis_client.Redis.from_url(own_redis.url) as connection:
             connection.set("something", "x")
             connection.bgsave()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while connection.info("persistence")["rdb_bgsave_in_progress"]:
                     await asyncio.sleep(0.01)
         assert "the last snapshot failed" in await queued.fault("redis-saving")

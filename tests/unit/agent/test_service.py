@@ -48,6 +48,7 @@ from copilot.files.base import FileFacts
 from copilot.files.clients import Files
 from copilot.job import Cause, Outcome, Output
 from copilot.protocol.commands import Job, JobInput, Secret
+from tests.patience import PATIENCE_S
 
 MEBIBYTE = 1024 * 1024
 
@@ -160,7 +161,7 @@ class TroubledFiles:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -605,7 +606,7 @@ async def test_what_comes_in_the_same_moment_as_the_job_ends_it(tmp_path: Path) 
     assignment = world.assigned("sleep 600")
     running = asyncio.ensure_future(world.begin(Execute(assignment=assignment)))
     world.service.perform(Stop(assignment=assignment))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await running).cause is Cause.CANCELLED
 
 
@@ -614,7 +615,7 @@ async def test_an_exclusive_job_may_begin_in_the_same_moment(tmp_path: Path) -> 
     assignment = world.assigned("true", exclusive=True, lease=60.0)
     running = asyncio.ensure_future(world.begin(Execute(assignment=assignment)))
     world.service.perform(Begin(assignment=assignment))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await running).cause is Cause.OK
 
 

@@ -24,6 +24,7 @@ from copilot.jobmanager.config import FileServerConfig
 from copilot.local.certificates import ensure
 from copilot.log import prepare, set_up
 from copilot.runtime.systemd import READY, Supervisor
+from tests.patience import PATIENCE_S
 from tests.unit.cli.test_daemon import GOOD as AGENT_IN_ORDER
 
 GOOD = AGENT_IN_ORDER + "HB_ALLOW boss@example.org\n"
@@ -143,7 +144,7 @@ async def test_a_hangup_before_and_after_its_time_ends_nothing(monkeypatch: pyte
     with on_hangup(heard.set):
         assert not heard.is_set()
         os.kill(os.getpid(), signal.SIGHUP)
-        await asyncio.wait_for(heard.wait(), 5)
+        await asyncio.wait_for(heard.wait(), PATIENCE_S)
     os.kill(os.getpid(), signal.SIGHUP)
 
 

@@ -11,6 +11,7 @@ from copilot.client.follow import at_rest, follow
 from copilot.job import Cause, Event, EventKind, JobSpec, Outcome, Output
 from copilot.store import rules
 from copilot.store.memory import MemoryStore
+from tests.patience import PATIENCE_S
 
 OUTPUT = Output(size=1, sha256="0" * 64)
 DONE = Outcome(cause=Cause.OK, exit_code=0, output=OUTPUT)
@@ -126,7 +127,7 @@ async def test_the_end_is_seen_though_the_stream_never_rests() -> None:
     store = BusyStore()
     await store.submit([JobSpec(id="j", command="c")])
     await run(store, FAILED)
-    assert await asyncio.wait_for(heard(store), 10) == []
+    assert await asyncio.wait_for(heard(store), PATIENCE_S) == []
 
 
 async def test_a_long_stream_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from copilot.client.watch import Watch
 from copilot.errors import ConfigError, StoreUnavailable
 from copilot.job import Cause, Event, JobSpec, Outcome, State
 from copilot.store.memory import MemoryStore
+from tests.patience import PATIENCE_S
 
 DONE = Outcome(cause=Cause.OK, exit_code=0)
 
@@ -87,7 +88,7 @@ async def test_who_has_begun_is_told() -> None:
     watch = Watch(store)
     task = asyncio.create_task(watch.ended("job", begun=begun.set))
     (claimed,) = await store.claim(agent="a@x", request="r", dispatch_limit=60)
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), PATIENCE_S)
     await store.finish("job", claimed.attempt, DONE)
     assert (await task).state is State.DONE
 

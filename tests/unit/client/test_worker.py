@@ -40,8 +40,9 @@ from copilot.errors import (
 )
 from copilot.job import Event, Output, State
 from copilot.store.watched import Stream
+from tests.patience import PATIENCE_S
 
-LIMIT = 20.0  # s
+LIMIT = PATIENCE_S  # s
 
 
 class Place:

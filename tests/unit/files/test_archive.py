@@ -16,6 +16,7 @@ from copilot.errors import TransferRefused, TransferUnavailable
 from copilot.files import archive as module
 from copilot.files.archive import pack
 from copilot.files.newfile import NewFile
+from tests.patience import PATIENCE_S
 
 LIMIT = 1024 * 1024
 
@@ -233,6 +234,6 @@ def test_packing_ends_soon_when_its_file_is_given_up(place: Place) -> None:
     with NewFile.at(place.path) as new:
         thread = threading.Thread(target=work, args=(new,))
         thread.start()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert len(errors) == 1
     assert "given up" in str(errors[0])

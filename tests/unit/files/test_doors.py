@@ -17,6 +17,7 @@ from copilot.files import doors
 from copilot.files.doors import BoundedServer
 from copilot.files.quiet import listen, quiet_server
 from copilot.local import certificates
+from tests.patience import PATIENCE_S
 
 HOST = "127.0.0.1"
 log = logging.getLogger("copilot.test")
@@ -41,7 +42,7 @@ async def serving(
 async def ended(reader: asyncio.StreamReader) -> bool:
     """Whether the server closes a connection, within some seconds."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while await reader.read(1000):
                 pass
     except ConnectionError:
@@ -55,7 +56,7 @@ async def served(port: int) -> bool:
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             return (await reader.read()).endswith(b"fine")
     except ConnectionError:
         return False
@@ -73,7 +74,7 @@ async def test_one_address_has_half_of_the_places_and_they_come_back(
         assert not await served(port)
         assert caplog.messages[0].startswith(f"{HOST} opens more than 4 connections")
         lines[0][1].close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not await served(port):
                 pass
         for _, writer in lines:

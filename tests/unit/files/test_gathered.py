@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from copilot.files.gathered import MOST_AT_ONCE, Gathered
+from tests.patience import PATIENCE_S
 
 
 class Worker:
@@ -21,11 +22,11 @@ class Worker:
     def work(self, batch: Sequence[int]) -> list[Exception | None]:
         self.batches.append(list(batch))
         self.begun.release()
-        assert self.may_end.acquire(timeout=10)
+        assert self.may_end.acquire(timeout=PATIENCE_S)
         return [ValueError(str(one)) if one < 0 else None for one in batch]
 
     async def until_begun(self) -> None:
-        assert await asyncio.to_thread(self.begun.acquire, timeout=10)
+        assert await asyncio.to_thread(self.begun.acquire, timeout=PATIENCE_S)
 
 
 async def test_what_comes_while_one_batch_is_at_work_makes_the_next() -> None:

@@ -12,6 +12,7 @@ import pytest
 from copilot.errors import NoSpace, TransferCorrupt, TransferError, TransferRefused, TransferUnavailable
 from copilot.files.http import MAX_PAUSE, TRIES, HttpClient, pause
 from copilot.files.spool import Part, Spool
+from tests.patience import PATIENCE_S
 from tests.unit.files.serving import HOST, facts_of, make_file, names_below
 
 
@@ -32,7 +33,7 @@ async def canned(*answers: str, arrived: asyncio.Event | None = None) -> AsyncIt
             await reader.readexactly(int(length.split()[0]))
         writer.write(answer.replace("\n", "\r\n").encode())
         if arrived is not None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await arrived.wait()
         writer.close()
 

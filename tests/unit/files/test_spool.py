@@ -9,6 +9,7 @@ import pytest
 from copilot.errors import NoSpace
 from copilot.files.base import BATCH
 from copilot.files.spool import Part, Spool
+from tests.patience import PATIENCE_S
 
 HALF = bytes(BATCH // 2)
 
@@ -51,7 +52,7 @@ async def test_more_is_taken_while_a_batch_is_written_but_not_without_end() -> N
     gate = threading.Event()
 
     def write(_: Sequence[Part]) -> None:
-        gate.wait(10)
+        gate.wait(PATIENCE_S)
 
     async with Spool(write) as spool:
         await spool.add(bytes(BATCH))  # under way

@@ -16,6 +16,7 @@ from copilot.files.area import FileArea
 from copilot.files.base import FileFacts
 from copilot.files.many import write_all
 from copilot.files.staging import ACCESS_LIST, DiskStaging
+from tests.patience import PATIENCE_S
 from tests.unit.files.serving import facts_of, make_file, names_below
 
 AGENTS = ("hostname:*", "address:192.0.2.*")
@@ -72,7 +73,7 @@ class SlowArea(FileArea):
 
     def store_input(self, job: str, source: Path, name: str) -> FileFacts:
         self.begun.set()
-        assert self.may.wait(10)
+        assert self.may.wait(PATIENCE_S)
         return super().store_input(job, source, name)
 
 

@@ -8,6 +8,7 @@ import pytest
 from copilot.errors import TransferCorrupt
 from copilot.files.base import BATCH
 from copilot.files.upload import Upload
+from tests.patience import PATIENCE_S
 from tests.unit.files.serving import facts_of, make_file
 
 
@@ -28,7 +29,7 @@ async def test_who_stops_after_one_block_leaves_nothing_behind(tmp_path: Path) -
         assert await anext(blocks) == bytes(BATCH)
         path.write_bytes(b"short")  # what is read ahead may fail
     await blocks.aclose()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while asyncio.all_tasks() != {asyncio.current_task()}:
             await asyncio.sleep(0)
 

@@ -17,6 +17,7 @@ from copilot.files.staging import DiskStaging
 from copilot.grid.intake import StagingIntake
 from copilot.job import InputFile, JobSpec
 from copilot.store.memory import MemoryStore
+from tests.patience import PATIENCE_S
 from tests.unit.files.serving import facts_of, make_file, names_below
 
 SPEC = JobSpec(id="j", command="run.sh")
@@ -181,7 +182,7 @@ class Slow(DiskStaging):
 async def test_who_gives_up_in_the_middle_leaves_no_files(world: World) -> None:
     slow = Slow(world.area)
     submitting = asyncio.create_task(world.intake(staging=slow).submit(SPEC, world.files))
-    await asyncio.wait_for(slow.begun.wait(), 10)
+    await asyncio.wait_for(slow.begun.wait(), PATIENCE_S)
     submitting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await submitting

@@ -13,6 +13,7 @@ from copilot.errors import StoreUnavailable
 from copilot.grid import running as module
 from copilot.grid.base import Intake, JobSource
 from copilot.grid.running import running
+from tests.patience import PATIENCE_S
 
 INTAKE: Any = None
 
@@ -69,7 +70,7 @@ async def test_a_source_is_run_again_whatever_ends_it(caplog: pytest.LogCaptureF
     )
     other = Source()
     async with at_work({"bad": source, "good": other}):
-        await asyncio.wait_for(source.waits.wait(), 10)
+        await asyncio.wait_for(source.waits.wait(), PATIENCE_S)
         assert (source.lives, other.lives) == (7, 1)
         source.ended.clear()
     assert source.ended.is_set()
@@ -91,7 +92,7 @@ async def test_waits_grow_and_are_bounded_and_jittered(monkeypatch: pytest.Monke
     monkeypatch.setattr(module.asyncio, "sleep", note)
     source = Source(*[raises(RuntimeError("boom"))] * 8)
     async with at_work({"bad": source}, random=lambda: 0.5):
-        await asyncio.wait_for(enough.wait(), 10)
+        await asyncio.wait_for(enough.wait(), PATIENCE_S)
     assert waits[:8] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
@@ -114,7 +115,7 @@ async def test_a_source_that_does_not_want_to_end_is_left_behind(
             await asyncio.sleep(0)
     assert "source stubborn does not end when it is cancelled" in caplog.text
     may.set()
-    await asyncio.wait_for(source.ended.wait(), 10)
+    await asyncio.wait_for(source.ended.wait(), PATIENCE_S)
 
 
 async def test_no_sources_are_no_work() -> None:

@@ -144,7 +144,7 @@ async def test_whom_a_component_does_not_allow_hears_nothing(floor: Floor) -> No
     await floor.manager(BOSS)
     await floor.agent("a1@x/one", "somebody-else@x")
     async with floor.asking() as asker:
-        assert await said(asker, Ping(), limit=0.3) == {"alpha": Pong(), "one": None}
+        assert await said(asker, Ping(), limit=1.0) == {"alpha": Pong(), "one": None}
 
 
 async def test_who_is_no_member_is_told_what_to_do(floor: Floor) -> None:

@@ -12,8 +12,9 @@ from copilot.errors import ConfigError, CopilotError
 from copilot.local import keeper
 from copilot.local.component import Component
 from copilot.local.keeper import MOST_QUICK_ENDS, keep
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 20.0
+LIMIT_S = PATIENCE_S
 
 
 def service(directory: Path, script: str, *, may_leave: bool = False, dispensable: bool = False) -> Component:

@@ -11,6 +11,7 @@ import pytest
 
 from copilot.errors import ConfigError, CopilotError
 from copilot.local.process import Child, identity, make_directory, reachable, unprivileged_user
+from tests.patience import PATIENCE_S
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -51,7 +52,7 @@ async def test_a_child_is_stopped_when_the_one_who_waits_for_it_is_cancelled(tmp
 
 async def test_stop_asks_first(tmp_path: Path) -> None:
     child = await start(tmp_path, "trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.01; done")
-    await child.wait_until(lambda: said(tmp_path, "up"), limit_s=10)
+    await child.wait_until(lambda: said(tmp_path, "up"), limit_s=PATIENCE_S)
     await child.stop()
     assert await child.wait() == 0
     assert said(tmp_path, "bye")
@@ -59,7 +60,7 @@ async def test_stop_asks_first(tmp_path: Path) -> None:
 
 async def test_stop_kills_what_does_not_end(tmp_path: Path) -> None:
     child = await start(tmp_path, "trap '' TERM; echo up; while :; do sleep 0.01; done")
-    await child.wait_until(lambda: said(tmp_path, "up"), limit_s=10)
+    await child.wait_until(lambda: said(tmp_path, "up"), limit_s=PATIENCE_S)
     await child.stop(grace_s=0.05)
     assert await child.wait() == -signal.SIGKILL
     assert not psutil.pid_exists(child.pid)

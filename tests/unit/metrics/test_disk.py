@@ -12,6 +12,7 @@ import pytest
 
 from copilot.metrics import disk as module
 from copilot.metrics.disk import FRESH, Disk
+from tests.patience import PATIENCE_S
 
 
 async def test_the_numbers_are_those_of_the_system_by_the_word_of_the_directory(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, 
 
     def look(directories: Mapping[str, Path]) -> Any:
         asked.append(1)
-        answer.wait(20)
+        answer.wait(PATIENCE_S)
         return really(directories)
 
     monkeypatch.setattr(module, "_look", look)

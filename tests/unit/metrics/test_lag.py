@@ -6,10 +6,11 @@ import asyncio
 import time
 
 from copilot.metrics.lag import Lag
+from tests.patience import PATIENCE_S
 
 
 async def until_looked(lag: Lag, times: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while lag.seconds.count < times:
             await asyncio.sleep(0)
 

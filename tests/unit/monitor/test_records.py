@@ -20,6 +20,7 @@ from copilot.roles import Account, Standing
 from copilot.runtime.keys import new_key_file
 from copilot.store.accounts import Accounts
 from copilot.store.memory import MemoryStore
+from tests.patience import PATIENCE_S
 from tests.sealing import Ring, agent, public, service
 
 AGENT, MONITOR = "agent@x", "mon@x"
@@ -104,7 +105,7 @@ async def test_it_goes_on_while_the_queue_is_away_and_knows_all_when_it_is_back(
         assert not records.knows(AGENT)
         assert records.permits(AGENT, "reportEvent")
         store.away = False
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not records.knows(AGENT):
                 records.cache.hint()
                 await asyncio.sleep(0.01)

@@ -14,6 +14,7 @@ from copilot.monitor.history import Series
 from copilot.monitor.storeboard import StoreBoard
 from copilot.monitor.watch import Watch
 from copilot.store.memory import MemoryStore
+from tests.patience import PATIENCE_S
 
 T = 1_700_000_000.0
 
@@ -146,6 +147,6 @@ async def test_however_many_ask_the_store_is_asked_once_a_second() -> None:
 async def until(condition: object) -> None:
     """Return as soon as it holds."""
     assert callable(condition)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.005)

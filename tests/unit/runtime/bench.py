@@ -19,9 +19,10 @@ from copilot.runtime.component import Actions, Event, Leave, Perform, Stopping
 from copilot.runtime.loop import Loop
 from copilot.transport.base import Arrived, Transport
 from copilot.transport.memory import MemoryNetwork, MemoryTransport
+from tests.patience import PATIENCE_S
 
 OWN, PEER = "jm@x/one", "agent@x/a"
-LIMIT = 5.0  # s that anything here may take
+LIMIT = PATIENCE_S  # s that anything here may take
 
 Decision = Actions | Awaitable[Actions]
 

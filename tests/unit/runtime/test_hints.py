@@ -13,6 +13,7 @@ from copilot.runtime import hints
 from copilot.runtime.hints import hinted
 from copilot.runtime.loop import Loop
 from copilot.store.memory import MemoryStore
+from tests.patience import PATIENCE_S
 
 
 class Troubled(MemoryStore):
@@ -47,7 +48,7 @@ async def test_after_trouble_it_listens_again(trouble: CopilotError, monkeypatch
     monkeypatch.setattr(hints, "LISTEN_AGAIN", 0.0)
     loop = Hears()
     async with hinted(cast("Loop", loop), Troubled(trouble)):
-        await asyncio.wait_for(loop.heard.wait(), 5)
+        await asyncio.wait_for(loop.heard.wait(), PATIENCE_S)
     assert loop.what == "orders"
 
 

@@ -47,6 +47,7 @@ from copilot.runtime.loop import TICKS_AT_ONCE, Loop
 from copilot.runtime.shares import AT_WORK, OVER_SHARE, WAITING
 from copilot.transport.base import Arrived, Connected, Disconnected, TransportEvent
 from copilot.transport.memory import MemoryTransport
+from tests.patience import PATIENCE_S
 from tests.unit.protocol.wire import endpoint
 from tests.unit.runtime.bench import OWN, PEER, Decision, Scripted, performing, rest, running, until
 
@@ -547,7 +548,7 @@ async def test_what_made_the_server_end_the_stream_is_never_sent_again() -> None
 async def test_what_somebody_has_to_mend_ends_the_run_with_that_error(error: Exception) -> None:
     transport = Played(Connected(OWN), error)
     with pytest.raises(type(error), match=str(error)):
-        await asyncio.wait_for(loop_over(transport, Scripted()).run(), 5.0)
+        await asyncio.wait_for(loop_over(transport, Scripted()).run(), PATIENCE_S)
     assert (transport.closed, transport.announced) == (True, ["jm@x"])
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -605,7 +606,7 @@ async def test_an_effect_begun_in_the_last_turn_is_closed_not_forgotten() -> Non
     component = on_command(lambda _: [*performing(payload), Leave(exit_code=3)])
     async with running(component) as bench:
         bench.say(GET, "m1")
-        assert await asyncio.wait_for(bench.run, 5.0) == 3
+        assert await asyncio.wait_for(bench.run, PATIENCE_S) == 3
     assert finished(component) == []
 
 
@@ -627,7 +628,7 @@ async def test_work_that_does_not_end_is_broken_off_after_a_while(monkeypatch: p
 async def test_it_may_be_asked_to_stop_before_there_is_a_session() -> None:
     loop = loop_over(Played(), Scripted())
     loop.stop()
-    assert await asyncio.wait_for(loop.run(), 5.0) == 0
+    assert await asyncio.wait_for(loop.run(), PATIENCE_S) == 0
 
 
 def test_a_component_without_effects_says_so() -> None:
@@ -688,7 +689,7 @@ async def test_a_flood_of_one_sender_holds_up_nobody_and_is_worked_off_in_its_or
         other = MemoryTransport(bench.network, "other@x/o")
         assert isinstance(await other.next_event(), Connected)
         other.send(Envelope(to=OWN, id="o1", element=codec.encode(GET, ("storage",))))
-        acked = await asyncio.wait_for(other.next_event(), 5)
+        acked = await asyncio.wait_for(other.next_event(), PATIENCE_S)
         assert isinstance(acked, Arrived)
         assert acked.envelope.acks == ("o1",)
         assert len(component.commands()) == AT_WORK + 1

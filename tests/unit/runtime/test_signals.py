@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 PROGRAM = """
 import asyncio
 from copilot.runtime.signals import on_stop
@@ -54,7 +56,7 @@ def test_the_first_asks_and_the_second_ends(program: subprocess.Popen[str], numb
     assert says(program) == "asked"
     assert program.poll() is None
     program.send_signal(number)
-    assert program.wait(10) == 128 + number
+    assert program.wait(PATIENCE_S) == 128 + number
 
 
 @pytest.mark.parametrize("program", [False], indirect=True)
@@ -62,11 +64,11 @@ def test_the_second_may_be_another_signal(program: subprocess.Popen[str]) -> Non
     program.send_signal(signal.SIGINT)
     assert says(program) == "asked"
     program.send_signal(signal.SIGTERM)
-    assert program.wait(10) == 128 + signal.SIGTERM
+    assert program.wait(PATIENCE_S) == 128 + signal.SIGTERM
 
 
 def test_outside_a_signal_means_what_it_always_means(program: subprocess.Popen[str]) -> None:
     program.send_signal(signal.SIGTERM)
     assert [says(program), says(program)] == ["asked", "over"]
     program.send_signal(signal.SIGTERM)
-    assert program.wait(10) == -signal.SIGTERM
+    assert program.wait(PATIENCE_S) == -signal.SIGTERM

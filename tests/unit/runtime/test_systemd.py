@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from copilot.runtime.systemd import ALIVE, READY, STOPPING, Supervisor
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def environment(systemd: socket.socket, **more: str) -> dict[str, str]:
 
 
 async def heard(systemd: socket.socket) -> str:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         return (await asyncio.get_running_loop().sock_recv(systemd, 1000)).decode()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from copilot.store.counts import StoreCounts
 from copilot.store.together import MOST_AT_ONCE, Command, Together
+from tests.patience import PATIENCE_S
 
 STEPS = 20  # of the event loop, more than it takes until all have asked
 
@@ -53,7 +54,7 @@ async def until_all_have_asked() -> None:
 
 
 async def answers(tasks: Sequence[asyncio.Task[Any]]) -> list[Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 

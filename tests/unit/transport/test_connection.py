@@ -20,8 +20,9 @@ from copilot.transport.base import Disconnected, PresenceChanged, TransportEvent
 from copilot.transport.connection import Connection
 from copilot.transport.settings import XmppSettings
 from copilot.transport.xmpp import MAX_WAIT_S, XmppTransport
+from tests.patience import PATIENCE_S
 
-LIMIT_S = 10.0
+LIMIT_S = PATIENCE_S
 HEADER = (
     "<?xml version='1.0'?><stream:stream xmlns='jabber:client' version='1.0' id='1' from='site.org' "
     "xmlns:stream='http://etherx.jabber.org/streams'>"

@@ -11,6 +11,7 @@ from copilot.monitor.board import AgentPage
 from copilot.monitor.dashboard.answers import AT_ONCE, Answers
 from copilot.monitor.dashboard.asking import Refusal
 from tests.browser import world
+from tests.patience import PATIENCE_S
 from tests.unit.monitor.dashboard.serving import NOON
 
 AGENTS = ("/api/agents", "")
@@ -48,7 +49,7 @@ async def test_the_same_question_of_many_is_asked_once_and_its_answer_kept_for_a
     board.go.set()
     assert len(set(await asyncio.gather(*asked[1:]))) == 1
     assert board.questions == 1
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while board.questions == 1:
             await answers.to(*AGENTS)
 

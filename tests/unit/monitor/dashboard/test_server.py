@@ -14,6 +14,7 @@ import pytest
 from copilot.job import State
 from copilot.monitor.dashboard.server import Dashboard
 from tests.browser import world
+from tests.patience import PATIENCE_S
 from tests.unit.monitor.dashboard.serving import HOST, NOON, Asker, asker, board
 
 FAILED = "run-2026-11-28-004213"
@@ -226,7 +227,7 @@ async def test_a_port_that_is_taken_is_an_error_and_stopping_twice_is_none(
 
 async def snapshot(answer: aiohttp.ClientResponse) -> dict[str, object]:
     """The next one of a stream."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         async for line in answer.content:
             if line.startswith(b"data: "):
                 found: dict[str, object] = json.loads(line.removeprefix(b"data: "))
@@ -256,7 +257,7 @@ async def test_the_stream_has_places_for_so_many_and_says_so(shown: world.Memory
         said = await ask.json("/live", 503)
         assert "too many watch" in said["error"]
         first.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:  # until the server has seen that one has left
                 async with ask.get("/live") as third:
                     if third.status == 200:
@@ -293,7 +294,7 @@ async def test_a_viewer_who_does_not_read_is_skipped_and_holds_up_nobody(shown: 
 async def test_a_viewer_who_does_not_read_for_long_loses_his_place(shown: world.MemoryBoard) -> None:
     async with asker(shown, period=0.001, most_viewers=1, stall=0.2) as ask:
         writer = await idler(ask)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             turn = 0
             while True:
                 turn += 1

@@ -18,6 +18,7 @@ from copilot.protocol import codec
 from copilot.protocol.commands import WantGetJob
 from copilot.protocol.crypto import v1
 from copilot.protocol.envelope import Element
+from tests.patience import PATIENCE_S
 from tests.unit.protocol.crypto.vectors import SECRET, VECTORS, key
 
 CASES = VECTORS["cases"]
@@ -31,7 +32,7 @@ def body(stanza: str) -> dict[str, str]:
 
 
 def run(words: list[str], data: bytes) -> bytes:
-    return subprocess.run(words, input=data, capture_output=True, check=True, timeout=20).stdout
+    return subprocess.run(words, input=data, capture_output=True, check=True, timeout=PATIENCE_S).stdout
 
 
 def test_key_and_iv_come_of_the_pass_phrase_as_in_2011() -> None:
