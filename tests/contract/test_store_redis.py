@@ -468,7 +468,10 @@ async def test_only_the_keys_and_fields_of_the_table_are_written(server: RedisSe
         await store.submit([spec("delayed", priority=1)])
         for attempt in range(1, 7):
             await store.claim(agent=AGENT, request=f"{attempt}", dispatch_limit=60)
-            await store.hand_back("job-delayed", attempt, cause=Cause.INFRA_UNDELIVERED)
+            # An hour ahead: its delay of 2 s is not over before the test is.
+            await store.hand_back(
+                "job-delayed", attempt, cause=Cause.INFRA_UNDELIVERED, now=time.time() + 3600
+            )
         await store.submit([*jobs, spec("held"), spec("cancelled")])
         await store.hold("job-held")
         await store.cancel("job-cancelled")

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +56,17 @@ exec {podman} "$@"
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
+def images() -> Iterator[Images]:
     podman, busybox = shutil.which("podman"), shutil.which("busybox")
     if podman is None or busybox is None:
         pytest.skip("podman or busybox is not installed")
-    root = tmp_path_factory.mktemp("podman")
+    # Not pytest's directory: what cleans up after a container refuses a runroot of more than 50 characters, and podman then
+    # waits 20 s for it.
+    with tempfile.TemporaryDirectory(prefix="podman-", dir="/tmp", ignore_cleanup_errors=True) as place:
+        yield from _images(Path(place), podman, busybox)
+
+
+def _images(root: Path, podman: str, busybox: str) -> Iterator[Images]:
     tool = root / "podman"
     tool.write_text(WRAPPER.format(podman=podman))
     tool.chmod(0o755)
