@@ -67,6 +67,7 @@ MAY_SAY: Mapping[str, frozenset[Standing]] = {
     "wantJobState": _GIVERS,
     "stopJob": _GIVERS,
     "operate": _GIVERS,
+    "wantJobs": _GIVERS,
     "wantJobOutput": _GIVERS,
     "getTicket": _KNOWN,
     "storeTicket": _SERVICES,

@@ -19,7 +19,7 @@ from copilot.cli.output import Shown, print_json
 from copilot.cli.queue import open_store
 from copilot.cli.tables import age
 from copilot.client.agents import STATES, known_agents
-from copilot.client.desk import AgentVerb
+from copilot.client.operating import AgentVerb
 from copilot.client.story import when
 from copilot.config.kinds import JID, duration
 from copilot.errors import BadName, ConfigError

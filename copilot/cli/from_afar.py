@@ -24,9 +24,8 @@ from copilot.cli.securing import agent_security
 from copilot.client.access import LARGEST_UNPACKED
 from copilot.client.afar import submit_from_afar
 from copilot.client.config import SubmitterConfig
-from copilot.client.desk import AgentVerb
 from copilot.client.explaining.reasons import Code, Reason
-from copilot.client.operating import Answer, Verb, answer
+from copilot.client.operating import AgentVerb, Answer, Verb, answer
 from copilot.client.remote import Remote, Submitted, element_counts
 from copilot.client.secrets import with_secrets
 from copilot.client.selection import Selection

@@ -22,6 +22,7 @@ from copilot.cli.options import (
     ConfigOption,
     Owners,
     Projects,
+    Remote,
     States,
     Tags,
     Watch,
@@ -78,9 +79,17 @@ def list_(  # noqa: PLR0917  # one parameter per option
     config: ConfigOption = None,
     as_json: AsJson = False,
     watch: Watch = None,
+    remote: Remote = False,
 ) -> None:
     """List jobs: without options those that run, wait or are held, in the order of the queue."""
     wanted = chosen(owner, state, project, tag, agent, where)
+    if remote:
+        if ids or all_ or each or wanted != Filter(states=wanted.states):
+            raise ConfigError("--remote: of the choices, --state and --limit alone; it lists your own jobs")
+        from copilot.cli import listed_afar
+
+        listed_afar.jobs(config, wanted.states, limit, as_json=as_json, every=watch)
+        return
     selected = [read_selection(text) for text in ids or ()]
     if selected and (wanted or all_):
         raise ConfigError("name jobs by their ids or say which by options, not both")

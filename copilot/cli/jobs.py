@@ -192,7 +192,7 @@ def _from_afar(
     as_json: bool,
 ) -> NoReturn:
     if wanted or not ids:
-        raise ConfigError("--remote: name the jobs by their ids, for nobody lists jobs from afar")
+        raise ConfigError("--remote: name the jobs by their ids; `copilot jobs list --remote` shows yours")
     targets = [read_selection(job) for job in dict.fromkeys(ids)]
     if parts := [one.text for one in targets if isinstance(one.part, slice)]:
         confirm(f"{verb.capitalize()} {', '.join(parts)}?", yes=yes or not sys.stdin.isatty())

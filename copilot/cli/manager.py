@@ -23,8 +23,6 @@ from copilot.cli.securing import ServiceSecurity
 from copilot.cli.storage import address_text, chirp_address, open_outputs, open_staging
 from copilot.client.commands import PeoplesCommands
 from copilot.client.desk import Desk
-from copilot.client.explain import explain
-from copilot.client.explaining.words import clipped
 from copilot.clock import SystemClock
 from copilot.config.manager import GENERIC, ManagerSettings
 from copilot.enrol.errands import Errands
@@ -38,7 +36,6 @@ from copilot.grid.base import JobSource
 from copilot.grid.intake import StagingIntake
 from copilot.grid.plugins import make_finisher, make_sources
 from copilot.grid.running import running
-from copilot.jobmanager.explaining import Why
 from copilot.jobmanager.logic import JobManager, JobManagerSettings
 from copilot.jobmanager.reaching import Reaching
 from copilot.jobmanager.referral import StorageReferral
@@ -320,13 +317,8 @@ def _submissions(
         staging = DiskStaging(area, config.chirp_agents)
         files = SubmittedFiles(area, urls, staging, serves_results=results)
 
-    async def why(job: str) -> Why:
-        reason = await explain(
-            store, job, area=None if config.files_dir is None else FileArea(config.files_dir)
-        )
-        return Why(code=reason.code.value, text=clipped(reason.text), next=clipped(reason.next))
-
-    return Submissions(store, files, settings, wall=clock.wall, operate=Desk(store).operate, explain=why)
+    desk = Desk(store, None if config.files_dir is None else FileArea(config.files_dir))
+    return Submissions(store, files, settings, wall=clock.wall, desk=desk)
 
 
 def _members(config: ManagerSettings) -> list[str] | None:

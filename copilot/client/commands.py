@@ -9,9 +9,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from copilot.actor import Via
-from copilot.client.desk import MOST, AgentVerb, Desk, NotAllowed
+from copilot.client.desk import MOST, Desk, NotAllowed
 from copilot.client.explain import explain
-from copilot.client.operating import Verb
+from copilot.client.operating import AgentVerb, Verb
 from copilot.errors import BadName, StoreError
 from copilot.job import State, check_job_id
 from copilot.log import PeerRef

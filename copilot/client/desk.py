@@ -7,31 +7,31 @@ an account wants and is not allowed is on the audit trail, too.
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from copilot.actor import Actor, Via, acting
-from copilot.client.operating import Verb, operate
+from copilot.client.explain import explain
+from copilot.client.explaining.reasons import Reason
+from copilot.client.explaining.words import clipped
+from copilot.client.filters import Filter, read_state
+from copilot.client.listing import Row, first
+from copilot.client.operating import AgentVerb, Verb, operate
 from copilot.client.selection import Part, Selection, read_selection, resolve
 from copilot.client.slices import operate_part
 from copilot.errors import BadName, UnknownJob
-from copilot.job import one_line
+from copilot.files.area import FileArea
+from copilot.job import State, one_line
+from copilot.protocol.commands import HaveJobs, ListedJob
 from copilot.records import dataclass
 from copilot.roles import LOOKS_AFTER_ALL, Account, Standing, looks_after
 from copilot.store.accounts import check_jid
 from copilot.store.base import Store
 
 MOST = 50  # jobs or agents of one wish
+MOST_OWNER, MOST_REASON = 100, 120  # characters in a list
 PEOPLE = frozenset({Standing.SUBMITTER, Standing.OPERATOR, Standing.ADMIN})
-
-
-class AgentVerb(enum.StrEnum):
-    """What can be wanted of an agent."""
-
-    DRAIN = "drain"
-    QUARANTINE = "quarantine"
-    RELEASE = "release-agent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +49,11 @@ class NotAllowed(Exception):
 
 
 class Desk:
-    """Over one queue."""
+    """Over one queue. `area`: where inputs of jobs are looked for."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, area: FileArea | None = None) -> None:
         self._store = store
+        self._area = area
 
     async def person(self, jid: str) -> Account | None:
         """The account of a person, if it counts. Raises `StoreUnavailable`."""
@@ -95,6 +96,22 @@ class Desk:
             return Said(target=target, ok=False, text=str(error))
         return said
 
+    async def jobs(self, jid: str, states: Sequence[str], limit: int) -> HaveJobs:
+        """The first jobs that are in these states (none: that are not over): the account's own, or of all for who looks after all."""
+        account = await self.person(jid)
+        if account is None:
+            return HaveJobs()
+        owners = () if account.standing in LOOKS_AFTER_ALL else (account.jid,)
+        wanted = Filter(owners=owners, states=tuple(read_state(state) for state in dict.fromkeys(states)))
+        found = await first(self._store, wanted, limit=limit)
+        listed = tuple(filter(None, map(_listed, found.rows)))
+        return HaveJobs(jobs=listed, cut=(found.cut or bool(found.more)) or None)
+
+    async def why(self, job: str) -> Reason:
+        """Why a job is where it is, in words that fit a message."""
+        reason = await explain(self._store, job, area=self._area)
+        return replace(reason, text=clipped(reason.text), next=clipped(reason.next))
+
     async def may_see(self, account: Account, job: str) -> bool:
         """Whether a job is there, and this account may look after it."""
         record = await self._store.get(job)
@@ -130,3 +147,24 @@ class Desk:
         return Said(
             target=agent, ok=True, text="gets jobs again" if changed else "nothing was held against it"
         )
+
+
+def _listed(row: Row) -> ListedJob | None:
+    job = row.record
+    if job is None:
+        return None
+    over = job.outcome if job.state.final else None
+    counts = () if row.array is None else row.array.counts.items()
+    return ListedJob(
+        id=job.spec.id,
+        state=job.state,
+        owner=clipped(job.spec.owner, MOST_OWNER),
+        priority=job.spec.priority,
+        cores=job.spec.cores,
+        since=row.line.since,
+        attempt=job.attempt,
+        agent=job.agent if job.state is State.RUNNING or over is not None else None,
+        cause=None if over is None else over.cause,
+        reason=None if over is None else clipped(over.reason, MOST_REASON),
+        elements=tuple(f"{state}={number}" for state, number in counts if number) or None,
+    )

@@ -18,6 +18,14 @@ class Verb(enum.StrEnum):
     RETRY = "retry"
 
 
+class AgentVerb(enum.StrEnum):
+    """What can be wanted of an agent."""
+
+    DRAIN = "drain"
+    QUARANTINE = "quarantine"
+    RELEASE = "release-agent"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What became of one wish. `ok`: the job is as wanted, or on its way there; `state` is None if it is not known."""

@@ -11,13 +11,21 @@ import contextlib
 import logging
 import time
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import asdict, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from copilot.client.desk import AgentVerb
-from copilot.client.operating import Verb
+from copilot.client.operating import AgentVerb, Verb
 from copilot.client.submission import Submission, files_of
 from copilot.client.submission import described as submission_spec
 from copilot.errors import (
@@ -40,8 +48,10 @@ from copilot.protocol.commands import (
     Command,
     Error,
     HaveJobOutput,
+    HaveJobs,
     HaveJobState,
     HaveUpload,
+    ListedJob,
     Operate,
     Operated,
     SealedSecret,
@@ -49,13 +59,14 @@ from copilot.protocol.commands import (
     StopJob,
     SubmitJob,
     WantJobOutput,
+    WantJobs,
     WantJobState,
     WantUpload,
 )
 from copilot.protocol.endpoint import Endpoint
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Expired, ProtocolEvent, Received, Refused, Undeliverable
-from copilot.protocol.rules import SMALL_INPUTS
+from copilot.protocol.rules import MOST_LISTED, SMALL_INPUTS
 from copilot.records import dataclass
 from copilot.transport.base import Arrived, Connected, Disconnected, Transport, TransportEvent
 
@@ -71,6 +82,7 @@ URLS_TRIED = 3  # times that new URLs are asked for
 
 log = logging.getLogger("copilot.submit")
 
+_Answer: TypeAlias = HaveUpload | HaveJobState | HaveJobs | HaveJobOutput | Operated
 C = TypeVar("C", bound=Command)
 T = TypeVar("T")
 
@@ -194,20 +206,20 @@ class Remote:
         """Have the job end: at once if it waits, else when its agent has stopped it. Raises as `state`."""
         return await self._ask(StopJob(job_id=job, reason=reason), HaveJobState, limit=PATIENCE)
 
+    async def jobs(self, states: Sequence[State] = (), limit: int = MOST_LISTED) -> HaveJobs:
+        """The first jobs of ours in these states (none: that are not over), or of all if we look after all. Raises as `submit`."""
+        want = WantJobs(states=tuple(states) or None, limit=limit)
+        with _new_enough("it lists no jobs from afar"):
+            return await self._ask(want, HaveJobs, limit=PATIENCE)
+
     async def operate(self, wish: Verb | AgentVerb, target: str, reason: str = "") -> Operated:
         """Do that with a job, an array or elements of one, as they are written on the command line, or with an agent (bare JID).
         Raises `BadName`, and as `submit`."""
         question = Operate(wish=wish, target=target, reason=reason)
-        try:
+        with _new_enough(
+            "from afar it cancels whole jobs, and does nothing else with them; nothing was changed"
+        ):
             return await self._ask(question, Operated, limit=PATIENCE)
-        except RemoteRefused as error:
-            if error.code != "unknown-command":
-                raise
-            raise RemoteRefused(
-                "too-old",
-                "the service is of an older version: from afar it cancels whole jobs, and does nothing else with them; nothing was "
-                "changed: have it brought up to date, or use the machine of the queue",
-            ) from None
 
     async def output(self, job: str, stream: str, *, attempt: int = 0, offset: int = 0) -> HaveJobOutput:
         """What a job prints, behind what we have read of it. Raises as `state`."""
@@ -369,7 +381,8 @@ class Remote:
     def _hear(self, event: ProtocolEvent) -> None:
         match event:
             case Received(
-                command=HaveUpload() | HaveJobState() | HaveJobOutput() | Operated() as said, sender=sender
+                command=HaveUpload() | HaveJobState() | HaveJobs() | HaveJobOutput() | Operated() as said,
+                sender=sender,
             ) if bare(sender) == self._manager:
                 self._instance = sender
                 self._answered(said)
@@ -383,7 +396,7 @@ class Remote:
                     if question.message == ident:
                         question.again.set()
 
-    def _answered(self, said: HaveUpload | HaveJobState | HaveJobOutput | Operated) -> None:
+    def _answered(self, said: _Answer) -> None:
         for question in self._questions:
             if _fits(said, question) and not question.result.done():
                 question.result.set_result(said)
@@ -460,6 +473,18 @@ def _check_taken(job: SubmitJob, takes: Collection[str]) -> None:
         )
 
 
+@contextlib.contextmanager
+def _new_enough(so: str) -> Iterator[None]:
+    """Raises `RemoteRefused` where the service does not know the command: `so` it is with that one."""
+    try:
+        yield
+    except RemoteRefused as error:
+        if error.code != "unknown-command":
+            raise
+        text = f"the service is of an older version: {so}: have it brought up to date, or use the machine of the queue"
+        raise RemoteRefused("too-old", text) from None
+
+
 def at_rest(state: HaveJobState) -> bool:
     """Whether the job has ended and its output, if it has one, can be fetched."""
     final = state.state in (State.DONE, State.FAILED, State.CANCELLED)
@@ -467,7 +492,7 @@ def at_rest(state: HaveJobState) -> bool:
     return final and (bool(state.published) or needs_none)
 
 
-def element_counts(state: HaveJobState) -> Mapping[State, int]:
+def element_counts(state: HaveJobState | ListedJob) -> Mapping[State, int]:
     """How many elements of an array are in each state; of states that only a newer service knows nothing."""
     pairs = (one.partition("=") for one in state.elements or ())
     return {
@@ -475,8 +500,10 @@ def element_counts(state: HaveJobState) -> Mapping[State, int]:
     }
 
 
-def _fits(said: HaveUpload | HaveJobState | HaveJobOutput | Operated, question: _Question) -> bool:
+def _fits(said: _Answer, question: _Question) -> bool:
     """Whether this answers that; news of a job are no answer to who wants it stopped."""
+    if isinstance(said, HaveJobs):
+        return question.answer is HaveJobs
     if isinstance(said, Operated):
         asked = question.command
         return isinstance(asked, Operate) and (asked.wish, asked.target) == (said.wish, said.target)

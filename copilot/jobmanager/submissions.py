@@ -18,6 +18,7 @@ from binascii import Error as BadBase64
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 from copilot.errors import (
@@ -40,8 +41,7 @@ from copilot.job import (
     check_job_id,
     one_line,
 )
-from copilot.jobmanager.explaining import Explainer, Why
-from copilot.jobmanager.operating import Operating
+from copilot.jobmanager.people import Desk, Turns, Why
 from copilot.jobmanager.watching import Watching
 from copilot.log import JobRef, PeerRef
 from copilot.matching.rank import normal_rank
@@ -57,12 +57,13 @@ from copilot.protocol.commands import (
     SubmitJob,
     Upload,
     WantJobOutput,
+    WantJobs,
     WantJobState,
     WantUpload,
 )
 from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
-from copilot.protocol.rules import SMALL_INPUTS, TAKES
+from copilot.protocol.rules import MOST_LISTED, SMALL_INPUTS, TAKES
 from copilot.records import dataclass
 from copilot.roles import Account, Standing, may_say
 from copilot.runtime.component import Action, Actions, Event, Offline, Refuse, Send, Tick
@@ -127,7 +128,7 @@ class _Refused(Exception):
 
 
 class Submissions:
-    """Answers `wantUpload`, `submitJob`, `wantJobState`, `wantJobOutput`, `stopJob` and `operate`."""
+    """Answers `wantUpload`, `submitJob`, `wantJobState`, `wantJobs`, `wantJobOutput`, `stopJob` and `operate`."""
 
     def __init__(
         self,
@@ -136,13 +137,10 @@ class Submissions:
         settings: SubmissionSettings,
         *,
         wall: Callable[[], float],
-        operate: Operating,
-        explain: Callable[[str], Awaitable[Why]] | None = None,
+        desk: Desk,
     ) -> None:
-        """`files` is None where files travel by Chirp alone. `wall` is the time in seconds since the epoch. `explain` says why the job of
-        an id is where it is."""
-        self._explainer = Explainer(explain)
-        self._operate_on = operate
+        """`files` is None where files travel by Chirp alone. `wall` is the time in seconds since the epoch."""
+        self._desk, self._turns = desk, Turns()
         self._store = store
         self._files = files
         self.settings = settings  # may be replaced while it runs
@@ -158,7 +156,13 @@ class Submissions:
         """As `Component.handle`."""
         match event:
             case Received(
-                command=WantUpload() | SubmitJob() | WantJobState() | StopJob() | Operate() | WantJobOutput()
+                command=WantUpload()
+                | SubmitJob()
+                | WantJobState()
+                | WantJobs()
+                | StopJob()
+                | Operate()
+                | WantJobOutput()
             ):
                 return self._answer(event, now)
             case Tick() if self._watching.due(now):
@@ -180,6 +184,8 @@ class Submissions:
                     return await self._tell(received, command, account, now)
                 case StopJob():
                     return await self._stop(received, command, account)
+                case WantJobs():
+                    return await self._list(received, command, account)
                 case Operate():
                     return await self._operate(received, command, account)
                 case WantJobOutput():
@@ -377,13 +383,25 @@ class Submissions:
 
     async def _tell(self, received: Received, want: WantJobState, account: Account, now: float) -> Actions:
         record = await self._record(account, want.job_id)
-        why = await self._explainer.why(want.job_id) if want.explain else None
+        why = await self._turns.take(partial(self._desk.why, want.job_id)) if want.explain else None
         return [await self._state(received.sender, record, why=why, watch=want.watch, now=now)]
+
+    async def _list(self, received: Received, want: WantJobs, account: Account) -> Actions:
+        limit = MOST_LISTED if want.limit is None else min(want.limit, MOST_LISTED)
+        try:
+            found = await self._turns.take(
+                partial(self._desk.jobs, account.jid, want.states or (), max(1, limit))
+            )
+        except BadName as error:
+            raise _Refused("bad-job", str(error)) from error
+        if found is None:
+            raise _Refused("busy", "too many ask for lists just now", FULL_FOR)
+        return [Send(to=received.sender, command=found)]
 
     async def _stop(self, received: Received, wish: StopJob, account: Account) -> Actions:
         """As `copilot jobs cancel`, for who may."""
         reason = one_line(f"{account.jid}: {wish.reason}" if wish.reason else f"stopped by {account.jid}")
-        became = await self._operate_on(
+        became = await self._desk.operate(
             account.jid, Wish.CANCEL, wish.job_id, reason=reason, place=received.sender
         )
         record = await self._record(account, wish.job_id)
@@ -395,7 +413,7 @@ class Submissions:
         """As `copilot jobs hold` and the like, for who may."""
         wish, target = command.wish, command.target
         try:
-            became = await self._operate_on(
+            became = await self._desk.operate(
                 account.jid, wish, target, reason=command.reason, place=received.sender
             )
         except BadName as error:

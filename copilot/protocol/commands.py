@@ -481,6 +481,42 @@ class WantJobState(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WantJobs(Command):
+    """Ours: submitter: which jobs of mine are there? In these `states` of `copilot.job.State` (none: that are not over), at most `limit`."""
+
+    NAME: ClassVar[str] = "wantJobs"
+    states: tuple[str, ...] | None = attribute("states", WORDS, default=None)
+    limit: int | None = attribute("limit", SIZE, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedJob(Part):
+    """Ours: a job, or an array as a whole. `since` in seconds since the epoch; `elements`: how many are in each state, as in `HaveJobState`."""
+
+    TAG: ClassVar[str] = "listed"
+    id: str = attribute("id", JOB_ID)
+    state: str = attribute("state")
+    owner: str = attribute("owner", default="")
+    priority: int = attribute("priority", WHOLE, default=0)
+    cores: int = attribute("cores", SIZE, default=1)
+    since: float = attribute("since", NUMBER, default=0.0)
+    attempt: int = attribute("attempt", SIZE, default=0)
+    agent: str | None = attribute("agent", default=None)
+    cause: str | None = attribute("cause", default=None)
+    reason: str | None = attribute("reason", default=None)
+    elements: tuple[str, ...] | None = attribute("elements", WORDS, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveJobs(Command):
+    """Ours: job manager: these, in the order of the queue. `cut`: there may be more."""
+
+    NAME: ClassVar[str] = "haveJobs"
+    cut: bool | None = attribute("cut", FLAG, default=None)
+    jobs: tuple[ListedJob, ...] = child(ListedJob, many=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopJob(Command):
     """Ours: submitter: I do not want that job any more."""
 

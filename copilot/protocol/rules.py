@@ -22,6 +22,7 @@ ACK_NEEDS_NO_MESSAGE = (
 DAY = 24 * 3600.0
 # Attributes of `submitJob` that no service may leave out of account, with the names of what they do: who submits asks first.
 TAKES = ("after", "array", "cores", "gpus", "hold")
+MOST_LISTED = 50  # jobs in one list: of these, a message stays below 64 KiB
 SMALL_INPUTS = 8 * 1024  # bytes; the inputs of a job go with it as long as they are no more together
 
 STATUS_COMPONENTS = ("systemLoad", "diskUsage", "memoryUsage", "runningProcesses")
@@ -108,6 +109,8 @@ RULES: dict[str, Rule] = {
     "submitJob": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=DAY),
     "wantJobState": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True),
     "stopJob": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
+    "wantJobs": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True),
+    "haveJobs": Rule(Role.JOB_MANAGER, Role.SUBMITTER, noack=True),
     "operate": Rule(Role.SUBMITTER, Role.JOB_MANAGER, resend=True, void_after=10 * MINUTE),
     "operated": Rule(Role.JOB_MANAGER, Role.SUBMITTER, noack=True),
     "haveJobState": Rule(Role.JOB_MANAGER, Role.SUBMITTER, noack=True),

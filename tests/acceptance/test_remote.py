@@ -160,7 +160,7 @@ def test_a_job_waits_for_another_one_of_its_owner_and_one_is_held(
 
 
 def test_an_array_is_submitted_waited_for_and_its_outputs_are_fetched(
-    system: Up, ada: Laptop, place: Path
+    system: Up, ada: Laptop, bob: Laptop, place: Path
 ) -> None:
     job = script(place / "job.sh", 'echo "$1 of $COPILOT_ARRAY_SIZE"; exit $(( $1 == 1 ))')
     common = ("copilot", "submit", "--remote", "--config", ada.config)
@@ -175,6 +175,13 @@ def test_an_array_is_submitted_waited_for_and_its_outputs_are_fetched(
     stopped = ada.look("cancel", "many")
     assert (stopped.returncode, stopped.stdout) == (0, "job many: cancelled\n"), stopped.stderr
     assert "elements   5 cancelled" in ada.look("show", "many").stdout
+    listed = json.loads(ada.look("list", "--state", "cancelled", "--json").stdout)
+    assert [(job["elements"], job["counts"]) for job in listed["jobs"] if job["id"] == "many"] == [
+        (5, {"cancelled": 5})
+    ]
+    assert re.search(r"^many\[5\] +cancelled", ada.look("list", "--state", "cancelled").stdout, re.MULTILINE)
+    assert "many" not in bob.look("list", "--state", "cancelled").stdout
+    assert "of the choices, --state and --limit alone" in ada.look("list", "many").stderr
     wrong = ada.look("release", "many[1:x]")
     assert (wrong.returncode, "'x' is no whole number" in wrong.stderr) == (2, True), wrong.stderr
     refused = run(*common, "--array", "100000", job)

@@ -120,8 +120,10 @@ def test_a_submitter_of_the_other_version_from_afar(
             for options in (("--cores", 4), ("--hold",)):
                 refused = run("copilot", "submit", *words, "--name", "later", *options, hello)
                 assert (refused.returncode != 0, "older version" in refused.stderr) == (True, True), refused
-            refused = run("copilot", "jobs", "hold", "near", *words)
-            assert (refused.returncode, "nothing was changed" in refused.stderr) == (1, True), refused
+            for verb, says in (("hold", "nothing was changed"), ("list", "lists no jobs from afar")):
+                named = ("near",) if verb == "hold" else ()
+                refused = run("copilot", "jobs", verb, *named, *words)
+                assert (refused.returncode, says in refused.stderr) == (1, True), refused
             assert (
                 json.loads(run("copilot", "jobs", "show", "near", "--json", *words).stdout)["state"] == "done"
             )

@@ -12,9 +12,9 @@ MOST_CHARACTERS = 2000
 _UNITS = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
 
 
-def clipped(text: str) -> str:
+def clipped(text: str, most: int = MOST_CHARACTERS) -> str:
     """A sentence that goes over the wire, with nothing that moves a cursor."""
-    return "".join(c if c.isprintable() else "?" for c in text)[:MOST_CHARACTERS]
+    return "".join(c if c.isprintable() else "?" for c in text)[:most]
 
 
 def lasting(seconds: float) -> str:

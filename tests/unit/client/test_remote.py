@@ -28,7 +28,7 @@ from copilot.errors import (
     UnknownJob,
 )
 from copilot.files.base import FileFacts
-from copilot.job import Cause, JobSpec, Outcome, Output
+from copilot.job import Cause, JobSpec, Outcome, Output, State
 from copilot.jobmanager.submissions import Submissions, SubmissionSettings
 from copilot.protocol.commands import HaveJobState, SubmitJob
 from copilot.protocol.endpoint import Endpoint
@@ -128,9 +128,12 @@ class World:
 
     def start(self, name: str, settings: SubmissionSettings | None = None) -> None:
         """An instance of the job manager."""
-        operate = Desk(self.store).operate
         part = Submissions(
-            self.store, self.area, settings or SubmissionSettings(), wall=CLOCK.wall, operate=operate
+            self.store,
+            self.area,
+            settings or SubmissionSettings(),
+            wall=CLOCK.wall,
+            desk=Desk(self.store),
         )
         transport = MemoryTransport(self.network, f"{MANAGER}/{name}")
         loop = Loop(part, self.endpoint(Role.JOB_MANAGER), transport, clock=CLOCK)
@@ -350,6 +353,8 @@ def test_a_wish_is_answered_also_when_messages_get_lost_and_a_service_that_knows
                     assert said.ok
                     assert text in said.text or "already" in said.text
                 assert (await ada.operate(Verb.RETRY, "j")).text == "waits already"
+                assert [job.id for job in (await ada.jobs()).jobs] == ["j"]
+                assert (await ada.jobs([State.DONE, State.FAILED])).jobs == ()
                 with pytest.raises(BadName, match="expected the id"):
                     await ada.operate(Verb.HOLD, "j]")
 

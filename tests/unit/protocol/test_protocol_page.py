@@ -243,7 +243,7 @@ def test_the_picture_shows_who_says_what_to_whom() -> None:
     picture = section("## A job's life")
     said = re.findall(r"^ +(\w)->>(\w): (\w+)", picture, flags=re.MULTILINE)
     said = [(sender, receiver, name) for sender, receiver, name in said if name in COMMANDS]
-    unusual = {"cancelJob", "tailJob", "jobOutput", "wantJobOutput", "haveJobOutput"}
+    unusual = {"cancelJob", "tailJob", "jobOutput", "wantJobOutput", "haveJobOutput", "wantJobs", "haveJobs"}
     assert {name for *_, name in said} == {
         name for name in COMMANDS if re.search("[jJ]ob|Upload", name)
     } - unusual
