@@ -108,6 +108,8 @@ def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([{**_shown(one), "state": _state(one, now)} for one in found]))
         return
+    if not found and sys.stdout.isatty():
+        print("no bundles: `copilot bundle create`")
     for one in found:
         until = "" if one.expires is None else f", until {when(one.expires)}"
         projects = f", projects {' '.join(sorted(one.projects))}" if one.projects else ""

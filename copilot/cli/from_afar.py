@@ -382,7 +382,7 @@ def _report(state: HaveJobState, fetched: Path | None, screen: Screen) -> int:
     elif state.output_size is None:
         print("no output was stored")
     elif screen.output_dir is None:
-        print("output stored; --output-dir fetches it")
+        print(f"output stored; `copilot jobs output --remote {state.job_id}` fetches it")
     return 1 if code == 0 and state.state != State.DONE else code
 
 

@@ -83,25 +83,34 @@ async def _redraw(
 ) -> None:
     from rich.live import Live  # what nobody watches does without
 
-    last: list[Text | str] = []
+    last: list[Text] = []
     with Live(console=screen, screen=True, auto_refresh=False) as live:
         while not ended.is_set():
             try:
                 found, note = await look(), ""
-                last = list(found.lines(screen.width))
+                last = list(fitted(found.lines(screen.width), screen))
             except StoreUnavailable as error:
                 note = str(error)
             head = Text(f"{time.strftime('%H:%M:%S')}, every {every:g} s; q ends", style="dim")
             fits = max(1, screen.height - 3)
             more = [Text(f"… {len(last) - fits} lines more", style="dim")] if len(last) > fits else []
             trouble = [Text(note, style="red")] if note else []
-            lines = (Text(line) if isinstance(line, str) else line for line in last[:fits])
-            for line in (shown := [head, *trouble, *lines, *more]):
+            for line in (shown := [head, *trouble, *last[:fits], *more]):
                 line.no_wrap, line.overflow = True, "ellipsis"
             live.update(Group(*shown), refresh=True)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(every):
                     await ended.wait()
+
+
+def fitted(lines: Iterable[Text | str], screen: Console) -> Iterator[Text]:
+    """Sentences, which are not cut to the width, go on below; rows of tables are as wide as they are to be."""
+    for line in lines:
+        yield from (
+            Text(line).wrap(screen, screen.width)
+            if isinstance(line, str) and line
+            else [Text(line) if isinstance(line, str) else line]
+        )
 
 
 @contextlib.asynccontextmanager

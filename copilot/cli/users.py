@@ -104,6 +104,8 @@ def list_(config: ConfigOption = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([_facts(one) for one in found]))
         return
+    if not found and sys.stdout.isatty():
+        print("nobody has an account: `copilot users add`")
     for one in found:
         projects = f", projects {' '.join(sorted(one.projects))}" if one.projects else ""
         until = "" if one.expires is None else f", until {when(one.expires)}"

@@ -61,6 +61,11 @@ def resolve(
     warnings += reader.warnings
     faults += [reader.fault(name, text) for name, text in cls.check(values)]
     if faults:
+        if not written:
+            place = locate(path, environ)
+            faults.append(
+                f"nothing is set in {place}: name the directory of your settings by --config or {DIRECTORY_KEY}; `copilot up` prints that of its own"
+            )
         # A misspelt key is the likeliest reason why another one is missing.
         raise ConfigError("\n".join([*faults, *(f"warning: {warning}" for warning in warnings)]))
     return Loaded(cls(**values), reader.entries, tuple(warnings))

@@ -11,13 +11,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from copilot import errors
 from copilot.cli import output
 from copilot.cli.ask import NotWanted, confirm
 from copilot.cli.codes import MEANINGS, ExitCode, table
 from copilot.cli.options import chosen
-from copilot.cli.output import Shown
+from copilot.cli.output import Shown, fitted
 from copilot.cli.spelling import spelt
 from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable
 from copilot.job import State
@@ -143,3 +145,14 @@ def test_who_reads_no_more_has_an_exit_code_of_his_own() -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (ExitCode.PIPE, b"")
+
+
+def test_what_is_watched_is_cut_where_it_is_a_table_and_goes_on_below_where_it_is_a_sentence() -> None:
+    screen = Console(width=20)
+    found = fitted(["it has no room for this job", "", Text("a row of a table, which is cut")], screen)
+    assert [line.plain.rstrip() for line in found] == [
+        "it has no room for",
+        "this job",
+        "",
+        "a row of a table, which is cut",
+    ]
