@@ -19,7 +19,7 @@ COLUMNS = (
     Column(title="MEMORY", right=True, rank=5),
     Column(title="SEEN", right=True, rank=4),
     Column(title="PROJECTS", least=8, rank=6),
-    Column(title="WHY", least=12, rank=1),
+    Column(title="WHY", least=24, rank=1),
 )
 
 

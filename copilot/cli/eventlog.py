@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.cells import cell_len
+from rich.text import Text
 
 from copilot.cli.looking import load_queue, look, opened, unknown
 from copilot.cli.options import AsJson, ConfigOption, Watch, read_duration
@@ -143,10 +144,19 @@ def history(
         events = await _history(store, await one_job(store, selection))
         return Shown(
             data=[_facts(event) for event in events],
-            lines=lambda width: _table(events).lines(width),
+            lines=lambda width: _of_one(events, width),
         )
 
     look(config, find, as_json=as_json, watch=watch)
+
+
+def _of_one(events: Sequence[Event], width: int | None) -> Iterable[Text]:
+    """On a terminal without a column that has the same job in all rows, so that there is room for what is told."""
+    table = _table(events)
+    if width is not None and len({event.job for event in events}) == 1:
+        at = [column.title for column in COLUMNS].index("JOB")
+        table = Table(columns=COLUMNS, rows=[[*row[:at], "", *row[at + 1 :]] for row in table.rows])
+    return table.lines(width)
 
 
 async def _history(store: Store, job: str) -> list[Event]:

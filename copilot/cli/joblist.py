@@ -49,7 +49,7 @@ COLUMNS = (
     Column(title="SINCE", right=True, rank=1),
     Column(title="TRY", right=True, rank=7),
     Column(title="AGENT", least=12, rank=4),
-    Column(title="WHY", least=12, rank=2),
+    Column(title="WHY", least=24, rank=2),
 )
 PAGE = 1000
 

@@ -56,6 +56,14 @@ _PASSING_FAILURES = {"temporary-auth-failure", "aborted"}  # RFC 6120, 6.5
 log = logging.getLogger("copilot.transport")
 
 
+def _told_better(record: logging.LogRecord) -> bool:
+    """Not what slixmpp says of a wrong password, too: `LoginRefused` tells which it is."""
+    return record.msg != "No appropriate login method."
+
+
+logging.getLogger("slixmpp.features.feature_mechanisms.mechanisms").addFilter(_told_better)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """Why a connection ended. `fatal` is there if trying again would not help."""

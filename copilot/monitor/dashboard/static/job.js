@@ -87,8 +87,8 @@ function why(reason) {
   return h(
     "p",
     { class: "job-why" },
-    h("strong", {}, reason.code),
-    h("span", {}, `: ${reason.text}. `),
+    reason.text.startsWith(reason.code) ? null : h("strong", {}, `${reason.code}: `), // "failed: failed at …"
+    h("span", {}, `${reason.text}. `),
     h("span", { class: "quiet" }, `Next: ${reason.next}`),
   );
 }
