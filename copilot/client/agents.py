@@ -164,9 +164,14 @@ async def _records(store: Store) -> dict[str, Account]:
 
 
 def _hosts(machines: Machines) -> dict[str, dict[str, Any]]:
-    """When agents were heard last, and what they say of their hosts; of several under one account the sums."""
+    """When agents were heard last, and what they say of their hosts; of several that are online under one account the sums, and if none is,
+    what the last one said."""
+    online = {one.agent for one in machines.rows if one.online(machines.now)}
     found: dict[str, dict[str, Any]] = {}
-    for one in machines.rows:
+    for one in machines.rows:  # the last one comes first
+        gone = not one.online(machines.now)
+        if gone and (one.agent in online or one.agent in found):
+            continue
         said = attributes_of(one.host, ("cores", "maxcores", "memory")) if one.host else {}
         known = found.setdefault(one.agent, {"seen": 0.0, "cores": None, "memory": None})
         known["seen"] = max(known["seen"], one.asked, one.renewed or 0.0)

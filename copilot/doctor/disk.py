@@ -17,6 +17,8 @@ from copilot.records import dataclass
 SHORT, LOW = 100 * 1024**2, 2 * 1024**3  # bytes
 FEW, SOME = 1_000, 50_000  # inodes
 MEBIBYTE = 1024**2
+TIDIES_RESULTS = "copilot clean --outputs removes old results"
+TIDIES_JOBS = "the agent removes what its jobs leave, so look at what else is on that disk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,22 +111,25 @@ def _judged(place: Place) -> Iterator[Finding]:
             expected="one that is mounted with exec",
             cure="mount -o remount,exec that file system, or another AGENT_WORK_DIR",
         )
+    cure = f"make room: {TIDIES_JOBS if place.runs else TIDIES_RESULTS}; or take a larger disk"
     yield from _room(
-        name, place.free, SHORT, LOW, f"{place.free // MEBIBYTE} MB are free", f"{LOW // MEBIBYTE} MB"
+        name, place.free, SHORT, LOW, f"{place.free // MEBIBYTE} MB are free", f"{LOW // MEBIBYTE} MB", cure
     )
     if place.inodes is not None:
         yield from _room(
-            name, place.inodes, FEW, SOME, f"{place.inodes} more files find room (inodes)", f"{SOME}"
+            name, place.inodes, FEW, SOME, f"{place.inodes} more files find room (inodes)", f"{SOME}", cure
         )
 
 
-def _room(name: str, have: int, short: int, low: int, seen: str, expected: str) -> Iterator[Finding]:
+def _room(
+    name: str, have: int, short: int, low: int, seen: str, expected: str, cure: str
+) -> Iterator[Finding]:
     if have < low:
         kind = fault if have < short else warning
         yield kind(
             f"{name}: {seen}",
             expected=f"more than {expected}",
-            cure="make room: copilot clean --outputs removes old results; or take a larger disk",
+            cure=cure,
         )
 
 
