@@ -124,6 +124,11 @@ def said_of(capacity: Capacity) -> dict[str, int]:
     return {"Slots": capacity.jobs, "MaxCores": capacity.largest, "Gpus": len(capacity.gpus)}
 
 
+def for_one_job(most: int | None, together: int | None) -> int | None:
+    """What a job that is alone here gets of memory or disk: no more than all jobs together, or it would wait for what never is free."""
+    return together if most is None else most if together is None else min(most, together)
+
+
 def request_of(job: Job) -> Request:
     """What a job takes, as its manager has said it."""
     return Request(

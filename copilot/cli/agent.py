@@ -15,7 +15,7 @@ from pathlib import Path
 
 from copilot import lean
 from copilot.agent.announce import attributes_of, fitting, requirements_of_jobs
-from copilot.agent.capacity import Capacity, in_words, said_of
+from copilot.agent.capacity import Capacity, for_one_job, in_words, said_of
 from copilot.agent.config import AgentConfig
 from copilot.agent.counts import AgentCounts
 from copilot.agent.drain import Limits, lifetime_here
@@ -319,14 +319,15 @@ def _about(config: AgentConfig, capacity: Capacity, payloads: ServiceSettings) -
     their container image may be."""
     isolation, keeping, images = payloads.isolation, payloads.keeping, payloads.images
     network = config.sandbox_network is not Network.NEVER or not isolation.level.startswith("bubblewrap")
-    most = keeping.most.disk
+    memory = for_one_job(keeping.most.memory, _bytes(capacity.memory))
+    disk = for_one_job(keeping.most.disk, _bytes(capacity.disk))
     return {
         **said_of(capacity),
         "Sandbox": isolation.level,
         "Limits": keeping.level,
         "Network": network,
-        "MaxMemory": (keeping.most.memory or 0) // MEBIBYTE,
-        **({} if most is None else {"MaxDisk": most // KIBIBYTE}),  # else it is what is free at the moment
+        "MaxMemory": (memory or 0) // MEBIBYTE,
+        **({} if disk is None else {"MaxDisk": disk // KIBIBYTE}),  # else it is what is free at the moment
         **({} if images is None else {"Images": images.kinds}),
     }
 

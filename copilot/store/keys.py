@@ -225,7 +225,7 @@ TABLE = (
     Key(
         name="passed-over",
         kind=Kind.HASH,
-        meaning="of a group whose first job did not fit on an agent: `<head of the job> <since> <until> <agent>`, the full JID of the agent that is kept for it",
+        meaning="of a group whose first job did not fit on an agent: `<head of the job> <since> <until> <agent>`, the full JID of the agent that is kept for it; `<until>` 0: or was in vain",
         life="2 hours; an entry leaves when the job is claimed; of groups that are gone some 1000 stay at most",
     ),
     Key(

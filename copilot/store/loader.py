@@ -34,12 +34,12 @@ SHARED = (
     "trial",
     "packing",
     "quotas",
+    "hosts",
+    "accounts",
     "reserving",
     "matching",
     "claiming",
     "ranking",
-    "hosts",
-    "accounts",
     "changing",
 )
 

@@ -227,6 +227,7 @@ class MemoryStore(
             lease=lease,
             host=host,
             free=free or Free.unsaid(count),
+            is_silent=free is None,
         )
         records = self._claim(asker, count, time, dispatch_limit)
         if records:
@@ -316,12 +317,10 @@ class MemoryStore(
         """The agent is not there: see `Store.unpark`."""
         rules.check_seconds("parked_for", parked_for)
         time = self._begin(now)
-        asked, parked = self._presence.asked.get(jid), self._parked.get(jid)
+        parked = self._parked.get(jid)
         self._presence.leave(jid, parked_for, time)
         if parked is not None and parked.since > time - parked_for:
             return False
-        if parked is not None or asked is None or asked <= time - parked_for:
-            self._passed.end_keeping(jid)
         return self._parked.pop(jid, None) is not None
 
     async def hints(self) -> AsyncIterator[str]:
@@ -872,8 +871,11 @@ class MemoryStore(
         return self._people.may_have_jobs(agent, now)
 
     def _may_be_kept(self, name: str, time: float) -> bool:
-        agent = name.partition("/")[0]
-        return self._controls.seconds(agent, time) == 0 and not self._trials.in_quarantine(agent, time)
+        agent, _, resource = name.partition("/")
+        if resource and name not in self._parked and not self._presence.is_there(name, time):
+            return False
+        out = self._trials.in_quarantine(agent, time) or self._draining.get(agent, 0.0) > time
+        return self._controls.seconds(agent, time) == 0 and not out and self._welcome(agent, time)
 
     def _is_in_queue(self, job: Job) -> bool:
         return job.record.state is State.WAITING and job.record.spec.id not in self._delayed

@@ -44,6 +44,10 @@ class Presence:
         self.asked = {one: when for one, when in self.asked.items() if when > now - HOSTS_KEPT}
         self.asked[jid] = now
 
+    def is_there(self, jid: str, now: float) -> bool:
+        """Whether an agent has asked for work lately."""
+        return self.asked.get(jid, 0.0) > now - ONLINE_FOR
+
     def leave(self, jid: str, parked_for: float, now: float) -> None:
         """It is not there, unless it has asked within so many seconds."""
         if jid in self.asked and self.asked[jid] <= now - parked_for:
@@ -72,6 +76,10 @@ class MemoryExplaining(Explaining, abc.ABC):
     @abc.abstractmethod
     def _is_in_queue(self, job: Job) -> bool:
         """Whether it waits there."""
+
+    @abc.abstractmethod
+    def _may_be_kept(self, name: str, time: float) -> bool:
+        """Whether an agent (full or bare JID) is there and gets jobs at all."""
 
     @abc.abstractmethod
     def _welcome(self, agent: str, now: float) -> bool:
@@ -118,7 +126,9 @@ class MemoryExplaining(Explaining, abc.ABC):
         looked_at = others[:groups]
         turn = -record.spec.priority, known.place
         passed, reserved = (
-            self._passed.of(known.group, turn, time) if self._is_in_queue(known) else (None, "")
+            self._passed.of(known.group, turn, time, self._may_be_kept)
+            if self._is_in_queue(known)
+            else (None, "")
         )
         return Circumstances(
             now=time,

@@ -43,7 +43,7 @@ class MemoryQueue(Shares, abc.ABC):
 
     @abc.abstractmethod
     def _may_be_kept(self, name: str, time: float) -> bool:
-        """Whether an agent (full or bare JID) gets jobs at all."""
+        """Whether an agent (full or bare JID) is there and gets jobs at all."""
 
     async def set_share(self, share: Share) -> None:
         """What somebody may have: see `Shares.set_share`."""
@@ -159,9 +159,12 @@ class MemoryQueue(Shares, abc.ABC):
                 if (
                     fit is Fit.LATER
                     and request != Request()
+                    and not asker.is_silent
                     and self._passed.is_kept_for(asker.name, group, (rank, place), time, self._may_be_kept)
                 ):
                     return None
+                if fit is Fit.NEVER and asker.free.time is not None:
+                    self._passed.end_keeping(asker.name, group, (rank, place))
             passed.add(group)
         return None
 

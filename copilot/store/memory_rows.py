@@ -81,18 +81,25 @@ class ParkedAgent:
         free = self.free
         if free is not None and free.time is not None:
             free = replace(free, time=max(0, math.floor(self.free_at + free.time - time)))
-        free = Free.unsaid(self.slots) if free is None else free
-        return Asker(agent=self.agent, name=self.to.jid, lease=self.lease, host=self.host, free=free)
+        return Asker(
+            agent=self.agent,
+            name=self.to.jid,
+            lease=self.lease,
+            host=self.host,
+            free=Free.unsaid(self.slots) if free is None else free,
+            is_silent=free is None,
+        )
 
 
 @dataclass(slots=True, kw_only=True)
 class Asker:
     """Who wants jobs: the bare JID of an agent, under what it is known, the lease that it keeps, what it says of its host, and what it has
-    free, which becomes less. `prefers_other`, where there is one, says whether a job with a rank is for another agent."""
+    free, which becomes less; one that `is_silent` does not say that. `prefers_other`, where there is one, says whether a job with a rank is for another agent."""
 
     agent: str
     name: str
     lease: float | None
     host: str
     free: Free
+    is_silent: bool = False
     prefers_other: Callable[[Job], bool] | None = None

@@ -56,8 +56,12 @@ def _step(spec: JobSpec, shares: Mapping[str, Share]) -> int:
 class _Passing:
     first: tuple[int, int]  # rank and place of the job
     since: float
-    agent: str = ""
+    agent: str = ""  # that is kept for it, or was in vain
     until: float = 0.0
+
+    def is_kept(self, time: float) -> bool:
+        """Whether the agent is kept for it. A time that is too far away is that of a clock that was set back."""
+        return time < self.until <= time + rules.RESERVED_FOR
 
 
 class Passed:
@@ -74,32 +78,39 @@ class Passed:
         time: float,
         may_be_kept: Callable[[str, float], bool],
     ) -> bool:
-        """The first job of the group does not fit on the agent now: whether the agent is kept for it. Nothing is kept at an agent that
-        gets no jobs, which `may_be_kept` tells."""
+        """The first job of the group does not fit on the agent now: whether the agent is kept for it. Nothing is kept at an agent that is
+        not there or gets no jobs, which `may_be_kept` tells."""
         known = self._groups.get(group)
-        if known is None or known.first != first or (known.agent and known.until <= time):
+        if known is None or known.first != first or known.since > time:
             self._groups[group] = _Passing(first=first, since=time)
             return False
-        if known.agent and (known.agent == agent or may_be_kept(known.agent, time)):
-            return known.agent == agent
-        if known.since + rules.RESERVE_AFTER > time:
+        if known.is_kept(time):
+            if known.agent == agent or may_be_kept(known.agent, time):
+                return known.agent == agent
+        elif known.until:
+            self._groups[group] = _Passing(first=first, since=time, agent=known.agent)
+            return False
+        wait = 2 * rules.RESERVE_AFTER if known.agent == agent else rules.RESERVE_AFTER
+        if known.since + wait > time:
             return False
         self._groups[group] = replace(known, agent=agent, until=time + rules.RESERVED_FOR)
         return True
 
-    def of(self, group: str, first: tuple[int, int], time: float) -> tuple[float | None, str]:
+    def end_keeping(self, agent: str, group: str, first: tuple[int, int]) -> None:
+        """The first job of the group would not end on the agent in time: it is kept for it no longer."""
+        known = self._groups.get(group)
+        if known is not None and (known.first, known.agent) == (first, agent):
+            self._groups[group] = replace(known, until=0.0)
+
+    def of(
+        self, group: str, first: tuple[int, int], time: float, may_be_kept: Callable[[str, float], bool]
+    ) -> tuple[float | None, str]:
         """Since when this job is passed over (None: it is not), and which agent is kept for it ("": none)."""
         known = self._groups.get(group)
         if known is None or known.first != first:
             return None, ""
-        return known.since, known.agent if known.until > time else ""
+        return known.since, known.agent if known.is_kept(time) and may_be_kept(known.agent, time) else ""
 
     def end(self, group: str) -> None:
         """A job of it was claimed."""
         self._groups.pop(group, None)
-
-    def end_keeping(self, agent: str) -> None:
-        """It is not there any more."""
-        for group, known in self._groups.items():
-            if known.agent == agent:
-                self._groups[group] = replace(known, agent="", until=0.0)

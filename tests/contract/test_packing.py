@@ -296,9 +296,9 @@ async def test_an_agent_is_kept_for_an_hour_at_most_and_for_what_waits_alone(sto
     assert await given(store, Free(cores=1), park=parking, now=T + 61) == {}
     assert await given(store, Free(cores=1), park=parking, now=T + 3600) == {}
     assert await given(store, Free(cores=1), park=parking, now=T + 3662) == {"1": 1}
-    assert await given(store, Free(cores=1), park=parking, now=T + 3723) == {}
-    await store.hold("job-large", now=T + 3723)
-    assert await given(store, Free(cores=1), park=parking, now=T + 3724) == {"2": 1}
+    assert await given(store, Free(cores=1), park=parking, now=T + 3783) == {}
+    await store.hold("job-large", now=T + 3783)
+    assert await given(store, Free(cores=1), park=parking, now=T + 3784) == {"2": 1}
 
 
 # ---------------------------------------------------------------- what an older version has left

@@ -1,7 +1,7 @@
 -- Read how one job stands: what keeps it, which jobs come before it, and how fast jobs are started.
 --
 -- Touches (reads): job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, group:<group>,
--- passed-over, running, cancelling, on-hold, delayed, events.
+-- passed-over, running, cancelling, on-hold, delayed, events, hosts, parked, draining, trials, set-aside, accounts.
 -- Atomic because: places in several queues mean something at one time only.
 -- ARGV[2…]: id; of how many groups that come before it jobs are counted; how many events are read, and how many seconds back.
 -- Returns nothing if there is no such job, else: the time; state, until when it is delayed, since when held, deadline, since when somebody wants it to
@@ -115,6 +115,10 @@ end
 local passed = redis.call('HGET', PASSED_OVER, group or '')
 if not passed or state ~= 'waiting' or string.sub(passed, 1, 26) ~= order_of(entry, rank) then
   passed = ''
+end
+local first, since, till, whose = read_passed(passed)
+if first and not (is_kept_till(till) and may_be_kept(whose)) then
+  passed = string.format('%s %s 0 ', first, since)
 end
 local function score(key)
   return redis.call('ZSCORE', key, id) or ''

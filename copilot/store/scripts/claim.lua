@@ -2,7 +2,7 @@
 --
 -- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, seen, group:<group>, groups,
 -- attributes, matches:<class>:<page>, ranks:<class>:<page>, host:<digest>, request:<digest>, held:<digest>, started, turns, shares, in-use,
--- passed-over, running, delayed, agents, trials, parked, parking, owners, owners-running, events, accounts, hosts, paused,
+-- passed-over, running, draining, delayed, agents, trials, parked, parking, owners, owners-running, events, accounts, hosts, paused,
 -- set-aside.
 -- Atomic because: a job must leave the queue and get its holder in one step, or two agents get it or none does;
 -- of two copies of one request, handled by two instances, the second must see what the first was given; and a job that

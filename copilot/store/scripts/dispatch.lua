@@ -3,7 +3,7 @@
 --
 -- Touches: job:<id>, array:<id>, parts:<id>, in-ranges, queue:<group>, heads, plain-heads, seen, group:<group>, groups,
 -- attributes, matches:<class>:<page>, ranks:<class>:<page>, host:<digest>, request:<digest>, started, turns, shares, in-use, passed-over,
--- running, delayed, agents, trials, parked, parking, owners, owners-running, events, accounts, paused, set-aside.
+-- running, draining, delayed, agents, trials, parked, parking, owners, owners-running, events, accounts, hosts, paused, set-aside.
 -- Atomic because: all instances do this at the same moment, and each job and each free slot must be given once.
 -- ARGV[2…]: seconds to confirm, most jobs, how many parked agents to leave out, how many groups may be asked about, digest of
 -- this call, by which it is known if it comes again, '1' if a job with a rank waits for what is asked; then answers, four values each: full JID, attributes, class, verdicts
@@ -19,8 +19,8 @@ local MOST_RANKED = 20000 -- looks at agents for jobs with a rank; then they go 
 local DEEPEST = 8 -- agents that an agent is asked to wait for, one after the other
 local MOST_HEADS_LOOKED_AT = 50000
 local REMEMBERED_FOR = 60
-local limit, most, from, most_asked, digest, patient = unpack(ARGV, 2, 7)
-local left, skip, may_ask, answer, questions = tonumber(most), tonumber(from), tonumber(most_asked), {}, {}
+local limit, digest = ARGV[2], ARGV[6]
+local left, skip, may_ask, answer, questions = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), {}, {}
 
 -- Redis may have died after this, and before the answer was read: the very same call again gets the same jobs again.
 for jid, id, attempt, features in string.gmatch(redis.call('GET', REQUEST .. digest) or '', '([^\t]+)\t([^\t]+)\t(%d+)\t([^\n]*)\n') do
@@ -55,7 +55,7 @@ end
 
 local jids = redis.call('ZRANGE', PARKED, skip, skip + MOST_PARKED_LOOKED_AT - 1)
 local nothing_for, looked_at, jobs_wait, heads_looked_at = {}, 0, anything_waits(), 0
-local parked, asked, place, rankings, ranked, may_wait = {}, {}, {}, {}, 0, patient == '1' and may_ask or 0
+local parked, asked, place, rankings, ranked, may_wait = {}, {}, {}, {}, 0, ARGV[7] == '1' and may_ask or 0
 
 -- What is known of a parked agent; false if it is not parked any more.
 local function read_one(jid)

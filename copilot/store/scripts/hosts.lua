@@ -1,7 +1,8 @@
 -- Who has been there lately, so that it can be told why a job does not run. The loader puts it in front of the scripts that use it.
 --
 -- `hosts` has the full JIDs of agents by the time when they last asked for work, `alive` bare JIDs by the time when they last
--- renewed leases, or ten minutes before they were found gone. Neither decides anything: claims never read them.
+-- renewed leases, or ten minutes before they were found gone. Who gets a job does not depend on them, but for that no agent is kept for one that
+-- was not heard for ten minutes (reserving.lua).
 
 local HOSTS_KEPT = 86400
 local ONLINE_FOR = 600

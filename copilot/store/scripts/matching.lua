@@ -177,9 +177,11 @@ local function best_queue(host, free)
             return nil
           end
           return queue
-        elseif fit == LATER and request and is_kept_for(host.agent, group, head) then
+        elseif fit == LATER and request and not free.silent and is_kept_for(host.agent, group, head) then
           host.kept = true
           return nil
+        elseif fit == NEVER and free.till then
+          end_keeping(host.agent, group, head)
         end
       end
       host.passed = true

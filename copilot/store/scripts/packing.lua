@@ -6,7 +6,9 @@
 
 local ONE_CORE = '001000000000000000000000000'
 local OF_FREE = {'cores', 'ahead', 'most', 'gpus', 'memory', 'disk', 'till'}
-local NOW, LATER, NEVER = 0, 1, 2
+local NOW = 'now'
+local LATER = 'later'
+local NEVER = 'never'
 
 -- `text` as an agent says it, with blanks, or as it is kept, with commas; '' if it says nothing.
 local function read_free(text, slots)

@@ -1,6 +1,6 @@
--- An agent is not there any more: it gets nothing unless it asks.
+-- An agent is not there any more: it gets nothing unless it asks, and nothing is kept there (reserving.lua).
 --
--- Touches: job:<id>, passed-over, parked, parking, hosts, alive.
+-- Touches: job:<id>, parked, parking, hosts, alive.
 -- Atomic because: both tell of the same agents.
 -- ARGV[2…]: its full JID, and for how many seconds it must have been parked. Returns 1, or 0 if it was not.
 
@@ -13,9 +13,6 @@ end
 local since = redis.call('ZSCORE', PARKED, jid)
 if since and tonumber(since) > tonumber(after(-tonumber(seconds))) then
   return 0
-end
-if since or not asked or tonumber(asked) <= tonumber(after(-tonumber(seconds))) then
-  end_keeping(jid) -- one that has all that it can take is not parked, and something may be kept there all the same
 end
 if not since then
   return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from copilot.agent.capacity import Capacity
+from copilot.agent.capacity import Capacity, for_one_job
 from copilot.agent.config import AgentConfig
 from copilot.agent.gpus import devices_of, find_gpus
 from copilot.agent.hardware import capacity_of
@@ -149,3 +149,13 @@ def test_those_of_another_maker_come_together(tmp_path: Path) -> None:
     for name in ("kfd", "dri/card0", "dri/renderD128"):
         (tmp_path / "dev" / name).touch()
     assert devices_of(("0",), tmp_path) == (tmp_path / "dev/dri/renderD128", tmp_path / "dev/kfd")
+
+
+@pytest.mark.parametrize(
+    ("most", "together", "said"),
+    [(8, 4, 4), (4, 8, 4), (4, None, 4), (None, 4, 4), (None, None, None)],
+)
+def test_no_job_is_promised_more_than_all_jobs_have_together(
+    most: int | None, together: int | None, said: int | None
+) -> None:
+    assert for_one_job(most, together) == said
