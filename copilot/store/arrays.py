@@ -10,7 +10,7 @@ from typing import Protocol
 from copilot.job import Event, JobRecord, JobSpec, State, split_element
 from copilot.records import dataclass
 
-_CURSOR = re.compile(r"([pr][0-9]{1,8})?\Z")
+_CURSOR = re.compile(r"([pgr][0-9]{1,8})?\Z")
 _SLICE = re.compile(r"\[([0-9]{1,7}):([0-9]{1,7})(?::([1-9][0-9]{0,6}))?\](?: |\Z)")
 _ORDER = (State.RUNNING, State.WAITING, State.BLOCKED, State.HELD, State.FAILED, State.CANCELLED)
 
@@ -112,8 +112,9 @@ class Arrays(Protocol):
         now: float | None = None,
     ) -> Operated:
         """What `cancel`, `hold`, `release` or `retry` does, for the elements of a slice that are in one of `states` (none: in any); of size 0 if
-        there is no such array. Of those that no agent ever had all go in the first step, if `part.step` is 1; the others a thousand a call: call it
-        with `after` as `next` has it until that is "". Whoever is stopped between two calls does it once more."""
+        there is no such array. Those that no agent ever had go by their parts, hundreds of these in a call (an array that is in one piece goes in
+        one call, if `part.step` is 1); the others a thousand a call: call it with `after` as `next` has it until that is "". Whoever is stopped
+        between two calls does it once more."""
         ...
 
 

@@ -25,6 +25,7 @@ SHARED = (
     "queues",
     "arrays",
     "families",
+    "parts",
     "blocking",
     "onlookers",
     "moves",
