@@ -153,4 +153,13 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda more: bar.advance(task, more)
+
+        def advanced(more: int) -> None:
+            bar.advance(task, more)
+            state = bar.tasks[task]
+            if (
+                state.total is not None and state.completed > state.total
+            ):  # more have come since it was counted
+                bar.update(task, total=state.completed)
+
+        yield advanced

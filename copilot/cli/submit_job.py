@@ -33,6 +33,9 @@ from copilot.grid.intake import check_files
 from copilot.grid.jobkeys import read_keys
 from copilot.job import MAX_ARRAY
 
+SELDOM_OF_COMMANDS = frozenset(
+    {"--wait", "--array", "--after", "--after-any", "--hold", "--walltime", "--remote"}
+)
 PROGRAM = "copilot submit"
 PRIORITY = 30  # either way; more is for operators, and for `copilot-job-submit`
 
@@ -172,6 +175,7 @@ def submit(  # noqa: PLR0917  # one parameter per option
         "image": image,
         "network": network or None,
     }
+    _warn_of_options(words)
     job = _job(
         words,
         given,
@@ -202,6 +206,17 @@ def submit(  # noqa: PLR0917  # one parameter per option
         print(f"{PROGRAM}: interrupted; if job {job.id} is on the queue already, it goes on", file=sys.stderr)
         code = INTERRUPTED
     raise typer.Exit(code)
+
+
+def _warn_of_options(words: Sequence[str]) -> None:
+    """On a terminal: what reads like an option of ours and stands behind the command goes to the command, which is seldom meant where no
+    `--` says so."""
+    late = [word for word in words[1:] if word.partition("=")[0] in SELDOM_OF_COMMANDS]
+    if late and "--" not in sys.argv and sys.stderr.isatty():
+        print(
+            f"{PROGRAM}: {late[0]} goes to {words[0]}, as all that stands behind it does; options of submit stand before it",
+            file=sys.stderr,
+        )
 
 
 def _job(

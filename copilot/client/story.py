@@ -94,7 +94,12 @@ def _head(record: JobRecord) -> Sequence[tuple[str, str | None]]:
     return (
         ("owner", spec.owner),
         ("command", f"{shlex.quote(spec.command)} {spec.arguments}".rstrip()),
+        ("project", spec.project),
+        ("tags", " ".join(spec.tags)),
         ("priority", str(spec.priority)),
+        ("cores", _cores(spec)),
+        ("gpus", str(spec.gpus) if spec.gpus else ""),
+        ("walltime", "" if spec.max_run_time is None else str(timedelta(seconds=round(spec.max_run_time)))),
         ("secrets", " ".join(secret.name for secret in spec.secrets)),
         ("limits", _limits(spec)),
         ("network", "needed" if spec.network else None),
@@ -117,6 +122,13 @@ def _output(record: JobRecord) -> str:
         return "not yet with its finisher"
     has_some = record.outcome is not None and record.outcome.output is not None
     return f"stored; `copilot jobs output {record.spec.id}` lists its files" if has_some else ""
+
+
+def _cores(spec: JobSpec) -> str:
+    most = spec.max_cores or spec.cores
+    if most > spec.cores:
+        return f"{spec.cores} to {most}"
+    return str(spec.cores) if spec.cores > 1 else ""
 
 
 def _waits_for(spec: JobSpec) -> str:

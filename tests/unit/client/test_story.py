@@ -135,3 +135,21 @@ def test_programs_get_the_same_as_plain_data() -> None:
     assert data["spec"]["owner"] == "alice"
     assert data["outcome"]["tail"] == FAILED.tail
     assert [one["kind"] for one in data["attempts"]] == ["handed-back", "failed"]
+
+
+def test_what_it_asks_for_is_told_where_it_asks_for_more_than_others() -> None:
+    spec = replace(
+        WAITING.spec, cores=2, max_cores=8, gpus=1, project="atlas", tags=("night", "x"), max_run_time=5400.0
+    )
+    asked = told(replace(WAITING, spec=spec))
+    for line in (
+        "project    atlas",
+        "tags       night x",
+        "cores      2 to 8",
+        "gpus       1",
+        "walltime   1:30:00",
+    ):
+        assert f"\n  {line}\n" in asked
+    assert not {"cores", "gpus", "walltime", "tags", "project"} & {
+        line[2:13].strip() for line in told(WAITING).split("\n")
+    }
