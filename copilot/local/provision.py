@@ -100,6 +100,8 @@ def ensure(*programs: str) -> list[Installed]:
     Raises ServerMissing if one can neither be found nor fetched.
     """
     if missing := [program for program in programs if find(program) is None]:
+        names = " and ".join(missing)
+        sys.stderr.write(f"Fetching {names} into {cache_directory()}: once, a minute or so ...\n")
         fetch(*missing)
     return [require(program) for program in programs]
 
