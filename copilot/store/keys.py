@@ -69,7 +69,7 @@ TABLE = (
         suffix="<id>",
         kind=Kind.HASH,
         meaning="what the elements of an array have in common: fields of a job that do not change, `size`, `step` (how far it is from one place to "
-        "the next), `n:<state>` elements in each state, `n:removed` of these, `n:unpublished`, and `finished`, when the last one ended",
+        "the next), `n:<state>` elements in each state, `n:removed` of these, `n:unpublished`, and `finished`, when the last one ended; `unblocked`: up to which one they were let in, if that takes several steps",
         life="until its last element is removed",
     ),
     Key(

@@ -175,6 +175,35 @@ async def test_many_that_wait_are_let_in_by_the_reaper(store: Store) -> None:
     assert (await store.counts())[State.BLOCKED] == 0
 
 
+async def test_an_array_in_many_pieces_is_let_in_by_the_reaper(
+    store: Store, request: pytest.FixtureRequest
+) -> None:
+    """On a server; the others show that a short one is let in at once."""
+    real = request.node.callspec.params["store"] in store_fixtures.REAL_SERVERS
+    size = 6002 if real else 12  # 4000 pieces are looked at in a step
+    await store.submit([job("a"), JobSpec(id="sim", command="c", array=size, after=("job-a",))], now=T)
+    await store.submit([JobSpec(id="next", command="c", array=3, after=("job-a",), priority=-1)], now=T)
+    place, begun = "", False
+    while place or not begun:
+        done = await store.operate_slice(
+            "sim", Slice(begin=1, end=size, step=2), Wish.HOLD, after=place, now=T
+        )
+        place, begun = done.next, True
+    await end(store, "a")
+    blocked = [(await store.counts())[State.BLOCKED]]
+    while blocked[-1]:
+        await store.reap(now=T)
+        blocked.append((await store.counts())[State.BLOCKED])
+        assert blocked[-1] < blocked[-2]
+    assert await store.waiting() == size // 2 + 3
+    told = [one.text for one in await store.events(count=1000) if one.kind is EventKind.RELEASED]
+    assert len(blocked) == (2 if real else 1)
+    assert len(told) == len(blocked) + 1
+    assert {text.partition("] ")[2] for text in told} == {"job job-a is done"}
+    ranges = {one.job for one in (await store.page(State.WAITING, whole=True)).rows}
+    assert ranges == {"sim.0", "next.0"}
+
+
 async def test_jobs_that_wait_for_others_count_for_what_an_owner_may_have(store: Store) -> None:
     await store.submit([job("a", owner="ann"), job("b", after="a", owner="ann")], most=2, now=T)
     (ann,) = (await store.owners()).rows

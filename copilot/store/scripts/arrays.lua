@@ -223,7 +223,7 @@ local function take_first(name, entry)
   }
   for i = 1, #array.fields, 2 do
     local field = array.fields[i]
-    if field ~= 'spec' and field ~= 'place' and field ~= 'step' and field ~= 'size' and field ~= 'finished' and string.find(field, '^[%l_]+$') then
+    if field ~= 'spec' and field ~= 'place' and field ~= 'step' and field ~= 'size' and field ~= 'finished' and field ~= 'unblocked' and string.find(field, '^[%l_]+$') then
       fields[#fields + 1] = field
       fields[#fields + 1] = array.fields[i + 1]
     end
@@ -232,13 +232,17 @@ local function take_first(name, entry)
   return job
 end
 
+-- So many elements that no agent ever had go to another state.
+local function count_moved(array, before, state, number)
+  count_elements(array.id, before, state, number)
+  count_owner(array.owner, ((OF_QUEUE[state] or 0) - (OF_QUEUE[before] or 0)) * number, 0)
+end
+
 -- Elements of a part go to another state.
 local function move_elements(array, part, from, to, state, since, outcome)
-  local number = to - from
   cut_out(array, part, from, to)
   add_part(array, from, to, state, since, outcome)
-  count_elements(array.id, part.state, state, number)
-  count_owner(array.owner, ((OF_QUEUE[state] or 0) - (OF_QUEUE[part.state] or 0)) * number, 0)
+  count_moved(array, part.state, state, to - from)
 end
 
 -- How many elements are in each state; nothing if there is no such array.

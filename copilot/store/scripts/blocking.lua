@@ -5,6 +5,8 @@
 -- cancelled, never in a queue. What is true stays true: a job that is done is so for good.
 
 local LET_IN_AT_ONCE = 1000
+local UNBLOCKED_AT_ONCE = 1000 -- parts of an array that are changed together
+local MOST_UNBLOCKED = 4000 -- of them in a step
 
 local IS_FINAL = {done = true, failed = true, cancelled = true}
 
@@ -49,24 +51,50 @@ local function put_back_in_line(id)
   return 'waiting'
 end
 
--- What it waited for is so.
+local unblocked = 0 -- parts that were looked at
+
+-- Elements of an array that are blocked join the queue, those from `begin` on. Returns how many, and where to go on; nothing at the end.
+local function unblock_elements(array, begin)
+  local at, over, moved, read = begin, false, 0, nil
+  repeat
+    local after = {}
+    read, over = parts_from(array, at, UNBLOCKED_AT_ONCE)
+    for _, part in ipairs(read) do
+      at = part.to
+      if part.state == 'blocked' then
+        moved = moved + part.to - part.from
+        append_part(after, {from = part.from, to = part.to, state = 'waiting', since = '', outcome = ''})
+      else
+        append_part(after, part)
+      end
+    end
+    exchange_parts(array, read, after)
+    unblocked = unblocked + #read
+  until over or unblocked >= MOST_UNBLOCKED
+  return moved, not over and at or nil
+end
+
+local function unblock_array(array, text)
+  local begin = tonumber(redis.call('HGET', ARRAY .. array.id, 'unblocked') or 0)
+  local moved, at = unblock_elements(array, begin)
+  if at then
+    redis.call('HSET', ARRAY .. array.id, 'unblocked', at)
+  elseif begin > 0 then
+    redis.call('HDEL', ARRAY .. array.id, 'unblocked')
+  end
+  if moved > 0 then
+    count_moved(array, 'blocked', 'waiting', moved)
+    hint()
+    event(array.id, 'released', '0', '', '', string.format('[%d:%d] ', begin, at or array.size) .. text)
+  end
+  return not at
+end
+
+-- What it waited for is so. Returns whether that is all: an array in very many parts takes several steps.
 local function unblock(id, text)
   local array = read_array(id)
   if array then
-    local at, part, moved = 0, nil, false
-    repeat
-      part = part_at(array, at)
-      if part and part.state == 'blocked' then
-        move_elements(array, part, part.from, part.to, 'waiting', '', '')
-        moved = true
-      end
-      at = part and part.to
-    until not part
-    if moved then
-      hint()
-      event(id, 'released', '0', '', '', string.format('[0:%d] ', array.size) .. text)
-    end
-    return
+    return unblock_array(array, text)
   end
   local state, attempt, agent = unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'agent'))
   if state == 'blocked' then
@@ -74,26 +102,31 @@ local function unblock(id, text)
     put_in_queue(id)
     event(id, 'released', attempt, agent, '', text)
   end
+  return true
 end
 
--- Jobs that wait for `name`, which is so, do not wait for it any more; at most so many at once, the reaper goes on.
+-- Jobs that wait for `name`, which is so, do not wait for it any more; at most so many at once, the reaper goes on. Returns how many of these
+-- were used up.
 local function let_in(name, most)
-  local key = AWAITED .. name
+  local key, is_all = AWAITED .. name, true
   local found = redis.call('ZRANGE', key, 0, most - 1)
   for _, id in ipairs(found) do
-    redis.call('ZREM', key, id)
     redis.call('SREM', AWAITS .. id, name)
     if redis.call('EXISTS', AWAITS .. id) == 0 then
       local word, other = string.match(name, '^(%a+):(.*)$')
-      unblock(id, 'job ' .. other .. ' is ' .. word)
+      is_all = unblock(id, 'job ' .. other .. ' is ' .. word)
     end
+    if not is_all then
+      break
+    end
+    redis.call('ZREM', key, id)
   end
-  if #found == most and redis.call('EXISTS', key) == 1 then
+  if (#found == most or not is_all) and redis.call('EXISTS', key) == 1 then
     redis.call('ZADD', LETTING_IN, now, name)
   elseif #found > 0 then
     redis.call('ZREM', LETTING_IN, name)
   end
-  return #found
+  return is_all and #found or most
 end
 
 -- A job has ended so.

@@ -108,8 +108,7 @@ local function note_moved(till)
   for before, number in pairs(moved_from) do
     if number > 0 then
       state, moved = goals[before], moved + number
-      count_elements(id, before, state, number)
-      count_owner(array.owner, ((OF_QUEUE[state] or 0) - (OF_QUEUE[before] or 0)) * number, 0)
+      count_moved(array, before, state, number)
     end
   end
   if moved > 0 then
