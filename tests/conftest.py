@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 import redis as redis_client
+from hypothesis import HealthCheck, settings
 
 from copilot.errors import CopilotError, ServerMissing
 from copilot.local.chirp import Chirp
@@ -55,6 +56,9 @@ os.environ.setdefault("AGENT_SANDBOX", "none")
 # Whatever cores there are: what several of them do is for tests of that.
 os.environ.setdefault("AGENT_SLOTS", "1")
 os.environ.setdefault("AGENT_IMAGES", "none")  # to try podman takes each agent a second
+# No example of hypothesis has to end within 200 ms, nor ten of them to be made within a second, whatever else this machine does.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 ANSWER_LIMIT_S = 100.0  # below the limit of a test
 
 

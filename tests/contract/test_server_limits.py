@@ -22,6 +22,7 @@ ANSWER = (
 )
 ANSWERS = 300  # 3 MB: more than an account has at once anywhere
 ALLOWED_S = 0.8  # for those 3 MB, at 1 MB/s with 2 MB at once
+TRIES = 5
 
 
 @contextlib.asynccontextmanager
@@ -64,8 +65,10 @@ def server(request: pytest.FixtureRequest) -> XmppServer:
 async def test_who_floods_is_read_slowly_and_a_service_is_not(server: XmppServer) -> None:
     async with session(server, "flooder") as flooder, session(server, SERVICES[1]) as service:
         slow = await seconds_to_say_3_megabytes(flooder)
-        quick = await seconds_to_say_3_megabytes(service)
-    assert slow > ALLOWED_S
+        assert slow > ALLOWED_S
+        for _ in range(TRIES):  # whatever else this machine does meanwhile: who is held is slow each time
+            if (quick := await seconds_to_say_3_megabytes(service)) < slow / 2:
+                break
     assert quick < slow / 2
 
 
@@ -94,7 +97,7 @@ async def test_who_talks_slowly_instead_of_logging_in_is_cut_off(open_directory:
                     with contextlib.suppress(TimeoutError):
                         if not await asyncio.wait_for(reader.read(1), 0.1):
                             break
-        assert 0.5 < time.monotonic() - began < 5
+        assert 0.5 < time.monotonic() - began < 50  # not the 150 s of the sample
         writer.close()
     finally:
         await prosody.stop()

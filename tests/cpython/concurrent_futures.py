@@ -157,8 +157,9 @@ class FailingInitializerMixin(ExecutorMixin):
         # At some point, the executor should break
         t1 = time.monotonic()
         while not self.executor._broken:
-            if time.monotonic() - t1 > 5:
-                self.fail("executor not broken after 5 s.")
+            # Co-Pilot: 60 s instead of 5, for the processes are on an agent.
+            if time.monotonic() - t1 > 60:
+                self.fail("executor not broken after 60 s.")
             time.sleep(0.01)
         # ... and from this point submit() is guaranteed to fail
         with self.assertRaises(BrokenExecutor):
@@ -309,7 +310,7 @@ class WaitTests:
 
     def test_first_completed(self):
         future1 = self.executor.submit(mul, 21, 2)
-        future2 = self.executor.submit(time.sleep, 1.5)
+        future2 = self.executor.submit(time.sleep, 5)  # Co-Pilot: as the others here, longer than a call takes to get home
 
         done, not_done = futures.wait(
                 [CANCELLED_FUTURE, future1, future2],
@@ -333,7 +334,7 @@ class WaitTests:
     def test_first_exception(self):
         future1 = self.executor.submit(mul, 2, 21)
         future2 = self.executor.submit(sleep_and_raise, 1.5)
-        future3 = self.executor.submit(time.sleep, 3)
+        future3 = self.executor.submit(time.sleep, 6)
 
         finished, pending = futures.wait(
                 [future1, future2, future3],
@@ -344,7 +345,7 @@ class WaitTests:
 
     def test_first_exception_some_already_complete(self):
         future1 = self.executor.submit(divmod, 21, 0)
-        future2 = self.executor.submit(time.sleep, 1.5)
+        future2 = self.executor.submit(time.sleep, 5)
 
         finished, pending = futures.wait(
                 [SUCCESSFUL_FUTURE,
@@ -389,14 +390,14 @@ class WaitTests:
 
     def test_timeout(self):
         future1 = self.executor.submit(mul, 6, 7)
-        future2 = self.executor.submit(time.sleep, 6)
+        future2 = self.executor.submit(time.sleep, 9)
 
         finished, pending = futures.wait(
                 [CANCELLED_AND_NOTIFIED_FUTURE,
                  EXCEPTION_FUTURE,
                  SUCCESSFUL_FUTURE,
                  future1, future2],
-                timeout=5,
+                timeout=8,
                 return_when=futures.ALL_COMPLETED)
 
         self.assertEqual(set([CANCELLED_AND_NOTIFIED_FUTURE,
@@ -524,8 +525,8 @@ class ExecutorTest:
         results = []
         try:
             for i in self.executor.map(time.sleep,
-                                       [0, 0, 6],
-                                       timeout=5):
+                                       [0, 0, 9],
+                                       timeout=8):
                 results.append(i)
         except futures.TimeoutError:
             pass

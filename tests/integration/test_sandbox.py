@@ -302,7 +302,7 @@ async def test_output_of_one_gibibyte_goes_through_the_disk_not_the_memory(sandb
     assert sandbox.stdout.stat().st_size == 1024 * MEBIBYTE
     package = await sandbox.pack(PACKAGE_LIMIT)
     assert package.facts.size < 16 * MEBIBYTE
-    assert time.monotonic() - begun < 40
+    assert time.monotonic() - begun < 100
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024  # kB
 
 

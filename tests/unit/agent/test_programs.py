@@ -114,8 +114,8 @@ def test_a_probe_tells_the_version(tmp_path: Path, script: str, versions: dict[s
 
 def test_a_probe_that_hangs_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
     begun = time.monotonic()
-    assert found(tmp_path, probe(f"echo $$ >{tmp_path}/pid; sleep 600 & sleep 600", limit=0.3)) == {}
-    assert time.monotonic() - begun < 10
+    assert found(tmp_path, probe(f"echo $$ >{tmp_path}/pid; sleep 600 & sleep 600", limit=1.0)) == {}
+    assert time.monotonic() - begun < 100  # it would go on for 600 s
     group = int((tmp_path / "pid").read_text())
     assert not [one for one in psutil.process_iter() if living(one) and os.getpgid(one.pid) == group]
 

@@ -110,5 +110,5 @@ async def test_a_head_that_comes_letter_by_letter_is_cut_off() -> None:
             writer.write(bytes([letter]))
             await asyncio.sleep(0.05)
         assert await closed
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 25  # all of it takes 50 s
         writer.close()

@@ -24,7 +24,7 @@ class ArraysOfBothVersions(ArrayMachine):
     the_heads_are_the_first_jobs_of_the_groups = BothVersions.the_heads_are_the_first_jobs_of_the_groups
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 class TestArraysOfBothVersions(ArraysOfBothVersions.TestCase):  # type: ignore[misc, valid-type]
     settings = settings(
         max_examples=EXAMPLES, stateful_step_count=20, deadline=None, phases=[Phase.generate, Phase.reuse]

@@ -57,7 +57,7 @@ async def first_jobs(store: RedisStore) -> list[str]:
     return sorted(expected)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 class TestBothVersionsAnswerTheSame(BothVersions.TestCase):  # type: ignore[misc, valid-type]
     settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 
