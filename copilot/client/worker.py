@@ -189,8 +189,10 @@ class Worker:
         try:
             with tempfile.TemporaryDirectory(prefix="copilot-calls-") as directory:
                 asyncio.run(self._serve(Path(directory)))
+            if self._fatal is not None:
+                self._break(self._fatal)
         except BaseException as error:  # noqa: BLE001  # whoever waits has to hear of it
-            self._break(error)
+            self._break(self._fatal or error)
         finally:
             with self._lock:
                 self._loop = None
@@ -216,7 +218,9 @@ class Worker:
         submitting: set[asyncio.Task[None]] = set()
         async with self._plan.opening() as access:
             try:
-                while not self._is_over():
+                # What is fatal is not raised here: who waits for a call has the same exception, and may clear the frames of its
+                # traceback, as unittest does. Ours would be closed with them while they wait for the end of the session.
+                while self._fatal is None and not self._is_over():
                     self._wake.clear()
                     if self._look:
                         self._look = False
@@ -228,8 +232,6 @@ class Worker:
                         task.add_done_callback(self._over)
                     if not self._is_over():
                         await self._wake.wait()
-                    if self._fatal is not None:
-                        raise self._fatal
             finally:
                 tasks = [*submitting, *(task for task in self._live.values() if task is not None)]
                 for task in tasks:

@@ -9,6 +9,7 @@ import os
 import tarfile
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent import futures
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ import pytest
 
 from copilot.client import worker as module
 from copilot.client.access import Access
-from copilot.client.calls import RUNNER, packed
+from copilot.client.calls import RUNNER, InitializerFailed, packed
 from copilot.client.executor import Executor
 from copilot.client.operating import Answer
 from copilot.client.result import Result
@@ -246,6 +247,32 @@ def test_a_session_that_is_over_for_good_ends_everything(place: Place, error: Tr
     with pytest.raises(ExecutorBroken, match=str(error)):
         executor.submit(abs, 1)
     executor.shutdown()
+
+
+def test_who_clears_the_frames_of_its_error_ends_nothing_of_ours(place: Place) -> None:
+    """unittest does, and pytest. What ends everything is raised to who waits for the call, while the way to the system is closed."""
+    closing, may_end, closed = threading.Event(), threading.Event(), threading.Event()
+
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[Access]:
+        try:
+            yield place
+        finally:
+            closing.set()
+            while not may_end.is_set():
+                await asyncio.sleep(0.001)
+            closed.set()
+
+    executor = Executor(opening, initializer=int, initargs=("no number",))
+    error = executor.submit(abs, -1).exception(LIMIT)
+    assert isinstance(error, InitializerFailed)
+    assert closing.wait(LIMIT)
+    traceback.clear_frames(error.__traceback__)
+    may_end.set()
+    executor._worker._thread.join(LIMIT)
+    assert closed.is_set()
+    with pytest.raises(ExecutorBroken, match="InitializerFailed"):
+        executor.submit(abs, 1)
 
 
 def test_an_executor_that_is_forgotten_ends_when_its_calls_have(place: Place) -> None:

@@ -29,7 +29,9 @@ from tests.unit.files.chirp_serving import (
 )
 from tests.unit.files.serving import facts_of, make_file, names_below
 
-SOON = 0.05  # seconds; limits of clients that are meant to run into them
+SOON = (
+    0.3  # seconds; limits of clients that are meant to run into them, long enough to log in on a busy machine
+)
 STAT = b"0\n1 1 33152 1 1 1 0 5 0 0 0 0 0\n"
 
 OPERATIONS: dict[str, Callable[[ChirpServer], Awaitable[object]]] = {
