@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import heapq
 import math
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from copilot.job import State
 from copilot.matching.groups import request_of
@@ -117,11 +118,21 @@ class MemoryQueue(Shares, abc.ABC):
                 taken[f"cores of {name}"] += cores
             if request != Request():
                 self._passed.end(job.group)
-            self._turns.note_start(-job.record.spec.priority, job.place)
             found.append((job, cores))
+        self._note_starts([job for job, _ in found])
         for job in left:
             self._push(job)  # no news for anybody who is parked
         return found
+
+    def _note_starts(self, jobs: Sequence[Job]) -> None:
+        ranks: defaultdict[int, list[Job]] = defaultdict(list)
+        for job in jobs:
+            ranks[-job.record.spec.priority].append(job)
+        for rank, started in ranks.items():
+            firsts = [entry for group in tuple(self._queues) if (entry := self._first(group)) and entry[0] == rank]
+            cores = sum(request_of(job.group).cores for job in started)
+            first = min(firsts)[1] if firsts else None
+            self._turns.note_start(rank, max(job.place for job in started), cores, first)
 
     @staticmethod
     def _take_first(queue: list[Entry]) -> None:

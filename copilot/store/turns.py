@@ -31,9 +31,13 @@ class Turns:
         ends[rank] = begin + step * count
         return begin * rules.TIES + self._numbers % rules.TIES, step * rules.TIES
 
-    def note_start(self, rank: int, place: int) -> None:
-        """A job of this rank was started that had this place."""
-        self._started[rank] = max(self._started.get(rank, 0), place // rules.TIES)
+    def note_start(self, rank: int, place: int, cores: int, first: int | None) -> None:
+        """Jobs of this rank that take so many cores together were started, the last one at this place; of those that wait one has the
+        `first` place of that rank, None if none waits."""
+        at, before = place // rules.TIES, self._started.get(rank, 0)
+        if first is not None and first < place:  # it may be far ahead: who comes next is not to stand behind all those
+            at = min(at, before + rules.TURN * cores)
+        self._started[rank] = max(before, at)
 
     def forgive(self, owner: str) -> None:
         """He has no job any more: what he has taken back must not keep him waiting for long."""

@@ -106,6 +106,41 @@ async def test_jobs_that_were_taken_back_cost_no_turns_once_nothing_is_left(stor
     assert owners(await started(store, 20)).count("a") >= 9
 
 
+async def test_who_comes_after_a_job_that_went_far_ahead_of_its_turn_has_his_share(store: Store) -> None:
+    """All hosts that can take the large ones have other things to do, and the last one of all begins elsewhere."""
+    await bring(store, "ann", 200, requirements="other.Memory >= 9000")
+    await bring(store, "ann", 3, first=1000)
+    assert await started(store, 2, host="[ Memory = 100 ]") == ["ann-1000", "ann-1001"]
+    await bring(store, "bob", 10, requirements="other.Memory >= 9000")
+    assert owners(await started(store, 24, host="[ Memory = 9000 ]")).count("b") == 10
+
+
+async def test_the_same_for_what_is_filled_in_beside_large_jobs(store: Store) -> None:
+    await bring(store, "ann", 100, cores=8)
+    await bring(store, "ann", 5, first=1000)
+    assert await started(store, 9, cores=4) == [f"ann-{number}" for number in range(1000, 1004)]
+    await bring(store, "bob", 10)
+    assert await started(store, 3, cores=3) == ["bob-0", "bob-1", "bob-2"]
+
+
+async def test_who_has_taken_back_what_came_first_has_his_share_of_what_is_left(store: Store) -> None:
+    await bring(store, "ann", 100)
+    for number in range(50):
+        await store.cancel(f"job-ann-{number}", now=T)
+    assert await started(store, 1) == ["ann-50"]
+    await bring(store, "bob", 50)
+    assert 9 <= owners(await started(store, 20)).count("a") <= 11
+
+
+async def test_a_job_that_nobody_can_run_does_not_keep_the_turns_of_others(store: Store) -> None:
+    await bring(store, "zoe", 1, requirements="other.Memory >= 9000")
+    await bring(store, "ann", 100)
+    for _ in range(5):
+        await started(store, 10, host="[ Memory = 100 ]")
+    await bring(store, "bob", 50)
+    assert 9 <= owners(await started(store, 20, host="[ Memory = 100 ]")).count("a") <= 11
+
+
 # ---------------------------------------------------------------- quotas
 
 

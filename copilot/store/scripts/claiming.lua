@@ -44,7 +44,10 @@ local function claim_jobs(agent, host, count, lease, limit, free)
       note_departure(queue.group, queue.number, queue.head)
       if entry then
         if takes then
-          started[rank] = math.max(started[rank] or 0, tonumber(string.sub(entry, 1, 16)))
+          local of_rank = started[rank] or {place = 0, cores = 0}
+          of_rank.place = math.max(of_rank.place, tonumber(string.sub(entry, 1, 16)))
+          of_rank.cores = of_rank.cores + (queue.request and queue.request.cores or 1)
+          started[rank] = of_rank
           job.queue = queue
           return job
         end
@@ -83,8 +86,8 @@ local function claim_jobs(agent, host, count, lease, limit, free)
     event(id, 'claimed', job.attempt, agent, '', wait)
     given[#given + 1] = job
   end
-  for rank, place in pairs(started) do
-    note_start(rank, place)
+  for rank, one in pairs(started) do
+    note_start(rank, one.place, one.cores, first_place(rank))
   end
   if #left == 0 then
     keep_seen(host)

@@ -78,6 +78,18 @@ local function head_of(entry, rank, number, group)
   return string.format('%s%08d%s', order_of(entry, rank), number, group)
 end
 
+-- The first place of a rank at which a job waits in any queue, nothing if none does.
+local function first_place(rank)
+  local prefix, first = string.format('%010d', tonumber(rank) + 1000000000), nil
+  for _, heads in ipairs({PLAIN_HEADS, HEADS}) do
+    local head = redis.call('ZRANGEBYLEX', heads, '[' .. prefix, '+', 'LIMIT', 0, 1)[1]
+    if head and string.sub(head, 1, 10) == prefix and (not first or head < first) then
+      first = head
+    end
+  end
+  return first and string.sub(first, 11, 26)
+end
+
 local function add_head(head, plain)
   redis.call('ZADD', plain and PLAIN_HEADS or HEADS, 0, head)
   if plain then

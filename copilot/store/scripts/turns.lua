@@ -4,6 +4,9 @@
 -- let the older one of two equal ones go first. It is given once, when the job is submitted: not before the last job of its priority
 -- that was started (`started`), and not before the last one of its owner ends, which is `cores / shares` later for each
 -- (`turns`). So whoever brings ten jobs behind another one's hundred thousand has every second start.
+--
+-- A job that is started while others of its priority stand before it, for they do not match or fit, may be far ahead: who comes
+-- next would stand behind all of those. It moves the turns on by what it takes, no further.
 
 local TURN = 100
 local TIES = 1000
@@ -40,10 +43,14 @@ local function started_of(rank)
   return tonumber(redis.call('HGET', STARTED, rank) or 0)
 end
 
--- Jobs were started, the last one of a rank at this place.
-local function note_start(rank, place)
-  local at = math.floor(tonumber(place) / TIES)
-  if at > started_of(rank) then
+-- Jobs of a rank that take so many cores together were started, the last one at this place; `first` of those that wait has the first
+-- place of that rank, nothing if none waits.
+local function note_start(rank, place, cores, first)
+  local at, before = math.floor(tonumber(place) / TIES), started_of(rank)
+  if first and tonumber(first) < tonumber(place) then
+    at = math.min(at, before + TURN * cores)
+  end
+  if at > before then
     redis.call('HSET', STARTED, rank, string.format('%.0f', at))
   end
 end
