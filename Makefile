@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE  # or each program that a test starts compiles 280 modules anew: 0.3 s
-.PHONY: tools help demo up test lint unit simulate faults attack versions fuzz see servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
+.PHONY: tools help demo up test lint unit simulate faults attack versions fleets fuzz see servers bench bench-full bench-jobs bench-agent bench-board bench-broker bench-fleet bench-heartbeat \
 	bench-queue bench-files lock audit sbom man docs agent.pyz deb clean
 
 # Stamps: what was installed into .venv, for which setup.cfg. The one for tests includes the other.
@@ -59,6 +59,9 @@ fuzz: $(TESTS)  ## all that reads what others write, with atheris; `make fuzz SE
 
 see: servers  ## the dashboard in Chromium before 10,000 simulated agents; four minutes; pictures in build/screenshots
 	AGENTS=10000 .venv/bin/python -m pytest -q --timeout 900 tests/browser
+
+fleets: servers  ## fleets, quotas and operators against the queue in memory and in Redis, in lockstep; `make fleets NUMBER=100`; a minute
+	.venv/bin/python -m tests.contract.fleet $(or $(NUMBER),20)
 
 versions: servers  ## this version beside the release before it: managers, agents, submitters, monitor; some minutes
 	VERSIONS=all .venv/bin/python -m pytest -q --timeout 180 tests/versions
