@@ -129,7 +129,9 @@ class MemoryQueue(Shares, abc.ABC):
         for job in jobs:
             ranks[-job.record.spec.priority].append(job)
         for rank, started in ranks.items():
-            firsts = [entry for group in tuple(self._queues) if (entry := self._first(group)) and entry[0] == rank]
+            firsts = [
+                entry for group in tuple(self._queues) if (entry := self._first(group)) and entry[0] == rank
+            ]
             cores = sum(request_of(job.group).cores for job in started)
             first = min(firsts)[1] if firsts else None
             self._turns.note_start(rank, max(job.place for job in started), cores, first)

@@ -35,7 +35,9 @@ class Turns:
         """Jobs of this rank that take so many cores together were started, the last one at this place; of those that wait one has the
         `first` place of that rank, None if none waits."""
         at, before = place // rules.TIES, self._started.get(rank, 0)
-        if first is not None and first < place:  # it may be far ahead: who comes next is not to stand behind all those
+        if (
+            first is not None and first < place
+        ):  # it may be far ahead: who comes next is not to stand behind all those
             at = min(at, before + rules.TURN * cores)
         self._started[rank] = max(before, at)
 
