@@ -4,7 +4,7 @@
 -- Whatever belongs to an array that has its row is passed over.
 
 local MOST_PASSED_OVER = 50000 -- ranges in a call, where a job counts for four: 20 ms or so
-local LARGEST_READ = 1000 -- entries that are read at once
+local LARGEST_READ = 200 -- entries that are read at once
 
 local met, passed_over = {}, 0 -- arrays that have their row
 
