@@ -57,6 +57,7 @@ def top(config: ConfigOption = None, as_json: AsJson = False, watch: Watch = Non
         running = await first(store, Filter(states=(State.RUNNING,)), limit=RUNNING_SHOWN)
         agents = sorted(await known_agents(store), key=lambda one: (one.state == "away", one.agent))
         rows = [row for row in running.rows if row.record is not None]
+        shown = [cells(row.record, row.line.since, found.now) for row in rows if row.record is not None]
         return Shown(
             data={
                 **found.facts(),
@@ -66,15 +67,10 @@ def top(config: ConfigOption = None, as_json: AsJson = False, watch: Watch = Non
             lines=lambda width: [
                 *head(found),
                 Text(),
-                *Table(
-                    columns=COLUMNS,
-                    rows=[
-                        cells(row.record, row.line.since, found.now) for row in rows if row.record is not None
-                    ],
-                ).lines(width),
+                *(Table(columns=COLUMNS, rows=shown).lines(width) if shown else ["no job runs"]),
                 *_more((running.more or 0), "running"),
                 Text(),
-                *agent_table(agents[:AGENTS_SHOWN]).lines(width),
+                *(agent_table(agents[:AGENTS_SHOWN]).lines(width) if agents else ["no agents"]),
                 *_more(len(agents) - AGENTS_SHOWN, "agents"),
             ],
         )

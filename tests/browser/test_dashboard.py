@@ -119,7 +119,7 @@ async def test_a_system_without_anything_says_how_to_begin(show: Show) -> None:
     await look.shows(shown.board)
     await expect(look.page.locator("svg.plot").first).to_contain_text("Nothing yet")
     text = await look.text()
-    for hint in ("copilot-agent", "copilot-job-submit", "MON_JABBER_ADDRESS", "No attempt has ended badly"):
+    for hint in ("copilot-agent", "copilot submit", "MON_JABBER_ADDRESS", "No attempt has ended badly"):
         assert hint in text
     for path, hint in (
         ("agents", "No agents yet."),

@@ -205,7 +205,7 @@ export function groups() {
       ["Waiting", "num"],
       ["Oldest", "num"],
     ],
-    empty("No job waits. Submit one: ", code("copilot-job-submit"), "."),
+    empty("No job waits. Submit one: ", code("copilot submit"), "."),
     { cls: "w8", note },
   );
   return {

@@ -9,7 +9,7 @@ import * as words from "./words.js";
 const ROWS = 50;
 export const STATES = ["waiting", "running", "held", "blocked", "done", "failed", "cancelled"];
 const NONE = {
-  waiting: ["No job waits. Submit one: ", code("copilot-job-submit"), "."],
+  waiting: ["No job waits. Submit one: ", code("copilot submit"), "."],
   running: ["No job runs. Jobs run as soon as an agent takes them."],
   held: ["No job is held."],
   blocked: ["No job waits for others."],
