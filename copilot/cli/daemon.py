@@ -96,8 +96,9 @@ def main(
     collecting.none_at_the_end()
     program = f"copilot-{settings.program.name}"
     chosen = _options(program, what, settings, options, arguments, entrance)
-    own = {settings.key(one.field) for one in options}
-    environ = {**os.environ, **{key: value for key in own if (value := getattr(chosen, key)) is not None}}
+    own = {(key := settings.key(one.field)): one.flag or f"--{_long(key)}" for one in options}
+    given = {key: value for key in own if (value := getattr(chosen, key)) is not None}
+    environ = {**os.environ, **given}
     try:
         become_configured_user()
         keep_to_itself()
@@ -130,7 +131,10 @@ def main(
             reloading.on(prepare=_trusting_anew)
         return asyncio.run(run(config, reloading))
     except CopilotError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        text = str(error)
+        for key in given:  # by an option, which goes the same way
+            text = text.replace(f"environment: {key}: ", f"option {own[key]} ({key}): ")
+        print(f"{program}: {text}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -179,9 +183,14 @@ class _Set(argparse.Action):
         setattr(namespace, self.dest, value if before is None else f"{before} {value}")
 
 
+def _long(key: str) -> str:
+    """The long name of the option for a setting, without hyphens in front."""
+    return key.partition("_")[2].lower().replace("_", "-")
+
+
 def _add_option(parser: argparse.ArgumentParser, settings: type[LoggerSettings], option: Option) -> None:
     key = settings.key(option.field)
-    name = key.partition("_")[2].lower().replace("_", "-")
+    name = _long(key)
     declared = next(item for item in settings.declared() if item.field == option.field)
     text = option.what or f"{declared.doc}: {declared.kind.expects}"
     parser.add_argument(

@@ -214,4 +214,4 @@ def test_an_option_goes_before_the_environment_and_the_file(
 
 def test_a_wrong_option_is_a_wrong_setting(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert agent.main(["--config", str(file), "--max-jobs", "none"]) == 2
-    assert "AGENT_MAX_JOBS: expected a whole number from 1" in capsys.readouterr().err
+    assert "option --max-jobs (AGENT_MAX_JOBS): expected a whole number from 1" in capsys.readouterr().err
