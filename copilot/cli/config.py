@@ -38,21 +38,31 @@ def check(
     ] = None,
     config: ConfigOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON list of what is wrong with each component.")
+    ] = False,
 ) -> None:
     """Check the settings of components without starting them."""
     with _exit_on_error():
         chosen = [component(name) for name in components] if components else _present(config)
     failed = False
     said: set[str] = set()
+    found = []
     for cls in chosen:
+        name, faults, lines = f"copilot-{cls.program.name}", list[str](), list[str]()
         try:
-            loaded = resolve(cls, config, os.environ, known=lambda: KNOWN_KEYS)
+            lines = _warnings(resolve(cls, config, os.environ, known=lambda: KNOWN_KEYS))
         except ConfigError as error:
-            failed = True
-            _say(str(error).split("\n"), said)
+            failed, faults = True, str(error).split("\n")
+        found.append({"component": name, "ok": not faults, "faults": faults, "warnings": lines})
+        if as_json:
+            said.update(lines)
             continue
-        _say(_warnings(loaded), said)
-        print(f"copilot-{cls.program.name}: ok")
+        _say(faults or lines, said)
+        if not faults:
+            print(f"{name}: ok")
+    if as_json:
+        print(json.dumps(found))
     if failed or (strict and said):
         raise typer.Exit(ConfigError.exit_code)
 

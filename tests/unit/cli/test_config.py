@@ -49,6 +49,15 @@ class TestCheck:
         assert f"{directory}/copilot-heartbeat.conf:1: HB_JABBER_PORT: expected a port" in done.stderr
         assert "HB_CHAT_ROOM: missing" in done.stderr
 
+    def test_what_is_wrong_is_there_as_data(self, directory: Path) -> None:
+        (directory / "copilot-heartbeat.conf").write_text("HB_JABBER_PORT x\n")
+        done = run("check", "--config", directory, "--json")
+        good, bad = json.loads(done.stdout)
+        assert (done.exit_code, done.stderr) == (2, "")
+        assert good == {"component": "copilot-agent", "ok": True, "faults": [], "warnings": []}
+        assert (bad["component"], bad["ok"]) == ("copilot-heartbeat", False)
+        assert any("HB_JABBER_PORT: expected a port" in line for line in bad["faults"])
+
     def test_a_component_can_be_named(self, directory: Path) -> None:
         assert run("check", "copilot-agent", "--config", directory).exit_code == 0
         done = run("check", "monitor", "--config", directory)
