@@ -64,12 +64,19 @@ class ManagerNode(Node):
 
 
 async def _one_after_the_other(results: list[Actions | Awaitable[Actions]]) -> Actions:
+    """All to their end, also when one fails: what that raised comes last."""
     done: list[Action] = []
+    failure: Exception | None = None
     try:
         for result in results:
-            done.extend(await result if isinstance(result, Awaitable) else result)
+            try:
+                done.extend(await result if isinstance(result, Awaitable) else result)
+            except Exception as error:  # noqa: BLE001  # raised below
+                failure = failure or error
     finally:
         for result in results:
             if isinstance(result, Coroutine):
                 result.close()  # one that its instance did not live to begin
+    if failure is not None:
+        raise failure
     return done
