@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from copilot.config.groups import QueuePlaceSettings, QueueSettings
 from copilot.doctor.check import LIMIT, Check
 from copilot.doctor.findings import Finding, skipped
 from copilot.doctor.patient import Patient
-from copilot.errors import ConfigError, StoreError
+from copilot.errors import ConfigError, StoreError, StoreUnavailable
 from copilot.store.examining import Examined, examine
 
+PATIENCE = LIMIT - 1  # s for an answer; the store's own is longer than a check may take
 Judge = Callable[[Examined], list[Finding]]
 
 
@@ -20,7 +22,12 @@ async def facts(patient: Patient, config: QueuePlaceSettings) -> Examined:
     async def look() -> Examined:
         store = patient.open_store(config)
         try:
-            return await examine(store, patient.clock.wall)
+            async with asyncio.timeout(PATIENCE):
+                return await examine(store, patient.clock.wall)
+        except TimeoutError:  # so that redis-reach tells it, and the others that they could not look
+            raise StoreUnavailable(
+                f"Redis takes connections, and answers nothing within {PATIENCE:g} s"
+            ) from None
         finally:
             await store.close()
 

@@ -34,7 +34,7 @@ def judge(error: CopilotError | None, config: QueuePlaceSettings) -> list[Findin
         fault(
             f"{where(config)}: {error}",
             expected="an answer",
-            cure="start Redis, let it listen there (bind, port), open the firewall; or correct "
+            cure="start Redis, again if it hangs, let it listen there (bind, port), open the firewall; or correct "
             f"{config.key('redis_server')} and {config.key('redis_port')}",
         )
     ]

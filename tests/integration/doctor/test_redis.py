@@ -12,6 +12,7 @@ import pytest
 import redis as redis_client
 
 from copilot.doctor.findings import Verdict
+from copilot.doctor.redis import facts
 from copilot.local.redis import Redis
 from tests.integration.doctor.setups import BY_TIME, Setup, unwell
 from tests.patience import PATIENCE_S
@@ -100,6 +101,15 @@ async def test_a_redis_that_is_away_or_lets_us_not_in(queued: Setup) -> None:
         port = other.getsockname()[1]
     queued.write(file, {"JM_REDIS_PORT": port})
     assert f"127.0.0.1:{port}" in await queued.fault("redis-reach")
+
+
+async def test_a_redis_that_hangs_is_told_once(queued: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes connections; nobody reads them
+        queued.write("copilot-job-submit.conf", {"JM_REDIS_PORT": silent.getsockname()[1]})
+        found = await queued.examined("redis")
+    assert set(unwell(found)) == {"redis-reach"}
+    assert "answers nothing within 0.2 s" in found["redis-reach"].findings[0].seen
 
 
 async def test_a_port_where_something_else_answers(queued: Setup) -> None:
