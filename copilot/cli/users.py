@@ -28,7 +28,7 @@ from copilot.errors import BadName, ConfigError
 from copilot.job import one_line
 from copilot.jobmanager.config import ManagerConfig, SubmitConfig
 from copilot.local.writing import write_file
-from copilot.monitor.dashboard.passwords import BadPassword, line
+from copilot.monitor.dashboard.passwords import LEAST, BadPassword, line
 from copilot.protocol.crypto import v2
 from copilot.protocol.crypto.keys import public_text
 from copilot.protocol.envelope import bare
@@ -166,7 +166,7 @@ def _asked() -> str:
         if not typed:
             raise BadName("no password was on the standard input: expected one line; nothing was changed")
         return typed
-    first = getpass.getpass("Password for the dashboard: ")
+    first = getpass.getpass(f"Password for the dashboard, of {LEAST} characters at least: ")
     if first != getpass.getpass("Once more: "):
         raise BadName("these were two different passwords; nothing was changed")
     return first
