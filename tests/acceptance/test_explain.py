@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from copilot.local.system import command_path
 from tests.acceptance.running import LIMIT_S, Up, run, script
 
@@ -52,6 +54,7 @@ def submit(system: Up, command: Path, name: str, *options: object) -> None:
     assert said.returncode == 0, said.stderr
 
 
+@pytest.mark.timeout(300)
 def test_ten_jobs_that_do_not_run_are_explained_each_by_its_reason(up: Up, place: Path) -> None:
     place.chmod(0o755)
     killed, short = script(place / "killed.sh", KILLED), script(place / "short.sh", "true")

@@ -192,7 +192,7 @@ async def test_after_a_restart_the_same_store_goes_on_with_scripts_that_redis_ha
 
 
 async def test_a_frozen_server_is_given_up_after_the_timeout(own_server: RedisServer) -> None:
-    async with opened(own_server, timeout=0.5) as store:
+    async with opened(own_server, timeout=1.0) as store:
         await store.submit([spec()])
         with own_server.frozen():
             begin = time.monotonic()
