@@ -60,7 +60,7 @@ fuzz: $(TESTS)  ## all that reads what others write, with atheris; `make fuzz SE
 see: servers  ## the dashboard in Chromium before 10,000 simulated agents; four minutes; pictures in build/screenshots
 	AGENTS=10000 .venv/bin/python -m pytest -q --timeout 900 tests/browser
 
-fleets: servers  ## fleets, quotas and operators against the queue in memory and in Redis, in lockstep; `make fleets NUMBER=100`; a minute
+fleets: servers  ## fleets, quotas and operators against the queue in memory and in Redis, in lockstep; `make fleets NUMBER=100`; some minutes
 	.venv/bin/python -m tests.contract.fleet $(or $(NUMBER),20)
 
 versions: servers  ## this version beside the release before it: managers, agents, submitters, monitor; some minutes

@@ -28,6 +28,8 @@ def group_of(spec: JobSpec) -> str:
     other: list[object] = [requirements, sorted(spec.tags), spec.image, spec.network, *who]
     if spec.rank:
         other.append([spec.rank])
+    if spec.exclusive:
+        other.append("exclusive")
     return f"{Request.of(spec).key}{kind}{_digest(who).hex()[:WHO_DIGITS]}{_text(_digest(other))[:OTHER_CHARACTERS]}"
 
 

@@ -106,6 +106,9 @@ class MemoryQueue(Shares, abc.ABC):
             if best is None:
                 break
             job, room = best
+            if job.record.spec.exclusive and asker.lease is None:  # so are all of its group
+                passed.add(job.group)
+                continue
             self._take_first(self._queues[job.group])
             if self._is_for_others(job, asker, time):
                 left.append(job)
@@ -144,8 +147,6 @@ class MemoryQueue(Shares, abc.ABC):
             heapq.heappop(queue)
 
     def _is_for_others(self, job: Job, asker: Asker, time: float) -> bool:
-        if job.record.spec.exclusive and asker.lease is None:
-            return True
         return self._trials.is_for_others(asker.agent, job.failed_at, job.struck, time)
 
     def _best(

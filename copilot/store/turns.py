@@ -91,13 +91,13 @@ class Passed:
             self._groups[group] = _Passing(first=first, since=time)
             return False
         if known.is_kept(time):
-            if known.agent == agent or may_be_kept(known.agent, time):
+            if may_be_kept(known.agent, time):
                 return known.agent == agent
         elif known.until:
             self._groups[group] = _Passing(first=first, since=time, agent=known.agent)
             return False
         wait = 2 * rules.RESERVE_AFTER if known.agent == agent else rules.RESERVE_AFTER
-        if known.since + wait > time:
+        if known.since + wait > time or not may_be_kept(agent, time):
             return False
         self._groups[group] = replace(known, agent=agent, until=time + rules.RESERVED_FOR)
         return True

@@ -352,7 +352,7 @@ def main() -> None:
         server.start(appendfsync="no")
         try:
             for seed in range(wanted.first, wanted.first + wanted.fleets):
-                ended = asyncio.run(run(seed, server.url, 10 * STEPS))
+                ended = asyncio.run(run(seed, server.url, 4 * STEPS))
                 sys.stdout.write(f"fleet {seed}: {ended} jobs\n")
                 sys.stdout.flush()
         finally:

@@ -247,9 +247,9 @@ async def made_up(store: Store, chance: random.Random, word: str, start: float) 
 async def let_all_be_known(store: Store) -> None:
     """Of all kinds of hosts is known how they suit all kinds of jobs. In memory it always is: what is asked about first gets a job later."""
     await store.submit([spec("never", requirements=NOBODY, priority=-1)], now=T)
-    kinds = itertools.product(SAID, RANKS, WANTED, (1, 2))
-    for number, (said, rank, wanted, cores) in enumerate(kinds):
-        job = spec(f"known-{number}", rank=rank, requirements=wanted, cores=cores)
+    kinds = itertools.product(SAID, RANKS, WANTED, (1, 2), (False, True))
+    for number, (said, rank, wanted, cores, alone) in enumerate(kinds):
+        job = spec(f"known-{number}", rank=rank, requirements=wanted, cores=cores, exclusive=alone)
         await store.submit([job], now=T)
         host, free = f"[ Cores = 4; {said} ]", Free(cores=4)
         await store.claim(

@@ -1,4 +1,5 @@
-"""An agent that is kept for a job that does not fit now: when it is, when it is not any more, the same in every version of the queue."""
+"""An agent that is kept for a job that does not fit now: when it is, when it is not any more; and what else keeps agents idle. The same in every
+version of the queue."""
 
 from __future__ import annotations
 
@@ -73,7 +74,10 @@ async def is_kept_elsewhere(store: Store, after: float) -> None:
 async def test_nothing_is_kept_at_an_agent_that_is_to_leave(store: Store) -> None:
     await keep(store)
     await store.drain(["a@x"], now=T + 62)
-    await is_kept_elsewhere(store, 63)
+    assert await given(store, "a", 2, 63, count=1) == ["0"]  # it has not heard of it yet
+    assert await kept(store, 63) == ""
+    assert await given(store, "b", 2, 64) == []
+    assert await kept(store, 64) == "b"
 
 
 async def test_nothing_is_kept_at_an_agent_that_was_revoked(store: Store) -> None:
@@ -191,6 +195,18 @@ async def test_two_large_jobs_do_not_wait_for_each_other(store: Store) -> None:
     assert await given(store, "b", 2, 62) == await given(store, "a", 2, 62) == []
     assert await given(store, "b", 4, 63) == ["large"]  # what comes first goes first, wherever there is room
     assert await given(store, "a", 4, 64) == ["other"]
+
+
+async def test_any_number_of_exclusive_jobs_leave_an_agent_without_leases_the_others(store: Store) -> None:
+    await store.submit([spec(f"alone-{number}", exclusive=True) for number in range(150)], now=T)
+    await store.submit(
+        [spec("alone-too", exclusive=True, requirements="other.Cores > 1"), spec("last")], now=T
+    )
+    fixed: dict[str, Any] = {"dispatch_limit": 60, "host": LARGE, "now": T}
+    found = await store.claim(agent="old@x", request="r", count=3, **fixed)
+    assert [one.spec.id for one in found] == ["job-last"]
+    found = await store.claim(agent="new@x", request="r", count=3, lease=60, **fixed)
+    assert [one.spec.exclusive for one in found] == [True] * 3
 
 
 async def test_a_job_for_which_an_agent_is_kept_begins_elsewhere_if_there_is_room(store: Store) -> None:

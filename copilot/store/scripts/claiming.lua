@@ -12,6 +12,12 @@ local function is_exclusive(spec)
   return cjson.decode(spec).exclusive
 end
 
+-- Whether the first job of a group is exclusive: then all are. Groups of older versions are of both kinds.
+local function begins_exclusive(group)
+  local first = #group == GROUP_LENGTH and redis.call('ZRANGE', QUEUE .. group, 0, 0)[1]
+  return first and is_exclusive(redis.call('HGET', record_of(id_of(first)), 'spec'))
+end
+
 -- What a claim has to know of a job.
 local function read_job(id)
   local spec, owner, submitted, places, struck =
@@ -33,25 +39,29 @@ local function claim_jobs(agent, host, count, lease, limit, free)
         dry = #host.unknown == 0 and #left == 0 and not host.kept
         return nil
       end
-      local entry, rank = unpack(redis.call('ZPOPMIN', QUEUE .. queue.group)) -- here the first entry of a queue is taken
-      local job = entry and read_job(id_of(entry))
-      local takes = job and not is_for_others(job.places, job.struck, agent) and (lease ~= '' or not is_exclusive(job.spec))
-      if takes and is_range(job.id) then
-        job.id = take_first(job.id, entry)
-        job.spec = redis.call('HGET', JOB .. job.id, 'spec')
-      end
-      -- The head is removed even without an entry: a program that knows nothing of heads may have taken it.
-      note_departure(queue.group, queue.number, queue.head)
-      if entry then
-        if takes then
-          local of_rank = started[rank] or {place = 0, cores = 0}
-          of_rank.place = math.max(of_rank.place, tonumber(string.sub(entry, 1, 16)))
-          of_rank.cores = of_rank.cores + (queue.request and queue.request.cores or 1)
-          started[rank] = of_rank
-          job.queue = queue
-          return job
+      if lease == '' and begins_exclusive(queue.group) then
+        host.skipped[queue.group] = true
+      else
+        local entry, rank = unpack(redis.call('ZPOPMIN', QUEUE .. queue.group)) -- here the first entry of a queue is taken
+        local job = entry and read_job(id_of(entry))
+        local takes = job and not is_for_others(job.places, job.struck, agent) and (lease ~= '' or not is_exclusive(job.spec))
+        if takes and is_range(job.id) then
+          job.id = take_first(job.id, entry)
+          job.spec = redis.call('HGET', JOB .. job.id, 'spec')
         end
-        left[#left + 1] = {queue.group, job.id, entry, rank}
+        -- The head is removed even without an entry: a program that knows nothing of heads may have taken it.
+        note_departure(queue.group, queue.number, queue.head)
+        if entry then
+          if takes then
+            local of_rank = started[rank] or {place = 0, cores = 0}
+            of_rank.place = math.max(of_rank.place, tonumber(string.sub(entry, 1, 16)))
+            of_rank.cores = of_rank.cores + (queue.request and queue.request.cores or 1)
+            started[rank] = of_rank
+            job.queue = queue
+            return job
+          end
+          left[#left + 1] = {queue.group, job.id, entry, rank}
+        end
       end
     end
     return nil

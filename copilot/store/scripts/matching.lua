@@ -65,7 +65,7 @@ local function look_at(names, class, most, host_key, agent)
   local stale = wanted ~= '' and (class == '' or names ~= wanted) or class == '' and picky
   return {
     wanted = wanted, stale = stale and most > 0, class = (stale or wanted == '' and not picky) and '' or class, picky = picky, pages = {},
-    unknown = {}, most = most, agent = agent, looked_at = 0,
+    unknown = {}, skipped = {}, most = most, agent = agent, looked_at = 0,
   }
 end
 
@@ -138,7 +138,7 @@ end
 -- The queue whose first job is the best for a host of those that fit on what it has free, and that may run: its group, number, and head.
 -- Nothing if there is none, or if groups that come before it are not known: then those are in `unknown`, with some that come later, for
 -- they will be asked about some day. Moves `host.seen` on, and what is behind: what was passed over once is so for the whole claim, for
--- there is only less free later. `host.prefers_other`, where there is one, says whether a queue's jobs have a rank and are for another
+-- there is only less free later; so are groups in `host.skipped`. `host.prefers_other`, where there is one, says whether a queue's jobs have a rank and are for another
 -- host, or for none yet: then there is nothing for this one, either.
 local function best_queue(host, free)
   host.unknown = {}
@@ -169,7 +169,7 @@ local function best_queue(host, free)
     if verdict == YES and #unknown == 0 then
       local request = request_of(group)
       local room, fit = room_for(group), fits(free, request)
-      if room >= (request and request.cores or 1) then
+      if not host.skipped[group] and room >= (request and request.cores or 1) then
         if fit == NOW then
           local queue = {group = group, number = number, head = head, request = request, room = room}
           if host.prefers_other and is_ranked(group) and host.prefers_other(queue) then

@@ -49,8 +49,10 @@ local function is_kept_till(till)
   return tonumber(till) > tonumber(now) and tonumber(till) <= tonumber(after(RESERVED_FOR))
 end
 
--- The job under this head does not fit now on what this agent has free. Returns whether the agent is kept for it.
+-- The job under this head does not fit now on what this agent has free. Returns whether the agent is kept for it. (One that gets no jobs does
+-- not come here.)
 local function is_kept_for(agent, group, head)
+  local leaves = tonumber(redis.call('ZSCORE', DRAINING, string.match(agent, '^[^/]*')) or 0) > tonumber(now)
   local job = string.sub(head, 1, 26)
   local first, since, till, whose = read_passed(redis.call('HGET', PASSED_OVER, group))
   if first ~= job or tonumber(since) > tonumber(now) then
@@ -58,7 +60,7 @@ local function is_kept_for(agent, group, head)
     write_passed(group, job, now, '0', '')
     return false
   elseif is_kept_till(till) then
-    if whose == agent or may_be_kept(whose) then
+    if whose == agent and not leaves or may_be_kept(whose) then
       return whose == agent
     end
   elseif till ~= '0' then
@@ -66,7 +68,7 @@ local function is_kept_for(agent, group, head)
     return false
   end
   local wait = whose == agent and 2 * RESERVE_AFTER or RESERVE_AFTER
-  if tonumber(since) + wait > tonumber(now) then
+  if leaves or tonumber(since) + wait > tonumber(now) then
     return false
   end
   write_passed(group, job, since, after(RESERVED_FOR), agent)
