@@ -45,11 +45,12 @@ async def shown(system: Up, manager: str, metric: str) -> float:
         return read(await answer.read())[metric]
 
 
-async def shows(system: Up, manager: str, metric: str) -> None:
-    """Wait until a manager has counted something."""
+async def shows(system: Up, manager: str, metric: str) -> float:
+    """What a manager has counted, as soon as that is something: it counts when the queue has answered, by when others see the change."""
     async with asyncio.timeout(LIMIT_S):
-        while not await shown(system, manager, metric):
+        while not (value := await shown(system, manager, metric)):
             await asyncio.sleep(0.02)
+    return value
 
 
 async def events_of(system: Up, job: str) -> list[Event]:
@@ -106,14 +107,14 @@ async def test_a_dead_agents_job_is_back_within_two_leases_and_ends_elsewhere(
         assert requeued - died < 2 * LEASE_S
         assert record.outcome is not None
         assert record.outcome.cause == "infra-lost"
-    assert await shown(system, "JM", 'copilot_requeues_total{cause="infra-lost"}') == 1
-    assert await shown(system, "JM", "copilot_leases_ran_out_total") == 1
+    assert await shows(system, "JM", 'copilot_requeues_total{cause="infra-lost"}') == 1
+    assert await shows(system, "JM", "copilot_leases_ran_out_total") == 1
     with system.agent(1, AGENT_WORK_DIR=str(elsewhere(place))):
         await shows(system, "JM", "copilot_leases_renewed_total")
         go.touch()
         record = await once(system, "j", lambda record: record.published)
     assert (record.state, record.attempt, record.attempts_used) == (State.DONE, 2, 2)
-    assert await shown(system, "JM", 'copilot_attempts_ended_total{cause="ok"}') == 1
+    assert await shows(system, "JM", 'copilot_attempts_ended_total{cause="ok"}') == 1
     # The dead agent comes back, and tells what has become of its attempt before anybody can tell it not to.
     with system.suspended("copilot-jobmanager"), system.agent(1) as first:
         await shows(system, "SM", 'copilot_reports_fenced_total{reason="stale"}')
