@@ -80,9 +80,9 @@ async def test_each_program_shows_its_part_of_what_three_jobs_took(shown: Shown,
     assert {name: sums[name] for name in expected} == expected
     stored = sums['copilot_transfer_bytes_total{direction="store"}{scheme="http"}']
     assert 3 * LARGE < stored == sums["copilot_fileserver_received_bytes_total"] < 3.1 * LARGE
-    assert sums["copilot_job_wait_seconds_sum"] < sums["copilot_job_wait_seconds_count"] * 10
+    assert sums["copilot_job_wait_seconds_sum"] < sums["copilot_job_wait_seconds_count"] * 60
     assert (
-        0.04 <= sums["copilot_agent_payload_seconds_sum"] <= sums["copilot_agent_payload_seconds_count"] * 10
+        0.04 <= sums["copilot_agent_payload_seconds_sum"] <= sums["copilot_agent_payload_seconds_count"] * 60
     )
     assert sums["copilot_store_round_trips_total"] >= sums["copilot_store_round_trip_seconds_count"] > 9
 
