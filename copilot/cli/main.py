@@ -11,7 +11,6 @@ import typer
 
 import copilot
 from copilot.actor import Via, enter
-from copilot.cli import collecting
 from copilot.cli.codes import ExitCode
 from copilot.cli.lazy import At, group
 from copilot.client.here import here
@@ -101,7 +100,6 @@ def _run() -> None:
 
 def main() -> None:
     """The command."""
-    collecting.few()
     enter(here(Via.CLI))
     try:
         _run()

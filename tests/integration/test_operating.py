@@ -306,7 +306,7 @@ def test_a_machine_without_the_files_cleans_nothing(site: Site) -> None:
 
 def test_the_program_ends_with_one_line_when_the_queue_is_away(site: Site) -> None:
     site.server.kill()
-    program = [sys.executable, "-c", "from copilot.cli.main import main; main()"]
+    program = [sys.executable, "-c", "from copilot.cli.start import main; main()"]
     words = ["jobs", "hold", "j", "--config", str(site.config)]
     done = subprocess.run([*program, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (75, "")

@@ -125,7 +125,7 @@ def test_the_shell_completes_commands_and_options() -> None:
             "COMP_WORDS": words,
             "COMP_CWORD": str(words.count(" ")),
         }
-        program = [sys.executable, "-c", "from copilot.cli.main import main; main()"]
+        program = [sys.executable, "-c", "from copilot.cli.start import main; main()"]
         done = subprocess.run(
             program, env={**os.environ, **asked}, capture_output=True, text=True, check=False
         )
@@ -137,7 +137,7 @@ def test_the_shell_completes_commands_and_options() -> None:
 
 def test_who_reads_no_more_has_an_exit_code_of_his_own() -> None:
     """A library makes it one of its own, or nobody sees it before all is over."""
-    program = [sys.executable, "-c", "from copilot.cli.main import main; main()", "--version"]
+    program = [sys.executable, "-c", "from copilot.cli.start import main; main()", "--version"]
     reading, writing = os.pipe()
     os.close(reading)
     try:

@@ -40,7 +40,7 @@ def test_a_command_loads_what_it_needs(words: str, allowed: set[str]) -> None:
     text = (
         "import atexit, sys; sys.argv = ['copilot', *sys.argv[1:]]\n"
         "atexit.register(lambda: print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr))\n"
-        "from copilot.cli.main import main; main()"
+        "from copilot.cli.start import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", text, *words.split()],
@@ -79,7 +79,23 @@ def test_a_command_that_ends_is_not_looked_through_for_cycles() -> None:
     text = (
         "import atexit, gc, sys; sys.argv = ['copilot', '--version']\n"
         "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
-        "from copilot.cli.main import main; main()"
+        "from copilot.cli.start import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
     assert done.stdout.split()[-1] == "True"
+
+
+def test_ctrl_c_while_a_command_loads_is_no_traceback() -> None:
+    text = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name in ('copilot.cli.joblist', sys.argv[1]): raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from copilot.cli.start import main; main()"
+    )
+    for words in (["typer"], ["jobs", "list"]):
+        done = subprocess.run(
+            [sys.executable, "-c", text, *words], check=False, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (130, "")
