@@ -9,6 +9,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -237,8 +238,13 @@ async def test_the_manager_waits_for_chirp_and_ends_if_it_has_no_rights_there(
 
 def _wait_for_rights(site: Site, loop: asyncio.AbstractEventLoop) -> None:
     output = site.place / "manager.out"
-    with started("copilot-jobmanager-generic", "--config", site.etc, output=output, **service()) as process:
+    with (
+        socket.socket() as held,
+        started("copilot-jobmanager-generic", "--config", site.etc, output=output, **service()) as process,
+    ):
+        held.bind((HOST, site.chirp.port))  # so that no other server takes it before ours
         until(lambda: "no connection" in output.read_text(), "the manager has tried")
+        held.close()
         asyncio.run_coroutine_threadsafe(site.chirp.start(), loop).result(LIMIT_S)
         assert process.wait(LIMIT_S) == 2
     assert "knows us as unix:" in output.read_text()
