@@ -124,7 +124,7 @@ async def _keys(ground: Ground) -> list[str]:
     async with redis_client.Redis.from_url(ground.redis.url) as client:
         async for key in client.scan_iter(count=1000):
             name = key.decode().removeprefix(DEFAULT_PREFIX)
-            passes = name.startswith(PASSING) and await client.ttl(key) >= 0
+            passes = name.startswith(PASSING) and await client.ttl(key) != -1  # it may have gone just now
             if not (passes or name in KEPT or name.startswith(STAYING)):
                 left.append(key.decode())
     return left

@@ -140,3 +140,24 @@ def test_it_has_three_descriptors_and_no_more(results: Any, level: str) -> None:
 def test_without_a_sandbox_the_watcher_stops_it(results: Any, name: str) -> None:
     one = results("bare")[name]
     assert (one["cause"], one["neighbour"]) == (CAUSES[name], ["ok", "1000"]), one
+
+
+def test_groups_that_a_payload_has_made_in_its_own_go_with_it() -> None:
+    try:
+        tree = find_tree()
+    except NoLimits as error:
+        pytest.skip(str(error))
+    group = tree.make("nest.a1", Limits())
+    inner = [path / "inner" / "deeper" for path in group.places]
+    for path in inner:
+        path.mkdir(parents=True)
+    enter = " && ".join(f"echo 0 >{path}/cgroup.procs" for path in inner)
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f"{enter} && echo in && exec sleep 600"], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"in\n"
+        group.end()
+        assert process.wait(10) == -9
+    assert not [path for path in group.places if path.exists()]
+    tree.close()

@@ -155,7 +155,7 @@ class ControlGroup:
 
 
 def _remove(path: Path) -> int:
-    """Kill what is in a group, and remove it; how many processes there were."""
+    """Kill what is in a group and in those that its processes have made in it, and remove them; how many processes there were in it."""
     deadline, killed = time.monotonic() + PATIENCE, set[int]()
     while True:
         try:
@@ -165,7 +165,9 @@ def _remove(path: Path) -> int:
                 return len(killed)
         except FileNotFoundError:
             return len(killed)
-        except OSError as error:  # EBUSY: a dead process is not quite gone
+        except OSError as error:  # EBUSY: there are groups in it, or a dead process is not quite gone
+            for inside in _groups_in(path):
+                _remove(inside)
             if time.monotonic() > deadline:
                 log.error("%s cannot be removed: %s", path, error)
                 return len(killed)
@@ -174,20 +176,26 @@ def _remove(path: Path) -> int:
                 log.error("%s cannot be removed: processes %s survive SIGKILL", path, sorted(pids))
                 return len(killed)
             killed |= pids
-            if not _kill_all(path):
-                for pid in pids:
-                    with suppress(ProcessLookupError, PermissionError):
-                        os.kill(pid, signal.SIGKILL)
+            _kill(path, pids)
         time.sleep(_POLL)  # nothing tells when a group is empty
 
 
-def _kill_all(path: Path) -> bool:
-    """By the one word that version 2 has for it (Linux 5.14)."""
+def _groups_in(path: Path) -> list[Path]:
+    """An agent that is a job has groups of its own, say."""
+    try:
+        return [inside for inside in path.iterdir() if inside.is_dir()]
+    except OSError:  # it is gone by now
+        return []
+
+
+def _kill(path: Path, pids: Iterable[int]) -> None:
+    """All in a group: by the one word that version 2 has for it (Linux 5.14), or else one by one."""
     try:
         (path / "cgroup.kill").write_text("1")
     except OSError:
-        return False
-    return True
+        for pid in pids:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _was_full(counter: Path) -> bool:
