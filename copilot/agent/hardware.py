@@ -55,8 +55,8 @@ def _disk(config: AgentConfig, free: int, places: int) -> int | None:
         return max(free, config.max_disk // MEBIBYTE)
     if free < places * LEAST_DISK:
         log.warning(
-            "%d MiB are free below %s: the disk is full. Jobs are handed back while it is; free space, or set AGENT_WORK_DIR to another "
-            "disk, or AGENT_DISK to what jobs may use of this one",
+            "%d MiB are free below %s: the disk is full, so no job is held to a share of it, and jobs are handed back while less than 1 MiB "
+            "is free. Free space, or set AGENT_WORK_DIR to another disk, or AGENT_DISK to what jobs may use of this one",
             free,
             config.work_dir,
         )

@@ -86,9 +86,9 @@ def list_(  # noqa: PLR0917  # one parameter per option
     if remote:
         if ids or all_ or each or wanted != Filter(states=wanted.states):
             raise ConfigError("--remote: of the choices, --state and --limit alone; it lists your own jobs")
-        from copilot.cli import listed_afar
+        from copilot.cli import joblist_afar
 
-        listed_afar.jobs(config, wanted.states, limit, as_json=as_json, every=watch)
+        joblist_afar.jobs(config, wanted.states, limit, as_json=as_json, every=watch)
         return
     selected = [read_selection(text) for text in ids or ()]
     if selected and (wanted or all_):

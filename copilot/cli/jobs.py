@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from copilot.cli.ask import confirm
-from copilot.cli.looking import load_queue, look, opened
+from copilot.cli.looking import load_queue, look, opened, unknown
 from copilot.cli.options import (
     Agents,
     AsJson,
@@ -38,7 +38,7 @@ from copilot.client.selection import Part, Selection, one_job, read_selection, r
 from copilot.client.slices import PartAnswer, operate_part
 from copilot.client.stopping import confirmed
 from copilot.client.story import Story, facts, lines
-from copilot.errors import ConfigError, UnknownJob
+from copilot.errors import ConfigError
 from copilot.job import JobRecord, State, check_job_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
@@ -86,10 +86,8 @@ def cancel(  # noqa: PLR0917  # one parameter per option
 ) -> None:
     """End jobs: those that run, when their agent has stopped them."""
     wanted = chosen(owner, state, project, tag, agent, where)
-    if remote:
-        _from_afar(Verb.CANCEL, ids, wanted, reason, config, yes=yes, as_json=as_json)
     waits = sys.stdout.isatty() if wait is None else wait
-    _command(Verb.CANCEL, ids, wanted, reason, config, yes=yes, as_json=as_json, waits=waits)
+    _command(Verb.CANCEL, ids, wanted, reason, config, yes=yes, as_json=as_json, remote=remote, waits=waits)
 
 
 def hold(  # noqa: PLR0917  # one parameter per option
@@ -108,9 +106,7 @@ def hold(  # noqa: PLR0917  # one parameter per option
 ) -> None:
     """Keep waiting jobs out of the queue."""
     wanted = chosen(owner, state, project, tag, agent, where)
-    if remote:
-        _from_afar(Verb.HOLD, ids, wanted, reason, config, yes=yes, as_json=as_json)
-    _command(Verb.HOLD, ids, wanted, reason, config, yes=yes, as_json=as_json)
+    _command(Verb.HOLD, ids, wanted, reason, config, yes=yes, as_json=as_json, remote=remote)
 
 
 def release(  # noqa: PLR0917  # one parameter per option
@@ -129,9 +125,7 @@ def release(  # noqa: PLR0917  # one parameter per option
 ) -> None:
     """Let held jobs wait again, each at its old place."""
     wanted = chosen(owner, state, project, tag, agent, where)
-    if remote:
-        _from_afar(Verb.RELEASE, ids, wanted, reason, config, yes=yes, as_json=as_json)
-    _command(Verb.RELEASE, ids, wanted, reason, config, yes=yes, as_json=as_json)
+    _command(Verb.RELEASE, ids, wanted, reason, config, yes=yes, as_json=as_json, remote=remote)
 
 
 def retry(  # noqa: PLR0917  # one parameter per option
@@ -150,9 +144,7 @@ def retry(  # noqa: PLR0917  # one parameter per option
 ) -> None:
     """Run jobs once more that failed or were cancelled, with all their attempts."""
     wanted = chosen(owner, state, project, tag, agent, where)
-    if remote:
-        _from_afar(Verb.RETRY, ids, wanted, reason, config, yes=yes, as_json=as_json)
-    _command(Verb.RETRY, ids, wanted, reason, config, yes=yes, as_json=as_json)
+    _command(Verb.RETRY, ids, wanted, reason, config, yes=yes, as_json=as_json, remote=remote)
 
 
 def show(
@@ -181,32 +173,6 @@ def show(
     look(config, find, as_json=as_json, watch=watch)
 
 
-def _from_afar(
-    verb: Verb,
-    ids: Sequence[str] | None,
-    wanted: Filter,
-    reason: str,
-    config: Path | None,
-    *,
-    yes: bool,
-    as_json: bool,
-) -> NoReturn:
-    if wanted or not ids:
-        raise ConfigError("--remote: name the jobs by their ids; `copilot jobs list --remote` shows yours")
-    targets = [read_selection(job) for job in dict.fromkeys(ids)]
-    if parts := [one.text for one in targets if isinstance(one.part, slice)]:
-        confirm(f"{verb.capitalize()} {', '.join(parts)}?", yes=yes or not sys.stdin.isatty())
-    from copilot.cli import from_afar
-
-    with from_afar.settings(config) as settings:
-        settled = asyncio.run(from_afar.operate(settings, verb, targets, reason))
-    if as_json:
-        print_json([asdict(answer) for answer in settled])
-    for answer in settled if not as_json else ():
-        _say(answer)
-    raise typer.Exit(0 if all(answer.ok for answer in settled) else 1)
-
-
 def _command(
     verb: Verb,
     ids: Sequence[str] | None,
@@ -216,14 +182,37 @@ def _command(
     *,
     yes: bool,
     as_json: bool,
+    remote: bool,
     waits: bool = False,
 ) -> None:
     """Nothing is done if one of the ids cannot be one, or if somebody says no."""
+    if remote and (wanted or not ids):
+        raise ConfigError("--remote: name the jobs by their ids; `copilot jobs list --remote` shows yours")
     named = check_named(ids, wanted)
-    settings = load_queue(config)
-    how = {"yes": yes, "as_json": as_json, "waits": waits}
-    if not asyncio.run(_operate(settings, verb, named, wanted, reason, **how)):
+    if remote:
+        done = _from_afar(verb, named, reason, config, yes=yes, as_json=as_json)
+    else:
+        how = {"yes": yes, "as_json": as_json, "waits": waits}
+        done = asyncio.run(_operate(load_queue(config), verb, named, wanted, reason, **how))
+    if not done:
         raise typer.Exit(1)
+
+
+def _from_afar(
+    verb: Verb, named: Sequence[Selection], reason: str, config: Path | None, *, yes: bool, as_json: bool
+) -> bool:
+    """Whether all is as wanted."""
+    if parts := [one.text for one in named if isinstance(one.part, slice)]:
+        confirm(f"{verb.capitalize()} {', '.join(parts)}?", yes=yes or not sys.stdin.isatty())
+    from copilot.cli import from_afar
+
+    with from_afar.settings(config) as settings:
+        answers = asyncio.run(from_afar.operate(settings, verb, named, reason))
+    if as_json:
+        print_json([asdict(answer) for answer in answers])
+    for answer in answers if not as_json else ():
+        _say(answer)
+    return all(answer.ok for answer in answers)
 
 
 def check_named(ids: Sequence[str] | None, wanted: Filter) -> list[Selection]:
@@ -374,7 +363,7 @@ async def read_story(store: Store, job: str) -> Story:
     """All that the queue knows of a job. Raises `UnknownJob`, `StoreUnavailable`."""
     record = await store.get(job)
     if record is None:
-        raise UnknownJob(f"job {job} is not known: look for a typing error; records of old jobs are removed")
+        raise unknown(job)
     running = await store.cancelling(limit=1000) if record.state is State.RUNNING else ()
     return Story(
         record=record,

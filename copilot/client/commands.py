@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from copilot.actor import Via
 from copilot.client.desk import MOST, Desk, NotAllowed
-from copilot.client.explain import explain
 from copilot.client.operating import AgentVerb, Verb
 from copilot.errors import BadName, StoreError
 from copilot.job import State, check_job_id
@@ -138,5 +137,5 @@ class PeoplesCommands(Commands):
         check_job_id(job, submitted=True)
         if account.standing not in LOOKS_AFTER_ALL and not await self._desk.may_see(account, job):
             return Answered(lines=[f"{job}: is not known, or is not yours"], ok=False)
-        reason = await explain(self._store, job)
+        reason = await self._desk.why(job)
         return Answered(lines=[f"{job}: {reason.code}: {reason.text}", f"Next: {reason.next}"])

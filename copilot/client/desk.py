@@ -154,7 +154,6 @@ def _listed(row: Row) -> ListedJob | None:
     if job is None:
         return None
     over = job.outcome if job.state.final else None
-    counts = () if row.array is None else row.array.counts.items()
     return ListedJob(
         id=job.spec.id,
         state=job.state,
@@ -166,5 +165,5 @@ def _listed(row: Row) -> ListedJob | None:
         agent=job.agent if job.state is State.RUNNING or over is not None else None,
         cause=None if over is None else over.cause,
         reason=None if over is None else clipped(over.reason, MOST_REASON),
-        elements=tuple(f"{state}={number}" for state, number in counts if number) or None,
+        elements=None if row.array is None else row.array.told,
     )

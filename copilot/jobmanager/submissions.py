@@ -41,7 +41,8 @@ from copilot.job import (
     check_job_id,
     one_line,
 )
-from copilot.jobmanager.people import Desk, Turns, Why
+from copilot.jobmanager.desk import Desk, Why
+from copilot.jobmanager.one_at_a_time import OneAtATime
 from copilot.jobmanager.watching import Watching
 from copilot.log import JobRef, PeerRef
 from copilot.matching.rank import normal_rank
@@ -65,7 +66,7 @@ from copilot.protocol.envelope import bare
 from copilot.protocol.events import Received
 from copilot.protocol.rules import MOST_LISTED, SMALL_INPUTS, TAKES
 from copilot.records import dataclass
-from copilot.roles import Account, Standing, may_say
+from copilot.roles import Account, looks_after, may_say
 from copilot.runtime.component import Action, Actions, Event, Offline, Refuse, Send, Tick
 from copilot.store.arrays import Wish
 from copilot.store.base import Store
@@ -78,7 +79,6 @@ FULL_FOR = 60.0  # s after which it makes sense to submit again when there was n
 MOST_PRIORITY = 1000  # either way, as for who submits on the spot
 MOST_ATTEMPTS = 100
 STAGED_DIGITS = 32  # hexadecimal
-LOOKS_AFTER_ALL = frozenset({Standing.OPERATOR, Standing.ADMIN})
 
 T = TypeVar("T")
 
@@ -140,7 +140,7 @@ class Submissions:
         desk: Desk,
     ) -> None:
         """`files` is None where files travel by Chirp alone. `wall` is the time in seconds since the epoch."""
-        self._desk, self._turns = desk, Turns()
+        self._desk, self._slow = desk, OneAtATime()
         self._store = store
         self._files = files
         self.settings = settings  # may be replaced while it runs
@@ -222,7 +222,7 @@ class Submissions:
         _project(account, want.project)
         files, spec = self._place(), self._draft(account, want.job_id, want.inputs)
         known = await self._store.get(spec.id)
-        if known is not None and _visible(account, known.spec):
+        if known is not None and looks_after(account, known.spec.owner, known.spec.project):
             told = HaveUpload(job_id=spec.id, state=known.state, takes=TAKES)
             return [Send(to=received.sender, command=told)]
         missing = await _attempted(files.missing(spec))
@@ -383,13 +383,13 @@ class Submissions:
 
     async def _tell(self, received: Received, want: WantJobState, account: Account, now: float) -> Actions:
         record = await self._record(account, want.job_id)
-        why = await self._turns.take(partial(self._desk.why, want.job_id)) if want.explain else None
+        why = await self._slow.answer(partial(self._desk.why, want.job_id)) if want.explain else None
         return [await self._state(received.sender, record, why=why, watch=want.watch, now=now)]
 
     async def _list(self, received: Received, want: WantJobs, account: Account) -> Actions:
         limit = MOST_LISTED if want.limit is None else min(want.limit, MOST_LISTED)
         try:
-            found = await self._turns.take(
+            found = await self._slow.answer(
                 partial(self._desk.jobs, account.jid, want.states or (), max(1, limit))
             )
         except BadName as error:
@@ -453,7 +453,7 @@ class Submissions:
     async def _record(self, account: Account, job: str) -> JobRecord:
         """The job, if this account may look after it. One that it may not is as unknown as one that there is not."""
         record = await self._store.get(job)
-        if record is None or not _visible(account, record.spec):
+        if record is None or not looks_after(account, record.spec.owner, record.spec.project):
             raise _Refused("unknown-job", f"no job {job} of yours is known")
         return record
 
@@ -480,7 +480,6 @@ class Submissions:
         output = None if over is None else over.output
         fetched = record.published and output is not None and files is not None
         array = await self._store.array(record.spec.id) if record.spec.is_array else None
-        counts = () if array is None else array.counts.items()
         return HaveJobState(
             job_id=record.spec.id,
             state=record.state,
@@ -497,7 +496,7 @@ class Submissions:
             output_size=None if output is None else output.size,
             output_sha256=None if output is None else output.sha256,
             changed=changed,
-            elements=tuple(f"{state}={number}" for state, number in counts if number) or None,
+            elements=None if array is None else array.told,
         )
 
     async def _tell_changes(self, now: float) -> Actions:
@@ -506,7 +505,7 @@ class Submissions:
         for one, record in await self._watching.news(now):
             account = await self._store.account(bare(one.jid))
             may = account is not None and self._may(account, WantJobState.NAME)
-            if account is None or not may or not _visible(account, record.spec):
+            if account is None or not may or not looks_after(account, record.spec.owner, record.spec.project):
                 self._watching.forget(one)
             else:
                 actions.append(Send(to=one.jid, command=await self._said(record)))
@@ -519,15 +518,6 @@ def staged_for(owner: str, job: str, inputs: Sequence[InputFile]) -> str:
     files = sorted([item.name, item.size, item.sha256] for item in inputs)
     text = json.dumps(["copilot-staged-v1", owner, job, files])
     return hashlib.sha256(text.encode()).hexdigest()[:STAGED_DIGITS]
-
-
-def _visible(account: Account, spec: JobSpec) -> bool:
-    """Whether this account may look after the job: its own, those of its projects, or all."""
-    return (
-        account.standing in LOOKS_AFTER_ALL
-        or spec.owner == account.jid
-        or (bool(spec.project) and spec.project in account.projects)
-    )
 
 
 def _project(account: Account, named: str | None) -> str:

@@ -66,6 +66,11 @@ class ArrayRecord:
         return state_of(self.counts)
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """How many elements are in each state, as messages have it: `done=2`, `waiting=98`."""
+        return tuple(f"{state}={number}" for state, number in self.counts.items() if number)
+
+    @property
     def record(self) -> JobRecord:
         """As a job among others."""
         state = self.state

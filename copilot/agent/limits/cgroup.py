@@ -166,8 +166,7 @@ def _remove(path: Path) -> int:
         except FileNotFoundError:
             return len(killed)
         except OSError as error:  # EBUSY: there are groups in it, or a dead process is not quite gone
-            for inside in _groups_in(path):
-                _remove(inside)
+            _clear_inside(path)
             if time.monotonic() > deadline:
                 log.error("%s cannot be removed: %s", path, error)
                 return len(killed)
@@ -180,12 +179,17 @@ def _remove(path: Path) -> int:
         time.sleep(_POLL)  # nothing tells when a group is empty
 
 
-def _groups_in(path: Path) -> list[Path]:
-    """An agent that is a job has groups of its own, say."""
-    try:
-        return [inside for inside in path.iterdir() if inside.is_dir()]
-    except OSError:  # it is gone by now
-        return []
+def _clear_inside(path: Path) -> None:
+    """The groups in a group, as an agent that is a job has them, from the innermost on, once: what is not gone at once is there the next
+    time."""
+    groups = [path]
+    for group in groups:  # which grows meanwhile; payloads may have made them as deep as they like
+        with suppress(OSError):
+            groups += [inside for inside in group.iterdir() if inside.is_dir()]
+    for group in reversed(groups[1:]):
+        with suppress(OSError):
+            _kill(group, {int(pid) for pid in (group / "cgroup.procs").read_text().split()})
+            group.rmdir()
 
 
 def _kill(path: Path, pids: Iterable[int]) -> None:

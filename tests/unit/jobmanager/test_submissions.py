@@ -19,7 +19,7 @@ from copilot.client.submission import Submission
 from copilot.errors import NoSpace, QueueFull
 from copilot.job import Cause, InputFile, JobSpec, Limits, Outcome, Output, State
 from copilot.jobmanager import watching
-from copilot.jobmanager.people import MOST_WAITING, Turns
+from copilot.jobmanager.one_at_a_time import MOST_WAITING, OneAtATime
 from copilot.jobmanager.submissions import MOST_OPEN, Submissions, SubmissionSettings, staged_for
 from copilot.protocol import codec
 from copilot.protocol.commands import (
@@ -640,8 +640,8 @@ async def test_one_question_is_answered_at_a_time_and_not_too_many_wait() -> Non
         going -= 1
         return number
 
-    turns = Turns()
-    tasks = [asyncio.create_task(turns.take(partial(ask, number))) for number in range(MOST_WAITING + 3)]
+    slow = OneAtATime()
+    tasks = [asyncio.create_task(slow.answer(partial(ask, number))) for number in range(MOST_WAITING + 3)]
     await asyncio.sleep(0)
     done.set()
     assert await asyncio.gather(*tasks) == [*range(MOST_WAITING + 1), None, None]

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
 
 from copilot.protocol.commands import HaveJobs
-
-MOST_WAITING = 10  # questions that wait for their turn
-
-T = TypeVar("T")
 
 
 class Became(Protocol):
@@ -53,22 +48,3 @@ class Desk(Protocol):
     async def why(self, job: str) -> Why:
         """Why the job is where it is."""
         ...
-
-
-class Turns:
-    """Questions that take a while are answered one at a time: a twentieth of a second each, on a large fleet. Belongs to one event loop."""
-
-    def __init__(self) -> None:
-        self._one = asyncio.Lock()
-        self._waiting = 0
-
-    async def take(self, ask: Callable[[], Awaitable[T]]) -> T | None:
-        """None if too many wait. Raises what `ask` raises."""
-        if self._waiting > MOST_WAITING:
-            return None
-        self._waiting += 1
-        try:
-            async with self._one:
-                return await ask()
-        finally:
-            self._waiting -= 1
