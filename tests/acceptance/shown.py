@@ -46,9 +46,9 @@ class Shown:
             found.update(await self.by(program))
         return found
 
-    async def once(self, condition: Callable[[Counter[str]], bool]) -> Counter[str]:
-        """The sums, as soon as they are as wanted."""
-        async with asyncio.timeout(LIMIT_S):
+    async def once(self, condition: Callable[[Counter[str]], bool], limit_s: float = LIMIT_S) -> Counter[str]:
+        """The sums, as soon as they are as wanted; TimeoutError after `limit_s` seconds."""
+        async with asyncio.timeout(limit_s):
             while not condition(sums := await self.sums()):
                 await asyncio.sleep(0.02)
         return sums
