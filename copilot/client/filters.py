@@ -13,7 +13,7 @@ from typing import Any
 
 from copilot.errors import BadName, BadRequirements
 from copilot.job import JobRecord, State
-from copilot.matching.host import Value
+from copilot.matching.plainads import Value
 from copilot.matching.requirements import read_requirements
 from copilot.records import dataclass
 from copilot.store.base import Store

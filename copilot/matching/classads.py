@@ -12,7 +12,8 @@ from typing import Any
 
 import classad2
 
-from copilot.matching.host import MAX_BYTES, Value
+from copilot.matching.host import MAX_BYTES
+from copilot.matching.plainads import Value
 
 MAX_DEPTH = 50
 _BRACKETS = re.compile(r"[\[\](){}]")

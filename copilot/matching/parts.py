@@ -15,7 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 from copilot.errors import BadRequirements
-from copilot.matching.host import SEALED, Value, attributes_of, rounded
+from copilot.matching.comparisons import all_true, comparisons_of
+from copilot.matching.host import SEALED, attributes_of, rounded
+from copilot.matching.plainads import Value
 from copilot.matching.requirements import read_requirements
 from copilot.records import dataclass
 
@@ -159,6 +161,9 @@ class _Class:
 
     def holds(self, requirements: str) -> bool:
         """Whether they are true there."""
+        compared = comparisons_of(requirements)
+        if compared and (found := all_true(compared, self.attributes)) is not None:
+            return found
         from copilot.matching.classads import holds, make_scope
 
         if self._scope is None:

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from copilot.errors import BadRequirements
 from copilot.job import NEEDS_SEALED
+from copilot.matching.comparisons import attributes_of, comparisons_of
 from copilot.records import dataclass
 
 MAX_BYTES = 16 * 1024
@@ -95,6 +96,8 @@ class _Token:
 @lru_cache(maxsize=KNOWN)
 def read_requirements(text: str) -> Requirements:
     """Raises `BadRequirements`, which says where, and what was expected."""
+    if compared := comparisons_of(text):
+        return Requirements(text=text, attributes=attributes_of(compared))
     requirements = check_requirements(text)
     from copilot.matching.classads import parse  # who has no requirements does not pay for it
 

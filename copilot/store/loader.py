@@ -7,12 +7,12 @@ queue itself. And Lua has room for 200 local names in a script.
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import re
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
+from pathlib import Path
 
+import copilot.store
 from copilot.records import dataclass
 
 # Each may use those before it. There is nothing in them but `local` definitions.
@@ -45,9 +45,10 @@ SHARED = (
 )
 
 _COMMENT = re.compile(r"--.*")
-_DEFINED = re.compile(r"^local (?:function )?(\w+(?:,\s*\w+)*)", re.MULTILINE)
+_DEFINED = re.compile(r"local (?:function )?(\w+(?:,\s*\w+)*)")
 _CONSTANT = re.compile(r"local ([A-Z_]+) = (\d+|'[^']*')(?: *--.*)?\n\Z")
-_BEGIN = re.compile(r"^local ", re.MULTILINE)
+_CAPITALS = re.compile(r"\b[A-Z_]+\b")
+_BEGIN = "\nlocal "
 _COMMENT_LINES = re.compile(r"^(--.*)?\n", re.MULTILINE)  # and empty ones
 _WORD = re.compile(r"\w+")
 
@@ -67,9 +68,9 @@ def load(name: str, *, audited: bool = False) -> Script:
     if audited:
         text = f"local function step()\n{text}\nend\n{_read('audit')}"
     words, found = _words(text), list[str]()
-    for definition in reversed([one for shared in SHARED for one in _definitions(shared)]):
-        if _defined(definition) & words:
-            found.append(_narrowed(definition, words))
+    for names, definition in _definitions():
+        if not words.isdisjoint(names):
+            found.append(_narrowed(_COMMENT_LINES.sub("", definition), words))
             words |= _words(found[-1])
     text = "".join([*_without_constants(found[::-1], _words(text)), text])
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
@@ -81,9 +82,8 @@ def _without_constants(definitions: Sequence[str], own: set[str]) -> list[str]:
     values = {name: value for name, value in values.items() if name not in own}
     if not values:
         return list(definitions)
-    names = re.compile(rf"\b({'|'.join(values)})\b")
     return [
-        names.sub(lambda match: values[match[1]], one)
+        _CAPITALS.sub(lambda match: values.get(match[0], match[0]), one)
         for one in definitions
         if not ((match := _CONSTANT.match(one)) and match[1] in values)
     ]
@@ -99,21 +99,23 @@ def _narrowed(definition: str, words: set[str]) -> str:
 
 
 @cache
-def _definitions(shared: str) -> tuple[str, ...]:
-    """What a shared file defines, each by itself: it begins a line with `local`, and what belongs to it is indented, or ends it."""
-    text = _COMMENT_LINES.sub("", _read(shared))
-    starts = [match.start() for match in _BEGIN.finditer(text)]
-    return tuple(text[start:end] for start, end in pairwise([*starts, len(text)]))
+def _definitions() -> tuple[tuple[list[str], str], ...]:
+    """What the shared files define, the last first, each by itself with its names: it begins a line with `local`, and what belongs to it is
+    indented, or ends it. Lines of comments stand between them yet."""
+    found = []
+    for shared in SHARED:
+        for piece in f"\n{_read(shared)}".split(_BEGIN)[1:]:
+            text = f"local {piece}\n"
+            match = _DEFINED.match(text)
+            assert match is not None, shared
+            found.append((_WORD.findall(match[1]), text))
+    return tuple(reversed(found))
 
 
 @cache
 def _read(name: str) -> str:
-    folder = importlib.resources.files("copilot.store") / "scripts"
-    return (folder / f"{name}.lua").read_text("utf-8")
-
-
-def _defined(text: str) -> set[str]:
-    return {name for names in _DEFINED.findall(text) for name in _WORD.findall(names)}
+    """From where Python looks for this package's modules, which a daemon that has become another user changes (`copilot.cli.identity`)."""
+    return Path(copilot.store.__path__[0], "scripts", f"{name}.lua").read_text("utf-8")
 
 
 def _words(text: str) -> set[str]:

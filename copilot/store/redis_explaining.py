@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from copilot.job import State
@@ -45,13 +44,8 @@ class RedisExplaining(Explaining, abc.ABC):
     async def machines(self, limit: int = MOST_MACHINES, *, now: float | None = None) -> Machines:
         """Who was there lately: see `Explaining.machines`."""
         time, total, flat = await self._run("machines", now, check_limit(limit))
-        rows = list(_machines(flat, float(time)))
-        hosts = await self._hosts_of([row.jid for row in rows]) if rows else ()
-        return Machines(
-            now=float(time),
-            total=total,
-            rows=[replace(row, host=host or "") for row, host in zip(rows, hosts, strict=True)],
-        )
+        hosts = await self._hosts_of(flat[::_VALUES]) if flat else ()
+        return Machines(now=float(time), total=total, rows=list(_machines(flat, hosts, float(time))))
 
     async def circumstances(
         self, job: str, *, groups: int = MOST_GROUPS, now: float | None = None
@@ -61,9 +55,9 @@ class RedisExplaining(Explaining, abc.ABC):
         return _circumstances(found) if found else None
 
 
-def _machines(flat: Sequence[str], now: float) -> Iterator[Machine]:
-    for at in range(0, len(flat), _VALUES):
-        jid, asked, parked, entry, renewed, trial, leaves, out = flat[at : at + _VALUES]
+def _machines(flat: Sequence[str], hosts: Sequence[str | None], now: float) -> Iterator[Machine]:
+    rows = zip(*(flat[at::_VALUES] for at in range(_VALUES)), hosts, strict=True)
+    for jid, asked, parked, entry, renewed, trial, leaves, out, host in rows:
         agent = jid.partition("/")[0]
         words = entry.split(" ")
         known = trial_from_line(agent, trial) if trial else None
@@ -77,6 +71,7 @@ def _machines(flat: Sequence[str], now: float) -> Iterator[Machine]:
             slots=slots,
             free=_free(words[6] if len(words) > 6 else "", slots, now) if parked else None,
             leased=words[2] != "-" if len(words) > 2 else None,
+            host=host or "",
             quarantine=known.ends if known is not None and known.ends > now else 0.0,
             probation=known is not None and known.level > 0,
             leaves=bool(leaves) and float(leaves) > now,

@@ -115,7 +115,7 @@ async def know(store: Store, job: str, area: FileArea | None = None) -> Known:
         return Known(job=job, beyond=beyond, similar=() if beyond else await _similar(store, job))
     known = Known(job=job, now=standing.now, record=record, attempts=attempts, standing=standing)
     spec, state = record.spec, standing.state
-    if not state.final:
+    if not state.final and area is not None and _lies_there(spec):
         known = replace(known, missing=await asyncio.to_thread(_missing, spec, area))
     if state in (State.WAITING, State.RUNNING):
         whose = f"{OWNER}{owner_of(spec)}", f"{PROJECT}{words_of(spec.project)}"
@@ -182,10 +182,13 @@ async def _similar(store: Store, job: str) -> tuple[str, ...]:
     return tuple(difflib.get_close_matches(job, names, n=SIMILAR))
 
 
-def _missing(spec: JobSpec, area: FileArea | None) -> tuple[Missing, ...]:
+def _lies_there(spec: JobSpec) -> bool:
+    """Whether it has inputs, and in the area of files."""
+    return bool(spec.inputs) and spec.chirp_server is None and spec.input_dir is None
+
+
+def _missing(spec: JobSpec, area: FileArea) -> tuple[Missing, ...]:
     """Only names and sizes are compared: nobody reads gigabytes to answer a question."""
-    if area is None or spec.chirp_server is not None or spec.input_dir is not None:
-        return ()
     found = []
     for item in spec.inputs:
         try:
