@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 import dataclasses
 import inspect
@@ -15,6 +16,7 @@ import pytest
 
 from copilot.records import dataclass
 
+Item = typing.TypeVar("Item")
 ways = pytest.mark.parametrize("way", [dataclass, dataclasses.dataclass], ids=["ours", "standard"])
 
 
@@ -184,3 +186,105 @@ def test_a_class_without_instances_has_nothing_compiled_and_looks_like_one_that_
 
     assert str(inspect.signature(Third)) == "(left: 'int' = 3) -> None"
     assert Third.__init__ is Third.__init__
+
+
+@ways
+def test_what_a_class_has_of_its_own_is_left(way: Any) -> None:
+    class Own:
+        """Said here."""
+
+        text: str
+        __match_args__ = ("other",)
+
+        def __init__(self) -> None:
+            object.__setattr__(self, "text", "own")
+
+    own = way(frozen=True, slots=True)(Own)
+    assert own().text == "own"
+    assert (own.__doc__, own.__match_args__, own.__qualname__) == ("Said here.", ("other",), Own.__qualname__)
+    assert own.__module__ == __name__
+
+
+@ways
+def test_what_each_field_and_the_class_are_noted_as(way: Any) -> None:
+    thing = made(way, frozen=True, slots=True, kw_only=True)
+    expected = made(dataclasses.dataclass, frozen=True, slots=True, kw_only=True)
+    noted = [
+        {name: getattr(one, name) for name in dir(one) if not name.startswith("__")} for one in fields(thing)
+    ]
+    assert noted == [
+        {name: getattr(one, name) for name in dir(one) if not name.startswith("__")}
+        for one in fields(expected)
+    ]
+    assert thing.__slots__ == expected.__slots__
+    assert repr(thing.__dataclass_params__) == repr(expected.__dataclass_params__)
+
+
+@ways
+@pytest.mark.parametrize("slots", [True, False])
+def test_what_the_standard_library_refuses_is_refused(way: Any, slots: bool) -> None:
+    class List:
+        items: list[int] = []  # noqa: RUF012  # that is the fault
+
+    with pytest.raises(ValueError, match=r"mutable default .* use default_factory"):
+        way(frozen=True, slots=slots)(List)
+
+    @dataclass
+    class Loose:
+        one: int
+
+    with pytest.raises(TypeError, match="cannot inherit frozen dataclass from a non-frozen one"):
+        way(frozen=True, slots=slots)(type("Under", (Loose,), {}))
+    with pytest.raises(TypeError, match="cannot inherit non-frozen dataclass from a frozen one"):
+        dataclass(type("Over", (made(way, frozen=True, slots=slots, kw_only=True),), {}))
+
+
+@pytest.mark.parametrize(
+    ("way", "slots"), [(dataclass, True), (dataclass, False), (dataclasses.dataclass, False)]
+)  # with slots the standard library's refuses all
+def test_a_class_below_that_is_no_dataclass_has_attributes_of_its_own(way: Any, slots: bool) -> None:
+    parent = made(way, frozen=True, slots=slots, kw_only=True)
+    one = type("Below", (parent,), {})(first=1)
+    one.more = 5
+    del one.more
+    assert not hasattr(one, "more")
+    with pytest.raises(FrozenInstanceError):
+        one.first = 2
+    with pytest.raises(FrozenInstanceError):
+        del one.first
+
+
+@ways
+@pytest.mark.parametrize("other", [dataclass, dataclasses.dataclass])
+def test_either_may_be_the_parent_of_the_other(way: Any, other: Any) -> None:
+    parent = made(way, frozen=True, slots=True, kw_only=True)
+
+    class Child(parent):  # type: ignore[misc, valid-type]
+        second: str = "c"
+        last: int = 8
+
+    child = other(frozen=True, slots=True, kw_only=True)(Child)
+    assert child.__slots__ == ("last",)
+    assert child(first=1) == child(first=1) != parent(first=1)
+    assert (child(first=1).second, parent(first=1).second, child(first=1).seventh) == ("c", "b", 7)
+
+
+@ways
+def test_generic_and_abstract_classes(way: Any) -> None:
+    class Box(typing.Generic[Item]):
+        item: Item
+
+    box = way(frozen=True, slots=True)(Box)
+    assert box(3) == box(item=3)
+    assert typing.get_args(box[int]) == (int,)
+
+    class Shape(abc.ABC):
+        size: int
+
+        @abc.abstractmethod
+        def area(self) -> int: ...
+
+    shape = way(frozen=True, slots=True)(Shape)
+    with pytest.raises(TypeError, match="abstract"):
+        shape(1)
+    assert type("Square", (shape,), {"area": lambda self: self.size**2})(3).area() == 9
