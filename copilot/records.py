@@ -1,7 +1,7 @@
 """`dataclass` of the standard library, where the class is frozen: the same to use, and made in a fifteenth of the time (decision 24).
 
 A program of ours has some 300 such classes. For each the standard library compiles six functions, which was a third of the time that
-every program took to start. Here one is compiled, `__init__`, when the first instance is made; the others are closures over the names of
+every program took to start. Here one is compiled, `__init__`, when there are some instances; the others are closures over the names of
 the fields. What is not frozen is made by the standard library. Of its marks `ClassVar` is known here, `InitVar` and `KW_ONLY` are not.
 """
 
@@ -33,6 +33,9 @@ else:
 
 __all__ = ["dataclass"]
 
+UNCOMPILED = (
+    4  # instances of a class before its `__init__` is compiled, which takes as long as some twenty of them
+)
 _FACTORY = object()  # the default of a parameter whose field has a factory
 
 
@@ -129,15 +132,39 @@ def _with_slots(cls: type, added: Mapping[str, Any], fields: Sequence[Field[Any]
 
 
 class _Unmade:
-    """`__init__` until somebody looks at it: most classes that a program loads have no instance while it runs."""
+    """`__init__` until there are some instances: most classes that a program loads have none while it runs, or one or two."""
 
     def __init__(self, made: Any, fields: Sequence[Field[Any]]) -> None:
         self._made = made
         self._fields = fields
+        self._left = UNCOMPILED
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is not None and self._left > 0:
+            return MethodType(self._set, instance)
         init = self._made.__init__ = _init(self._made, self._fields)
         return init if instance is None else MethodType(init, instance)
+
+    def _set(self, instance: Any, /, *args: Any, **given: Any) -> None:
+        """What the compiled one does, field by field; that one does it where parameters have no names, or not all and only they are there."""
+        asked = {field.name for field in self._fields if field.init}
+        values = {field.name: field.default for field in self._fields if field.default is not MISSING} | given
+        made: dict[str, Any] = {
+            field.name: field.default_factory
+            for field in self._fields
+            if field.default_factory is not MISSING and field.name not in given
+        }
+        self._left -= 1
+        if args or not given.keys() <= asked <= values.keys() | made.keys():
+            self._left = 0
+            self._made.__init__(instance, *args, **given)
+            return
+        for name, value in values.items():
+            object.__setattr__(instance, name, value)
+        for name, make in made.items():
+            object.__setattr__(instance, name, make())
+        if hasattr(instance, "__post_init__"):
+            instance.__post_init__()
 
 
 def _init(made: Any, fields: Sequence[Field[Any]]) -> Any:

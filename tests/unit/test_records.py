@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from copilot.records import dataclass
+from copilot.records import UNCOMPILED, dataclass
 
 Item = typing.TypeVar("Item")
 ways = pytest.mark.parametrize("way", [dataclass, dataclasses.dataclass], ids=["ours", "standard"])
@@ -153,6 +153,30 @@ def test_what_a_class_defines_itself_stays() -> None:
     assert repr(Word("A")) == "***"
 
 
+@pytest.mark.parametrize("slots", [True, False])
+def test_the_first_instances_are_as_the_later_ones(slots: bool) -> None:
+    def all_ways(thing: Any) -> list[Any]:
+        return [thing(first=1), thing(first=1, second="c", third=[3], fourth=0, fifth=1.0)]
+
+    thing = made(dataclass, frozen=True, slots=slots, kw_only=True)
+    first = all_ways(thing)
+    assert not inspect.isfunction(vars(thing)["__init__"])
+    list(map(all_ways, [thing] * UNCOMPILED))
+    assert inspect.isfunction(vars(thing)["__init__"])
+    assert first == all_ways(thing)
+    assert [asdict(one) for one in first] == [asdict(one) for one in all_ways(thing)]
+    for wrong in (
+        {},
+        {"first": 1, "sixth": 6},
+        {"first": 1, "other": 2},
+    ):  # each by a class that has no instance yet
+        with pytest.raises(TypeError) as before:
+            made(dataclass, frozen=True, slots=slots, kw_only=True)(**wrong)
+        with pytest.raises(TypeError) as after:
+            thing(**wrong)
+        assert str(before.value) == str(after.value)
+
+
 def test_what_is_not_frozen_is_made_by_the_standard_library() -> None:
     @dataclass(slots=True)
     class Count:
@@ -177,8 +201,10 @@ def test_a_class_without_instances_has_nothing_compiled_and_looks_like_one_that_
 
     assert not inspect.isfunction(vars(First)["__init__"])
     assert Second() == Second()
+    assert not inspect.isfunction(vars(First)["__init__"])  # for two of them that would take longer
+    assert all(First(left=number).right == [] for number in range(UNCOMPILED))
     assert inspect.isfunction(vars(First)["__init__"])
-    assert First(left=1).right == []
+    assert Second() == Second()
 
     @dataclass(frozen=True)
     class Third:
