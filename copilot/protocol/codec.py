@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -150,8 +150,9 @@ def _slot(item: Field[Any]) -> _Slot:
 
 
 _SLOTS: dict[type[Any], tuple[_Slot, ...]] = {
-    kind: tuple(_slot(item) for item in fields(kind))  # type: ignore[arg-type]  # every one of them is a data class
+    kind: tuple(_slot(item) for item in fields(kind))
     for kind in (*COMMANDS.values(), *Part.__subclasses__())
+    if is_dataclass(kind)  # the class before it got slots may be there still
 }
 
 
