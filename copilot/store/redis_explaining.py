@@ -26,7 +26,6 @@ from copilot.store.explaining import (
 )
 
 SCRIPTS = frozenset({"machines", "circumstances"})  # none of them writes
-_VALUES = 8  # of a machine
 _FREE = frozenset({"cores", "ahead", "most", "gpus", "memory", "disk"})
 
 
@@ -43,9 +42,11 @@ class RedisExplaining(Explaining, abc.ABC):
 
     async def machines(self, limit: int = MOST_MACHINES, *, now: float | None = None) -> Machines:
         """Who was there lately: see `Explaining.machines`."""
-        time, total, flat = await self._run("machines", now, check_limit(limit))
-        hosts = await self._hosts_of(flat[::_VALUES]) if flat else ()
-        return Machines(now=float(time), total=total, rows=list(_machines(flat, hosts, float(time))))
+        time, total, parts = await self._run("machines", now, check_limit(limit))
+        jids = [jid for part in parts for jid in part[0][::2]]
+        hosts = iter(await self._hosts_of(jids) if jids else ())
+        rows = [row for part in parts for row in _machines(part, hosts, float(time))]
+        return Machines(now=float(time), total=total, rows=rows)
 
     async def circumstances(
         self, job: str, *, groups: int = MOST_GROUPS, now: float | None = None
@@ -55,11 +56,14 @@ class RedisExplaining(Explaining, abc.ABC):
         return _circumstances(found) if found else None
 
 
-def _machines(flat: Sequence[str], hosts: Sequence[str | None], now: float) -> Iterator[Machine]:
-    rows = zip(*(flat[at::_VALUES] for at in range(_VALUES)), hosts, strict=True)
-    for jid, asked, parked, entry, renewed, trial, leaves, out, host in rows:
+def _machines(part: Sequence[Any], hosts: Iterator[str | None], now: float) -> Iterator[Machine]:
+    """Those of one part, as the script has it."""
+    asked_last, *columns, out = part
+    no_jobs = frozenset(out)
+    rows = zip(asked_last[::2], asked_last[1::2], *columns, strict=True)
+    for number, (jid, asked, parked, entry, renewed, trial, leaves) in enumerate(rows):
         agent = jid.partition("/")[0]
-        words = entry.split(" ")
+        words = (entry or "").split(" ")
         known = trial_from_line(agent, trial) if trial else None
         slots = int(words[1]) if len(words) > 2 and words[1].isdigit() else 0
         yield Machine(
@@ -71,11 +75,11 @@ def _machines(flat: Sequence[str], hosts: Sequence[str | None], now: float) -> I
             slots=slots,
             free=_free(words[6] if len(words) > 6 else "", slots, now) if parked else None,
             leased=words[2] != "-" if len(words) > 2 else None,
-            host=host or "",
+            host=next(hosts) or "",
             quarantine=known.ends if known is not None and known.ends > now else 0.0,
             probation=known is not None and known.level > 0,
-            leaves=bool(leaves) and float(leaves) > now,
-            out=out == "1",
+            leaves=leaves is not None and float(leaves) > now,
+            out=number in no_jobs,
         )
 
 
@@ -119,5 +123,5 @@ def _free(text: str, slots: int, now: float) -> Free:
     return Free(**({"cores": 0} | whole), time=None if till is None else max(0, int(till - now)))
 
 
-def _number(text: str) -> float | None:
+def _number(text: str | None) -> float | None:
     return float(text) if text else None

@@ -170,6 +170,14 @@ async def test_the_pace_counts_starts_of_the_last_minutes(store: Store) -> None:
     assert (found.pace.started, found.pace.group, found.pace.seconds) == (2, 1, 1.0)
 
 
+async def test_the_pace_counts_starts_among_many_events(store: Store) -> None:
+    await store.submit([spec(number) for number in range(120)], now=T)
+    await ask(store, "a", T + 1, count=110)
+    await store.submit([spec(number) for number in range(200, 300)], now=T + 2)
+    pace = (await standing(store, "job-119", T + 3)).pace
+    assert (pace.started, pace.group, pace.seconds) == (110, 110, 2.0)
+
+
 async def test_a_job_that_runs_tells_until_when(store: Store) -> None:
     await store.submit([spec(1)], now=T)
     await ask(store, "a", T)

@@ -18,8 +18,13 @@ local function counts(account)
   return not account.revoked and not ended(account.expires)
 end
 
--- Whether jobs may be given to this bare JID, or left with it. Who has no record is for the managers to judge.
+-- Whether jobs may be given to whose account this is, or left with it.
+local function has_jobs(account)
+  return account.standing == 'agent' and counts(account)
+end
+
+-- The same of a bare JID. Who has no record is for the managers to judge.
 local function may_have_jobs(jid)
   local account = read_account(jid)
-  return not account or (account.standing == 'agent' and counts(account))
+  return not account or has_jobs(account)
 end

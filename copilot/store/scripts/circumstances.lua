@@ -12,6 +12,7 @@
 -- fit, its entry of `passed-over`.
 
 local MOST_RANGES = 1000 -- entries of a queue of which the elements are counted
+local EVENTS_AT_ONCE = 50
 local id, most_groups, most_events, span = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local state, attempt, group, lease, confirmed, phase, suspected, places, struck =
   unpack(redis.call('HMGET', JOB .. id, 'state', 'attempt', 'group', 'lease', 'confirmed', 'phase', 'suspected', 'failed_at', 'struck'))
@@ -99,18 +100,27 @@ if state == 'waiting' and (array or redis.call('ZSCORE', QUEUE .. group, entry))
 end
 
 local began, all, of_group = tonumber(now), 0, 0
-if state == 'waiting' then
-  local entries = redis.call('XREVRANGE', EVENTS, '+', '-', 'COUNT', most_events)
+
+-- Take down starts among these events, the last first. Whether older ones may count.
+local function note_starts(entries)
   for _, one in ipairs(entries) do
     local time, job, kind = tonumber(one[2][2]), one[2][4], one[2][6]
     if time < tonumber(now) - span then
-      break
+      return false
     end
     if kind == 'claimed' then
       all, began = all + 1, time
       of_group = of_group + (redis.call('HGET', JOB .. job, 'group') == group and 1 or 0)
     end
   end
+  return #entries > 0
+end
+
+local left, before = state == 'waiting' and most_events or 0, '+'
+while left > 0 do -- in parts: where little has happened, few are read
+  local entries = redis.call('XREVRANGE', EVENTS, before, '-', 'COUNT', math.min(left, EVENTS_AT_ONCE))
+  left = note_starts(entries) and left - #entries or 0
+  before = left > 0 and '(' .. entries[#entries][1]
 end
 local passed = redis.call('HGET', PASSED_OVER, group or '')
 if not passed or state ~= 'waiting' or string.sub(passed, 1, 26) ~= order_of(entry, rank) then

@@ -243,11 +243,16 @@ local function number_of_jobs(group)
   return redis.call('ZCARD', QUEUE .. group) + tonumber(redis.call('HGET', IN_RANGES, 'queue:' .. group) or 0)
 end
 
--- How many jobs are in queues.
+-- How many jobs are in queues: entries, and what ranges have beside.
 local function in_queues()
-  local jobs = 0
+  local jobs, more = 0, redis.call('HGETALL', IN_RANGES)
   for _, group in ipairs(groups_with_jobs()) do
-    jobs = jobs + number_of_jobs(group)
+    jobs = jobs + redis.call('ZCARD', QUEUE .. group)
+  end
+  for i = 1, #more, 2 do
+    if string.find(more[i], 'queue:', 1, true) == 1 then
+      jobs = jobs + tonumber(more[i + 1])
+    end
   end
   return jobs
 end

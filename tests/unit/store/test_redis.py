@@ -193,6 +193,7 @@ def test_the_scripts_that_wait_for_no_replica_change_nothing() -> None:
         "place_of",
         "state_of",
         "append_work",
+        "has_jobs",
         "may_have_jobs",
         "pairs",
         "queue_entry",
