@@ -16,7 +16,7 @@ from copilot.cli.agenttable import agent_facts, agent_lines, agent_table
 from copilot.cli.looking import load_queue, look, opened
 from copilot.cli.options import AsJson, ConfigOption, Reason, Remote, Watch, read_duration, who
 from copilot.cli.output import Shown, print_json
-from copilot.cli.queue import open_store
+from copilot.cli.queue import open_briefly
 from copilot.cli.tables import age
 from copilot.client.agents import STATES, known_agents
 from copilot.client.operating import AgentVerb
@@ -241,7 +241,7 @@ async def _quarantine(
 
 
 async def _revoke(config: SubmitConfig, agents: Sequence[str], reason: str) -> dict[str, CutOff]:
-    store = open_store(config)
+    store = open_briefly(config)
     try:
         for agent in agents:
             account = await store.account(agent)
@@ -255,7 +255,7 @@ async def _revoke(config: SubmitConfig, agents: Sequence[str], reason: str) -> d
 
 
 async def _expire(config: SubmitConfig, agents: Sequence[str], at: float | None) -> dict[str, bool]:
-    store = open_store(config)
+    store = open_briefly(config)
     try:
         return {agent: await store.expire(agent, at) for agent in agents}
     finally:
@@ -263,7 +263,7 @@ async def _expire(config: SubmitConfig, agents: Sequence[str], at: float | None)
 
 
 async def _release(config: SubmitConfig, agents: Sequence[str], reason: str) -> dict[str, bool]:
-    store = open_store(config)
+    store = open_briefly(config)
     try:
         return {agent: await store.pardon(agent, reason=reason) for agent in agents}
     finally:
@@ -271,7 +271,7 @@ async def _release(config: SubmitConfig, agents: Sequence[str], reason: str) -> 
 
 
 async def _drain(config: SubmitConfig, agents: Sequence[str]) -> None:
-    store = open_store(config)
+    store = open_briefly(config)
     try:
         for start in range(0, len(agents), MAX_BATCH):
             await store.drain(agents[start : start + MAX_BATCH])

@@ -16,7 +16,7 @@ import typer
 from copilot.cli.known import known_keys
 from copilot.cli.looking import load_queue
 from copilot.cli.options import AsJson, ConfigOption
-from copilot.cli.queue import open_store
+from copilot.cli.queue import open_briefly
 from copilot.cli.service_keys import service_keys_text, without_keys
 from copilot.client.story import when
 from copilot.config import load
@@ -166,7 +166,7 @@ def _shown(bundle: Bundle) -> dict[str, object]:
 
 
 async def _create(config: ManagerConfig, bundle: Bundle, password: str, limit: float) -> None:
-    store = open_store(config)
+    store = open_briefly(config)
     try:
         await bring_in(store, bundle, password, limit=limit)
     finally:
@@ -174,7 +174,7 @@ async def _create(config: ManagerConfig, bundle: Bundle, password: str, limit: f
 
 
 async def _bundles(config: SubmitConfig) -> tuple[Bundle, ...]:
-    store = open_store(config)
+    store = open_briefly(config)
     try:
         return await store.bundles()
     finally:
@@ -182,7 +182,7 @@ async def _bundles(config: SubmitConfig) -> tuple[Bundle, ...]:
 
 
 async def _revoke(config: SubmitConfig, idents: list[str]) -> dict[str, bool]:
-    store = open_store(config)
+    store = open_briefly(config)
     try:
         return {ident: await store.revoke_bundle(ident) for ident in dict.fromkeys(idents)}
     finally:

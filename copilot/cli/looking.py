@@ -12,7 +12,7 @@ from pathlib import Path
 from copilot.cli import output
 from copilot.cli.known import known_keys
 from copilot.cli.output import Shown
-from copilot.cli.queue import open_store
+from copilot.cli.queue import open_briefly
 from copilot.client.selection import one_job, read_selection
 from copilot.config import load
 from copilot.errors import BadName, UnknownJob
@@ -31,7 +31,7 @@ def load_queue(config: Path | None) -> SubmitConfig:
 @asynccontextmanager
 async def opened(config: SubmitConfig) -> AsyncIterator[Store]:
     """The queue, given back on the way out."""
-    store = open_store(config)
+    store = open_briefly(config)
     try:
         yield store
     finally:

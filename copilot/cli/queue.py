@@ -1,4 +1,4 @@
-"""Opens the queue where a program's configuration says that it is."""
+"""Opens the queue where a program's configuration says that it is: for programs that stay, and for commands that somebody types."""
 
 from __future__ import annotations
 
@@ -6,7 +6,23 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from copilot.config.groups import QueuePlaceSettings, QueueSettings
-from copilot.store.redis import RedisStore
+from copilot.store.redis import TIMEOUT, RedisStore
+from copilot.store.single import Address, SingleConnection
+
+
+def open_briefly(config: QueuePlaceSettings) -> RedisStore:
+    """The queue that the settings name, for a command: it asks what it has to, and ends. Connects when first used. Loads no redis-py,
+    which takes longer than all else that such a command does; but behind sentinels (decision 27)."""
+    if config.redis_sentinels is not None:
+        return open_store(config)
+    address = Address(
+        path=str(config.redis_socket or ""),
+        host=config.redis_server or "",
+        port=config.redis_port,
+        user=config.redis_user or "",
+        password=config.redis_password or "",
+    )
+    return RedisStore(SingleConnection(address, timeout=TIMEOUT), timeout=TIMEOUT)
 
 
 def open_store(config: QueuePlaceSettings) -> RedisStore:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from copilot.cli.arrays import wait_for_array
 from copilot.cli.known import known_keys
-from copilot.cli.queue import open_store
+from copilot.cli.queue import open_briefly
 from copilot.cli.storage import open_staging
 from copilot.client.follow import follow
 from copilot.client.places import area_here, chirp_for_agents, chirp_named
@@ -94,7 +94,7 @@ def only_with_remote(output_dir: Path | None, *, unpack: bool) -> None:
 async def _run(
     submissions: Sequence[Submission], config: SubmitConfig, target: _Target, screen: Screen
 ) -> int:
-    store, specs, this = open_store(config), list[JobSpec](), asyncio.current_task()
+    store, specs, this = open_briefly(config), list[JobSpec](), asyncio.current_task()
     codes = []
     assert this is not None
     try:

@@ -17,7 +17,7 @@ import typer
 
 from copilot.cli.known import known_keys
 from copilot.cli.options import AsJson, ConfigOption
-from copilot.cli.queue import open_store
+from copilot.cli.queue import open_briefly
 from copilot.client.story import when
 from copilot.client.users import bring_in, configuration, new_user, people, revoke
 from copilot.config import load
@@ -173,7 +173,7 @@ def _asked() -> str:
 
 
 async def _with_store(config: QueuePlaceSettings, work: Callable[[Store], Awaitable[T]]) -> T:
-    store = open_store(config)
+    store = open_briefly(config)
     try:
         return await work(store)
     finally:

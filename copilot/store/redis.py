@@ -16,10 +16,6 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from redis import exceptions
-from redis.asyncio import Redis
-from redis.asyncio.sentinel import MasterNotFoundError
-
 import copilot
 from copilot.errors import ConfigError, IntakePaused, QueueFull, StoreError, StoreUnavailable
 from copilot.job import Attempt, Cause, Event, JobRecord, JobSpec, Outcome, State
@@ -45,7 +41,7 @@ from copilot.store.base import (
     Verdict,
 )
 from copilot.store.blocking import Awaited, Until, wishes_of
-from copilot.store.connections import Connections, to_primary, to_server
+from copilot.store.connections import Command, Connections, NoPrimary, NoRedisThere, Refusal
 from copilot.store.counts import NO_ENTRY, REFUSED, UNAVAILABLE, StoreCounts
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
 from copilot.store.format import FORMAT, check_format
@@ -57,6 +53,7 @@ from copilot.store.redis_reach import RedisReach
 from copilot.store.redis_survey import SCRIPTS, RedisSurvey, event_from_list, rows_of
 from copilot.store.redis_usage import RedisUsage
 from copilot.store.redis_watched import RedisWatched
+from copilot.store.replies import pairs, shaped
 from copilot.store.together import Together
 from copilot.store.trial import Trial
 
@@ -83,14 +80,9 @@ _REFUSALS = {
     "BUSY": "a script of somebody has run for long: wait, or end it with SCRIPT KILL",
 }
 _REFUSAL = re.compile(r"\b(" + "|".join(_REFUSALS) + r")\b")
-_REFUSAL_CLASSES: dict[type[Exception], str] = {  # those that redis-py strips of their word
-    exceptions.OutOfMemoryError: "OOM",
-    exceptions.ReadOnlyError: "READONLY",
-    exceptions.MasterDownError: "MASTERDOWN",
-}
-
 UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 7)
-_NO_ENTRY = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
+_NO_ENTRY = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
+_NOT_NOW = re.compile(r"\b(LOADING|max number of clients)\b")
 
 
 @audited(with_entry)
@@ -129,8 +121,6 @@ class RedisStore(
         self.numbers = StoreCounts()
         self.high_water = high_water
         self._connections = connections
-        self._client = connections.workers
-        self._listener = connections.listeners
         self._together = Together(connections.ask, timeout, self.numbers)
         self._keys = Keys(prefix)
         self._hosts = Hosts()
@@ -150,6 +140,8 @@ class RedisStore(
         Connects when first used. `timeout` in seconds, for an answer, with all that it takes to get a connection; the
         other options are those of `RedisStore`. Raises `ConfigError`.
         """
+        from copilot.store.pools import to_server  # commands that somebody types do without redis-py
+
         return cls(to_server(url, timeout=timeout), timeout=timeout, **options)
 
     @classmethod
@@ -169,6 +161,8 @@ class RedisStore(
         During a failover it raises `StoreUnavailable`; after it, it finds the new primary. `user` and `password` are
         those of the servers. The rest as for `from_url`.
         """
+        from copilot.store.pools import to_primary
+
         connections = to_primary(
             addresses,
             service,
@@ -182,9 +176,9 @@ class RedisStore(
     async def check(self) -> Facts:
         """Look at version and settings; two round trips. Raises `ConfigError` for a server that may lose jobs
         (eviction), is too old, or is a cluster."""
-        info: dict[str, Any] = await self._send(self._client, "INFO")
+        info: dict[str, Any] = await self._send("INFO")
         check_fitness(info)
-        failover = self._connections.sentinel is not None
+        failover = self._connections.failover
         warnings = (
             disk_warning(info, await self._appendfsync(), replicas=self._replicas),
             replica_warning(info, replicas=self._replicas, failover=failover),
@@ -327,15 +321,12 @@ class RedisStore(
 
     async def hints(self) -> AsyncIterator[str]:
         """Yields when there may be something to dispatch: see `Store.hints`."""
-        untyped: Any = self._listener
-        async with untyped.pubsub(ignore_subscribe_messages=True) as listening:
-            async with self._errors(self._timeout):
-                await listening.subscribe(self._keys.parked)
+        async with contextlib.aclosing(self._connections.listen(self._keys.parked)) as messages:
             while True:
                 async with self._errors(self._timeout):
-                    message = await listening.get_message(timeout=None)
+                    message = await anext(messages)
                 if message is not None:
-                    yield message["data"]
+                    yield message
 
     async def suspect(self, holder: str, *, now: float | None = None) -> int:
         """What this agent was given before seems lost: see `Store.suspect`."""
@@ -383,17 +374,17 @@ class RedisStore(
 
     async def get(self, job: str) -> JobRecord | None:
         """The record of a job, or None."""
-        fields = await self._send(self._client, "HGETALL", self._keys.job(job))
+        fields = await self._send("HGETALL", self._keys.job(job))
         if fields:
             return codec.record_from_fields(fields)
         found = await self._run("find", None, job)  # arrays, and elements that no agent ever had
         if found and found[0] == codec.ARRAY:
-            return codec.array_from_fields(_fields(found[1])).record
+            return codec.array_from_fields(pairs(found[1])).record
         return _record(found) if found else None
 
     async def array(self, array: str) -> ArrayRecord | None:
         """An array: see `Arrays.array`."""
-        fields = await self._send(self._client, "HGETALL", self._keys.array(array))
+        fields = await self._send("HGETALL", self._keys.array(array))
         return codec.array_from_fields(fields) if fields else None
 
     async def operate_slice(
@@ -416,7 +407,7 @@ class RedisStore(
 
     async def attempts(self, job: str) -> tuple[Attempt, ...]:
         """How the attempts of a job ended: see `Store.attempts`."""
-        entries = await self._send(self._client, "LRANGE", self._keys.attempts(job), 0, -1)
+        entries = await self._send("LRANGE", self._keys.attempts(job), 0, -1)
         return tuple(map(codec.attempt_from_json, entries))
 
     async def awaits(self, job: str) -> Sequence[Awaited]:
@@ -458,7 +449,7 @@ class RedisStore(
 
     async def package(self, job: str) -> str | None:
         """The output of a settled job, if it came with the report: see `Store.package`."""
-        text: str | None = await self._send(self._client, "GET", self._keys.package(job))
+        text: str | None = await self._send("GET", self._keys.package(job))
         return text
 
     async def cancel(self, job: str, *, reason: str = "", now: float | None = None) -> Changed:
@@ -527,7 +518,7 @@ class RedisStore(
 
     async def trials(self) -> tuple[Trial, ...]:
         """All agents at which jobs have failed lately: see `Store.trials`."""
-        lines = await self._send(self._client, "HGETALL", self._keys.trials)
+        lines = await self._send("HGETALL", self._keys.trials)
         return tuple(codec.trial_from_line(agent, line) for agent, line in sorted(lines.items()))
 
     async def quarantine(self, agent: str, *, now: float | None = None) -> float:
@@ -544,12 +535,10 @@ class RedisStore(
         Who waits does so on a connection of its own, so that claims and reports never wait for it.
         """
         arguments: list[str | int] = ["COUNT", rules.check_count("count", count)]
-        client = self._client
         if rules.check_seconds("block", block) > 0:
-            client = self._listener
             arguments += ["BLOCK", math.ceil(block * 1000)]  # never 0: that is for ever
         arguments += ["STREAMS", self._keys.events, rules.check_event_id(after)]
-        streams = await self._send(client, "XREAD", *arguments, wait=block)
+        streams = await self._send("XREAD", *arguments, wait=block)
         return tuple(
             codec.event_from_fields(ident, fields) for _, entries in streams for ident, fields in entries
         )
@@ -575,24 +564,24 @@ class RedisStore(
 
     async def _fill(self) -> tuple[int, int, int]:
         memory, unpublished = await asyncio.gather(  # at one moment, so they go together
-            self._send(self._client, "INFO", "memory"),
-            self._send(self._client, "ZCARD", self._keys.unpublished),
+            self._send("INFO", "memory"),
+            self._send("ZCARD", self._keys.unpublished),
         )
         limit = memory.get("maxmemory") or memory.get("total_system_memory") or 0
         return int(memory["used_memory"]), int(limit), int(unpublished)
 
     async def _hosts_of(self, jids: Sequence[str]) -> Sequence[str | None]:
-        return list(await self._send(self._client, "MGET", *(self._keys.host(jid) for jid in jids)))
+        return list(await self._send("MGET", *(self._keys.host(jid) for jid in jids)))
 
     async def _entries(self, after: str, count: int) -> Sequence[tuple[str, Mapping[str, str]]]:
         found: Sequence[tuple[str, Mapping[str, str]]] = await self._send(
-            self._client, "XRANGE", self._keys.events, f"({after}", "+", "COUNT", count
+            "XRANGE", self._keys.events, f"({after}", "+", "COUNT", count
         )
         return found
 
     async def _appendfsync(self) -> str | None:
         try:
-            found: Mapping[str, str] = await self._send(self._client, "CONFIG GET", "appendfsync")
+            found: Mapping[str, str] = await self._send("CONFIG GET", "appendfsync")
         except (_Refused, ConfigError):
             return None
         return found.get("appendfsync")
@@ -606,11 +595,11 @@ class RedisStore(
 
         `wait`: how long the command itself waits, in seconds; it does so on a connection of its own.
         """
-        client = self._client if wait is None else self._listener
-        return await self._send(client, command, *arguments, wait=wait or 0.0, NEVER_DECODE=True)
+        waits = wait is not None
+        return await self._send_apart((command, *arguments), wait=wait or 0.0, raw=True, waits=waits)
 
     async def _ask(self, command: str, *arguments: str) -> Any:
-        return await self._send(self._client, command, *arguments)
+        return await self._send(command, *arguments)
 
     async def _run(self, name: str, now: float | None, *arguments: str | float | bytes) -> Any:
         """Run a script with all keys and the time in front of its own arguments."""
@@ -622,32 +611,32 @@ class RedisStore(
             rest += (self._keys.audit, entry)
         send = self._send_and_wait if self._replicas and name not in READS else self._send
         try:
-            return await send(self._client, "EVALSHA", script.sha, *rest)
-        except exceptions.NoScriptError:
-            return await send(self._client, "EVAL", script.text, *rest)
+            return await send("EVALSHA", script.sha, *rest)
+        except _NoScript:
+            return await send("EVAL", script.text, *rest)
 
-    async def _send(
-        self,
-        client: Redis,
-        command: str,
-        *arguments: str | float | bytes,
-        wait: float = 0.0,
-        **options: bool,
-    ) -> Any:
+    async def _send(self, command: str, *arguments: str | float | bytes, wait: float = 0.0) -> Any:
         """`wait`: how long Redis itself may wait before it answers, in seconds."""
-        if client is not self._client or options:
-            self.numbers.round_trips += 1
-            untyped: Any = client
-            async with self._errors(wait + self._timeout), asyncio.timeout(wait + self._timeout):
-                return await untyped.execute_command(command, *arguments, **options)
+        if wait > 0:
+            return await self._send_apart((command, *arguments), wait=wait, waits=True)
         try:  # by hand what `_errors` does: this is the way of all that is done often
             with _our_errors(self._timeout):
-                return await self._together.send(command, *arguments)
+                return shaped(command, await self._together.send(command, *arguments))
         except (StoreError, ConfigError) as error:
             await self._failed(error)
             raise
 
-    async def _send_and_wait(self, client: Redis, command: str, *arguments: str | float | bytes) -> Any:
+    async def _send_apart(
+        self, command: Command, *, wait: float = 0.0, raw: bool = False, waits: bool = False
+    ) -> Any:
+        """What waits, and what is answered in bytes, does not go together with others."""
+        self.numbers.round_trips += 1
+        limit = wait + self._timeout
+        async with self._errors(limit), asyncio.timeout(limit):
+            (answer,) = await self._connections.ask([command], raw=raw, waits=waits)
+            return shaped(str(command[0]), _taken(answer))
+
+    async def _send_and_wait(self, command: str, *arguments: str | float | bytes) -> Any:
         """As `_send`, but the answer comes when enough replicas have the change; still one round trip.
 
         WAIT looks at what its own connection wrote last, and since Redis 7.2 a command that changed nothing does not
@@ -658,23 +647,17 @@ class RedisStore(
         began = time.monotonic()
         limit = self._timeout / 2
         milliseconds = math.ceil(limit * 1000)  # never 0: that is for ever
-        untyped: Any = client
+        marked, waited = ("PUBLISH", self._keys.mark, ""), ("WAIT", self._replicas, milliseconds)
         async with self._errors(limit + self._timeout), asyncio.timeout(limit + self._timeout):
-            pipeline = untyped.pipeline(transaction=False)
-            pipeline.execute_command(command, *arguments)
-            pipeline.execute_command("PUBLISH", self._keys.mark, "")
-            pipeline.execute_command("WAIT", self._replicas, milliseconds)
-            answers = await pipeline.execute(raise_on_error=False)
+            answers = await self._connections.ask([(command, *arguments), marked, waited])
             self.numbers.seconds.observe(time.monotonic() - began)
-            for answer in answers:
-                if isinstance(answer, Exception):
-                    raise answer
-            if (seen := answers[-1]) < self._replicas:
+            answer, _, seen = map(_taken, answers)
+            if seen < self._replicas:
                 raise StoreUnavailable(
                     f"Redis has the change, but only {seen} of {self._replicas} replicas had it within {limit:g} s: "
                     "look whether they run and follow, or lower REDIS_REPLICAS; trying again is right"
                 )
-            return answers[0]
+            return answer
 
     @contextlib.asynccontextmanager
     async def _errors(self, limit: float) -> AsyncIterator[None]:
@@ -752,61 +735,69 @@ def _record(found: Sequence[Any]) -> JobRecord:
     had: its number, state, since when, outcome, and the fields of its array."""
     if isinstance(found[0], int):
         index, state, since, outcome, common = found
-        return codec.element_from_fields(_fields(common), index, state, since, outcome)
-    return codec.record_from_fields(_fields(found))
-
-
-def _fields(flat: Sequence[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+        return codec.element_from_fields(pairs(common), index, state, since, outcome)
+    return codec.record_from_fields(pairs(found))
 
 
 class _Refused(StoreError):
     """Redis did not take a command, for a reason that will not pass by itself."""
 
 
+class _NoScript(Exception):
+    """Redis has not seen this script since it was started."""
+
+
+def _taken(answer: Any) -> Any:
+    """The answer, if it is one. Raises `Refusal`."""
+    if isinstance(answer, Refusal):
+        raise answer
+    return answer
+
+
 @contextlib.contextmanager
 def _our_errors(limit: float) -> Iterator[None]:
-    """Turn what redis-py raises into errors of ours; an unknown script is the loader's affair. `limit`: how long the answer
-    may take, in seconds."""
+    """Turn what connections raise into errors of ours. `limit`: how long the answer may take, in seconds."""
     try:
         yield
-    except exceptions.NoScriptError:
-        raise
     except TimeoutError as error:
         raise StoreUnavailable(
             f"Redis did not answer within {limit:g} s: look whether it runs and can be reached; trying again helps then"
         ) from error
-    except (*_NO_ENTRY, exceptions.InvalidResponse) as error:
-        raise _no_entry(error) from error
-    except MasterNotFoundError as error:
+    except NoRedisThere as error:
+        raise ConfigError(
+            f"what answers there is no Redis ({error}): look at REDIS_SERVER and REDIS_PORT"
+        ) from error
+    except NoPrimary as error:
         raise StoreUnavailable(
             f"no sentinel names a primary of {error} (REDIS_SENTINELS, REDIS_SENTINEL_SERVICE): look whether they run, "
             "know it, and take REDIS_SENTINEL_PASSWORD; during a failover wait for its end"
         ) from error
-    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-        if isinstance(error.__cause__, _NO_ENTRY):  # so redis-py tells it while it connects
-            raise _no_entry(error) from error
-        raise StoreUnavailable(
-            f"Redis does not answer ({error}): look whether it runs and can be reached; trying again helps then"
-        ) from error
-    except exceptions.ResponseError as error:
-        if UNAUTHENTICATED in str(error):
-            raise _no_entry(error) from error
-        if advice := _passing(error):
-            raise StoreUnavailable(f"Redis takes nothing now, {advice} ({error})") from error
-        raise _Refused(
-            f"Redis refused a command ({error}): look whether managers of a newer version have taken the queue over, and stop this "
-            "one then; or whether another program writes below our key prefix"
-        ) from error
+    except OSError as error:
+        raise _away(error) from error
+    except Refusal as error:
+        raise _refused(error) from error
 
 
-def _no_entry(error: Exception) -> ConfigError:
-    if isinstance(error, exceptions.InvalidResponse):
-        return ConfigError(f"what answers there is no Redis ({error}): look at REDIS_SERVER and REDIS_PORT")
-    return ConfigError(f"Redis refuses us ({error}): look at user name, password and rights of its account")
+def _refused(refusal: Refusal) -> Exception:
+    """What a refusal is to us."""
+    if refusal.word == "NOSCRIPT":
+        return _NoScript()
+    if refusal.word in _NO_ENTRY or UNAUTHENTICATED in str(refusal):
+        return ConfigError(
+            f"Redis refuses us ({refusal}): look at user name, password and rights of its account"
+        )
+    if _NOT_NOW.search(str(refusal)):
+        return _away(refusal)
+    word = refusal.word if refusal.word in _REFUSALS else next(iter(_REFUSAL.findall(str(refusal))), None)
+    if word:
+        return StoreUnavailable(f"Redis takes nothing now, {_REFUSALS[word]} ({refusal})")
+    return _Refused(
+        f"Redis refused a command ({refusal}): look whether managers of a newer version have taken the queue over, and stop this "
+        "one then; or whether another program writes below our key prefix"
+    )
 
 
-def _passing(error: exceptions.ResponseError) -> str | None:
-    """What to do about a refusal that passes, None for one that does not."""
-    word = _REFUSAL_CLASSES.get(type(error)) or next(iter(_REFUSAL.findall(str(error))), None)
-    return _REFUSALS[word] if word else None
+def _away(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"Redis does not answer ({error}): look whether it runs and can be reached; trying again helps then"
+    )

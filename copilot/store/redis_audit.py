@@ -17,8 +17,6 @@ class RedisAudit(AuditTrail, abc.ABC):
     """Part of `RedisStore`."""
 
     _keys: Keys
-    _client: Any
-    _listener: Any
 
     @abc.abstractmethod
     async def _run(self, name: str, now: float | None, *arguments: str | float | bytes) -> Any:
@@ -29,22 +27,18 @@ class RedisAudit(AuditTrail, abc.ABC):
         """Send one command."""
 
     @abc.abstractmethod
-    async def _send(
-        self, client: Any, command: str, *arguments: str | float | bytes, wait: float = 0.0
-    ) -> Any:
-        """Send one command by this client."""
+    async def _send(self, command: str, *arguments: str | float | bytes, wait: float = 0.0) -> Any:
+        """Send one command."""
 
     async def audit(
         self, *, after: str = "0", count: int = 100, block: float = 0.0
     ) -> tuple[AuditEntry, ...]:
         """Entries above an id: see `AuditTrail.audit`."""
         arguments: list[str | int] = ["COUNT", rules.check_count("count", count)]
-        client = self._client
         if rules.check_seconds("block", block) > 0:
-            client = self._listener
             arguments += ["BLOCK", math.ceil(block * 1000)]
         arguments += ["STREAMS", self._keys.audit, rules.check_event_id(after)]
-        streams = await self._send(client, "XREAD", *arguments, wait=block)
+        streams = await self._send("XREAD", *arguments, wait=block)
         return tuple(_entry(ident, said) for _, entries in streams for ident, said in entries)
 
     async def refused(self, verb: str, targets: Sequence[str], *, reason: str = "") -> None:

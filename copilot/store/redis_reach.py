@@ -15,12 +15,9 @@ class RedisReach(Reachable, abc.ABC):
     """Part of `RedisStore`."""
 
     _keys: Keys
-    _client: Any
 
     @abc.abstractmethod
-    async def _send(
-        self, client: Any, command: str, *arguments: str | float | bytes, wait: float = 0.0
-    ) -> Any:
+    async def _send(self, command: str, *arguments: str | float | bytes, wait: float = 0.0) -> Any:
         """Send a command."""
 
     async def heard(self, agent: str, reach: Reach, *, now: float | None = None) -> None:  # noqa: ARG002
@@ -28,12 +25,12 @@ class RedisReach(Reachable, abc.ABC):
         if reach.session:
             rules.check_session(reach.session)
         key = self._keys.reach(agent)
-        await self._send(self._client, "SET", key, reach.to_json(), "EX", round(REACH_KEPT))
+        await self._send("SET", key, reach.to_json(), "EX", round(REACH_KEPT))
 
     async def reach(self, agents: Sequence[str], *, now: float | None = None) -> Mapping[str, Reach]:  # noqa: ARG002
         """Where these agents are: see `Reachable.reach`."""
         rules.check_agents(agents)
         if not agents:
             return {}
-        texts = await self._send(self._client, "MGET", *map(self._keys.reach, agents))
+        texts = await self._send("MGET", *map(self._keys.reach, agents))
         return {agent: Reach.from_json(text) for agent, text in zip(agents, texts, strict=True) if text}

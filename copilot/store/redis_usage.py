@@ -14,15 +14,12 @@ class RedisUsage(UsageSums, abc.ABC):
     """Part of `RedisStore`."""
 
     _keys: Keys
-    _client: Any
 
     @abc.abstractmethod
-    async def _send(
-        self, client: Any, command: str, *arguments: str | float | bytes, wait: float = 0.0
-    ) -> Any:
+    async def _send(self, command: str, *arguments: str | float | bytes, wait: float = 0.0) -> Any:
         """Send a command."""
 
     async def usage(self, by: By, day: int) -> Mapping[str, Sums]:
         """What was taken on a day: see `UsageSums.usage`."""
-        found: dict[str, str] = await self._send(self._client, "HGETALL", self._keys.usage(by, day))
+        found: dict[str, str] = await self._send("HGETALL", self._keys.usage(by, day))
         return {name: sums_from_text(text) for name, text in found.items()}

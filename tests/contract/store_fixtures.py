@@ -1,4 +1,5 @@
-"""The queue in all its versions, for tests: in memory, on fakeredis, and on each real Redis server of this machine.
+"""The queue in all its versions, for tests: in memory, on fakeredis, and on each real Redis server of this machine, of which one
+is reached by redis-py, as programs that stay do, and the other one as commands do.
 
 A real server is a plain child with an append-only file; it dies with the test run, however that ends.
 """
@@ -20,14 +21,15 @@ from typing import Any
 
 import fakeredis
 import pytest
-import redis
+import redis.asyncio
 
 from copilot.job import JobSpec
 from copilot.local.provision import Installed, find_all
 from copilot.store.base import Store
-from copilot.store.connections import Connections
 from copilot.store.memory import MemoryStore
-from copilot.store.redis import RedisStore
+from copilot.store.pools import Pools
+from copilot.store.redis import TIMEOUT, RedisStore
+from copilot.store.single import Address, SingleConnection
 from tests.missing import missing
 from tests.patience import PATIENCE_S
 
@@ -183,13 +185,19 @@ def make_store(name: str, shared_server: Callable[[str], RedisServer]) -> Memory
         return MemoryStore()
     if name == "fakeredis":
         return fake_redis_store()
-    return RedisStore.from_url(shared_server(name).url, prefix=new_prefix())
+    server = shared_server(name)
+    if name == "redis-server":
+        address = Address(path=server.url.removeprefix("unix://"))
+        return RedisStore(SingleConnection(address, timeout=TIMEOUT), prefix=new_prefix())
+    return RedisStore.from_url(server.url, prefix=new_prefix())
 
 
 def fake_redis_store() -> RedisStore:
     server = fakeredis.FakeServer()
-    workers, listeners = (fakeredis.FakeAsyncRedis(server=server, decode_responses=True) for _ in range(2))
-    return RedisStore(Connections(workers=workers, listeners=listeners), prefix=new_prefix())
+    workers, listeners = (
+        fakeredis.FakeAsyncRedis(server=server, decode_responses=True, protocol=2) for _ in range(2)
+    )
+    return RedisStore(Pools(workers=workers, listeners=listeners), prefix=new_prefix())
 
 
 async def assert_cancelling_ends(call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
@@ -202,6 +210,26 @@ async def assert_cancelling_ends(call: Callable[[], Coroutine[Any, Any, Any]]) -
             await asyncio.wait([task], timeout=PATIENCE_S)
             assert task.done(), f"goes on although it was cancelled at step {step}"
             assert task.cancelled(), f"forgot that it was cancelled at step {step}"
+
+
+def is_fake(store: Store) -> bool:
+    """Whether this is Redis without a server, which cannot do all."""
+    pools = store._connections if isinstance(store, RedisStore) else None
+    return isinstance(pools, Pools) and isinstance(pools.workers, fakeredis.FakeAsyncRedis)
+
+
+@contextlib.asynccontextmanager
+async def client_of(store: RedisStore) -> AsyncIterator[Any]:
+    """redis-py on the server of this store, for looking and for making trouble."""
+    connections = store._connections
+    if isinstance(connections, Pools):
+        yield connections.workers
+        return
+    assert isinstance(connections, SingleConnection)
+    async with redis.asyncio.Redis(
+        unix_socket_path=connections._address.path, decode_responses=True
+    ) as client:
+        yield client
 
 
 def new_prefix() -> str:

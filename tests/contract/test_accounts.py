@@ -17,7 +17,7 @@ from copilot.store.base import Held, Parking, Store, Verdict
 from copilot.store.redis import RedisStore
 from copilot.store.rules import OUT_OF_TIME
 from tests.contract import store_fixtures
-from tests.contract.store_fixtures import history, spec
+from tests.contract.store_fixtures import client_of, history, spec
 
 store, shared_server = store_fixtures.store, store_fixtures.shared_server
 
@@ -438,7 +438,8 @@ async def test_what_comes_after_changes_that_were_lost_has_a_number_that_nobody_
     await store.put_account(agent(), now=T)
     await store.put_account(agent(B), now=T)
     seen = (await store.accounts()).number
-    await store._client.hdel(store._keys.accounts, B)
-    await store._client.zrem(f"{store._keys.accounts}-changed", B)
+    async with client_of(store) as client:
+        await client.hdel(store._keys.accounts, B)
+        await client.zrem(f"{store._keys.accounts}-changed", B)
     await store.put_account(agent("agent-c@x"), now=T + 1)
     assert [one.jid for one in (await store.accounts(after=seen)).accounts] == ["agent-c@x"]

@@ -9,11 +9,10 @@ import subprocess
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from copilot.clock import SystemClock
 from copilot.grid import lists as module
@@ -22,9 +21,11 @@ from copilot.grid.base import Intake
 from copilot.grid.lists import OldJobs
 from copilot.grid.running import running
 from copilot.job import JobSpec, State
+from copilot.store.connections import Command
 from copilot.store.keys import OLD_LISTS, old_description, old_rejected, old_taking
 from copilot.store.lists import Adoption, OldList
-from copilot.store.redis import RedisStore
+from copilot.store.pools import Pools, to_server
+from copilot.store.redis import TIMEOUT, RedisStore
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import (
     STEPS,
@@ -281,23 +282,24 @@ async def test_two_managers_share_the_work_and_do_nothing_twice(
 # ---------------------------------------------------------------- deaths
 
 
-class Mortal(RedisStore):
-    """Dies at a command: before it is sent, or after, when the answer never comes."""
+class Mortal(Pools):
+    """Connections of one who dies at a command: before it is sent, or after, when the answer never comes."""
 
-    def __init__(self, client: Redis, **options: Any) -> None:
-        super().__init__(client, **options)
-        self.left = -1
-        self.sends = False
+    def __init__(self, url: str, *, left: int, sends: bool) -> None:
+        pools = to_server(url, timeout=TIMEOUT)
+        super().__init__(workers=pools.workers, listeners=pools.listeners)
+        self.left = left
+        self.sends = sends
         self.dead = asyncio.Event()
 
-    async def _send(self, client: Redis, command: str, *arguments: Any, **options: Any) -> Any:
+    async def ask(self, commands: Sequence[Command], **options: bool) -> list[Any]:
         self.left -= 1
         if self.left == -1:
             if self.sends:
-                await super()._send(client, command, *arguments, **options)
+                await super().ask(commands, **options)
             self.dead.set()
             await asyncio.Event().wait()
-        return await super()._send(client, command, *arguments, **options)
+        return await super().ask(commands, **options)
 
 
 @pytest.mark.parametrize("sends", [False, True], ids=["before", "after"])
@@ -309,11 +311,11 @@ async def test_a_manager_that_dies_at_any_command_loses_nothing_and_doubles_noth
     tool.submit("j-1")
     tool.submit("j-2")
     for again in (False, True):  # the second time the first job is there already
-        mortal = Mortal.from_url(server.url, prefix=store._keys._prefix)
-        mortal.left, mortal.sends = command, sends
-        async with taking(mortal, tool.name):
+        mortal = Mortal(server.url, left=command, sends=sends)
+        dying = RedisStore(mortal, prefix=store._keys._prefix)
+        async with taking(dying, tool.name):
             await asyncio.wait_for(mortal.dead.wait(), PATIENCE_S)
-        await mortal.close()
+        await dying.close()
         if not again:
             tool.submit("j-3")
             tool.submit("j-4")

@@ -11,7 +11,7 @@ from copilot.matching.resources import Free
 from copilot.store.base import Parking, Store
 from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
-from tests.contract.store_fixtures import spec
+from tests.contract.store_fixtures import client_of, spec
 
 store, shared_server = store_fixtures.store, store_fixtures.shared_server
 
@@ -282,11 +282,12 @@ async def test_nothing_is_kept_at_an_agent_that_is_set_aside(store: Store) -> No
 async def test_groups_that_were_passed_over_and_are_gone_leave_no_end_of_entries(store: Store) -> None:
     if not isinstance(store, RedisStore):
         pytest.skip("of Redis")
-    client, key = store._client, f"{store._keys._prefix}passed-over"
-    await client.hset(key, mapping={f"{number:064}": "x 1 0 " for number in range(1500)})
-    await store.submit([spec("large", cores=4)], now=T)
-    await given(store, Free(cores=2))
-    assert await client.hlen(key) == 1
+    key = f"{store._keys._prefix}passed-over"
+    async with client_of(store) as client:
+        await client.hset(key, mapping={f"{number:064}": "x 1 0 " for number in range(1500)})
+        await store.submit([spec("large", cores=4)], now=T)
+        await given(store, Free(cores=2))
+        assert await client.hlen(key) == 1
 
 
 async def test_an_agent_is_kept_for_an_hour_at_most_and_for_what_waits_alone(store: Store) -> None:
@@ -306,7 +307,7 @@ async def test_an_agent_is_kept_for_an_hour_at_most_and_for_what_waits_alone(sto
 
 async def write_as_before(store: RedisStore, job: JobSpec, number: int, requirements: str) -> None:
     """A waiting job as the version before groups of this kind has written it."""
-    client, prefix = store._client, store._keys._prefix
+    prefix = store._keys._prefix
     group = "any" if not requirements else f"{number:040x}"
     place = f"{number:016d}"
     fields: dict[str, Any] = {
@@ -324,16 +325,17 @@ async def write_as_before(store: RedisStore, job: JobSpec, number: int, requirem
         "attempts_used": 0,
         "owner": job.owner,
     }
-    await client.set(f"{prefix}sequence", number)
-    await client.zincrby(f"{prefix}owners", 1, job.owner)
-    if requirements:
-        fields["attributes"] = "memory"
-        await client.set(f"{prefix}group:{group}", f"{number} {requirements}")
-        await client.set(f"{prefix}attributes", "memory")
-        head = f"{10**9 - job.priority:010d}{place}{number:08d}{group}"
-        await client.zadd(f"{prefix}heads", {head: 0})
-    await client.hset(f"{prefix}job:{job.id}", mapping=fields)
-    await client.zadd(f"{prefix}queue:{group}", {f"{place}:{job.id}": -job.priority})
+    async with client_of(store) as client:
+        await client.set(f"{prefix}sequence", number)
+        await client.zincrby(f"{prefix}owners", 1, job.owner)
+        if requirements:
+            fields["attributes"] = "memory"
+            await client.set(f"{prefix}group:{group}", f"{number} {requirements}")
+            await client.set(f"{prefix}attributes", "memory")
+            head = f"{10**9 - job.priority:010d}{place}{number:08d}{group}"
+            await client.zadd(f"{prefix}heads", {head: 0})
+        await client.hset(f"{prefix}job:{job.id}", mapping=fields)
+        await client.zadd(f"{prefix}queue:{group}", {f"{place}:{job.id}": -job.priority})
 
 
 async def test_jobs_that_an_older_version_has_queued_are_claimed_before_new_ones(store: Store) -> None:

@@ -23,6 +23,7 @@ from copilot.job import Cause, Outcome, Output, State
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store import connections
 from copilot.store.base import Held, Verdict
+from copilot.store.pools import Pools
 from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
 from tests.contract.store_fixtures import (
@@ -353,6 +354,7 @@ async def test_a_primary_that_was_replaced_acknowledges_nothing_and_is_left_for_
 async def test_a_store_asks_again_when_its_server_refuses_to_write(watched: Watched) -> None:
     async with watched.opened(timeout=2) as store:
         await store.submit([spec(1)])
+        assert isinstance(store._connections, Pools)
         asked = store._connections.workers.connection_pool
         with redis.Redis(port=int(watched.pair.port), password=PASSWORD) as client:
             client.config_set("min-replicas-to-write", "2")
@@ -385,6 +387,7 @@ async def test_the_settings_lead_there(watched: Watched, tmp_path: Path) -> None
 async def test_no_sentinel_is_forgotten_when_many_connect_at_once(watched: Watched) -> None:
     async with watched.opened(replicas=1) as store:
         await asyncio.gather(*(store.submit([spec(number)]) for number in range(50)))
+        assert isinstance(store._connections, Pools)
         assert store._connections.sentinel is not None
         found = [
             one.connection_pool.connection_kwargs["port"] for one in store._connections.sentinel.sentinels

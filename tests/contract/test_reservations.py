@@ -14,7 +14,7 @@ from copilot.store.base import Parking, Store
 from copilot.store.redis import RedisStore
 from copilot.store.shares import Share
 from tests.contract import store_fixtures
-from tests.contract.store_fixtures import make_store, spec
+from tests.contract.store_fixtures import client_of, make_store, spec
 
 shared_server = store_fixtures.shared_server
 
@@ -177,10 +177,10 @@ async def test_an_agent_that_is_gone_costs_no_look_at_all_that_was_passed_over(s
     if not isinstance(store, RedisStore):
         pytest.skip("of Redis")
     await keep(store)
-    client = store._client
-    await client.config_resetstat()
-    assert await store.unpark("a@x/1", now=T + 62)
-    assert "cmdstat_hgetall" not in await client.info("commandstats")
+    async with client_of(store) as client:
+        await client.config_resetstat()
+        assert await store.unpark("a@x/1", now=T + 62)
+        assert "cmdstat_hgetall" not in await client.info("commandstats")
     await is_kept_elsewhere(store, 63)
 
 

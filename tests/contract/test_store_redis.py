@@ -18,10 +18,10 @@ from copilot.matching.groups import group_of
 from copilot.matching.resources import Free
 from copilot.store.accounts import Bundle
 from copilot.store.base import Facts, Held, Parking, Verdict
-from copilot.store.connections import MAX_CONNECTIONS
 from copilot.store.controls import Gate
 from copilot.store.keys import APART, FIELDS, TABLE
 from copilot.store.lists import Adoption, OldList
+from copilot.store.pools import MAX_CONNECTIONS
 from copilot.store.reach import Reach
 from copilot.store.redis import RedisStore
 from copilot.store.rules import EVENTS_KEPT

@@ -15,7 +15,7 @@ from copilot.store.redis import RedisStore
 from copilot.store.rules import PARKED_FOR
 from copilot.store.survey import Group, Groups, Idle, Line, Oldest, Owner, Owners, Work
 from tests.contract import store_fixtures
-from tests.contract.store_fixtures import spec
+from tests.contract.store_fixtures import is_fake, spec
 
 shared_server, store = store_fixtures.shared_server, store_fixtures.store
 
@@ -369,7 +369,7 @@ async def test_a_first_claim_tells_how_long_the_job_has_waited(store: Store) -> 
 
 
 async def test_the_store_says_how_full_it_is(store: Store) -> None:
-    if "Fake" in repr(getattr(store, "_client", "")):
+    if is_fake(store):
         pytest.skip("fakeredis knows no INFO")
     await store.submit([spec(n) for n in range(3)], now=T)
     for job in await claim(store, count=2):

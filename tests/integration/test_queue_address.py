@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from copilot.cli.queue import open_store
+from copilot.cli.queue import open_briefly, open_store
 from copilot.config import load
 from copilot.errors import ConfigError
 from copilot.job import State
@@ -40,11 +40,12 @@ async def test_a_user_and_a_password_open_the_queue(way: str, user: str | None, 
             place = {"MON_REDIS_SERVER": "127.0.0.1", "MON_REDIS_PORT": port}
         environ = ACCOUNT | place | ({} if user is None else {"MON_REDIS_USER": user})
         right, _ = load(MonitorConfig, tmp_path, environ | {"MON_REDIS_PASSWORD": PASSWORD})
-        store = open_store(right)
-        assert (await store.counts())[State.WAITING] == 0
-        await store.close()
         wrong, _ = load(MonitorConfig, tmp_path, environ | {"MON_REDIS_PASSWORD": PASSWORD[:-1]})
-        store = open_store(wrong)
-        with pytest.raises(ConfigError):
-            await store.counts()
-        await store.close()
+        for opened in (open_store, open_briefly):
+            store = opened(right)
+            assert (await store.counts())[State.WAITING] == 0
+            await store.close()
+            store = opened(wrong)
+            with pytest.raises(ConfigError, match="Redis refuses us"):
+                await store.counts()
+            await store.close()

@@ -15,6 +15,7 @@ from copilot.matching.matcher import matches
 from copilot.store.base import Parking, Store
 from copilot.store.loader import SHARED
 from copilot.store.memory import MemoryStore
+from copilot.store.pools import Pools
 from copilot.store.redis import READS, RedisStore
 from tests.contract.store_fixtures import fake_redis_store, spec
 from tests.unit.store.machine import QueueMachine
@@ -31,15 +32,21 @@ class BothVersions(QueueMachine):
         store = self.stores[-1]
         assert isinstance(store, RedisStore)
         assert self.runner.run(heads(store)) == self.runner.run(first_jobs(store))
-        waiting = self.runner.run(store._client.get(f"{store._keys._prefix}attributes"))
+        waiting = self.runner.run(pools_of(store).workers.get(f"{store._keys._prefix}attributes"))
         particular = [head for head in self.runner.run(heads(store)) if not is_plain(head[34:])]
         assert bool(waiting) == bool(particular)
+
+
+def pools_of(store: RedisStore) -> Pools:
+    assert isinstance(store._connections, Pools)
+    return store._connections
 
 
 async def heads(store: RedisStore) -> list[str]:
     """What `heads` and `plain-heads` say."""
     both = [
-        await store._client.zrange(f"{store._keys._prefix}{name}", 0, -1) for name in ("plain-heads", "heads")
+        await pools_of(store).workers.zrange(f"{store._keys._prefix}{name}", 0, -1)
+        for name in ("plain-heads", "heads")
     ]
     return sorted(head for found in both for head in found)
 
@@ -47,12 +54,14 @@ async def heads(store: RedisStore) -> list[str]:
 async def first_jobs(store: RedisStore) -> list[str]:
     """What they should say."""
     expected = []
-    async for key in store._client.scan_iter(f"{store._keys.queue('')}*"):
+    async for key in pools_of(store).workers.scan_iter(f"{store._keys.queue('')}*"):
         group = key.removeprefix(store._keys.queue(""))
-        ((entry, rank),) = await store._client.zrange(key, 0, 0, withscores=True)
+        ((entry, rank),) = await pools_of(store).workers.zrange(key, 0, 0, withscores=True)
         number = "0"
         if not is_plain(group):
-            number, _ = (await store._client.get(f"{store._keys._prefix}group:{group}")).split(" ", 1)
+            number, _ = (await pools_of(store).workers.get(f"{store._keys._prefix}group:{group}")).split(
+                " ", 1
+            )
         expected.append(f"{int(rank) + 10**9:010d}{entry[:16]}{int(number):08d}{group}")
     return sorted(expected)
 
