@@ -80,6 +80,13 @@ def test_a_daemon_loads_the_settings_of_others_only_for_a_key_that_is_not_its_ow
     assert [loaded for _, loaded in said] == ["False", "True"]
 
 
+@pytest.mark.parametrize("command", ["joblist", "explain", "agents", "overviews", "submitting"])
+def test_a_command_that_is_typed_asks_redis_without_redis_py(command: str) -> None:
+    loaded = loaded_by(f"copilot.cli.{command}")
+    assert "hiredis" in loaded  # or we looked at the wrong thing
+    assert loaded.isdisjoint({"redis", "email", "zipfile", "slixmpp", "aiohttp", "cryptography"})
+
+
 def test_files_by_http_come_without_another_resolver_of_names() -> None:
     loaded = loaded_by("copilot.files.http")
     assert "aiohttp" in loaded
