@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from copilot.cli.output import print_json
 from copilot.client.slices import array_over, counted, over
@@ -15,6 +13,9 @@ from copilot.errors import UnknownJob
 from copilot.job import State
 from copilot.store.arrays import ArrayRecord
 from copilot.store.base import Store
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FAILED = 1
 
@@ -37,11 +38,13 @@ async def wait_for_array(store: Store, array: str, *, as_json: bool) -> int:
 @contextlib.contextmanager
 def showing(array: str) -> Iterator[Callable[[ArrayRecord], None]]:
     """Call what this gives with the array: a bar on the error output if that is a terminal, else a line for each tenth that is over."""
+    from rich.console import Console  # lists do without
+
     screen = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     if not screen.is_terminal:
         yield _Lines(screen, array)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # lists do without
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=screen, transient=True) as bar:

@@ -150,7 +150,7 @@ def history(
     look(config, find, as_json=as_json, watch=watch)
 
 
-def _of_one(events: Sequence[Event], width: int | None) -> Iterable[Text]:
+def _of_one(events: Sequence[Event], width: int | None) -> Iterable[Text | str]:
     """On a terminal without a column that has the same job in all rows, so that there is room for what is told."""
     table = _table(events)
     if width is not None and len({event.job for event in events}) == 1:

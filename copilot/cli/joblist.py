@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from copilot.cli.arrays import facts as array_facts
 from copilot.cli.codes import ExitCode
@@ -29,7 +28,7 @@ from copilot.cli.options import (
     WhereOption,
     chosen,
 )
-from copilot.cli.output import Shown, print_json, print_lines
+from copilot.cli.output import Shown, print_json, print_lines, styled
 from copilot.cli.tables import Column, Table, age
 from copilot.client.filters import Filter, every
 from copilot.client.listing import Listing, Row, elements, first
@@ -39,6 +38,9 @@ from copilot.errors import ConfigError
 from copilot.job import JobRecord, State, element_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 COLUMNS = (
     Column(title="ID"),
@@ -206,25 +208,25 @@ def _cells(row: Row, now: float) -> list[str]:
     return shown
 
 
-def _table(listing: Listing, width: int | None) -> Iterator[Text]:
+def _table(listing: Listing, width: int | None) -> Iterator[Text | str]:
     now = time.time()
     rows = [_cells(row, now) for row in listing.rows if row.record is not None]
     if rows:
         yield from Table(columns=COLUMNS, rows=rows).lines(width)
 
 
-def _named(listing: Listing, width: int | None) -> Iterator[Text]:
+def _named(listing: Listing, width: int | None) -> Iterator[Text | str]:
     yield from _table(listing, width)
     if width is not None and listing.more:
-        yield Text(f"… {listing.more:,} more: --limit N, or a slice", style="dim")
+        yield styled(f"… {listing.more:,} more: --limit N, or a slice", "dim")
 
 
-def _lines(listing: Listing, wanted: Filter, width: int | None) -> Iterator[Text]:
+def _lines(listing: Listing, wanted: Filter, width: int | None) -> Iterator[Text | str]:
     yield from _table(listing, width)
     if width is not None and all(row.record is None for row in listing.rows):
-        yield Text(_none(listing, wanted))
+        yield styled(_none(listing, wanted))
     if width is not None:
-        yield from (Text(line, style="dim") for line in _foot(listing, wanted))
+        yield from (styled(line, "dim") for line in _foot(listing, wanted))
 
 
 def _none(listing: Listing, wanted: Filter) -> str:

@@ -47,7 +47,7 @@ async def _show(
 def _shown(found: HaveJobs) -> Shown:
     now = time.time()
 
-    def lines(width: int | None) -> Iterator[Text]:
+    def lines(width: int | None) -> Iterator[Text | str]:
         if found.jobs:
             yield from Table(columns=COLUMNS, rows=[_cells(job, now) for job in found.jobs]).lines(width)
         elif width is not None:

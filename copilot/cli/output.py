@@ -1,6 +1,7 @@
 """How commands show what they have found: text that fits, or JSON; once, or again and again (`--watch`).
 
-Text goes through one door: without colours and whole where the output is no terminal, cut to the width where it is one.
+Text goes through one door: without colours and whole where the output is no terminal, cut to the width where it is one. Rich is loaded
+where there is a terminal, or something that is more than plain text: it is a tenth of what a short command takes.
 """
 
 from __future__ import annotations
@@ -8,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from typing import Any
-
-from rich.console import Console, Group
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from copilot.errors import StoreUnavailable
 from copilot.records import dataclass
 from copilot.runtime.signals import on_stop
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
 QUIT = b"qQ"
+_SAY_TERMINAL = frozenset({"FORCE_COLOR", "TTY_COMPATIBLE"})  # what Rich goes by besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +42,33 @@ def print_json(data: object) -> None:
 
 def console(*, error: bool = False) -> Console:
     """For text that is shown as it is: no mark-up, no wrapping, no colours of our own choice in numbers."""
+    from rich.console import Console
+
     return Console(stderr=error, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def styled(text: str, style: str = "") -> Text:
+    """A line that is cut to the width of a terminal, and does not go on below."""
+    from rich.text import Text
+
+    return Text(text, style=style)
 
 
 def print_lines(lines: Callable[[int | None], Iterable[Text | str]]) -> None:
     """Text on the output."""
-    screen = console()
-    for line in lines(screen.width if screen.is_terminal else None):
+    if sys.stdout.isatty() or not _SAY_TERMINAL.isdisjoint(os.environ):
+        screen = console()
+        _print(screen, lines(screen.width if screen.is_terminal else None))
+        return
+    found = list(lines(None))
+    if all(isinstance(line, str) and line.isprintable() for line in found):
+        print("".join(f"{line}\n" for line in found), end="", flush=True)
+    else:
+        _print(console(), found)  # which leaves out what would move the cursor, and styles
+
+
+def _print(screen: Console, lines: Iterable[Text | str]) -> None:
+    for line in lines:
         screen.print(line)
 
 
@@ -81,7 +105,9 @@ async def watch(look: Callable[[], Awaitable[Shown]], *, every: float, as_json: 
 async def _redraw(
     look: Callable[[], Awaitable[Shown]], every: float, screen: Console, ended: asyncio.Event
 ) -> None:
-    from rich.live import Live  # what nobody watches does without
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
 
     last: list[Text] = []
     with Live(console=screen, screen=True, auto_refresh=False) as live:
@@ -105,6 +131,8 @@ async def _redraw(
 
 def fitted(lines: Iterable[Text | str], screen: Console) -> Iterator[Text]:
     """Sentences, which are not cut to the width, go on below; rows of tables are as wide as they are to be."""
+    from rich.text import Text
+
     for line in lines:
         yield from (
             Text(line).wrap(screen, screen.width)
@@ -144,6 +172,8 @@ async def _keys() -> AsyncIterator[asyncio.Event]:
 @contextlib.contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Call what this gives with how many more are done: a bar on the error output, if that is a terminal and it takes a while."""
+    from rich.console import Console
+
     screen = Console(stderr=True)
     if not screen.is_terminal:
         yield lambda _: None

@@ -103,7 +103,7 @@ def _wanted(group: Group) -> str:
     return f"{group.requirements or '(any host)'}{rank}".replace("other.", "")
 
 
-def _queue(found: Overview, width: int | None) -> Iterator[Text]:
+def _queue(found: Overview, width: int | None) -> Iterator[Text | str]:
     yield from head(found)
     if found.groups:
         yield Text()

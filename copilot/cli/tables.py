@@ -6,14 +6,17 @@ important one first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
-from rich.text import Text
 
 from copilot.job import one_line
 from copilot.records import dataclass
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 GAP = 2  # blanks between columns
 NOTHING = "-"  # in a pipe, so that programs that count words find each column
@@ -46,6 +49,9 @@ class Column:
     rank: int = 0
 
 
+_Cell = tuple[Column, str, int, str]  # its text, how wide it is, and its style
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """Rows of texts, one for each column. A cell that is a word of `styles` is shown so. `wide`: how wide columns are at least, for
@@ -56,12 +62,16 @@ class Table:
     styles: Mapping[str, str] = field(default_factory=lambda: STYLES)
     wide: Sequence[int] = ()
 
-    def lines(self, width: int | None) -> Iterable[Text]:
-        """Head and rows, no wider than `width` characters; None: for a pipe, whole."""
+    def lines(self, width: int | None) -> Iterable[Text | str]:
+        """Head and rows, no wider than `width` characters; None: for a pipe, whole and without styles."""
         rows = [[one_line(cell) for cell in row] for row in self.rows]
         kept = self._kept(rows, width)
         if width is None:
-            rows = [[cell or NOTHING for cell in row] for row in rows]
+            titles = [column.title for column in self.columns]
+            for row in [titles, *([cell or NOTHING for cell in row] for row in rows)]:
+                cells = [(self.columns[at], row[at], size, "") for at, size in kept]
+                yield "".join(text for text, _ in _pieces(cells)).rstrip()
+            return
         yield _line([(self.columns[at], self.columns[at].title, size, HEAD) for at, size in kept])
         for row in rows:
             yield _line(
@@ -105,20 +115,25 @@ class Table:
         return list(now.items())
 
 
-def _line(cells: Sequence[tuple[Column, str, int, str]]) -> Text:
+def _line(cells: Sequence[_Cell]) -> Text:
+    from rich.text import Text
+
     line = Text()
+    for text, style in _pieces(cells):
+        line.append(text, style=style)
+    line.rstrip()
+    return line
+
+
+def _pieces(cells: Sequence[_Cell]) -> Iterator[tuple[str, str]]:
+    """Texts and their styles."""
     for at, (column, text, size, style) in enumerate(cells):
         shown = cut(text, size)
         blanks = " " * (size - cell_len(shown))
-        last = at == len(cells) - 1
-        line.append(" " * (GAP if at else 0))
-        if column.right:
-            line.append(blanks)
-        line.append(shown, style=style)
-        if not column.right and not last:
-            line.append(blanks)
-    line.rstrip()
-    return line
+        yield " " * (GAP if at else 0) + (blanks if column.right else ""), ""
+        yield shown, style
+        if not column.right and at < len(cells) - 1:
+            yield blanks, ""
 
 
 def cut(text: str, size: int) -> str:

@@ -75,6 +75,41 @@ def test_every_exit_code_is_on_the_page_and_every_error_has_one_of_them() -> Non
     assert {one.exit_code for one in ours} <= set(ExitCode)
 
 
+LINES = [
+    "plain",
+    "",
+    "世界  é",
+    "a\tb",
+    "\x1b[31mred\x07",
+    "two\nlines",
+    "[bold]no mark-up[/bold] :smile: 12",
+    "  end  ",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("lines", [LINES[:3], LINES, LINES[6:], [Text("styled", style="red"), *LINES[:3]]])
+def test_in_a_pipe_a_line_is_what_rich_makes_of_it(
+    lines: list[str | Text], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    output.print_lines(lambda _: lines)
+    shown = capsys.readouterr().out
+    for line in lines:
+        Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(line)
+    assert shown == capsys.readouterr().out
+
+
+def test_what_wants_colours_in_a_pipe_gets_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    output.print_lines(lambda width: [Text("styled" if width else "cut", style="red")])
+    assert capsys.readouterr().out == "\x1b[31mstyled\x1b[0m\n"
+
+
 async def test_watching_shows_it_again_and_again_and_tells_of_a_queue_that_is_away(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -15,7 +15,7 @@ TABLE = Table(columns=COLUMNS, rows=[["job-1", "7", "a long story"], ["j", "12",
 
 
 def plain(table: Table, width: int | None) -> list[str]:
-    return [line.plain for line in table.lines(width)]
+    return [line if isinstance(line, str) else line.plain for line in table.lines(width)]
 
 
 def test_with_room_all_is_shown_and_numbers_stand_below_each_other() -> None:
@@ -32,6 +32,12 @@ def test_without_room_cells_are_cut_then_the_least_important_column_goes() -> No
 def test_in_a_pipe_nothing_is_cut_and_each_column_is_there() -> None:
     rows = plain(Table(columns=COLUMNS, rows=[["x" * 100, "", "why"]]), None)
     assert rows[1].split() == ["x" * 100, "-", "why"]
+
+
+def test_in_a_pipe_a_table_is_what_a_wide_terminal_shows_without_styles() -> None:
+    rows = [["a", "1", "running"], ["ein längerer Name 世界", "22", "b"], ["c", "333", "held"]]
+    table = Table(columns=COLUMNS, rows=rows)
+    assert list(table.lines(None)) == plain(table, 200)
 
 
 def test_columns_that_say_nothing_take_no_room_on_a_terminal() -> None:
