@@ -87,6 +87,29 @@ def test_a_command_that_is_typed_asks_redis_without_redis_py(command: str) -> No
     assert loaded.isdisjoint({"redis", "email", "zipfile", "slixmpp", "aiohttp", "cryptography"})
 
 
+def test_what_a_short_command_does_in_a_pipe_needs_neither_rich_nor_classads() -> None:
+    """A table is shown, and hosts in our agents' words are asked for what most jobs require."""
+    text = """
+import sys
+from copilot.cli import explain, joblist
+from copilot.cli.output import print_lines
+from copilot.cli.tables import Table
+from copilot.matching.parts import Hosts
+from copilot.store.loader import load
+
+needs = 'other.Memory >= 1500 && member("gpu", other.Tags)'
+hosts = ['[\\n  Memory = 2000;\\n  Tags = { "GPU" }\\n]', '[\\n  Memory = 2000\\n]']
+assert Hosts(hosts, [needs]).attempt(needs).meet == {0}
+print_lines(Table(columns=joblist.COLUMNS, rows=[["x"] * len(joblist.COLUMNS)]).lines)
+load("machines")
+heavy = {"rich.console", "rich.text", "classad2", "importlib.resources", "tempfile"}
+print(*(heavy & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
+    head, row, loaded = done.stdout.split("\n")[:3]
+    assert (head.split()[0], row.split()[0], loaded) == ("ID", "x", "")
+
+
 def test_files_by_http_come_without_another_resolver_of_names() -> None:
     loaded = loaded_by("copilot.files.http")
     assert "aiohttp" in loaded
