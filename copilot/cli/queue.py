@@ -22,14 +22,12 @@ def open_briefly(config: QueuePlaceSettings) -> RedisStore:
         user=config.redis_user or "",
         password=config.redis_password or "",
     )
-    return RedisStore(SingleConnection(address, timeout=TIMEOUT), timeout=TIMEOUT)
+    return RedisStore(SingleConnection(address, timeout=TIMEOUT), **_promises(config))
 
 
 def open_store(config: QueuePlaceSettings) -> RedisStore:
     """The queue that the settings name; connects when first used."""
-    options: dict[str, Any] = {}
-    if isinstance(config, QueueSettings):
-        options = {"high_water": config.queue_high_water, "replicas": config.redis_replicas}
+    options = _promises(config)
     if config.redis_sentinels is not None:
         return RedisStore.from_sentinels(
             config.redis_sentinels,
@@ -47,3 +45,10 @@ def open_store(config: QueuePlaceSettings) -> RedisStore:
     address = f"[{host}]" if ":" in host else host
     entry = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
     return RedisStore.from_url(f"redis://{entry}{address}:{config.redis_port}/0", **options)
+
+
+def _promises(config: QueuePlaceSettings) -> dict[str, Any]:
+    """What new jobs and changes have to wait for."""
+    if not isinstance(config, QueueSettings):
+        return {}
+    return {"high_water": config.queue_high_water, "replicas": config.redis_replicas}

@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 import pytest
 import redis
 
-from copilot.cli.queue import open_store
+from copilot.cli.queue import open_briefly, open_store
 from copilot.config import load
-from copilot.errors import ConfigError, StoreUnavailable
+from copilot.errors import ConfigError, QueueFull, StoreUnavailable
 from copilot.job import Cause, Outcome, Output, State
 from copilot.jobmanager.config import SubmitConfig
-from copilot.store import connections
+from copilot.store import pools
 from copilot.store.base import Held, Verdict
 from copilot.store.pools import Pools
 from copilot.store.redis import RedisStore
@@ -154,6 +154,32 @@ async def test_without_the_replica_nothing_is_acknowledged_and_a_repetition_make
         assert await store.waiting() == 1
         assert await history(store) == ["submitted 0"]
         assert await reader.waiting() == 0  # another prefix
+
+
+async def test_a_command_that_is_typed_waits_for_replicas_and_heeds_the_mark_as_its_settings_say(
+    pair: Pair, tmp_path: Path
+) -> None:
+    environ = {
+        "JM_REDIS_SERVER": "127.0.0.1",
+        "JM_REDIS_PORT": pair.port,
+        "JM_REDIS_REPLICAS": "1",
+        "JM_QUEUE_HIGH_WATER": "0.5",
+        "JM_CHIRP_SERVER": "localhost",
+        "JM_DONE_JOB_DIR": "/srv/done",
+    }
+    config, _ = load(SubmitConfig, tmp_path, environ)
+    store = open_briefly(config)
+    with pair.primary.client() as client:
+        client.config_set("maxmemory", client.info("memory")["used_memory"] * 3 // 2)
+        with pytest.raises(QueueFull, match="of its memory"):
+            await store.submit([spec(1)])
+        client.config_set("maxmemory", "0")
+        client.config_resetstat()
+        await store.submit([spec(1)])
+        assert client.info("commandstats")["cmdstat_wait"]["calls"] == 1
+        with pair.replica.client() as copy:
+            assert copy.exists("copilot:job:job-1")
+    await store.close()
 
 
 async def test_what_changes_nothing_waits_for_what_another_connection_has_changed(pair: Pair) -> None:
@@ -398,7 +424,7 @@ async def test_no_sentinel_is_forgotten_when_many_connect_at_once(watched: Watch
 async def test_a_sentinel_that_says_nothing_is_passed_over(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "SENTINEL_TIMEOUT", 0.1)
+    monkeypatch.setattr(pools, "SENTINEL_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         addresses = [silent.getsockname(), ("127.0.0.1", watched.port)]
         secrets = {"password": PASSWORD, "sentinel_password": SENTINEL_PASSWORD}
