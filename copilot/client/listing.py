@@ -105,7 +105,7 @@ async def first(store: Store, wanted: Filter, *, limit: int = 50, whole: bool = 
     for state in states:
         found, ended = (
             await _of_state(store, state, wanted, limit - len(rows), now, arrays)
-            if len(rows) < limit
+            if len(rows) < limit and counts[state]
             else ([], not counts[state])
         )
         rows += found

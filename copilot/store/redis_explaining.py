@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from copilot.job import State
@@ -26,6 +27,7 @@ from copilot.store.explaining import (
 )
 
 SCRIPTS = frozenset({"machines", "circumstances"})  # none of them writes
+_unsaid = lru_cache(maxsize=64)(Free.unsaid)  # mostly the same for all
 _FREE = frozenset({"cores", "ahead", "most", "gpus", "memory", "disk"})
 
 
@@ -116,7 +118,7 @@ def _circumstances(values: Sequence[Any]) -> Circumstances:
 def _free(text: str, slots: int, now: float) -> Free:
     """What an agent has free, as its entry of `parking` keeps it; `till` there is a time."""
     if not text.startswith("free="):
-        return Free.unsaid(slots)
+        return _unsaid(slots)
     said = {name: float(value) for name, _, value in (word.partition("=") for word in text[5:].split(","))}
     whole = {name: int(value) for name, value in said.items() if name in _FREE}
     till = said.get("till")

@@ -38,7 +38,8 @@ class Fleet:
 def its_turn(known: Known, fleet: Fleet, well: Sequence[Machine]) -> Reason:
     record, standing = known.found
     ahead, least = _ahead(standing, fleet, well)
-    idle = _preferred([one for one in well if has_room(one, record.spec)], record.spec)
+    request = Request.of(record.spec)
+    idle = _preferred([one for one in well if has_room(one, request)], record.spec)
     pace = _estimate(standing, ahead)
     busy = sum(known.holds.get(agent, 0) for agent in {one.agent for one in well})
     facts: dict[str, Any] = {
@@ -139,10 +140,10 @@ def _no_room(known: Known, well: Sequence[Machine]) -> str:
     return "does not ask for work just now" if len(well) == 1 else "none has room and asks for work just now"
 
 
-def has_room(one: Machine, spec: JobSpec) -> bool:
+def has_room(one: Machine, request: Request) -> bool:
     """Whether an agent waits for a job of this size."""
     free = Free.unsaid(one.slots) if one.free is None else one.free
-    return one.parked is not None and fits(free, Request.of(spec)) is Fit.NOW
+    return one.parked is not None and fits(free, request) is Fit.NOW
 
 
 def ranked(one: Machine, spec: JobSpec) -> float:
