@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from copilot.cli.lines import is_terminal
 from copilot.cli.output import print_json
 from copilot.client.slices import array_over, counted, over
 from copilot.errors import UnknownJob
 from copilot.job import State
 from copilot.store.arrays import ArrayRecord
 from copilot.store.base import Store
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 FAILED = 1
 
@@ -38,14 +36,13 @@ async def wait_for_array(store: Store, array: str, *, as_json: bool) -> int:
 @contextlib.contextmanager
 def showing(array: str) -> Iterator[Callable[[ArrayRecord], None]]:
     """Call what this gives with the array: a bar on the error output if that is a terminal, else a line for each tenth that is over."""
-    from rich.console import Console  # lists do without
-
-    screen = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    if not screen.is_terminal:
-        yield _Lines(screen, array)
+    if not is_terminal(sys.stderr):
+        yield _Lines(array)
         return
+    from rich.console import Console  # lists do without
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    screen = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task(array)
@@ -60,8 +57,7 @@ def showing(array: str) -> Iterator[Callable[[ArrayRecord], None]]:
 class _Lines:
     """A line for each tenth of the elements that are over."""
 
-    def __init__(self, screen: Console, array: str) -> None:
-        self._screen = screen
+    def __init__(self, array: str) -> None:
         self._array = array
         self._tenths = -1
 
@@ -69,7 +65,7 @@ class _Lines:
         tenths = 10 * over(record) // record.spec.array
         if tenths > self._tenths:
             self._tenths = tenths
-            self._screen.print(f"array {self._array}: {counted(record.counts)}")
+            print(f"array {self._array}: {counted(record.counts)}", file=sys.stderr)
 
 
 def facts(record: ArrayRecord) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.cells import cell_len
 
 from copilot.cli.ask import confirm
+from copilot.cli.lines import width_of
 from copilot.cli.looking import load_queue, opened
 from copilot.cli.options import AsJson, ConfigOption, Reason, Yes, read_duration
 from copilot.cli.output import print_json, print_lines
@@ -267,6 +267,6 @@ def _print(shown: Sequence[AuditEntry], widths: list[int], *, head: bool, as_jso
         for one in shown
     ]
     for row in rows:  # what comes later stands below what came before
-        widths[:] = [max(width, cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
+        widths[:] = [max(width, width_of(cell)) for width, cell in zip(widths, row, strict=True)]
     table = Table(columns=COLUMNS, rows=rows, wide=tuple(widths))
     print_lines(lambda width: list(table.lines(width))[0 if head else 1 :])

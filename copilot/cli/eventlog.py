@@ -11,9 +11,8 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.cells import cell_len
-from rich.text import Text
 
+from copilot.cli.lines import Line, width_of
 from copilot.cli.looking import load_queue, look, opened, unknown
 from copilot.cli.options import AsJson, ConfigOption, Watch, read_duration
 from copilot.cli.output import Shown, print_json, print_lines
@@ -126,7 +125,7 @@ def _print(shown: Sequence[Event], widths: list[int], *, head: bool, as_json: bo
         return
     rows = [_cells(event) for event in shown]
     for row in rows:  # what comes later stands below what came before
-        widths[:] = [max(width, cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
+        widths[:] = [max(width, width_of(cell)) for width, cell in zip(widths, row, strict=True)]
     table = Table(columns=COLUMNS, rows=rows, wide=tuple(widths))
     print_lines(lambda width: list(table.lines(width))[0 if head else 1 :])
 
@@ -150,7 +149,7 @@ def history(
     look(config, find, as_json=as_json, watch=watch)
 
 
-def _of_one(events: Sequence[Event], width: int | None) -> Iterable[Text | str]:
+def _of_one(events: Sequence[Event], width: int | None) -> Iterable[Line]:
     """On a terminal without a column that has the same job in all rows, so that there is room for what is told."""
     table = _table(events)
     if width is not None and len({event.job for event in events}) == 1:

@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from copilot.cli.arrays import facts as array_facts
 from copilot.cli.codes import ExitCode
+from copilot.cli.lines import Line
 from copilot.cli.looking import load_queue, look, opened, unknown
 from copilot.cli.options import (
     Agents,
@@ -28,7 +29,7 @@ from copilot.cli.options import (
     WhereOption,
     chosen,
 )
-from copilot.cli.output import Shown, print_json, print_lines, styled
+from copilot.cli.output import Shown, print_json, print_lines
 from copilot.cli.tables import Column, Table, age
 from copilot.client.filters import Filter, every
 from copilot.client.listing import Listing, Row, elements, first
@@ -38,9 +39,6 @@ from copilot.errors import ConfigError
 from copilot.job import JobRecord, State, element_id
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 COLUMNS = (
     Column(title="ID"),
@@ -208,25 +206,25 @@ def _cells(row: Row, now: float) -> list[str]:
     return shown
 
 
-def _table(listing: Listing, width: int | None) -> Iterator[Text | str]:
+def _table(listing: Listing, width: int | None) -> Iterator[Line]:
     now = time.time()
     rows = [_cells(row, now) for row in listing.rows if row.record is not None]
     if rows:
         yield from Table(columns=COLUMNS, rows=rows).lines(width)
 
 
-def _named(listing: Listing, width: int | None) -> Iterator[Text | str]:
+def _named(listing: Listing, width: int | None) -> Iterator[Line]:
     yield from _table(listing, width)
     if width is not None and listing.more:
-        yield styled(f"… {listing.more:,} more: --limit N, or a slice", "dim")
+        yield Line.of(f"… {listing.more:,} more: --limit N, or a slice", "dim")
 
 
-def _lines(listing: Listing, wanted: Filter, width: int | None) -> Iterator[Text | str]:
+def _lines(listing: Listing, wanted: Filter, width: int | None) -> Iterator[Line]:
     yield from _table(listing, width)
     if width is not None and all(row.record is None for row in listing.rows):
-        yield styled(_none(listing, wanted))
+        yield Line.of(_none(listing, wanted))
     if width is not None:
-        yield from (styled(line, "dim") for line in _foot(listing, wanted))
+        yield from (Line.of(line, "dim") for line in _foot(listing, wanted))
 
 
 def _none(listing: Listing, wanted: Filter) -> str:

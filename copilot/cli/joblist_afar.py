@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.text import Text
-
 from copilot.cli import from_afar
 from copilot.cli.joblist import COLUMNS
+from copilot.cli.lines import Line
 from copilot.cli.output import Shown, show, watch
 from copilot.cli.tables import Table, age
 from copilot.client.config import SubmitterConfig
@@ -47,14 +46,14 @@ async def _show(
 def _shown(found: HaveJobs) -> Shown:
     now = time.time()
 
-    def lines(width: int | None) -> Iterator[Text | str]:
+    def lines(width: int | None) -> Iterator[Line]:
         if found.jobs:
             yield from Table(columns=COLUMNS, rows=[_cells(job, now) for job in found.jobs]).lines(width)
         elif width is not None:
-            yield Text("no jobs")
+            yield Line.of("no jobs")
         if width is not None and found.cut:
-            yield Text(
-                f"… there may be more: --limit N, {MOST_LISTED} at most from afar; --state S", style="dim"
+            yield Line.of(
+                f"… there may be more: --limit N, {MOST_LISTED} at most from afar; --state S", "dim"
             )
 
     return Shown(data={"jobs": [_facts(job) for job in found.jobs], "cut": bool(found.cut)}, lines=lines)

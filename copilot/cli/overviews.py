@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from rich.text import Text
-
 from copilot.cli.agenttable import agent_facts, agent_table
 from copilot.cli.joblist import COLUMNS, cells, facts
+from copilot.cli.lines import Line
 from copilot.cli.looking import look
 from copilot.cli.options import AsJson, ConfigOption, Watch
 from copilot.cli.output import Shown
@@ -66,10 +65,10 @@ def top(config: ConfigOption = None, as_json: AsJson = False, watch: Watch = Non
             },
             lines=lambda width: [
                 *head(found),
-                Text(),
+                Line.of(),
                 *(Table(columns=COLUMNS, rows=shown).lines(width) if shown else ["no job runs"]),
                 *_more((running.more or 0), "running"),
-                Text(),
+                Line.of(),
                 *(agent_table(agents[:AGENTS_SHOWN]).lines(width) if agents else ["no agents"]),
                 *_more(len(agents) - AGENTS_SHOWN, "agents"),
             ],
@@ -78,23 +77,25 @@ def top(config: ConfigOption = None, as_json: AsJson = False, watch: Watch = Non
     look(config, find, as_json=as_json, watch=live)
 
 
-def _more(number: int, what: str) -> Iterator[Text]:
+def _more(number: int, what: str) -> Iterator[Line]:
     if number > 0:
-        yield Text(f"… {number:,} more {what}", style="dim")
+        yield Line.of(f"… {number:,} more {what}", "dim")
 
 
-def head(found: Overview) -> Iterator[Text]:
+def head(found: Overview) -> Iterator[Line]:
     """The numbers in a few lines, what is paused first."""
     for one in found.paused:
-        yield Text(f"{one.told()} (since {age(found.now - one.since)})", style="bold yellow")
+        yield Line.of(f"{one.told()} (since {age(found.now - one.since)})", "bold yellow")
     numbers = [f"{number:,} {state}" for state, number in found.counts.items() if number]
-    yield Text(f"jobs    {', '.join(numbers) or 'none'}")
+    yield Line.of(f"jobs    {', '.join(numbers) or 'none'}")
     agents = f"{found.online:,} online, {found.idle:,} with room for jobs"
-    yield Text(f"agents  {agents}" + (f", {found.quarantined:,} in quarantine" if found.quarantined else ""))
+    yield Line.of(
+        f"agents  {agents}" + (f", {found.quarantined:,} in quarantine" if found.quarantined else "")
+    )
     rates = ", ".join(f"{rate:.3g} {name}" for name, rate in found.pace.items())
-    yield Text(f"pace    {rates} a minute (last {age(found.seconds)})")
+    yield Line.of(f"pace    {rates} a minute (last {age(found.seconds)})")
     if found.oldest is not None:
-        yield Text(f"oldest  waits {age(found.now - found.oldest)}")
+        yield Line.of(f"oldest  waits {age(found.now - found.oldest)}")
 
 
 def _wanted(group: Group) -> str:
@@ -103,10 +104,10 @@ def _wanted(group: Group) -> str:
     return f"{group.requirements or '(any host)'}{rank}".replace("other.", "")
 
 
-def _queue(found: Overview, width: int | None) -> Iterator[Text | str]:
+def _queue(found: Overview, width: int | None) -> Iterator[Line]:
     yield from head(found)
     if found.groups:
-        yield Text()
+        yield Line.of()
         rows = [
             [
                 _wanted(one),
@@ -120,7 +121,7 @@ def _queue(found: Overview, width: int | None) -> Iterator[Text | str]:
         yield from Table(columns=GROUPS, rows=rows).lines(width)
         yield from _more(found.all_groups - len(found.groups), "groups")
     if found.owners:
-        yield Text()
+        yield Line.of()
         rows = [[one.owner or "(nobody)", f"{one.waiting:,}", f"{one.running:,}"] for one in found.owners]
         yield from Table(columns=OWNERS, rows=rows).lines(width)
         yield from _more(found.all_owners - len(found.owners), "owners")

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
+from copilot.cli.lines import Line
 from copilot.cli.looking import load_queue, look, opened
 from copilot.cli.options import AsJson, ConfigOption, Watch
 from copilot.cli.output import Shown, print_json
@@ -119,7 +119,7 @@ def _facts(share: Share) -> dict[str, object]:
     }
 
 
-def _lines(found: list[Share] | tuple[Share, ...], width: int | None) -> Iterator[Text | str]:
+def _lines(found: list[Share] | tuple[Share, ...], width: int | None) -> Iterator[Line | str]:
     if not found:
         yield "nothing was set: everybody has one share and no limit"
         return

@@ -6,17 +6,12 @@ important one first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING
 
-from rich.cells import cell_len, set_cell_size
-
+from copilot.cli.lines import Line, cut, width_of
 from copilot.job import one_line
 from copilot.records import dataclass
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 GAP = 2  # blanks between columns
 NOTHING = "-"  # in a pipe, so that programs that count words find each column
@@ -49,9 +44,6 @@ class Column:
     rank: int = 0
 
 
-_Cell = tuple[Column, str, int, str]  # its text, how wide it is, and its style
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """Rows of texts, one for each column. A cell that is a word of `styles` is shown so. `wide`: how wide columns are at least, for
@@ -62,16 +54,12 @@ class Table:
     styles: Mapping[str, str] = field(default_factory=lambda: STYLES)
     wide: Sequence[int] = ()
 
-    def lines(self, width: int | None) -> Iterable[Text | str]:
-        """Head and rows, no wider than `width` characters; None: for a pipe, whole and without styles."""
+    def lines(self, width: int | None) -> Iterable[Line]:
+        """Head and rows, no wider than `width` characters; None: for a pipe, whole."""
         rows = [[one_line(cell) for cell in row] for row in self.rows]
         kept = self._kept(rows, width)
         if width is None:
-            titles = [column.title for column in self.columns]
-            for row in [titles, *([cell or NOTHING for cell in row] for row in rows)]:
-                cells = [(self.columns[at], row[at], size, "") for at, size in kept]
-                yield "".join(text for text, _ in _pieces(cells)).rstrip()
-            return
+            rows = [[cell or NOTHING for cell in row] for row in rows]
         yield _line([(self.columns[at], self.columns[at].title, size, HEAD) for at, size in kept])
         for row in rows:
             yield _line(
@@ -81,7 +69,7 @@ class Table:
     def _kept(self, rows: Sequence[Sequence[str]], width: int | None) -> list[tuple[int, int]]:
         """Which columns are shown, and how wide."""
         sizes = [
-            max([cell_len(column.title), *(cell_len(row[at]) for row in rows)])
+            max([width_of(column.title), *(width_of(row[at]) for row in rows)])
             for at, column in enumerate(self.columns)
         ]
         wide = self.wide or [0] * len(sizes)
@@ -100,7 +88,7 @@ class Table:
 
     def _smallest(self, at: int, size: int) -> int:
         column = self.columns[at]
-        return size if column.least is None else min(size, max(column.least, cell_len(column.title)))
+        return size if column.least is None else min(size, max(column.least, width_of(column.title)))
 
     def _cut(self, kept: Sequence[int], sizes: Sequence[int], width: int) -> list[tuple[int, int]]:
         now = {at: sizes[at] for at in kept}
@@ -115,30 +103,23 @@ class Table:
         return list(now.items())
 
 
-def _line(cells: Sequence[_Cell]) -> Text:
-    from rich.text import Text
-
-    line = Text()
-    for text, style in _pieces(cells):
-        line.append(text, style=style)
-    line.rstrip()
-    return line
-
-
-def _pieces(cells: Sequence[_Cell]) -> Iterator[tuple[str, str]]:
-    """Texts and their styles."""
+def _line(cells: Sequence[tuple[Column, str, int, str]]) -> Line:
+    pieces = list[tuple[str, str]]()
     for at, (column, text, size, style) in enumerate(cells):
         shown = cut(text, size)
-        blanks = " " * (size - cell_len(shown))
-        yield " " * (GAP if at else 0) + (blanks if column.right else ""), ""
-        yield shown, style
-        if not column.right and at < len(cells) - 1:
-            yield blanks, ""
-
-
-def cut(text: str, size: int) -> str:
-    """At most so many characters wide, with an ellipsis where something is missing."""
-    return text if cell_len(text) <= size else set_cell_size(text, max(size - 1, 0)).rstrip() + "…"
+        blanks = " " * (size - width_of(shown))
+        gap = " " * (GAP if at else 0)
+        pieces += (
+            [(gap + blanks, ""), (shown, style)]
+            if column.right
+            else [(gap, ""), (shown, style), (blanks, "")]
+        )
+    while pieces and not pieces[-1][0].strip():
+        pieces.pop()
+    if pieces:
+        text, style = pieces.pop()
+        pieces.append((text.rstrip(), style))
+    return Line(tuple(pieces))
 
 
 def age(seconds: float) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
+from copilot.cli.lines import Line
 from copilot.cli.looking import look
 from copilot.cli.options import AsJson, ConfigOption, Watch
 from copilot.cli.output import Shown
@@ -57,7 +57,7 @@ def usage(
     look(config, find, as_json=as_json, watch=watch)
 
 
-def lines(used: Usage, width: int | None) -> Iterator[Text | str]:
+def lines(used: Usage, width: int | None) -> Iterator[Line | str]:
     """A table with a line below it for all together."""
     period = used.period
     if not used.rows:

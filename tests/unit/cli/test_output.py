@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from rich.text import Text
 
 from copilot import errors
 from copilot.cli import output
 from copilot.cli.ask import NotWanted, confirm
 from copilot.cli.codes import MEANINGS, ExitCode, table
+from copilot.cli.lines import Line
+from copilot.cli.live import fitted
 from copilot.cli.options import chosen
-from copilot.cli.output import Shown, fitted
+from copilot.cli.output import Shown
 from copilot.cli.spelling import spelt
 from copilot.errors import BadName, ConfigError, CopilotError, StoreUnavailable
 from copilot.job import State
@@ -88,15 +89,16 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize("lines", [LINES[:3], LINES, LINES[6:], [Text("styled", style="red"), *LINES[:3]]])
+@pytest.mark.parametrize("lines", [LINES[:3], LINES, LINES[6:], [Line.of("styled", "red"), *LINES[:3]]])
 def test_in_a_pipe_a_line_is_what_rich_makes_of_it(
-    lines: list[str | Text], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    lines: list[str | Line], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     output.print_lines(lambda _: lines)
     shown = capsys.readouterr().out
     for line in lines:
-        Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(line)
+        text = line if isinstance(line, str) else line.plain
+        Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(text)
     assert shown == capsys.readouterr().out
 
 
@@ -106,7 +108,7 @@ def test_what_wants_colours_in_a_pipe_gets_them(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    output.print_lines(lambda width: [Text("styled" if width else "cut", style="red")])
+    output.print_lines(lambda width: [Line.of("styled" if width else "cut", "red")])
     assert capsys.readouterr().out == "\x1b[31mstyled\x1b[0m\n"
 
 
@@ -184,7 +186,7 @@ def test_who_reads_no_more_has_an_exit_code_of_his_own() -> None:
 
 def test_what_is_watched_is_cut_where_it_is_a_table_and_goes_on_below_where_it_is_a_sentence() -> None:
     screen = Console(width=20)
-    found = fitted(["it has no room for this job", "", Text("a row of a table, which is cut")], screen)
+    found = fitted(["it has no room for this job", "", Line.of("a row of a table, which is cut")], screen)
     assert [line.plain.rstrip() for line in found] == [
         "it has no room for",
         "this job",
