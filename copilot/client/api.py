@@ -16,6 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
@@ -26,9 +27,10 @@ from copilot.client.result import Result
 from copilot.client.stored import printed
 from copilot.client.submission import Submission
 from copilot.client.tailing import POLL_AFAR, Ended, Printed, Told, tail
+from copilot.errors import BadName
 from copilot.files.unpack import Limits as UnpackLimits
 from copilot.files.unpack import extract
-from copilot.job import LIMITS, Event, Limits
+from copilot.job import LIMITS, Event, Limits, element_id
 from copilot.store.watched import Stream
 
 AT_A_TIME = 1000  # jobs that are handed over together
@@ -148,6 +150,26 @@ class Client:
             part = self.access.with_secrets(jobs[start : start + AT_A_TIME], secret_files(options))
             await self.access.submit(part)
         return [job.id for job in jobs]
+
+    async def array(
+        self,
+        command: Path | str,
+        size: int,
+        arguments: Arguments = "",
+        *,
+        job_id: str | None = None,
+        **options: Unpack[Options],
+    ) -> list[str]:
+        """`size` jobs that are one entry of the queue, and their ids in the order of their numbers: `<id>.0`, `<id>.1` …
+
+        Each has its number in the place of `{index}` in `arguments`, and as `$COPILOT_ARRAY_INDEX`; inputs and secrets are the same for all.
+        Raises as `submit`.
+        """
+        job = replace(described(command, arguments, job_id=job_id, **options), array=size)
+        if size < 1:
+            raise BadName(f"array {job.id}: {size} elements: expected 1 or more")
+        await self.access.submit(self.access.with_secrets([job], secret_files(options)))
+        return [element_id(job.id, index) for index in range(size)]
 
     async def look(self, job: str) -> Result:
         """How a job stands now. Raises `UnknownJob`."""

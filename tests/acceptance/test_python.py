@@ -92,6 +92,18 @@ async def test_jobs_are_submitted_and_their_results_come_as_they_end(
         assert (caught.value.cause, caught.value.exit_status) == (Cause.USER_EXIT, 3)
 
 
+async def test_an_array_is_submitted_at_once_and_each_element_has_a_result(
+    where: dict[str, Any], tmp_path: Path
+) -> None:
+    command = script(tmp_path / "job.sh", 'test "$1" = "$COPILOT_ARRAY_INDEX"; exit "$(($? + $1))"')
+    async with copilot.Client(**where) as client:
+        jobs = await client.array(command, 3, "{index}", priority=1)
+        assert [job.rpartition(".")[2] for job in jobs] == ["0", "1", "2"]
+        assert [one.exit_code for one in await client.wait(jobs, timeout=LIMIT)] == [0, 1, 2]
+        with pytest.raises(BadName, match="elements"):
+            await client.array(command, 0)
+
+
 async def test_a_job_can_be_cancelled_and_waited_for_no_longer_than_wanted(
     where: dict[str, Any], tmp_path: Path
 ) -> None:
