@@ -16,7 +16,6 @@ from copilot.cli.agenttable import agent_facts, agent_lines, agent_table
 from copilot.cli.looking import load_queue, look, opened
 from copilot.cli.options import AsJson, ConfigOption, Reason, Remote, Watch, read_duration, who
 from copilot.cli.output import Shown, print_json
-from copilot.cli.queue import open_briefly
 from copilot.cli.tables import age
 from copilot.client.agents import STATES, known_agents
 from copilot.client.operating import AgentVerb
@@ -236,13 +235,24 @@ async def _quarantine(
     config: SubmitConfig, agents: Sequence[str], seconds: float | None, reason: str
 ) -> None:
     async with opened(config) as store:
+        await _warn_of_strangers(store, agents)
         for agent in agents:
             await store.set_aside(agent, seconds=seconds, by=who(), reason=reason)
 
 
+async def _warn_of_strangers(store: Store, agents: Sequence[str]) -> None:
+    """An agent may come later, so the wish is kept; but mostly it is a typing error."""
+    known = {one.agent for one in await known_agents(store)}
+    for agent in agents:
+        if agent not in known:
+            print(
+                f"copilot: warning: agent {agent}: nothing is known of it, look for a typing error (`copilot agents list`); it is noted all the same",
+                file=sys.stderr,
+            )
+
+
 async def _revoke(config: SubmitConfig, agents: Sequence[str], reason: str) -> dict[str, CutOff]:
-    store = open_briefly(config)
-    try:
+    async with opened(config) as store:
         for agent in agents:
             account = await store.account(agent)
             if account is not None and account.standing is not Standing.AGENT:
@@ -250,30 +260,20 @@ async def _revoke(config: SubmitConfig, agents: Sequence[str], reason: str) -> d
                     f"account {agent}: is no agent but {account.standing.value}; nothing was revoked"
                 )
         return {agent: await store.revoke(agent, reason=reason) for agent in agents}
-    finally:
-        await store.close()
 
 
 async def _expire(config: SubmitConfig, agents: Sequence[str], at: float | None) -> dict[str, bool]:
-    store = open_briefly(config)
-    try:
+    async with opened(config) as store:
         return {agent: await store.expire(agent, at) for agent in agents}
-    finally:
-        await store.close()
 
 
 async def _release(config: SubmitConfig, agents: Sequence[str], reason: str) -> dict[str, bool]:
-    store = open_briefly(config)
-    try:
+    async with opened(config) as store:
         return {agent: await store.pardon(agent, reason=reason) for agent in agents}
-    finally:
-        await store.close()
 
 
 async def _drain(config: SubmitConfig, agents: Sequence[str]) -> None:
-    store = open_briefly(config)
-    try:
+    async with opened(config) as store:
+        await _warn_of_strangers(store, agents)
         for start in range(0, len(agents), MAX_BATCH):
             await store.drain(agents[start : start + MAX_BATCH])
-    finally:
-        await store.close()

@@ -63,7 +63,9 @@ def check(up: Up, place: Path) -> None:
     assert done.returncode == 0, done.stderr
     for verb in ("hold", "cancel"):
         assert run("copilot", "jobs", verb, "kept", "--reason", "Ann looks", *etc).returncode == 0
-    assert run("copilot", "agents", "drain", "nobody@localhost", *etc).returncode == 0
+    drained = run("copilot", "agents", "drain", "nobody@localhost", *etc)
+    assert drained.returncode == 0
+    assert "agent nobody@localhost: nothing is known of it, look for a typing error" in drained.stderr
     assert run("copilot", "pause", *etc, "--reason", "moving").returncode == 0
     was_cut, *told = [one for one in audit(up) if one["via"] == "cli"]
     assert (was_cut["verb"], was_cut["reason"]) == ("cut-audit", "in trail-2019.jsonl: in the archive")
