@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import heapq
 import os
-import re
 import time
 
 from copilot.host import MEBIBYTE
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
 MOST_PROCESSES = 20
-_NAME = re.compile(r"[^\x20-\x7e]")  # what is not printable ASCII; names of processes are anybody's
+_NAME = pattern(r"[^\x20-\x7e]")  # what is not printable ASCII; names of processes are anybody's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from pathlib import PurePosixPath
 from typing import Any, Self
 
 from copilot.errors import BadName
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
 # A whole `runJob` must stay under 60 kB on the wire (protocol page, section 1); together these limits see to it.
@@ -50,17 +51,17 @@ MAX_ARRAY = 1_000_000  # elements
 NEEDS_SEALED = "other.Sealed =?= true"
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
-_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(\.a[0-9]{1,9})?\Z")
-_SUBMITTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
-_ELEMENT = re.compile(r"(?P<array>.+)\.(?P<index>0|[1-9][0-9]{0,5})\Z", re.ASCII)
-_ALIAS = re.compile(r"(?P<job>.+)\.a(?P<attempt>0|[1-9][0-9]*)\Z", re.ASCII)
-_SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_IMAGE = re.compile(
+_JOB_ID = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(\.a[0-9]{1,9})?\Z")
+_SUBMITTED_ID = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_ELEMENT = pattern(r"(?P<array>.+)\.(?P<index>0|[1-9][0-9]{0,5})\Z", re.ASCII)
+_ALIAS = pattern(r"(?P<job>.+)\.a(?P<attempt>0|[1-9][0-9]*)\Z", re.ASCII)
+_SECRET_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_IMAGE = pattern(
     r"docker://[a-z0-9][A-Za-z0-9._/:@-]*\Z|/(?:[A-Za-z0-9_+,=@-][A-Za-z0-9._+,=@-]*/)*[A-Za-z0-9_+,=@-][A-Za-z0-9._+,=@-]*\.sif\Z",
     re.ASCII,
 )
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=-]{0,63}\Z")
-_LOOKS_LIKE_ALIAS = re.compile(r"\.a[0-9]+\Z")
+_TAG = pattern(r"[A-Za-z0-9][A-Za-z0-9._:=-]{0,63}\Z")
+_LOOKS_LIKE_ALIAS = pattern(r"\.a[0-9]+\Z")
 
 
 class State(enum.StrEnum):

@@ -1,4 +1,4 @@
-"""`copilot jobs explain`: why jobs do not run, and why they failed; `copilot agents explain`: why agents get none."""
+"""`copilot jobs explain`: why jobs do not run, and why they failed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from copilot.cli.agents import checked
 from copilot.cli.codes import ExitCode
-from copilot.cli.looking import job_of, load_queue, look, opened
+from copilot.cli.looking import job_of, load_queue, opened
 from copilot.cli.options import AsJson, ConfigOption, Remote, Watch
 from copilot.cli.output import Shown, show, watch
 from copilot.client.explain import Code, Reason, explain
-from copilot.client.explaining.agents import AgentCode, AgentReason, explain_agent
 from copilot.client.selection import Selection, each_job, read_selection
 from copilot.errors import ConfigError
 from copilot.files.area import FileArea
@@ -62,30 +60,6 @@ def _shown(found: Sequence[Reason]) -> Shown:
     data: Any = [reason.data() for reason in found]
     lines = [line for reason in found for line in reason.lines()]
     return Shown(data=data[0] if len(data) == 1 else data, lines=lambda _: lines)
-
-
-def explain_agents(
-    jids: Annotated[list[str], typer.Argument(metavar="JID...", help="Jabber IDs of agents.")],
-    config: ConfigOption = None,
-    as_json: AsJson = False,
-    watch: Watch = None,
-) -> None:
-    """Say why agents get no jobs: what keeps them, or what they lack of what the jobs that wait require."""
-    agents = [checked(jid) for jid in dict.fromkeys(jids)]
-
-    found: list[AgentReason] = []
-
-    async def find(store: Store) -> Shown:
-        found[:] = [await explain_agent(store, agent) for agent in agents]
-        data: Any = [reason.data() for reason in found]
-        return Shown(
-            data=data[0] if len(data) == 1 else data,
-            lines=lambda _: [line for reason in found for line in reason.lines()],
-        )
-
-    look(config, find, as_json=as_json, watch=watch)
-    if any(reason.code is AgentCode.UNKNOWN for reason in found):
-        raise typer.Exit(ExitCode.NO)
 
 
 async def _explain(

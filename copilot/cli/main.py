@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from typing import Annotated
@@ -32,7 +31,7 @@ JOBS = {
 AGENTS = {
     "list": At("agents:list_"),
     "show": At("agents:show"),
-    "explain": At("explain:explain_agents"),
+    "explain": At("explain_agents:explain_agents"),
     "quarantine": At("agents:quarantine"),
     "release": At("agents:release"),
     "drain": At("agents:drain"),
@@ -98,6 +97,15 @@ def _run() -> None:
         raise
 
 
+def _stops() -> tuple[type[BaseException], ...]:
+    """What ends a command before its time: Ctrl-C, and what a loop makes of it, if there was one: to load asyncio takes as long as `--version`."""
+    if "asyncio" not in sys.modules:
+        return (KeyboardInterrupt,)
+    import asyncio
+
+    return (KeyboardInterrupt, asyncio.CancelledError)
+
+
 def main() -> None:
     """The command."""
     enter(here(Via.CLI))
@@ -106,7 +114,7 @@ def main() -> None:
     except CopilotError as error:
         print(f"copilot: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except _stops():
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:  # so that Python does not say so once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+
+from copilot.patterns import pattern
 
 WATCH = 2.0  # s between two looks, unless somebody says otherwise
 LEAST_WATCH = 0.1  # s
-_NUMBER = re.compile(r"[0-9]*\.?[0-9]+\Z")
+_NUMBER = pattern(r"[0-9]*\.?[0-9]+\Z")
 
 
 def spelt(arguments: Sequence[str]) -> list[str]:

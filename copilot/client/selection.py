@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from copilot.errors import BadName, UnknownJob
 from copilot.job import check_job_id, element_id
+from copilot.patterns import pattern
 from copilot.records import dataclass
 from copilot.store.arrays import ArrayRecord, Slice
 from copilot.store.base import Store
 
-_PART = re.compile(r"(?P<id>[^\[\]]*)\[(?P<part>[^\[\]]*)\]\Z")
-_NUMBER = re.compile(r"-?[0-9]{1,7}\Z")
+_PART = pattern(r"(?P<id>[^\[\]]*)\[(?P<part>[^\[\]]*)\]\Z")
+_NUMBER = pattern(r"-?[0-9]{1,7}\Z")
 EXPECTED = "expected the id of a job, or elements of an array like sim[7], sim[-1], sim[10:20] or sim[::2]"
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 
 from copilot.errors import BadName
+from copilot.patterns import pattern
 from copilot.records import dataclass
 from copilot.store.base import Store
 from copilot.store.usage import AGENT_USAGE_KEPT, DAY, USAGE_KEPT, By, Sums
@@ -18,7 +18,7 @@ EPOCH = date(1970, 1, 1)
 DEFAULT_SPAN = 30  # days
 DAYS_AT_ONCE = 50  # asked for together
 HOUR = 3600.0
-_SPAN = re.compile(r"([1-9][0-9]{0,3})([dw])\Z")
+_SPAN = pattern(r"([1-9][0-9]{0,3})([dw])\Z")
 _DAYS = {"d": 1, "w": 7}
 
 

@@ -17,17 +17,16 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
 T = TypeVar("T")
 E = TypeVar("E", bound=enum.StrEnum)
 
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)\Z")
-_DURATION_PARTS = re.compile(
-    r"(?:(?P<d>[0-9]+)d)?(?:(?P<h>[0-9]+)h)?(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?\Z"
-)
+_DURATION = pattern(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)\Z")
+_DURATION_PARTS = pattern(r"(?:(?P<d>[0-9]+)d)?(?:(?P<h>[0-9]+)h)?(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?\Z")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE = re.compile(r"([0-9]+) ?(B|KiB|MiB|GiB|TiB)?\Z")
+_SIZE = pattern(r"([0-9]+) ?(B|KiB|MiB|GiB|TiB)?\Z")
 _BYTES = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _FLAG = {
     "0": False,
@@ -39,11 +38,11 @@ _FLAG = {
     "on": True,
     "true": True,
 }
-_HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\Z")
-_LOCAL_PART = re.compile(r"[^\s\"&'/:<>@]{1,255}\Z")  # RFC 7622, 3.3.1
-_SUBJECT = re.compile(r"[a-z]{1,20}:[!-~]{1,250}\Z")
-_NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
-_AGENT_CLASS = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
+_HOST_LABEL = pattern(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\Z")
+_LOCAL_PART = pattern(r"[^\s\"&'/:<>@]{1,255}\Z")  # RFC 7622, 3.3.1
+_SUBJECT = pattern(r"[a-z]{1,20}:[!-~]{1,250}\Z")
+_NAME = pattern(r"[A-Za-z0-9._:-]{1,128}\Z")
+_AGENT_CLASS = pattern(r"[a-z][a-z0-9-]{0,31}\Z")
 
 
 @dataclass(frozen=True, slots=True)

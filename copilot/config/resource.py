@@ -9,14 +9,14 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
-import re
 import uuid
 from pathlib import Path
 
 from copilot.errors import ConfigError
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
-_KEPT = re.compile(r"[a-z0-9-]{1,80}\Z")
+_KEPT = pattern(r"[a-z0-9-]{1,80}\Z")
 
 
 @dataclass(frozen=True, slots=True)

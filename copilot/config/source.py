@@ -12,10 +12,11 @@ from pathlib import Path
 
 from copilot.config.secret import SECRET_ENDINGS
 from copilot.errors import ConfigError
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
-_LINE = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:\s+(.*))?\Z", re.DOTALL)
-_NAME_START = re.compile(r"\A[A-Za-z0-9_]*")
+_LINE = pattern(r"([A-Za-z][A-Za-z0-9_]*)(?:\s+(.*))?\Z", re.DOTALL)
+_NAME_START = pattern(r"\A[A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)

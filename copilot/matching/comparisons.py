@@ -7,11 +7,11 @@ here is what that would tell, which a test compares.
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
 from copilot.matching.plainads import Value
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
 MOST = 16  # comparisons in one text
@@ -26,13 +26,13 @@ _SIGNS: Mapping[str, Callable[[int, int], bool]] = {
     "<": operator.lt,
 }
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
-_COMPARISON = re.compile(
+_COMPARISON = pattern(
     rf"(?:other\.(?P<plain>{_NAME})|"
     rf"ifThenElse\(isUndefined\(other\.(?P<ours>{_NAME})\), other\.(?P<otherwise>{_NAME}), other\.(?P=ours)\))"
     r" (?P<sign>[<>=!]=|[<>]) (?P<number>0|[1-9][0-9]{0,14})"
 )
-_MEMBER = re.compile(rf'member\("(?P<word>[ !#-\[\]-~]*)", other\.(?P<name>{_NAME})\)')  # a word of ASCII
-_IDENTICAL = re.compile(rf"other\.(?P<name>{_NAME}) (?P<sign>=[?!]=) (?P<truth>true|false)")
+_MEMBER = pattern(rf'member\("(?P<word>[ !#-\[\]-~]*)", other\.(?P<name>{_NAME})\)')  # a word of ASCII
+_IDENTICAL = pattern(rf"other\.(?P<name>{_NAME}) (?P<sign>=[?!]=) (?P<truth>true|false)")
 _AND = " && "
 # Words that are no names of attributes, in one place or the other.
 _RESERVED = frozenset(

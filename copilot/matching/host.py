@@ -15,17 +15,18 @@ from typing import Any
 
 from copilot.errors import BadRequirements
 from copilot.matching.plainads import Value, read_plain_ad
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
 MAX_BYTES = 16 * 1024  # of what is parsed: from 64 KiB on, classad2 may end the process
 KNOWN = 4096  # hosts that are remembered; what they say is long, and is read once
 VOLATILE = frozenset({"freememory", "freeswap", "localdiskspace"})
-_SLOTS = re.compile(r"^\s*Slots\s*=\s*([0-9]{1,6})\s*;?\s*$", re.MULTILINE)  # as `protocol.jdl` writes it
+_SLOTS = pattern(r"^\s*Slots\s*=\s*([0-9]{1,6})\s*;?\s*$", re.MULTILINE)  # as `protocol.jdl` writes it
 SEALED = "sealed"  # the attribute that managers add, and no agent: whether it speaks in a sealed session
 _MARK = "#sealed\n"  # before what such an agent says
 REQUIRES = "!"  # before what a host says that asks for some jobs only, and before its class; the scripts have the same
-_REQUIREMENTS = re.compile(r"\brequirements\s*=(?![=?!])", re.IGNORECASE)
-_EVERY_JOB = re.compile(
+_REQUIREMENTS = pattern(r"\brequirements\s*=(?![=?!])", re.IGNORECASE)
+_EVERY_JOB = pattern(
     r'^\s*Requirements = \( other\.Type == "Job" \);?$', re.MULTILINE
 )  # as the report's hosts, and ours, have it
 _ONCE = '\n  Requirements = ( other.Type == "Job" );\n'

@@ -7,7 +7,6 @@ are given out, so what is told here is what happens there.
 from __future__ import annotations
 
 import itertools
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from copilot.matching.comparisons import all_true, comparisons_of
 from copilot.matching.host import SEALED, attributes_of, rounded
 from copilot.matching.plainads import Value
 from copilot.matching.requirements import read_requirements
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
 MOST_PARTS = 32  # what stands behind them is one part together
@@ -26,14 +26,14 @@ MOST_PAIRS = 200  # of parts that are looked at
 MOST_CLASSES = 500  # of hosts; those that are rare count as one that meets nothing beyond
 SHOWN_VALUES = 3
 
-_COMPARED = re.compile(
+_COMPARED = pattern(
     r'other\.(?P<name>\w+) (?P<sign>>=|>|<=|<|==|=\?=) (?P<value>-?[0-9.]+(?:[eE][+-]?\d+)?|"[^"\\]*"|true|false)\Z'
 )
-_AT_LEAST = re.compile(
+_AT_LEAST = pattern(
     r"ifThenElse\(isUndefined\(other\.(?P<ours>\w+)\), (?P<otherwise>.+), other\.(?P=ours)\) >= (?P<value>\d+)\Z"
 )
-_MEMBER = re.compile(r'member\("(?P<value>[^"\\]*)", other\.(?P<name>\w+)\)\Z')
-_SCOPE = re.compile(r"\bother\.")
+_MEMBER = pattern(r'member\("(?P<value>[^"\\]*)", other\.(?P<name>\w+)\)\Z')
+_SCOPE = pattern(r"\bother\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,10 @@ what that would find, which a test compares.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
+
+from copilot.patterns import pattern
 
 Value = int | float | bool | str | tuple[str, ...]
 
@@ -20,12 +21,12 @@ KNOWN = (
 _BEGIN, _BETWEEN, _END = "[\n", ";\n", "\n]"
 _EVERY_JOB = '  Requirements = ( other.Type == "Job" )'
 _TEXT = r'"[^"\\\x00-\x1f\x7f\ud800-\udfff]*"'
-_LINE = re.compile(
+_LINE = pattern(
     r"  (?P<name>[A-Za-z_][A-Za-z0-9_]*) = (?:"
     r"(?P<whole>-?(?:0|[1-9][0-9]{0,17}))|(?P<real>-?(?:0|[1-9][0-9]{0,14})\.[0-9]{1,15})|(?P<truth>true|false)|"
     rf"(?P<text>{_TEXT})|(?P<list>\{{\}}|\{{ {_TEXT}(?:, {_TEXT})* \}}))"
 )
-_ITEM = re.compile(_TEXT)
+_ITEM = pattern(_TEXT)
 _RESERVED = frozenset({"true", "false", "undefined", "error", "is", "isnt", "parent"})  # names of nothing
 _Said = tuple[str, Value | None]  # a name in lower case, and what is said there if that is no expression
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from copilot.errors import BadRequirements
 from copilot.job import NEEDS_SEALED
 from copilot.matching.comparisons import attributes_of, comparisons_of
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
 MAX_BYTES = 16 * 1024
@@ -59,7 +60,7 @@ FUNCTIONS = frozenset(
     ]
 )
 
-_TOKEN = re.compile(
+_TOKEN = pattern(
     r"""(?P<blank>\s+)
     | (?P<value> (?: [0-9]+ (?:\.[0-9]*)? | \.[0-9]+ ) (?:[eE][+-]?[0-9]+)? (?![A-Za-z0-9_.])
                | "(?:[^"\\\x00-\x1f\x7f]|\\["\\])*" )

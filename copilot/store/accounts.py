@@ -7,13 +7,13 @@ and never go: that of a revoked account says that it is nobody's, whatever the X
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Sequence
 from dataclasses import field
 from typing import Protocol
 
 from copilot.errors import BadName
 from copilot.job import Event
+from copilot.patterns import pattern
 from copilot.records import dataclass
 from copilot.roles import Account, Standing
 
@@ -28,11 +28,11 @@ USED_UP_GRACE = (
 )
 REVOKED_TEXT = "its agent was revoked"
 
-_JID = re.compile(r"[^\s@/\"&'<>:]+@[^\s@/\"&'<>]+\Z")
-_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_BUNDLE = re.compile(r"[a-z0-9]{8,32}\Z")
-_HASH = re.compile(r"[0-9a-f]{64}\Z")
-_KEY = re.compile(r"[A-Za-z0-9+/]{43}=\Z")
+_JID = pattern(r"[^\s@/\"&'<>:]+@[^\s@/\"&'<>]+\Z")
+_PROJECT = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_BUNDLE = pattern(r"[a-z0-9]{8,32}\Z")
+_HASH = pattern(r"[0-9a-f]{64}\Z")
+_KEY = pattern(r"[A-Za-z0-9+/]{43}=\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

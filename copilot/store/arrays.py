@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from copilot.job import Event, JobRecord, JobSpec, State, split_element
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
-_CURSOR = re.compile(r"([pgr][0-9]{1,8})?\Z")
-_SLICE = re.compile(r"\[([0-9]{1,7}):([0-9]{1,7})(?::([1-9][0-9]{0,6}))?\](?: |\Z)")
+_CURSOR = pattern(r"([pgr][0-9]{1,8})?\Z")
+_SLICE = pattern(r"\[([0-9]{1,7}):([0-9]{1,7})(?::([1-9][0-9]{0,6}))?\](?: |\Z)")
 _ORDER = (State.RUNNING, State.WAITING, State.BLOCKED, State.HELD, State.FAILED, State.CANCELLED)
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import re
 
 from copilot.errors import ConfigError
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
 DEFAULT_PREFIX = "copilot:"
 
-_PREFIX = re.compile(r"[A-Za-z0-9._:-]{0,99}:\Z")
+_PREFIX = pattern(r"[A-Za-z0-9._:-]{0,99}:\Z")
 
 
 class Kind(enum.StrEnum):

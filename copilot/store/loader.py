@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import copilot.store
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
 # Each may use those before it. There is nothing in them but `local` definitions.
@@ -44,13 +45,13 @@ SHARED = (
     "changing",
 )
 
-_COMMENT = re.compile(r"--.*")
-_DEFINED = re.compile(r"local (?:function )?(\w+(?:,\s*\w+)*)")
-_CONSTANT = re.compile(r"local ([A-Z_]+) = (\d+|'[^']*')(?: *--.*)?\n\Z")
-_CAPITALS = re.compile(r"\b[A-Z_]+\b")
+_COMMENT = pattern(r"--.*")
+_DEFINED = pattern(r"local (?:function )?(\w+(?:,\s*\w+)*)")
+_CONSTANT = pattern(r"local ([A-Z_]+) = (\d+|'[^']*')(?: *--.*)?\n\Z")
+_CAPITALS = pattern(r"\b[A-Z_]+\b")
 _BEGIN = "\nlocal "
-_COMMENT_LINES = re.compile(r"^(--.*)?\n", re.MULTILINE)  # and empty ones
-_WORD = re.compile(r"\w+")
+_COMMENT_LINES = pattern(r"^(--.*)?\n", re.MULTILINE)  # and empty ones
+_WORD = pattern(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,16 @@ job that was shown, with the time by which it is sorted: what is new does not sh
 
 from __future__ import annotations
 
-import re
-
 from copilot.job import State
+from copilot.patterns import pattern
 from copilot.records import dataclass
 
 DEEPEST = 500  # waiting jobs that a page may leave out: all before them have to be merged from their queues
 
 _COUNTED = (State.WAITING, State.RUNNING)
-_NUMBER = re.compile(r"[0-9]{1,9}\Z")
-_BEHIND = re.compile(r"(?P<time>[0-9]{1,20}(\.[0-9]{1,20})?):(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,127})\Z")
-_HEAD = re.compile(
+_NUMBER = pattern(r"[0-9]{1,9}\Z")
+_BEHIND = pattern(r"(?P<time>[0-9]{1,20}(\.[0-9]{1,20})?):(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,127})\Z")
+_HEAD = pattern(
     r"(\+?[0-9]{34}([0-9a-f]{40}|[0-9a-f]{27}[pr][0-9a-f]{16}[A-Za-z0-9_-]{20}|any))?\Z"
 )  # of a group; see `keys.TABLE`
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 from copilot.errors import (
@@ -21,6 +20,7 @@ from copilot.matching import groups
 from copilot.matching.needs import needed
 from copilot.matching.rank import read_rank
 from copilot.matching.requirements import read_requirements
+from copilot.patterns import pattern
 from copilot.store.base import Held
 from copilot.store.controls import Gate, Pause
 
@@ -144,8 +144,8 @@ LOST = Outcome(
     reason="the agent asked for work although it had this job, so it has lost it",
 )
 
-_SCAN = re.compile(r"[0-9]{0,20}\Z")
-_EVENT_ID = re.compile(r"(\$|[0-9]{1,19}(-[0-9]{1,20})?)\Z")
+_SCAN = pattern(r"[0-9]{0,20}\Z")
+_EVENT_ID = pattern(r"(\$|[0-9]{1,19}(-[0-9]{1,20})?)\Z")
 
 
 def check_session(text: str) -> str:
