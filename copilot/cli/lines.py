@@ -29,10 +29,13 @@ class Line:
         """One of a single piece."""
         return cls(((text, style),))
 
+    def __str__(self) -> str:
+        return "".join([text for text, _ in self.pieces])
+
     @property
     def plain(self) -> str:
         """Without styles."""
-        return "".join([text for text, _ in self.pieces])
+        return str(self)
 
     def shown(self, codes: Mapping[str, str]) -> str:
         """With the styles of which there are codes."""
