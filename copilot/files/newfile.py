@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import secrets
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -34,7 +33,7 @@ class NewFile:
         whose it is to be, if not ours."""
         self._directory = directory
         self._name = name
-        self._temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+        self._temporary = f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
         self._lock = threading.Lock()
         self._committed = False
         self._size = 0

@@ -110,6 +110,51 @@ print(*(heavy & sys.modules.keys()))
     assert (head.split()[0], row.split()[0], loaded) == ("ID", "x", "")
 
 
+DRAWN = {"rich", "pickle", "random"}  # Rich and what it brings
+OF_OTHERS = {
+    "copilot.cli.agents",
+    "copilot.cli.storage",
+    "copilot.client.agents",
+    "copilot.files.staging",
+    "copilot.protocol",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "unwanted"),
+    [
+        (
+            "joblist",
+            {
+                *DRAWN,
+                *OF_OTHERS,
+                "copilot.files.area",
+                "copilot.client.explain",
+                "copilot.cli.live",
+            },
+        ),
+        ("explain", {*DRAWN, *OF_OTHERS, "copilot.client.explaining.agents", "copilot.cli.live"}),
+        ("explain_agents", {*DRAWN, "copilot.files.area", "copilot.client.explain"}),
+        ("overviews", {*DRAWN, "copilot.files.area", "copilot.client.explain"}),
+    ],
+)
+def test_a_command_that_is_typed_loads_nothing_of_what_others_do(command: str, unwanted: set[str]) -> None:
+    text = f"import sys, copilot.cli.{command}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert "copilot.store.single" in loaded  # or we looked at the wrong thing
+    assert sorted(loaded & unwanted) == []
+
+
+def test_the_version_is_told_without_a_loop() -> None:
+    text = (
+        "import sys; from copilot.cli.start import main; sys.argv = ['copilot', '--version']\n"
+        "try: main()\nexcept SystemExit as end: print(end.code, *sorted({'asyncio', 'rich'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [f"copilot {copilot.__version__}", "0"]
+
+
 def test_files_by_http_come_without_another_resolver_of_names() -> None:
     loaded = loaded_by("copilot.files.http")
     assert "aiohttp" in loaded
