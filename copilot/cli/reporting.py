@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 from copilot.runtime.component import Component
 from copilot.runtime.readings import queue_values, system_values
 from copilot.runtime.reports import Happened, Reporter
-from copilot.store.base import Store
+
+if TYPE_CHECKING:  # an agent has no queue
+    from copilot.store.base import Store
 
 
 def reporters(

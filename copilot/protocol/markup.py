@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import re
 
+from copilot.patterns import pattern
 from copilot.protocol.envelope import Element
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_PLAIN = re.compile(r"[A-Za-z0-9+/=:_ .@-]*")  # every value of the protocol: base64, ids, nearly all JIDs
-_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2: not a Char
+_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_PLAIN = pattern(r"[A-Za-z0-9+/=:_ .@-]*")  # every value of the protocol: base64, ids, nearly all JIDs
+_ILLEGAL = pattern("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2: not a Char
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;"}
     | {

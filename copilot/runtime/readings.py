@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from copilot import hostload
 from copilot.host import MEBIBYTE
 from copilot.runtime.reports import Values
-from copilot.store.base import Store
+
+if TYPE_CHECKING:  # an agent, which reports as well, has no queue: 13 modules
+    from copilot.store.base import Store
 
 SYSTEM_EVERY = 60.0  # s, as in 2011
 QUEUE_EVERY = 10.0  # s

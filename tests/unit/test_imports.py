@@ -162,7 +162,10 @@ def test_files_by_http_come_without_another_resolver_of_names() -> None:
 
 
 def test_an_agent_stays_small(record_property: Callable[[str, object], None]) -> None:
-    text = "import copilot.cli.agent; print(open('/proc/self/status').read())"
+    text = (
+        "import sys, copilot.cli.agent; assert 'copilot.store' not in sys.modules; "  # the queue is managers'
+        "print(open('/proc/self/status').read())"
+    )
     bare = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True, env=bare)
     (resident,) = re.findall(r"VmRSS:\s+(\d+) kB", done.stdout)
