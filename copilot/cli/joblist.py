@@ -106,8 +106,14 @@ def list_(  # noqa: PLR0917  # one parameter per option
             there = {row.line.job for row in listing.rows}
             missing[:] = [job for job in ids if job not in there]
             return Shown(data=_data(listing), lines=lambda width: _named(listing, width))
-        listing = await first(store, wanted, limit=limit, whole=not each)
-        return Shown(data=_data(listing), lines=lambda width: _lines(listing, wanted, width))
+        listing, paused = await asyncio.gather(
+            first(store, wanted, limit=limit, whole=not each), store.paused()
+        )
+        told = [one.told() for one in paused]
+        return Shown(
+            data=_data(listing) | {"paused": [one.facts() for one in paused]},
+            lines=lambda width: _lines(listing, wanted, told, width),
+        )
 
     look(config, find, as_json=as_json, watch=watch)
     for job in missing:
@@ -219,7 +225,9 @@ def _named(listing: Listing, width: int | None) -> Iterator[Line]:
         yield Line.of(f"… {listing.more:,} more: --limit N, or a slice", "dim")
 
 
-def _lines(listing: Listing, wanted: Filter, width: int | None) -> Iterator[Line]:
+def _lines(listing: Listing, wanted: Filter, paused: Sequence[str], width: int | None) -> Iterator[Line]:
+    if width is not None:
+        yield from (Line.of(one, "bold yellow") for one in paused)
     yield from _table(listing, width)
     if width is not None and all(row.record is None for row in listing.rows):
         yield Line.of(_none(listing, wanted))

@@ -50,10 +50,7 @@ class Overview:
         return {
             "now": self.now,
             "jobs": {state.value: number for state, number in self.counts.items()},
-            "paused": [
-                {"gate": one.gate.value, "by": one.by, "reason": one.reason, "since": one.since}
-                for one in self.paused
-            ],
+            "paused": [one.facts() for one in self.paused],
             "groups": {
                 "total": self.all_groups,
                 "largest": [

@@ -35,6 +35,10 @@ class Pause:
         why = f": {self.reason}" if self.reason else ""
         return f"paused by {self.by or 'somebody'}{why}; {what}"
 
+    def facts(self) -> dict[str, str | float]:
+        """Ready for JSON."""
+        return {"gate": self.gate.value, "by": self.by, "reason": self.reason, "since": self.since}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:

@@ -67,6 +67,8 @@ def check(up: Up, place: Path) -> None:
     assert drained.returncode == 0
     assert "agent nobody@localhost: nothing is known of it, look for a typing error" in drained.stderr
     assert run("copilot", "pause", *etc, "--reason", "moving").returncode == 0
+    (paused,) = json.loads(run("copilot", "jobs", "list", *etc, "--json").stdout)["paused"]
+    assert (paused["gate"], paused["reason"]) == ("dispatch", "moving")
     was_cut, *told = [one for one in audit(up) if one["via"] == "cli"]
     assert (was_cut["verb"], was_cut["reason"]) == ("cut-audit", "in trail-2019.jsonl: in the archive")
     assert [(one["verb"], one["target"], one["result"]) for one in told if one["verb"] != "pause"] == [
