@@ -188,14 +188,15 @@ def cells(job: JobRecord, since: float, now: float) -> list[str]:
 
 def _data(listing: Listing) -> dict[str, Any]:
     return {
-        "jobs": [_row_facts(row) for row in listing.rows if row.record is not None],
+        "jobs": [row_facts(row) for row in listing.rows if row.record is not None],
         "counts": {state.value: number for state, number in listing.counts.items()},
         "more": listing.more,
         "cut": listing.cut,
     }
 
 
-def _row_facts(row: Row) -> dict[str, Any]:
+def row_facts(row: Row) -> dict[str, Any]:
+    """The same, ready for JSON."""
     assert row.record is not None
     said = facts(row.record, row.line.since)
     if row.array is not None:
@@ -203,7 +204,8 @@ def _row_facts(row: Row) -> dict[str, Any]:
     return said
 
 
-def _cells(row: Row, now: float) -> list[str]:
+def row_cells(row: Row, now: float) -> list[str]:
+    """A row of the table: a job, or an array with how many elements are in each state."""
     assert row.record is not None
     shown = cells(row.record, row.line.since, now)
     if row.array is not None:
@@ -214,7 +216,7 @@ def _cells(row: Row, now: float) -> list[str]:
 
 def _table(listing: Listing, width: int | None) -> Iterator[Line]:
     now = time.time()
-    rows = [_cells(row, now) for row in listing.rows if row.record is not None]
+    rows = [row_cells(row, now) for row in listing.rows if row.record is not None]
     if rows:
         yield from Table(columns=COLUMNS, rows=rows).lines(width)
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from copilot.cli.agenttable import agent_facts, agent_table
-from copilot.cli.joblist import COLUMNS, cells, facts
+from copilot.cli.joblist import COLUMNS, row_cells, row_facts
 from copilot.cli.lines import Line
 from copilot.cli.looking import look
 from copilot.cli.options import AsJson, ConfigOption, Watch
@@ -53,14 +53,14 @@ def top(config: ConfigOption = None, as_json: AsJson = False, watch: Watch = Non
 
     async def find(store: Store) -> Shown:
         found = await overview(store)
-        running = await first(store, Filter(states=(State.RUNNING,)), limit=RUNNING_SHOWN)
+        running = await first(store, Filter(states=(State.RUNNING,)), limit=RUNNING_SHOWN, whole=False)
         agents = sorted(await known_agents(store), key=lambda one: (one.state == "away", one.agent))
         rows = [row for row in running.rows if row.record is not None]
-        shown = [cells(row.record, row.line.since, found.now) for row in rows if row.record is not None]
+        shown = [row_cells(row, found.now) for row in rows]
         return Shown(
             data={
                 **found.facts(),
-                "running": [facts(row.record, row.line.since) for row in rows if row.record is not None],
+                "running": [row_facts(row) for row in rows],
                 "agents_known": [agent_facts(one) for one in agents[:AGENTS_SHOWN]],
             },
             lines=lambda width: [

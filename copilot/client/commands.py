@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from copilot.actor import Via
 from copilot.client.desk import MOST, Desk, NotAllowed
+from copilot.client.filters import Filter
+from copilot.client.listing import Row, first
 from copilot.client.operating import AgentVerb, Verb
 from copilot.errors import BadName, StoreError
 from copilot.job import State, check_job_id
@@ -124,13 +126,11 @@ class PeoplesCommands(Commands):
         return Answered(lines=[*lines, *(one.told() for one in stopped)])
 
     async def _list(self, state: State) -> Answered:
-        page = await self._store.page(state, limit=SHOWN)
-        lines = [
-            "  ".join(filter(None, (row.job, row.owner, row.agent or "", row.cause or "")))
-            for row in page.rows
-        ]
-        jobs = "1 job is" if page.total == 1 else f"{page.total:,} jobs are"
-        more = f"{jobs} {state}" + (f"; the first {len(lines)}:" if page.next else ":")
+        found = await first(self._store, Filter(states=(state,)), limit=SHOWN)
+        lines = ["  ".join(filter(None, _told(row))) for row in found.rows]
+        total = found.counts[state]
+        jobs = "1 job is" if total == 1 else f"{total:,} jobs are"
+        more = f"{jobs} {state}" + (f"; the first {len(lines)}:" if found.more else ":")
         return Answered(lines=[more, *lines] if lines else [f"no job is {state}"])
 
     async def _explain(self, account: Account, job: str) -> Answered:
@@ -139,3 +139,11 @@ class PeoplesCommands(Commands):
             return Answered(lines=[f"{job}: is not known, or is not yours"], ok=False)
         reason = await self._desk.why(job)
         return Answered(lines=[f"{job}: {reason.code}: {reason.text}", f"Next: {reason.next}"])
+
+
+def _told(row: Row) -> tuple[str, ...]:
+    """A row of a list; of an array how many elements are in each state."""
+    line = row.line
+    if row.array is not None:
+        return f"{line.job}[{row.array.spec.array}]", line.owner, *row.array.told
+    return line.job, line.owner, line.agent or "", line.cause or ""

@@ -159,6 +159,18 @@ async def test_others_are_not_told_that_there_are_any(sender: str) -> None:
     assert await site.audited() == []
 
 
+async def test_an_array_is_one_line_of_a_list() -> None:
+    site = await Site().ready()
+    await site.store.submit([JobSpec(id="sim", command="x", owner="o", array=100_000)])
+    await site.store.cancel("sim.7")
+    assert await site.give(OPERATOR, "list", state="waiting") == [
+        "100,001 jobs are waiting:",
+        "his  sam@x.org",
+        "other  o",
+        "sim[100000]  o  waiting=99999  cancelled=1",
+    ]
+
+
 async def test_each_is_listed_and_described_for_who_may_give_it() -> None:
     site = Site()
     for sender, nodes in ((OPERATOR, [*(one.node for one in OF_OPERATORS), *PEOPLES]), (SUBMITTER, PEOPLES)):
