@@ -145,5 +145,5 @@ def _told(row: Row) -> tuple[str, ...]:
     """A row of a list; of an array how many elements are in each state."""
     line = row.line
     if row.array is not None:
-        return f"{line.job}[{row.array.spec.array}]", line.owner, *row.array.told
+        return f"{row.array.spec.id}[{row.array.spec.array}]", line.owner, *row.array.told
     return line.job, line.owner, line.agent or "", line.cause or ""
