@@ -140,7 +140,7 @@ class _Unmade:
         self._left = UNCOMPILED
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        if instance is not None and self._left > 0:
+        if self._left > 0 and isinstance(instance, self._made):  # or else somebody looks at it
             return MethodType(self._set, instance)
         init = self._made.__init__ = _init(self._made, self._fields)
         return init if instance is None else MethodType(init, instance)
