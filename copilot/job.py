@@ -240,7 +240,9 @@ def check_secret_name(text: str) -> str:
 
 def one_line(text: str) -> str:
     """`text` without anything that moves a cursor or hides text, at most `MAX_REASON` characters long."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = text
+    if not text.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if len(shown) <= MAX_REASON else shown[: MAX_REASON - 1] + "…"
 
 

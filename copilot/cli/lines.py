@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import TextIO
 
+from copilot.job import one_line
 from copilot.records import dataclass
 
 # SGR parameters (ECMA-48, 8.3.117) of the words that make a style.
@@ -26,8 +27,8 @@ class Line:
 
     @classmethod
     def of(cls, text: str = "", style: str = "") -> Line:
-        """One of a single piece."""
-        return cls(((text, style),))
+        """One of a single piece, in which nothing moves a cursor: operators and agents say things, too."""
+        return cls(((one_line(text), style),))
 
     def __str__(self) -> str:
         return "".join([text for text, _ in self.pieces])
