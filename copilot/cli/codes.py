@@ -11,6 +11,7 @@ class ExitCode(enum.IntEnum):
     OK = 0
     NO = 1
     USAGE = 2
+    OUTPUT = 74
     LATER = 75
     FORBIDDEN = 77
     TIMEOUT = 124
@@ -27,6 +28,10 @@ MEANINGS = {
     ExitCode.USAGE: (
         "an option, a name, a job file or a setting is wrong, or a question had nobody to answer it; nothing was done",
         "mend what the line names; `--yes` answers questions",
+    ),
+    ExitCode.OUTPUT: (
+        "what the command says could not be written: the disk is full",
+        "make room; what the command was to do may be done: `copilot jobs list` tells",
     ),
     ExitCode.LATER: (
         "not now: the queue is away, full or paused, an owner has too many jobs, nobody lets an agent in",

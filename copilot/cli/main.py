@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -77,6 +78,9 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
 @app.callback()
 def _options(
     version: Annotated[
@@ -116,6 +120,20 @@ def main() -> None:
         sys.exit(error.exit_code)
     except _stops():
         sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:  # so that Python does not say so once more when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _close_output()
         sys.exit(ExitCode.PIPE)
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        _close_output()
+        print(
+            f"copilot: the output cannot be written ({error.strerror}): make room; what the command was to do may be done",
+            file=sys.stderr,
+        )
+        sys.exit(ExitCode.OUTPUT)
+
+
+def _close_output() -> None:
+    """So that Python does not say once more that nothing can be written there when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -184,6 +184,17 @@ def test_who_reads_no_more_has_an_exit_code_of_his_own() -> None:
     assert (done.returncode, done.stderr) == (ExitCode.PIPE, b"")
 
 
+def test_an_output_without_room_is_told_in_a_line() -> None:
+    program = [sys.executable, "-c", "from copilot.cli.start import main; main()", "--version"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == ExitCode.OUTPUT
+    assert done.stderr.startswith(
+        "copilot: the output cannot be written (No space left on device): make room"
+    )
+    assert done.stderr.count("\n") == 1
+
+
 def test_what_is_watched_is_cut_where_it_is_a_table_and_goes_on_below_where_it_is_a_sentence() -> None:
     screen = Console(width=20)
     found = fitted(["it has no room for this job", "", Line.of("a row of a table, which is cut")], screen)
