@@ -113,13 +113,12 @@ def read_host(jdl: str, names: tuple[str, ...]) -> Host:
 
 def attributes_of(jdl: str, names: tuple[str, ...]) -> dict[str, Value]:
     """What a host says under these names (lower case), and what its manager knows of it."""
-    said = read_plain_ad(ad := _plain(jdl)) if names else {}
+    said = read_plain_ad(ad := _plain(jdl), names) if names else {}
     if said is None:
         from copilot.matching.classads import read_literals
 
         said = read_literals(ad, names)
-    found = ((name, said.get(name)) for name in names if name != SEALED)
-    attributes = {name: value for name, value in found if value is not None}
+    attributes = {name: value for name, value in said.items() if name != SEALED}
     if SEALED in names:
         attributes[SEALED] = jdl.removeprefix(REQUIRES).startswith(_MARK)
     return attributes
