@@ -29,7 +29,7 @@ from copilot.store.base import Parking
 from copilot.store.redis import RedisStore
 
 BATCH = 1000
-ROUNDS = 10
+ROUNDS = 20
 
 
 def host(number: int) -> str:
@@ -162,7 +162,7 @@ async def measure_lists(store: RedisStore, *, whole: bool = True) -> None:
 
 
 async def measure_commands(directory: str) -> None:
-    """The same as somebody types it: from the start of the program to its end, ten times each."""
+    """The same as somebody types it: from the start of the program to its end, again and again."""
     _configure(directory)
     program = Path(sys.executable).with_name("copilot")
     commands: dict[str, Sequence[str | Path]] = {
@@ -175,24 +175,29 @@ async def measure_commands(directory: str) -> None:
         "copilot queue": (program, "queue"),
     }
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    for name, words in commands.items():
-        took, busy = [], []
-        for _ in range(ROUNDS + 1):  # the first leaves its bytecode, and is not counted
+    environment["COPILOT_CONFIG"] = directory
+    took: dict[str, list[float]] = {name: [] for name in commands}
+    busy: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(ROUNDS + 1):  # the first leaves its bytecode, and is not counted
+        for (
+            name,
+            words,
+        ) in commands.items():  # by turns: a machine that others share is quicker or slower for seconds
             before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
             process = await asyncio.create_subprocess_exec(
-                *words,
-                stdout=asyncio.subprocess.DEVNULL,
-                env=environment | {"COPILOT_CONFIG": directory},
+                *words, stdout=asyncio.subprocess.DEVNULL, env=environment
             )
             if await process.wait() != 0:
                 raise SystemExit(f"{name}: exit code {process.returncode}")
-            took.append((time.perf_counter() - began) * 1000)
+            took[name].append((time.perf_counter() - began) * 1000)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            busy.append(used * 1000)
+            busy[name].append(used * 1000)
+    for name in commands:
+        times, used = took[name][1:], min(busy[name][1:])
         print(
-            f"{name:<28} {min(took[1:]):5.0f} ms at least, {statistics.median(took[1:]):5.0f} median, {max(took[1:]):5.0f} at most; "
-            f"processor {min(busy[1:]):5.0f} at least"
+            f"{name:<28} {min(times):5.0f} ms at least, {statistics.median(times):5.0f} median, {max(times):5.0f} at most; "
+            f"processor {used:5.0f} at least"
         )
 
 

@@ -20,7 +20,7 @@ from copilot.store.base import Held, Parking, Store
 from copilot.store.memory import MemoryStore
 from copilot.store.redis import RedisStore
 from tests.contract import store_fixtures
-from tests.contract.store_fixtures import RedisServer, eventually, new_prefix, spec
+from tests.contract.store_fixtures import RedisServer, eventually, is_fake, new_prefix, spec
 from tests.patience import PATIENCE_S
 
 shared_server, store, redis_program = (
@@ -69,7 +69,7 @@ async def claim(store: Store, agent: str, request: str, **options: Any) -> list[
 @pytest.fixture
 def store_with_load(store: Store) -> Store:
     """fakeredis knows no INFO."""
-    if "Fake" in repr(getattr(store, "_client", "")):
+    if is_fake(store):
         pytest.skip("fakeredis does not say how full it is")
     return store
 
