@@ -88,7 +88,7 @@ def _fields(cls: type, *, kw_only: bool) -> dict[str, Field[Any]]:
         if of_parent is not None:
             if not vars(parent)["__dataclass_params__"].frozen:
                 raise TypeError("cannot inherit frozen dataclass from a non-frozen one")
-            found.update((name, field) for name, field in of_parent.items() if field._field_type is _KIND)  # noqa: SLF001
+            found.update((name, field) for name, field in of_parent.items() if field._field_type is _KIND)  # noqa: SLF001  # no ClassVar of a parent
     for name, text in vars(cls).get("__annotations__", {}).items():
         if str(text).startswith(("ClassVar", "typing.ClassVar")):
             continue
@@ -98,7 +98,7 @@ def _fields(cls: type, *, kw_only: bool) -> dict[str, Field[Any]]:
         field: Any = default if isinstance(default, Field) else dataclasses.field(default=default)
         if field.default.__class__.__hash__ is None:
             raise ValueError(f"mutable default {type(field.default)} for field {name}: use default_factory")
-        field.name, field.type, field._field_type = name, text, _KIND  # noqa: SLF001
+        field.name, field.type, field._field_type = name, text, _KIND  # noqa: SLF001  # there is no public way to make a field
         if field.kw_only is MISSING:
             field.kw_only = kw_only
         found[name] = field

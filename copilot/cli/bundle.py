@@ -14,9 +14,8 @@ from typing import Annotated
 import typer
 
 from copilot.cli.known import known_keys
-from copilot.cli.looking import load_queue
+from copilot.cli.looking import load_queue, opened
 from copilot.cli.options import AsJson, ConfigOption
-from copilot.cli.queue import open_briefly
 from copilot.cli.service_keys import service_keys_text, without_keys
 from copilot.client.story import when
 from copilot.config import load
@@ -166,24 +165,15 @@ def _shown(bundle: Bundle) -> dict[str, object]:
 
 
 async def _create(config: ManagerConfig, bundle: Bundle, password: str, limit: float) -> None:
-    store = open_briefly(config)
-    try:
+    async with opened(config) as store:
         await bring_in(store, bundle, password, limit=limit)
-    finally:
-        await store.close()
 
 
 async def _bundles(config: SubmitConfig) -> tuple[Bundle, ...]:
-    store = open_briefly(config)
-    try:
+    async with opened(config) as store:
         return await store.bundles()
-    finally:
-        await store.close()
 
 
 async def _revoke(config: SubmitConfig, idents: list[str]) -> dict[str, bool]:
-    store = open_briefly(config)
-    try:
+    async with opened(config) as store:
         return {ident: await store.revoke_bundle(ident) for ident in dict.fromkeys(idents)}
-    finally:
-        await store.close()

@@ -30,7 +30,7 @@ MEANINGS = {
         "mend what the line names; `--yes` answers questions",
     ),
     ExitCode.OUTPUT: (
-        "what the command says could not be written: the disk is full",
+        "what the command says could not be written: its disk is full, or broken",
         "make room; what the command was to do may be done: `copilot jobs list` tells",
     ),
     ExitCode.LATER: (

@@ -31,12 +31,8 @@ class Line:
         return cls(((one_line(text), style),))
 
     def __str__(self) -> str:
-        return "".join([text for text, _ in self.pieces])
-
-    @property
-    def plain(self) -> str:
         """Without styles."""
-        return str(self)
+        return "".join([text for text, _ in self.pieces])
 
     def shown(self, codes: Mapping[str, str]) -> str:
         """With the styles of which there are codes."""

@@ -15,6 +15,7 @@ from copilot.cli.output import Shown
 from copilot.cli.queue import open_briefly
 from copilot.client.selection import one_job, read_selection
 from copilot.config import load
+from copilot.config.groups import QueuePlaceSettings
 from copilot.errors import BadName, UnknownJob
 from copilot.jobmanager.config import SubmitConfig
 from copilot.store.base import Store
@@ -29,7 +30,7 @@ def load_queue(config: Path | None) -> SubmitConfig:
 
 
 @asynccontextmanager
-async def opened(config: SubmitConfig) -> AsyncIterator[Store]:
+async def opened(config: QueuePlaceSettings) -> AsyncIterator[Store]:
     """The queue, given back on the way out."""
     store = open_briefly(config)
     try:

@@ -65,6 +65,8 @@ COMMANDS: dict[str, At | typer.Typer] = {
     "demo": At("demo:demo"),
 }
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # what writing to the output fails with
+
 app = group(
     COMMANDS,
     help="Co-Pilot: a broker for pilot jobs over XMPP.",
@@ -76,9 +78,6 @@ def _version(wanted: bool) -> None:
     if wanted:
         print(f"copilot {copilot.__version__}")
         raise typer.Exit
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 @app.callback()
@@ -124,7 +123,7 @@ def main() -> None:
         _close_output()
         sys.exit(ExitCode.PIPE)
     except OSError as error:
-        if error.errno not in _FULL or error.filename is not None:
+        if error.errno not in _UNWRITABLE or error.filename is not None:
             raise
         _close_output()
         print(

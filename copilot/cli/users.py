@@ -16,8 +16,8 @@ from typing import Annotated, TypeVar
 import typer
 
 from copilot.cli.known import known_keys
+from copilot.cli.looking import opened
 from copilot.cli.options import AsJson, ConfigOption
-from copilot.cli.queue import open_briefly
 from copilot.client.story import when
 from copilot.client.users import bring_in, configuration, new_user, people, revoke
 from copilot.config import load
@@ -173,11 +173,8 @@ def _asked() -> str:
 
 
 async def _with_store(config: QueuePlaceSettings, work: Callable[[Store], Awaitable[T]]) -> T:
-    store = open_briefly(config)
-    try:
+    async with opened(config) as store:
         return await work(store)
-    finally:
-        await store.close()
 
 
 def _queue(config: Path | None) -> SubmitConfig:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Self
 
 import copilot
@@ -41,7 +40,7 @@ from copilot.store.base import (
     Verdict,
 )
 from copilot.store.blocking import Awaited, Until, wishes_of
-from copilot.store.connections import Command, Connections, NoPrimary, NoRedisThere, Refusal
+from copilot.store.connections import Command, Connections
 from copilot.store.counts import NO_ENTRY, REFUSED, UNAVAILABLE, StoreCounts
 from copilot.store.fitness import check_fitness, disk_warning, memory_warning, replica_warning
 from copilot.store.format import FORMAT, check_format
@@ -53,6 +52,7 @@ from copilot.store.redis_reach import RedisReach
 from copilot.store.redis_survey import SCRIPTS, RedisSurvey, event_from_list, rows_of
 from copilot.store.redis_usage import RedisUsage
 from copilot.store.redis_watched import RedisWatched
+from copilot.store.refusals import NoScript, RefusedForGood, our_errors, taken
 from copilot.store.replies import pairs, shaped
 from copilot.store.together import Together
 from copilot.store.trial import Trial
@@ -68,21 +68,6 @@ READS = (
     | redis_accounts.SCRIPTS
     | redis_shares.SCRIPTS
 )
-
-# Passing refusals, by the word that Redis begins them with (inside a script's error it may stand anywhere).
-_REFUSALS = {
-    "OOM": "its memory is full: raise maxmemory or remove old jobs",
-    "READONLY": "it is a read-only replica: wait for the failover, or name the primary in the configuration",
-    "MISCONF": "it cannot write to its disk: look at its log and make room",
-    "NOREPLICAS": "too few replicas are connected: start them or lower min-replicas-to-write",
-    "MASTERDOWN": "it is a replica without its primary: wait for the failover, or start the primary",
-    "UNBLOCKED": "it has just become a replica: wait for the failover",
-    "BUSY": "a script of somebody has run for long: wait, or end it with SCRIPT KILL",
-}
-_REFUSAL = re.compile(r"\b(" + "|".join(_REFUSALS) + r")\b")
-UNAUTHENTICATED = "unauthenticated"  # a long command without a password (Redis 7)
-_NO_ENTRY = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
-_NOT_NOW = re.compile(r"\b(LOADING|max number of clients)\b")
 
 
 @audited(with_entry)
@@ -582,7 +567,7 @@ class RedisStore(
     async def _appendfsync(self) -> str | None:
         try:
             found: Mapping[str, str] = await self._send("CONFIG GET", "appendfsync")
-        except (_Refused, ConfigError):
+        except (RefusedForGood, ConfigError):
             return None
         return found.get("appendfsync")
 
@@ -612,7 +597,7 @@ class RedisStore(
         send = self._send_and_wait if self._replicas and name not in READS else self._send
         try:
             return await send("EVALSHA", script.sha, *rest)
-        except _NoScript:
+        except NoScript:
             return await send("EVAL", script.text, *rest)
 
     async def _send(self, command: str, *arguments: str | float | bytes, wait: float = 0.0) -> Any:
@@ -620,7 +605,7 @@ class RedisStore(
         if wait > 0:
             return await self._send_apart((command, *arguments), wait=wait, waits=True)
         try:  # by hand what `_errors` does: this is the way of all that is done often
-            with _our_errors(self._timeout):
+            with our_errors(self._timeout):
                 return shaped(command, await self._together.send(command, *arguments))
         except (StoreError, ConfigError) as error:
             await self._failed(error)
@@ -634,7 +619,7 @@ class RedisStore(
         limit = wait + self._timeout
         async with self._errors(limit), asyncio.timeout(limit):
             (answer,) = await self._connections.ask([command], raw=raw, waits=waits)
-            return shaped(str(command[0]), _taken(answer))
+            return shaped(str(command[0]), taken(answer))
 
     async def _send_and_wait(self, command: str, *arguments: str | float | bytes) -> Any:
         """As `_send`, but the answer comes when enough replicas have the change; still one round trip.
@@ -651,7 +636,7 @@ class RedisStore(
         async with self._errors(limit + self._timeout), asyncio.timeout(limit + self._timeout):
             answers = await self._connections.ask([(command, *arguments), marked, waited])
             self.numbers.seconds.observe(time.monotonic() - began)
-            answer, _, seen = map(_taken, answers)
+            answer, _, seen = map(taken, answers)
             if seen < self._replicas:
                 raise StoreUnavailable(
                     f"Redis has the change, but only {seen} of {self._replicas} replicas had it within {limit:g} s: "
@@ -663,7 +648,7 @@ class RedisStore(
     async def _errors(self, limit: float) -> AsyncIterator[None]:
         """Errors of ours; after one that another server may not have, that one is looked for."""
         try:
-            with _our_errors(limit):
+            with our_errors(limit):
                 yield
         except (StoreError, ConfigError) as error:
             await self._failed(error)
@@ -737,67 +722,3 @@ def _record(found: Sequence[Any]) -> JobRecord:
         index, state, since, outcome, common = found
         return codec.element_from_fields(pairs(common), index, state, since, outcome)
     return codec.record_from_fields(pairs(found))
-
-
-class _Refused(StoreError):
-    """Redis did not take a command, for a reason that will not pass by itself."""
-
-
-class _NoScript(Exception):
-    """Redis has not seen this script since it was started."""
-
-
-def _taken(answer: Any) -> Any:
-    """The answer, if it is one. Raises `Refusal`."""
-    if isinstance(answer, Refusal):
-        raise answer
-    return answer
-
-
-@contextlib.contextmanager
-def _our_errors(limit: float) -> Iterator[None]:
-    """Turn what connections raise into errors of ours. `limit`: how long the answer may take, in seconds."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise StoreUnavailable(
-            f"Redis did not answer within {limit:g} s: look whether it runs and can be reached; trying again helps then"
-        ) from error
-    except NoRedisThere as error:
-        raise ConfigError(
-            f"what answers there is no Redis ({error}): look at REDIS_SERVER and REDIS_PORT"
-        ) from error
-    except NoPrimary as error:
-        raise StoreUnavailable(
-            f"no sentinel names a primary of {error} (REDIS_SENTINELS, REDIS_SENTINEL_SERVICE): look whether they run, "
-            "know it, and take REDIS_SENTINEL_PASSWORD; during a failover wait for its end"
-        ) from error
-    except OSError as error:
-        raise _away(error) from error
-    except Refusal as error:
-        raise _refused(error) from error
-
-
-def _refused(refusal: Refusal) -> Exception:
-    """What a refusal is to us."""
-    if refusal.word == "NOSCRIPT":
-        return _NoScript()
-    if refusal.word in _NO_ENTRY or UNAUTHENTICATED in str(refusal):
-        return ConfigError(
-            f"Redis refuses us ({refusal}): look at user name, password and rights of its account"
-        )
-    if _NOT_NOW.search(str(refusal)):
-        return _away(refusal)
-    word = refusal.word if refusal.word in _REFUSALS else next(iter(_REFUSAL.findall(str(refusal))), None)
-    if word:
-        return StoreUnavailable(f"Redis takes nothing now, {_REFUSALS[word]} ({refusal})")
-    return _Refused(
-        f"Redis refused a command ({refusal}): look whether managers of a newer version have taken the queue over, and stop this "
-        "one then; or whether another program writes below our key prefix"
-    )
-
-
-def _away(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"Redis does not answer ({error}): look whether it runs and can be reached; trying again helps then"
-    )

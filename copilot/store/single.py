@@ -48,21 +48,37 @@ class SingleConnection(Connections):
 
     async def ask(self, commands: Sequence[Command], *, raw: bool = False, waits: bool = False) -> list[Any]:
         """See `Connections.ask`."""
-        alone = raw or waits
-        line, self._line = (None, self._line) if alone else (self._line, None)
+        if raw or waits:
+            return await self._ask_apart(commands, raw=raw)
+        line = await self._take()
+        try:
+            answers = await line.ask(commands)
+        except BaseException:  # in the middle of an answer a line is of no use to anybody
+            line.close()
+            raise
+        self._give_back(line)
+        return answers
+
+    async def _ask_apart(self, commands: Sequence[Command], *, raw: bool) -> list[Any]:
+        line = await _connect(self._address, raw=raw)
+        try:
+            return await line.ask(commands)
+        finally:
+            line.close()
+
+    async def _take(self) -> _Line:
+        """The one that is kept, if it is not in use and has not ended, or a new one."""
+        line, self._line = self._line, None
         if line is not None and line.ended:
             line.close()
             line = None
-        line = line or await _connect(self._address, raw=raw)
-        answers = None
-        try:
-            answers = await line.ask(commands)
-        finally:
-            if answers is None or alone or self._line is not None or self._closed:
-                line.close()  # one that was left in the middle of an answer is of no use to anybody
-            else:
-                self._line = line
-        return answers
+        return line or await _connect(self._address)
+
+    def _give_back(self, line: _Line) -> None:
+        if self._line is None and not self._closed:
+            self._line = line
+        else:
+            line.close()
 
     async def listen(self, channel: str) -> AsyncGenerator[str | None, None]:
         """See `Connections.listen`."""

@@ -31,7 +31,7 @@ def test_it_has_all_that_a_compiled_one_has() -> None:
             assert ours.sub("x", text) == theirs.sub("x", text)
     assert (ours.pattern, ours.flags, ours.groupindex) == (theirs.pattern, theirs.flags, theirs.groupindex)
     with pytest.raises(AttributeError, match="nothing"):
-        _ = ours.nothing  # type: ignore[attr-defined]
+        _ = ours.nothing  # type: ignore[attr-defined]  # that there is none is the point
 
 
 def test_it_can_be_copied() -> None:

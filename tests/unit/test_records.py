@@ -251,7 +251,7 @@ def test_what_each_field_and_the_class_are_noted_as(way: Any) -> None:
 @pytest.mark.parametrize("slots", [True, False])
 def test_what_the_standard_library_refuses_is_refused(way: Any, slots: bool) -> None:
     class List:
-        items: list[int] = []  # noqa: RUF012  # that is the fault
+        items: list[int] = []  # noqa: RUF012  # the fault that is to be refused
 
     with pytest.raises(ValueError, match=r"mutable default .* use default_factory"):
         way(frozen=True, slots=slots)(List)
@@ -286,7 +286,7 @@ def test_a_class_below_that_is_no_dataclass_has_attributes_of_its_own(way: Any, 
 def test_either_may_be_the_parent_of_the_other(way: Any, other: Any) -> None:
     parent = made(way, frozen=True, slots=True, kw_only=True)
 
-    class Child(parent):  # type: ignore[misc, valid-type]
+    class Child(parent):  # type: ignore[misc, valid-type]  # mypy knows no parent that a test chooses
         second: str = "c"
         last: int = 8
 

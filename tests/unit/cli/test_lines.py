@@ -40,7 +40,7 @@ def test_styles_are_shown_on_a_terminal_as_rich_shows_them(
     rich = Terminal()
     Console(file=rich, highlight=False, soft_wrap=True).print(Text.assemble(*LINE.pieces))
     assert rich.getvalue() == f"{shown}\n"
-    assert LINE.shown(codes_of(io.StringIO())) == LINE.plain == "a b c"
+    assert LINE.shown(codes_of(io.StringIO())) == str(LINE) == "a b c"
 
 
 def test_styles_are_made_of_words_that_have_codes() -> None:

@@ -97,7 +97,7 @@ def test_in_a_pipe_a_line_is_what_rich_makes_of_it(
     output.print_lines(lambda _: lines)
     shown = capsys.readouterr().out
     for line in lines:
-        text = line if isinstance(line, str) else line.plain
+        text = str(line)
         Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(text)
     assert shown == capsys.readouterr().out
 

@@ -16,7 +16,7 @@ TABLE = Table(columns=COLUMNS, rows=[["job-1", "7", "a long story"], ["j", "12",
 
 
 def plain(table: Table, width: int | None) -> list[str]:
-    return [line.plain for line in table.lines(width)]
+    return list(map(str, table.lines(width)))
 
 
 def test_with_room_all_is_shown_and_numbers_stand_below_each_other() -> None:

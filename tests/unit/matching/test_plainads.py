@@ -8,24 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from copilot.host import HostFacts
 from copilot.matching.classads import read_literals
 from copilot.matching.host import requirements_of
 from copilot.matching.plainads import MOST_BRACKETS, MOST_CHARACTERS, read_plain_ad
 from copilot.protocol.jdl import host_jdl
+from tests.unit.matching.test_host import FACTS
 
 NAMES = ("a", "b", "cores", "memory", "tags", "requirements", "parent", "true", "is", "other", "my", "sealed")
-FACTS = HostFacts(
-    hostname="node",
-    platform="Linux-x86_64",
-    uname="6.1",
-    memory_mb=2047,
-    free_memory_mb=2047,
-    swap_mb=0,
-    free_swap_mb=0,
-    local_disk_kb=10_000_000,
-    cores=4,
-)
 LITERALS = st.one_of(
     st.integers(min_value=-(2**65), max_value=2**65).map(str),
     st.floats().map(repr),
