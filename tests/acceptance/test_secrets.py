@@ -77,14 +77,16 @@ def texts(system: VariedSystem) -> Iterator[tuple[str, bytes]]:
     """Everything that anybody writes, but for the configuration: files, outputs, processes."""
     places = system.places
     homes = (places.log, places.done, places.work, places.area, places.root / "redis")
-    for path in (path for home in homes for path in home.rglob("*") if path.is_file()):
-        if path.suffix == ".tgz":
-            with tarfile.open(path) as package:
-                for member in package:
-                    if member.isfile() and (file := package.extractfile(member)):
-                        yield f"{path}: {member.name}", file.read()
-        elif path.name not in ("redis.conf", "password"):  # its own, 0600
-            yield str(path), path.read_bytes()
+    below = (Path(folder, name) for home in homes for folder, _, names in os.walk(home) for name in names)
+    for path in below:
+        with contextlib.suppress(FileNotFoundError):  # the agent tidies up behind a job meanwhile
+            if path.suffix == ".tgz":
+                with tarfile.open(path) as package:
+                    for member in package:
+                        if member.isfile() and (file := package.extractfile(member)):
+                            yield f"{path}: {member.name}", file.read()
+            elif path.is_file() and path.name not in ("redis.conf", "password"):  # its own, 0600
+                yield str(path), path.read_bytes()
     for process in processes_of(places.root):
         for what in ("cmdline", "environ"):
             with contextlib.suppress(OSError):

